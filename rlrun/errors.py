@@ -1,0 +1,18 @@
+"""The one exception that means "what you asked for cannot be done": the command line prints it and exits with 2."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Bad input. The message is one readable line: what is wrong, and what would be right."""
+
+
+def nearest(name: str, valid: Iterable[str], count: int = 3) -> list[str]:
+    """The up to `count` valid names most like `name`, best first; never empty unless `valid` is."""
+    names = sorted(set(valid))
+    lowered = {candidate.lower(): candidate for candidate in names}
+    close = difflib.get_close_matches(name.lower(), lowered, n=count, cutoff=0.5)
+    return [lowered[match] for match in close] or names[:count]

@@ -1,0 +1,113 @@
+"""The contracts. Nothing inherits from them: whatever has these methods, fits. `rlrun.testing` tests them."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from rlrun.types import (
+    ActorOutput,
+    Array,
+    Batch,
+    BoolArray,
+    Carry,
+    Collection,
+    EnvSpec,
+    Int64Array,
+    Metrics,
+    Rollout,
+    State,
+    TimeStep,
+)
+
+
+class Stateful(Protocol):
+    """Something whose future depends on a state that a checkpoint must keep."""
+
+    def state_dict(self) -> State:
+        """All that steers the future, as tensors, arrays, numbers, strings, and lists and dicts of them."""
+        ...
+
+    def load_state_dict(self, state: State) -> None:
+        """Continues exactly where `state` was taken."""
+        ...
+
+
+@runtime_checkable
+class VecEnv(Stateful, Protocol):
+    """B environment slots that step together.
+
+    Every slot plays streams of episodes. A stream starts from `stream_seeds(seed, slot, stream number)`, and what a slot
+    shows is a pure function of (stream seed, actions and restarts since).
+    """
+
+    @property
+    def spec(self) -> EnvSpec:
+        """Spaces, number of slots, and the model where there is one."""
+        ...
+
+    def reset(self, seed: int) -> Array:
+        """Starts stream 0 of every slot. Returns obs [B, ...]."""
+        ...
+
+    def restart(self, slots: BoolArray) -> Array:
+        """Abandons the running episode of the slots in the mask [B] and begins a new one. Returns obs [B, ...]."""
+        ...
+
+    def step(self, action: Int64Array) -> TimeStep:
+        """Plays action [B]; slots whose episode ends begin the next one in the same call."""
+        ...
+
+    def close(self) -> None:
+        """Frees what the environment holds."""
+        ...
+
+
+@runtime_checkable
+class Agent(Stateful, Protocol):
+    """Acts, and learns from rollouts."""
+
+    @property
+    def collection(self) -> Collection:
+        """What `learn` wants to be handed."""
+        ...
+
+    @property
+    def finished(self) -> bool:
+        """True when learning on would change nothing (a planner that has converged)."""
+        ...
+
+    def initial_carry(self, num_envs: int) -> Carry:
+        """The memory of `num_envs` slots at the start of an episode; `()` for agents without memory."""
+        ...
+
+    def act(self, obs: Tensor, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
+        """Chooses action [B] for obs [B, ...]; `explore=False` is how the agent wants to be evaluated.
+
+        All randomness comes from `rng`, and nothing that steers learning may change here: evaluating never changes
+        training.
+        """
+        ...
+
+    def learn(self, rollout: Rollout) -> Metrics:
+        """Learns from one rollout. Metrics may stay on the device: nobody reads them before a flush."""
+        ...
+
+
+@runtime_checkable
+class Replay(Stateful, Protocol):
+    """Keeps the newest transitions and gives them back at random."""
+
+    def __len__(self) -> int:
+        """How many transitions can be drawn now."""
+        ...
+
+    def extend(self, rollout: Rollout) -> None:
+        """Adds T steps of B slots, forgetting the oldest when full."""
+        ...
+
+    def sample(self, batch_size: int, rng: torch.Generator) -> Batch:
+        """Draws `batch_size` transitions, with replacement. Raises ValueError if there is none to draw."""
+        ...

@@ -1,0 +1,189 @@
+"""The data that flows between environments, collector and agents.
+
+`discount` and `last` are two different facts. `discount` says what the future after a step is worth (0 on termination
+or, where a protocol says so, on a lost life; 1 otherwise; no gamma in it). `last` says that the sequence ends here.
+A time limit is `discount 1, last True`. The idea is dm_env's (google-deepmind/dm_env, docs/index.md).
+
+Numpy below the collector (`TimeStep`), torch above it (`Rollout`, `Batch`). T is time, B the environment slots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+from torch import Tensor
+
+Array: TypeAlias = NDArray[Any]
+BoolArray: TypeAlias = NDArray[np.bool_]
+Float32Array: TypeAlias = NDArray[np.float32]
+Float64Array: TypeAlias = NDArray[np.float64]
+Int64Array: TypeAlias = NDArray[np.int64]
+Metrics: TypeAlias = Mapping[str, Tensor | float]
+State: TypeAlias = dict[str, Any]  # tensors, arrays, numbers, strings, and lists and dicts of them
+Carry: TypeAlias = Any  # a tree of tensors [B, ...]; `()` for agents without memory
+
+
+class TimeStep(NamedTuple):
+    """What `VecEnv.step` returns for its B slots."""
+
+    next_obs: Array  # [B, ...] the true successor, also on the last step of an episode
+    reward: Float32Array  # [B] raw; clipping belongs to the agent
+    discount: Float32Array  # [B] 0 where the future is worth nothing, 1 elsewhere; gamma-free
+    last: BoolArray  # [B] the episode ends with this step
+    obs: Array  # [B, ...] what to act on now: a new episode's first observation where `last`
+    extras: dict[str, Array]  # [B, ...] as declared in `EnvSpec.extras` (lives, legal actions ...)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TabularModel:
+    """A finite MDP, as planners see it: one row for each (state, action, outcome). Sparse, so memory is linear.
+
+    Rewards belong to outcomes, so both conventions (paid on leaving, paid on entering) fit.
+    """
+
+    num_states: int
+    num_actions: int
+    state: Int64Array  # [N]
+    action: Int64Array  # [N]
+    next_state: Int64Array  # [N]
+    probability: Float64Array  # [N] sums to 1 over the outcomes of each legal (state, action)
+    reward: Float64Array  # [N]
+    discount: Float64Array  # [N] 0 where the outcome terminates, 1 elsewhere; gamma-free
+    initial: Float64Array  # [num_states] the distribution of first states
+    legal: BoolArray  # [num_states, num_actions]; terminal states have no legal action
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EnvSpec:
+    """What an agent may know of an environment before it acts."""
+
+    name: str
+    observation: spaces.Box | spaces.Discrete
+    action: spaces.Discrete
+    num_envs: int
+    episodic: bool = True  # False: episodes may never end, so nothing that needs whole episodes will work
+    frame_stack: int = 1  # > 1: obs is [frame_stack, H, W] uint8, oldest plane first, zeros before an episode's first
+    extras: Mapping[str, spaces.Box] = field(default_factory=dict)
+    model: TabularModel | None = None
+
+    @property
+    def obs_shape(self) -> tuple[int, ...]:
+        """Shape of one observation; `()` for an index."""
+        return tuple(self.observation.shape or ())
+
+    @property
+    def num_actions(self) -> int:
+        """How many discrete actions there are."""
+        return int(self.action.n)
+
+
+class Episodes(NamedTuple):
+    """The N episodes that ended in a rollout, in order of time and then slot."""
+
+    returns: Float64Array  # [N] sum of raw rewards, undiscounted
+    lengths: Int64Array  # [N] agent steps
+    slots: Int64Array  # [N]
+
+    @staticmethod
+    def none() -> Episodes:
+        """No episode ended."""
+        return Episodes(np.zeros(0), np.zeros(0, np.int64), np.zeros(0, np.int64))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rollout:
+    """T steps of B slots.
+
+    Observations are kept once, as a sequence with one more entry than there are steps; only where an episode ended does
+    the true successor differ from the next entry, and those few are kept apart. `next_obs` puts them together.
+    """
+
+    obs_sequence: Tensor  # [T + 1, B, ...]; entry t is what step t acted on, entry T what to act on next
+    final_obs: Tensor  # [N, ...] the true successors of the steps with `last`, in row-major order of `last`
+    action: Tensor  # [T, B] int64
+    reward: Tensor  # [T, B] float32, raw
+    discount: Tensor  # [T, B] float32
+    last: Tensor  # [T, B] bool
+    mask: Tensor  # [T, B] bool: False where a slot has played its share and only waits for the others
+    extras: dict[str, Tensor]  # [T, B, ...] what `act` returned (log_prob, value ...) and what the environment declared
+    episodes: Episodes
+    num_steps: int  # steps that count: those with `mask`
+
+    @property
+    def obs(self) -> Tensor:
+        """[T, B, ...] what each step acted on."""
+        return self.obs_sequence[:-1]
+
+    @property
+    def next_obs(self) -> Tensor:
+        """[T, B, ...] the true successor of each step, never a new episode's first observation."""
+        following = self.obs_sequence[1:]
+        if self.final_obs.shape[0] == 0:
+            return following
+        following = following.clone()
+        following[self.last] = self.final_obs
+        return following
+
+
+class Batch(NamedTuple):
+    """N transitions out of a replay; `reward` and `discount` already span n steps and carry gamma."""
+
+    obs: Tensor  # [N, ...]
+    action: Tensor  # [N] int64
+    reward: Tensor  # [N] float32: sum over i < k of gamma^i r_{t+i}, where k <= n stops at an episode's end
+    discount: Tensor  # [N] float32: gamma^k times the product of the k discounts
+    next_obs: Tensor  # [N, ...] the true successor of the k-th step
+    weight: Tensor  # [N] float32 importance weights; ones for uniform sampling
+    index: Tensor  # [N] int64: where the replay keeps it
+
+
+class ActorOutput(NamedTuple):
+    """What `Agent.act` decides for B slots."""
+
+    action: Tensor  # [B] int64
+    carry: Carry
+    extras: dict[str, Tensor]  # [B, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """An agent that learns from `num_steps` steps of every slot at a time."""
+
+    num_steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class WholeEpisodes:
+    """An agent that learns from `per_slot` whole episodes of every slot at a time.
+
+    A fixed number from *every* slot: taking the first N to finish would favour short ones.
+    """
+
+    per_slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class NoSteps:
+    """An agent that does not act to learn: a planner. Its rollouts are empty and count one sweep."""
+
+
+Collection: TypeAlias = Steps | WholeEpisodes | NoSteps
+
+
+class Progress(NamedTuple):
+    """What the loop yields after every `learn`."""
+
+    step: int  # agent steps so far, all slots together
+    episodes: Episodes
+    metrics: Metrics
+
+
+def as_tensor(array: Array, device: torch.device) -> Tensor:
+    """The one place where numpy becomes torch; uint8 stays uint8."""
+    return torch.from_numpy(np.ascontiguousarray(array)).to(device)
