@@ -1,0 +1,193 @@
+"""DQN: Q-learning with a network, a replay memory and, since 2015, a target network.
+
+Mnih et al. 2013 (arXiv:1312.5602, Algorithm 1) and 2015 (Nature 518, Algorithm 1 and Extended Data Table 1); options:
+double Q-learning (van Hasselt et al. 2016), dueling networks (Wang et al. 2016), n-step returns (Sutton 1988; in deep
+RL: Mnih et al. 2016, Hessel et al. 2018).
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable, Iterable
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from rlrun.distributions import epsilon_greedy
+from rlrun.errors import UserError
+from rlrun.losses import huber, q_td_target, squared_error
+from rlrun.nn.networks import Network, build_q_network
+from rlrun.replay.uniform import UniformReplay
+from rlrun.rng import torch_generator
+from rlrun.types import ActorOutput, Batch, Carry, EnvSpec, Metrics, Rollout, State, Steps
+
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+Schedule = Callable[[int], float]
+
+
+class DQN:
+    """Deep Q-network.
+
+    Args:
+        optimizer: makes the optimizer of the Q-network.
+        gamma: discount factor per agent step.
+        batch_size: transitions per update.
+        replay_ratio: transitions learned from per transition collected; batch 32 and one update per 4 steps make 8.
+        replay_capacity_steps: agent steps that the replay memory holds.
+        learning_starts_steps: agent steps before the first update.
+        rollout_steps: steps of every slot between two calls of `learn`.
+        target_period_steps: agent steps between copies into the target network; None bootstraps from the network
+            itself, as in 2013.
+        n_step: rewards summed before bootstrapping.
+        double: the network chooses the next action, the target network values it.
+        dueling: separate streams for value and advantage.
+        loss: `huber` clamps the error's gradient to +-`huber_delta` (2015); `squared` does not (2013).
+        huber_delta: where the Huber loss turns linear.
+        reward_clip: rewards are clipped to +- this before they are stored; None leaves them alone.
+        max_grad_norm: gradients are scaled down to this norm; None leaves them alone.
+        epsilon: exploration, by agent step.
+        evaluation_epsilon: exploration while being evaluated.
+        spec: the environment's.
+        device: where network and replay live.
+        seed: the run's.
+        network: trunk and hidden layers.
+
+    Raises:
+        UserError: if numbers contradict each other, the network does not fit the observations, or memory is short.
+    """
+
+    def __init__(
+        self,
+        *,
+        optimizer: OptimizerFactory,
+        gamma: Annotated[float, Field(ge=0, le=1)],
+        batch_size: Annotated[int, Field(gt=0)],
+        replay_ratio: Annotated[float, Field(gt=0)],
+        replay_capacity_steps: Annotated[int, Field(gt=0)],
+        learning_starts_steps: Annotated[int, Field(ge=1)],
+        rollout_steps: Annotated[int, Field(gt=0)],
+        target_period_steps: Annotated[int, Field(gt=0)] | None,
+        n_step: Annotated[int, Field(gt=0)],
+        double: bool,
+        dueling: bool,
+        loss: Literal["huber", "squared"],
+        huber_delta: Annotated[float, Field(gt=0)],
+        reward_clip: Annotated[float, Field(gt=0)] | None,
+        max_grad_norm: Annotated[float, Field(gt=0)] | None,
+        epsilon: Schedule,
+        evaluation_epsilon: Annotated[float, Field(ge=0, le=1)],
+        spec: EnvSpec,
+        device: torch.device,
+        seed: int,
+        network: Network,
+    ) -> None:
+        if batch_size > replay_capacity_steps:
+            raise UserError(
+                f"algo.batch_size={batch_size} is more than algo.replay_capacity_steps={replay_capacity_steps} holds"
+            )
+        if learning_starts_steps < n_step * spec.num_envs:
+            raise UserError(
+                f"algo.learning_starts_steps={learning_starts_steps} is too early: {n_step}-step returns in "
+                f"{spec.num_envs} environments need at least {n_step * spec.num_envs} steps"
+            )
+        self.collection = Steps(rollout_steps)
+        self.finished = False
+        self._num_actions = spec.num_actions
+        self._q = build_q_network(network, spec, torch_generator(seed, "agent/init"), dueling=dueling).to(device)
+        self._target = copy.deepcopy(self._q) if target_period_steps is not None else self._q
+        self._optimizer = optimizer(self._q.parameters())
+        self._replay = UniformReplay(
+            capacity_steps=replay_capacity_steps, n_step=n_step, gamma=gamma, spec=spec, device=device
+        )
+        self._rng = torch_generator(seed, "agent/replay")
+        self._batch_size = batch_size
+        self._updates_per_step = replay_ratio / batch_size
+        self._learning_starts_steps = learning_starts_steps
+        self._target_period_steps = target_period_steps
+        self._double = double
+        self._loss = loss
+        self._huber_delta = huber_delta
+        self._reward_clip = reward_clip
+        self._max_grad_norm = max_grad_norm
+        self._epsilon = epsilon
+        self._evaluation_epsilon = evaluation_epsilon
+        self._steps = 0  # agent steps seen by `learn`
+        self._updates_owed = 0.0
+
+    def initial_carry(self, num_envs: int) -> Carry:
+        """No memory."""
+        del num_envs
+        return ()
+
+    def act(self, obs: Tensor, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
+        """Epsilon-greedy: a random action with probability epsilon, otherwise argmax_a Q(obs, a)."""
+        epsilon = self._epsilon(self._steps) if explore else self._evaluation_epsilon
+        if epsilon >= 1.0:  # before learning starts; spares the forward pass
+            return ActorOutput(
+                torch.randint(self._num_actions, obs.shape[:1], generator=rng, device=obs.device), carry, {}
+            )
+        return ActorOutput(epsilon_greedy(self._q(obs), epsilon, rng), carry, {})
+
+    def learn(self, rollout: Rollout) -> Metrics:
+        """Stores the rollout, then makes as many updates as the replay ratio owes."""
+        self._replay.extend(self._clipped(rollout))
+        before, self._steps = self._steps, self._steps + rollout.num_steps
+        metrics: dict[str, Tensor | float] = {"policy/epsilon": self._epsilon(self._steps)}
+        if self._steps < self._learning_starts_steps:
+            return metrics
+        self._updates_owed += rollout.num_steps * self._updates_per_step
+        while self._updates_owed >= 1.0:
+            self._updates_owed -= 1.0
+            metrics |= self.update(self._replay.sample(self._batch_size, self._rng))
+        period = self._target_period_steps
+        if period is not None and before // period < self._steps // period:
+            self._target.load_state_dict(self._q.state_dict())
+        return metrics
+
+    def update(self, batch: Batch) -> dict[str, Tensor]:
+        """One step of gradient descent on the temporal-difference error."""
+        with torch.no_grad():
+            next_q = self._target(batch.next_obs)
+            selector = self._q(batch.next_obs) if self._double else None
+            target = q_td_target(batch.reward, batch.discount, next_q, selector)
+        q = self._q(batch.obs).gather(1, batch.action[:, None]).squeeze(1)
+        error = target - q
+        loss = (huber(error, self._huber_delta) if self._loss == "huber" else squared_error(error)).mean()
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self._max_grad_norm is not None:
+            nn.utils.clip_grad_norm_(self._q.parameters(), self._max_grad_norm)
+        self._optimizer.step()
+        return {"loss/td": loss.detach(), "value/q_mean": q.detach().mean(), "value/target_mean": target.mean()}
+
+    def _clipped(self, rollout: Rollout) -> Rollout:
+        if self._reward_clip is None:
+            return rollout
+        clipped = rollout.reward.clamp(-self._reward_clip, self._reward_clip)
+        return dataclasses.replace(rollout, reward=clipped)
+
+    def state_dict(self) -> State:
+        """Networks, optimizer, replay, its stream and the counters."""
+        return {
+            "q": self._q.state_dict(),
+            "target": self._target.state_dict() if self._target is not self._q else {},
+            "optimizer": self._optimizer.state_dict(),
+            "replay": self._replay.state_dict(),
+            "rng": self._rng.get_state(),
+            "steps": self._steps,
+            "updates_owed": self._updates_owed,
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Continues exactly."""
+        self._q.load_state_dict(state["q"])
+        if self._target is not self._q:
+            self._target.load_state_dict(state["target"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._replay.load_state_dict(state["replay"])
+        self._rng.set_state(state["rng"])
+        self._steps = state["steps"]
+        self._updates_owed = state["updates_owed"]

@@ -1,0 +1,184 @@
+"""The collector: steps B environment slots and hands over a `Rollout` [T, B]. The one place where numpy becomes torch."""
+
+from __future__ import annotations
+
+from time import perf_counter
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rlrun.episode_meter import EpisodeMeter
+from rlrun.protocols import Agent, VecEnv
+from rlrun.rng import named_seed, torch_generator
+from rlrun.tree import tree_where
+from rlrun.types import (
+    ActorOutput,
+    BoolArray,
+    Carry,
+    Collection,
+    Episodes,
+    Float64Array,
+    NoSteps,
+    Rollout,
+    State,
+    Steps,
+    TimeStep,
+    WholeEpisodes,
+    as_tensor,
+)
+
+
+class Collector:
+    """Acts in `env` as `collection` asks: T steps of every slot, or whole episodes of every slot.
+
+    Args:
+        env: the training environment; the collector resets it on first use.
+        collection: what the agent learns from.
+        device: where rollouts live; uint8 observations cross to it as uint8, once.
+        seed: the run's seed; the environment's and the acting stream come from it.
+    """
+
+    def __init__(self, env: VecEnv, collection: Collection, device: torch.device, seed: int) -> None:
+        self.env = env
+        self._collection = collection
+        self._device = device
+        self._seed = seed
+        self._num_envs = env.spec.num_envs
+        self._rng = torch_generator(seed, "collector/act", device)
+        self._meter = EpisodeMeter(self._num_envs)
+        self._fresh: BoolArray = np.ones(self._num_envs, bool)  # at the first observation of an episode
+        self._obs: Tensor | None = None  # [B, ...] what to act on next
+        self._carry: Carry = ()
+        self.seconds = {"env": 0.0, "act": 0.0}  # wall time so far, for the run's time split
+
+    def collect(self, agent: Agent) -> Rollout:
+        """Plays until the agent's collection is complete."""
+        if isinstance(self._collection, NoSteps):
+            return empty_rollout(self._device)
+        if self._obs is None:
+            self._obs = as_tensor(self.env.reset(named_seed(self._seed, "collector/env")), self._device)
+            self._carry = agent.initial_carry(self._num_envs)
+        if isinstance(self._collection, WholeEpisodes):
+            self._restart_unfinished(agent)
+        return self._play(agent, self._obs)
+
+    def _restart_unfinished(self, agent: Agent) -> None:
+        """Slots that went on playing while others finished begin anew, so that every batch holds whole episodes."""
+        if not self._fresh.all():
+            slots = ~self._fresh
+            self._obs = as_tensor(self.env.restart(slots), self._device)
+            self._meter.forget(slots)
+            self._fresh[:] = True
+        self._carry = agent.initial_carry(self._num_envs)
+
+    def _play(self, agent: Agent, obs: Tensor) -> Rollout:
+        initial_carry = agent.initial_carry(self._num_envs)
+        sequence = [obs]
+        outputs: list[ActorOutput] = []
+        time_steps: list[TimeStep] = []
+        masks: list[BoolArray] = []
+        episodes_left = self._quota()
+        while self._wants_more(len(time_steps), episodes_left):
+            started = perf_counter()
+            with torch.no_grad():
+                output = agent.act(obs, self._carry, self._rng, explore=True)
+            action = output.action.cpu().numpy()
+            acted = perf_counter()
+            time_step = self.env.step(action)
+            obs = as_tensor(time_step.obs, self._device)
+            self.seconds["act"] += acted - started
+            self.seconds["env"] += perf_counter() - acted
+
+            mask = episodes_left > 0
+            self._meter.record(time_step, mask)
+            episodes_left = episodes_left - (time_step.last & np.isfinite(episodes_left))
+            self._fresh = time_step.last
+            self._carry = output.carry
+            if output.carry != () and time_step.last.any():
+                self._carry = tree_where(as_tensor(time_step.last, self._device), initial_carry, output.carry)
+            sequence.append(obs)
+            outputs.append(output)
+            time_steps.append(time_step)
+            masks.append(mask)
+        self._obs = obs
+        return self._assemble(sequence, outputs, time_steps, masks)
+
+    def _quota(self) -> Float64Array:
+        """[B] how many more episodes of each slot count; infinite when it is steps that are collected."""
+        if isinstance(self._collection, WholeEpisodes):
+            return np.full(self._num_envs, float(self._collection.per_slot))
+        return np.full(self._num_envs, np.inf)
+
+    def _wants_more(self, played: int, episodes_left: Float64Array) -> bool:
+        if isinstance(self._collection, Steps):
+            return played < self._collection.num_steps
+        return bool((episodes_left > 0).any())
+
+    def _assemble(
+        self, sequence: list[Tensor], outputs: list[ActorOutput], time_steps: list[TimeStep], masks: list[BoolArray]
+    ) -> Rollout:
+        def stacked(name: str) -> Tensor:
+            return as_tensor(np.stack([getattr(time_step, name) for time_step in time_steps]), self._device)
+
+        finals = [time_step.next_obs[time_step.last] for time_step in time_steps if time_step.last.any()]
+        mask = np.stack(masks)
+        extras = {name: torch.stack([output.extras[name] for output in outputs]) for name in outputs[0].extras}
+        for name in self.env.spec.extras:
+            extras[name] = as_tensor(np.stack([time_step.extras[name] for time_step in time_steps]), self._device)
+        return Rollout(
+            obs_sequence=torch.stack(sequence),
+            final_obs=as_tensor(np.concatenate(finals), self._device) if finals else sequence[0][:0],
+            action=torch.stack([output.action for output in outputs]),
+            reward=stacked("reward"),
+            discount=stacked("discount"),
+            last=stacked("last"),
+            mask=as_tensor(mask, self._device),
+            extras=extras,
+            episodes=self._meter.pop(),
+            num_steps=int(mask.sum()),
+        )
+
+    def state_dict(self) -> State:
+        """The environment, the acting stream and the running episodes."""
+        if self._obs is None:
+            return {"started": False}
+        return {
+            "started": True,
+            "env": self.env.state_dict(),
+            "rng": self._rng.get_state(),
+            "obs": self._obs.cpu(),
+            "carry": self._carry,
+            "fresh": self._fresh.copy(),
+            "running_return": self._meter.running_return.copy(),
+            "running_length": self._meter.running_length.copy(),
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Continues in the middle of the running episodes."""
+        if not state["started"]:
+            return
+        self.env.load_state_dict(state["env"])
+        self._rng.set_state(state["rng"])
+        self._obs = state["obs"].to(self._device)
+        self._carry = state["carry"]
+        self._fresh = state["fresh"]
+        self._meter.running_return = state["running_return"]
+        self._meter.running_length = state["running_length"]
+
+
+def empty_rollout(device: torch.device) -> Rollout:
+    """What a planner is handed: nothing, counted as one sweep."""
+    nothing = torch.zeros(0, 0, device=device)
+    return Rollout(
+        obs_sequence=torch.zeros(1, 0, device=device),
+        final_obs=torch.zeros(0, device=device),
+        action=nothing.long(),
+        reward=nothing,
+        discount=nothing,
+        last=nothing.bool(),
+        mask=nothing.bool(),
+        extras={},
+        episodes=Episodes.none(),
+        num_steps=1,
+    )
