@@ -1,4 +1,4 @@
-"""The collector: steps B environment slots and hands over a `Rollout` [T, B]. The one place where numpy becomes torch."""
+"""The collector: steps B environment slots and hands over a `Rollout` [T, B]; here numpy becomes torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where numbers go: `metrics.jsonl` and `timings.jsonl` in the run's directory always, TensorBoard unless switched off."""
+"""Where numbers go: `metrics.jsonl` and `timings.jsonl` always, TensorBoard unless switched off."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ class Logger(Protocol):
 
 
 class JsonLines:
-    """One JSON object per row. What was measured by a clock goes into a file of its own, so that the other one is
-    the same, byte for byte, whenever the same run is repeated.
+    """One JSON object per row.
+
+    What was measured by a clock goes into a file of its own, so that the other one is the same, byte for byte, whenever
+    the same run is repeated.
 
     Args:
         directory: where `metrics.jsonl` and `timings.jsonl` are.

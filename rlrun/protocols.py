@@ -39,8 +39,8 @@ class Stateful(Protocol):
 class VecEnv(Stateful, Protocol):
     """B environment slots that step together.
 
-    Every slot plays streams of episodes. A stream starts from `stream_seeds(seed, slot, stream number)`, and what a slot
-    shows is a pure function of (stream seed, actions and restarts since).
+    Every slot plays streams of episodes. A stream starts from `stream_seeds(seed, slot, stream number)`, and what a
+    slot shows is a pure function of (stream seed, actions and restarts since).
     """
 
     @property

@@ -1,8 +1,8 @@
 """Random streams: every one has a name and comes from the run's seed; nothing is ever seeded globally.
 
 Two kinds. `torch_generator` and `numpy_generator` give stateful generators for acting, sampling and initialisation.
-`stream_seeds` and `hash_uniform` are counter-based hashes: what they give depends on their arguments alone, so thousands
-of environment slots draw at once and nothing needs to be saved.
+`stream_seeds` and `hash_uniform` are counter-based hashes: what they give depends on their arguments alone, so
+thousands of environment slots draw at once and nothing needs to be saved.
 """
 
 from __future__ import annotations
