@@ -1,0 +1,37 @@
+import io
+
+import pytest
+from rich.console import Console
+
+import rlrun.progress
+from rlrun.progress import LiveDisplay, PlainDisplay
+
+
+def test_plain_lines_show_speed_time_left_and_the_newest_returns(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(rlrun.progress, "monotonic", lambda: clock[0])
+    out = io.StringIO()
+    display = PlainDisplay(Console(file=out, width=200), start=1000, total_steps=10000)
+    clock[0] += 1.0
+    display.update(1100, {"train/episode_return": 5.0})  # too soon for a line, but not forgotten
+    clock[0] += 29.0
+    display.update(4000, {"eval/episode_return": 7.25, "loss/td": 3.0})
+    assert out.getvalue() == "4,000/10,000 steps  100 steps/s  1:00 left  return 5.0  eval 7.2\n"
+
+
+def test_the_last_line_is_always_printed() -> None:
+    out = io.StringIO()
+    display = PlainDisplay(Console(file=out, width=200), start=0, total_steps=10)
+    display.update(10, {})
+    assert out.getvalue().startswith("10/10 steps")
+
+
+def test_a_terminal_shows_one_line_with_everything() -> None:
+    out = io.StringIO()
+    display = LiveDisplay(Console(file=out, width=120, force_terminal=True), start=0, total_steps=200)
+    display.update(100, {"train/episode_return": 12.5})
+    display.say("a line that stays")
+    display.close()
+    assert "100/200 steps" in out.getvalue()
+    assert "return 12.5" in out.getvalue()
+    assert "a line that stays\n" in out.getvalue().replace("\r\n", "\n")
