@@ -129,7 +129,7 @@ class DQN:
             return ActorOutput(
                 torch.randint(self._num_actions, obs.shape[:1], generator=rng, device=obs.device), carry, {}
             )
-        return ActorOutput(epsilon_greedy(self._q(obs), epsilon, rng), carry, {})
+        return ActorOutput(epsilon_greedy(self.q_values(obs), epsilon, rng), carry, {})
 
     def learn(self, rollout: Rollout) -> Metrics:
         """Stores the rollout, then makes as many updates as the replay ratio owes."""
@@ -146,6 +146,12 @@ class DQN:
         if period is not None and before // period < self._steps // period:
             self._target.load_state_dict(self._q.state_dict())
         return metrics
+
+    @torch.no_grad()
+    def q_values(self, obs: Tensor) -> Tensor:
+        """Q(s, a) of the online network: obs [N, ...] to [N, A]."""
+        q: Tensor = self._q(obs)
+        return q
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """One step of gradient descent on the temporal-difference error."""

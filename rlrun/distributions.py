@@ -1,0 +1,48 @@
+"""Choosing actions: epsilon-greedy and categorical. All randomness comes from the generator that is handed in."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def greedy(values: Tensor) -> Tensor:
+    """The best action of each row; the lowest index where several are best. values [B, A] -> [B] int64."""
+    # argmax promises no order among ties, and the first True is found by a running maximum of integers.
+    best = values == values.amax(dim=1, keepdim=True)
+    return best.to(torch.int8).cumsum(dim=1).eq(0).sum(dim=1)
+
+
+def epsilon_greedy_probs(q: Tensor, epsilon: float) -> Tensor:
+    """[B, A]: every action has epsilon / A, and the greedy one 1 − epsilon more."""
+    probs = torch.full_like(q, epsilon / q.shape[1])
+    return probs.scatter_add(1, greedy(q)[:, None], torch.full_like(q[:, :1], 1.0 - epsilon))
+
+
+def epsilon_greedy(q: Tensor, epsilon: float, rng: torch.Generator) -> Tensor:
+    """Draws from `epsilon_greedy_probs`. q [B, A] -> [B] int64."""
+    num_slots, num_actions = q.shape
+    random_action = torch.randint(num_actions, (num_slots,), generator=rng, device=q.device)
+    explores = torch.rand(num_slots, generator=rng, device=q.device) < epsilon
+    return torch.where(explores, random_action, greedy(q))
+
+
+def categorical_sample(logits: Tensor, rng: torch.Generator) -> Tensor:
+    """Draws from softmax(logits). logits [B, A] -> [B] int64.
+
+    The first of A exponential clocks with rates exp(logits) rings at a with probability softmax(logits)[a].
+    """
+    clocks = torch.empty_like(logits).exponential_(generator=rng)
+    return (logits - clocks.log()).argmax(dim=-1)
+
+
+def categorical_log_prob(logits: Tensor, action: Tensor) -> Tensor:
+    """Log softmax(logits)[action]. logits [..., A], action [...] -> [...]."""
+    return torch.log_softmax(logits, dim=-1).gather(-1, action[..., None]).squeeze(-1)
+
+
+def categorical_entropy(logits: Tensor) -> Tensor:
+    """− Σ p log p in nats; actions with logit −inf count nothing. logits [..., A] -> [...]."""
+    log_prob = torch.log_softmax(logits, dim=-1)
+    prob = log_prob.exp()
+    return -(prob * torch.where(prob > 0, log_prob, 0.0)).sum(dim=-1)

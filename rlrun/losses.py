@@ -1,0 +1,52 @@
+"""Losses and their targets as pure functions; targets and weights never carry a gradient."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def q_td_target(reward: Tensor, discount: Tensor, next_q: Tensor, next_q_selector: Tensor | None) -> Tensor:
+    """Y = r + discount · max_a Q(s′, a), or double Q: Q(s′, argmax_a selector(s′, a)). [N].
+
+    Args:
+        reward: [N], summed over the n steps.
+        discount: [N], with gamma in it.
+        next_q: [N, A] of the network that values.
+        next_q_selector: [N, A] of the network that chooses (van Hasselt et al. 2016, eq. 4); None: the same one.
+    """
+    if next_q.ndim != 2 or reward.shape != discount.shape or reward.shape != next_q.shape[:1]:
+        raise ValueError("expected reward [N], discount [N] and next_q [N, A]")
+    if next_q_selector is None:
+        next_value = next_q.amax(dim=1)
+    else:
+        next_value = next_q.gather(1, next_q_selector.argmax(dim=1, keepdim=True)).squeeze(1)
+    return (reward + discount * next_value).detach()
+
+
+def squared_error(error: Tensor) -> Tensor:
+    """e² / 2; its gradient is the error itself."""
+    return 0.5 * error.square()
+
+
+def huber(error: Tensor, delta: float) -> Tensor:
+    """e² / 2 up to ±delta and linear beyond, so that the gradient is the error clamped to ±delta (Huber 1964)."""
+    size = error.abs()
+    return torch.where(size <= delta, 0.5 * error.square(), delta * (size - 0.5 * delta))
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """The mean over the entries in `mask`; 0 if there are none."""
+    if values.shape != mask.shape:
+        raise ValueError(f"shapes differ: {tuple(values.shape)} and {tuple(mask.shape)}")
+    return torch.where(mask, values, 0.0).sum() / mask.sum().clamp(min=1)
+
+
+def policy_gradient_loss(log_prob: Tensor, weight: Tensor, mask: Tensor) -> Tensor:
+    """− mean of weight · log π(a|s): its gradient is minus the policy gradient (Sutton et al. 2000, theorem 1)."""
+    return -masked_mean(log_prob * weight.detach(), mask)
+
+
+def value_loss(value: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Half the mean squared error of `value` against `target`, over the entries in `mask`."""
+    return masked_mean(squared_error(target.detach() - value), mask)

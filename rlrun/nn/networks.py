@@ -1,0 +1,120 @@
+"""Whole networks: a trunk, and heads for what an agent needs."""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from rlrun.nn.initialisation import initialise_orthogonal, initialise_uniform, unfilled
+from rlrun.nn.trunks import Layers
+from rlrun.types import EnvSpec
+
+
+class Network(Protocol):
+    """What a `network` config describes: how to make the shared part, and the last hidden layer of a head."""
+
+    def trunk(self, spec: EnvSpec) -> Layers:
+        """Observations to features."""
+        ...
+
+    def hidden(self, in_features: int) -> Layers:
+        """Features to a head's features."""
+        ...
+
+
+class Dueling(nn.Module):
+    """Q(s, a) = V(s) + A(s, a) - mean over a' of A(s, a') (Wang et al. 2016, eq. 9).
+
+    Args:
+        value: features to [N, 1].
+        advantage: features to [N, A].
+    """
+
+    def __init__(self, value: nn.Module, advantage: nn.Module) -> None:
+        super().__init__()
+        self.value = value
+        self.advantage = advantage
+
+    def forward(self, features: Tensor) -> Tensor:
+        """[N, F] to [N, A]."""
+        advantage: Tensor = self.advantage(features)
+        value: Tensor = self.value(features)
+        return value + advantage - advantage.mean(dim=1, keepdim=True)
+
+
+class PolicyValue(nn.Module):
+    """A policy and a value function.
+
+    Args:
+        policy: observations to logits [N, A].
+        value: observations to values [N, 1].
+        shared: a part that both start from, or None.
+    """
+
+    def __init__(self, policy: nn.Module, value: nn.Module, shared: nn.Module | None) -> None:
+        super().__init__()
+        self.shared = shared if shared is not None else nn.Identity()
+        self.policy = policy
+        self.value = value
+
+    def forward(self, obs: Tensor) -> tuple[Tensor, Tensor]:
+        """Obs [N, ...] to logits [N, A] and values [N]."""
+        features = self.shared(obs)
+        return self.policy(features), self.value(features).squeeze(-1)
+
+
+def _head(network: Network, in_features: int, out_features: int) -> nn.Sequential:
+    hidden = network.hidden(in_features)
+    return nn.Sequential(hidden, unfilled(nn.Linear, hidden.out_features, out_features))
+
+
+def _whole(network: Network, spec: EnvSpec, out_features: int) -> nn.Sequential:
+    trunk = network.trunk(spec)
+    return nn.Sequential(trunk, _head(network, trunk.out_features, out_features))
+
+
+def build_q_network(network: Network, spec: EnvSpec, rng: torch.Generator, *, dueling: bool) -> nn.Module:
+    """Observations [N, ...] to Q [N, A]."""
+    q: nn.Module
+    if dueling:
+        trunk = network.trunk(spec)
+        streams = [_head(network, trunk.out_features, width) for width in (1, spec.num_actions)]
+        q = nn.Sequential(trunk, Dueling(*streams))
+    else:
+        q = _whole(network, spec, spec.num_actions)
+    initialise_uniform(q, rng)
+    return q
+
+
+def build_policy(network: Network, spec: EnvSpec, rng: torch.Generator) -> nn.Module:
+    """Observations [N, ...] to logits [N, A]; near uniform at first."""
+    policy = _whole(network, spec, spec.num_actions)
+    initialise_orthogonal(policy, math.sqrt(2), rng)
+    initialise_orthogonal(policy[1][1], 0.01, rng)
+    return policy
+
+
+def build_value(network: Network, spec: EnvSpec, rng: torch.Generator) -> nn.Module:
+    """Observations [N, ...] to values [N, 1]."""
+    value = _whole(network, spec, 1)
+    initialise_orthogonal(value, math.sqrt(2), rng)
+    initialise_orthogonal(value[1][1], 1.0, rng)
+    return value
+
+
+def build_policy_value(network: Network, spec: EnvSpec, rng: torch.Generator, *, shared: bool) -> PolicyValue:
+    """Both; `shared` gives them one trunk and one hidden layer, and only the last layers of their own."""
+    if not shared:
+        return PolicyValue(build_policy(network, spec, rng), build_value(network, spec, rng), None)
+    trunk = network.trunk(spec)
+    hidden = network.hidden(trunk.out_features)
+    policy = unfilled(nn.Linear, hidden.out_features, spec.num_actions)
+    value = unfilled(nn.Linear, hidden.out_features, 1)
+    body = nn.Sequential(trunk, hidden)
+    initialise_orthogonal(body, math.sqrt(2), rng)
+    initialise_orthogonal(policy, 0.01, rng)
+    initialise_orthogonal(value, 1.0, rng)
+    return PolicyValue(policy, value, body)

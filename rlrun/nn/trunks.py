@@ -1,0 +1,134 @@
+"""From observations to features: the parts of a network that heads share."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from pydantic import Field
+from torch import Tensor, nn
+
+from rlrun.errors import UserError
+from rlrun.nn.initialisation import unfilled
+from rlrun.types import EnvSpec
+
+Positive = Annotated[int, Field(gt=0)]
+
+
+class Encode(nn.Module):
+    """Makes float32 of whatever an environment shows: indices one-hot, uint8 divided by 255, vectors as they are.
+
+    Args:
+        spec: the environment's.
+        flatten: [N, ...] to [N, F] as well.
+    """
+
+    def __init__(self, spec: EnvSpec, *, flatten: bool) -> None:
+        super().__init__()
+        space = spec.observation
+        self._classes = int(space.n) if isinstance(space, spaces.Discrete) else 0
+        self._scale = 1.0 / 255.0 if space.dtype == np.uint8 else 1.0
+        self._flatten = flatten
+        self.out_features = self._classes or int(np.prod(spec.obs_shape))
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """Obs [N, ...] to float32."""
+        if self._classes:
+            return nn.functional.one_hot(obs.long(), self._classes).float()
+        obs = obs.float() * self._scale
+        return obs.flatten(1) if self._flatten else obs
+
+
+class Layers(nn.Sequential):
+    """A sequence of layers that knows how many features it gives."""
+
+    def __init__(self, out_features: int, *layers: nn.Module) -> None:
+        super().__init__(*layers)
+        self.out_features = out_features
+
+
+class MLP:
+    """Fully connected layers; the last of them belongs to each head.
+
+    Args:
+        hidden: width of each layer; empty makes everything linear.
+        activation: between the layers.
+    """
+
+    def __init__(self, *, hidden: list[Positive], activation: Literal["relu", "tanh"]) -> None:
+        self._hidden = hidden
+        self._activation = nn.ReLU if activation == "relu" else nn.Tanh
+
+    def trunk(self, spec: EnvSpec) -> Layers:
+        """Observations [N, ...] of any shape to features [N, F]."""
+        encode = Encode(spec, flatten=True)
+        widths = [encode.out_features, *self._hidden[:-1]]
+        layers: list[nn.Module] = [encode]
+        for fan_in, fan_out in pairwise(widths):
+            layers += [unfilled(nn.Linear, fan_in, fan_out), self._activation()]
+        return Layers(widths[-1], *layers)
+
+    def hidden(self, in_features: int) -> Layers:
+        """The last hidden layer."""
+        if not self._hidden:
+            return Layers(in_features)
+        return Layers(self._hidden[-1], unfilled(nn.Linear, in_features, self._hidden[-1]), self._activation())
+
+
+class ChannelsLast(nn.Module):
+    """Images [N, C, H, W] in the memory order in which convolutions are fastest on CPU; the same numbers."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The same tensor, laid out anew."""
+        return images.contiguous(memory_format=torch.channels_last)
+
+
+class Convolutional:
+    """Convolutions with ReLUs, and one fully connected layer that belongs to each head.
+
+    Args:
+        channels: of each convolution.
+        kernels: side of each, in pixels.
+        strides: of each, in pixels.
+        hidden: width of the fully connected layer.
+    """
+
+    def __init__(
+        self, *, channels: list[Positive], kernels: list[Positive], strides: list[Positive], hidden: Positive
+    ) -> None:
+        if not len(channels) == len(kernels) == len(strides) > 0:
+            raise UserError("network.channels, network.kernels and network.strides must be lists of one length")
+        self._channels = channels
+        self._kernels = kernels
+        self._strides = strides
+        self._hidden = hidden
+
+    def trunk(self, spec: EnvSpec) -> Layers:
+        """Images [N, C, H, W] to features [N, F].
+
+        Raises:
+            UserError: if observations are no images, or too small ones.
+        """
+        if len(spec.obs_shape) != 3:
+            raise UserError(
+                f"this network needs images [C, H, W], but observations of {spec.name} have shape "
+                f"{list(spec.obs_shape)}: use network=mlp"
+            )
+        in_channels, height, width = spec.obs_shape
+        layers: list[nn.Module] = [Encode(spec, flatten=False), ChannelsLast()]
+        for out_channels, kernel, stride in zip(self._channels, self._kernels, self._strides, strict=True):
+            if min(height, width) < kernel:
+                raise UserError(
+                    f"images of {spec.name} ({list(spec.obs_shape)}) are too small for this network: use network=mlp"
+                )
+            layers += [unfilled(nn.Conv2d, in_channels, out_channels, kernel, stride), nn.ReLU()]
+            in_channels, height, width = out_channels, (height - kernel) // stride + 1, (width - kernel) // stride + 1
+        trunk = Layers(in_channels * height * width, *layers, nn.Flatten())
+        return trunk.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+    def hidden(self, in_features: int) -> Layers:
+        """The fully connected layer."""
+        return Layers(self._hidden, unfilled(nn.Linear, in_features, self._hidden), nn.ReLU())

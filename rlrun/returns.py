@@ -1,0 +1,126 @@
+"""Returns and advantages as pure functions over time-major arrays [T, B].
+
+The step t of slot b has reward rₜ, discount dₜ (0: the future is worth nothing) and lastₜ (the episode ends). Bootstrap
+values are V(s′ₜ) of the *true* successor. Everything keeps the dtype of `reward`.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def _check(reward: Tensor, *others: Tensor) -> None:
+    if reward.ndim != 2:
+        raise ValueError(f"expected [T, B], got shape {tuple(reward.shape)}")
+    for other in others:
+        if other.shape != reward.shape:
+            raise ValueError(f"expected shape {tuple(reward.shape)}, got {tuple(other.shape)}")
+
+
+def td_errors(reward: Tensor, discount: Tensor, value: Tensor, next_value: Tensor, gamma: float) -> Tensor:
+    """δₜ = rₜ + γ dₜ V(s′ₜ) − V(sₜ) (Sutton and Barto 2018, eq. 6.5). All [T, B]."""
+    _check(reward, discount, value, next_value)
+    return reward + gamma * discount * next_value - value
+
+
+def lambda_returns(
+    reward: Tensor, discount: Tensor, last: Tensor, next_value: Tensor, gamma: float, lambda_: float
+) -> Tensor:
+    """Gₜ = rₜ + γ dₜ [(1 − λₜ) V(s′ₜ) + λₜ Gₜ₊₁], with λₜ = 0 where lastₜ and at the rollout's end, else λ.
+
+    λ = 0 gives one-step TD targets, λ = 1 Monte Carlo returns that bootstrap where a sequence was cut. [T, B] each.
+    Sutton and Barto 2018, eq. 12.18 in recursive form.
+    """
+    _check(reward, discount, last, next_value)
+    result = torch.empty_like(reward)
+    following = next_value[-1]
+    for t in range(reward.shape[0] - 1, -1, -1):
+        mixed = torch.where(last[t], next_value[t], (1 - lambda_) * next_value[t] + lambda_ * following)
+        if t == reward.shape[0] - 1:
+            mixed = next_value[t]
+        following = reward[t] + gamma * discount[t] * mixed
+        result[t] = following
+    return result
+
+
+def discounted_returns(reward: Tensor, discount: Tensor, last: Tensor, bootstrap: Tensor, gamma: float) -> Tensor:
+    """Gₜ = rₜ + γ dₜ [(1 − lastₜ) Gₜ₊₁ + lastₜ V(s′ₜ)], and V(s′ₜ) also at the rollout's end. [T, B] each."""
+    return lambda_returns(reward, discount, last, bootstrap, gamma, 1.0)
+
+
+def n_step_returns(reward: Tensor, discount: Tensor, last: Tensor, next_value: Tensor, gamma: float, n: int) -> Tensor:
+    """Rewards of up to n steps and then the value, each with its own power of γ. [T, B] each.
+
+    Gₜ = Σ_{i<k} γⁱ (Π_{j<i} dₜ₊ⱼ) rₜ₊ᵢ + γᵏ (Π_{j<k} dₜ₊ⱼ) V(s′ₜ₊ₖ₋₁), where k ≤ n stops at the first `last` and at the
+    rollout's end. Sutton and Barto 2018, eq. 7.1; Mnih et al. 2016, algorithm S3.
+    """
+    _check(reward, discount, last, next_value)
+    if n < 1:
+        raise ValueError(f"n must be at least 1, got {n}")
+    # One more step at a time: the (k)-step return of t needs the (k-1)-step return of t + 1.
+    result = reward + gamma * discount * next_value
+    one_step = result
+    for _ in range(n - 1):
+        longer = one_step.clone()
+        goes_on = ~last[:-1]
+        longer[:-1] = torch.where(goes_on, reward[:-1] + gamma * discount[:-1] * result[1:], one_step[:-1])
+        result = longer
+    return result
+
+
+def gae(
+    reward: Tensor,
+    discount: Tensor,
+    last: Tensor,
+    value: Tensor,
+    next_value: Tensor,
+    gamma: float,
+    gae_lambda: float,
+) -> Tensor:
+    """δₜ = rₜ + γ dₜ V(s′ₜ) − V(sₜ); Aₜ = δₜ + γ λ dₜ (1 − lastₜ) Aₜ₊₁. [T, B] each.
+
+    Generalised advantage estimation, Schulman et al. 2016, eq. 16.
+    """
+    _check(reward, discount, last, value, next_value)
+    delta = td_errors(reward, discount, value, next_value, gamma)
+    decay = gamma * gae_lambda * discount * (~last).to(reward.dtype)
+    advantage = torch.empty_like(reward)
+    running = torch.zeros_like(reward[0])
+    for t in range(reward.shape[0] - 1, -1, -1):
+        running = delta[t] + decay[t] * running
+        advantage[t] = running
+    return advantage
+
+
+def reward_to_go(reward: Tensor, last: Tensor, mask: Tensor, gamma: float) -> Tensor:
+    """Gₜ = rₜ + γ (1 − lastₜ) Gₜ₊₁ over whole episodes, no bootstrap; steps outside `mask` count nothing. [T, B]."""
+    _check(reward, last, mask)
+    result = torch.empty_like(reward)
+    running = torch.zeros_like(reward[0])
+    for t in range(reward.shape[0] - 1, -1, -1):
+        running = torch.where(mask[t], reward[t] + gamma * torch.where(last[t], 0.0, running), 0.0)
+        result[t] = running
+    return result
+
+
+def episode_time(last: Tensor) -> Tensor:
+    """[T, B] int64: steps since the episode began; the rollout starts at the beginning of one."""
+    time = torch.empty(last.shape, dtype=torch.int64, device=last.device)
+    running = torch.zeros_like(last[0], dtype=torch.int64)
+    for t in range(last.shape[0]):
+        time[t] = running
+        running = torch.where(last[t], 0, running + 1)
+    return time
+
+
+def whole_returns(reward: Tensor, last: Tensor, mask: Tensor, gamma: float) -> Tensor:
+    """At every step its episode's G₀ = Σₜ γᵗ rₜ (t from the episode's start). [T, B]; 0 outside `mask`."""
+    to_go = reward_to_go(reward, last, mask, gamma)
+    starts = episode_time(last) == 0
+    result = torch.empty_like(reward)
+    running = torch.zeros_like(reward[0])
+    for t in range(reward.shape[0]):
+        running = torch.where(starts[t], to_go[t], running)
+        result[t] = torch.where(mask[t], running, 0.0)
+    return result
