@@ -1,0 +1,170 @@
+"""Keeps stacked frames by storing every frame once: about a quarter of one stack, an eighth of a plain transition.
+
+The idea is that of the replay memory in the 2015 DQN code (Mnih et al., Nature 518; `TransitionTable.lua`) and of
+Dopamine's circular replay buffer, with two differences: nothing is lost at a time limit, because the true last frame of
+every episode is kept beside the ring, and nothing is lost where the ring wraps, because it is a little longer.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from rlrun.replay.observations import leading
+from rlrun.types import EnvSpec, Rollout, State
+
+STEPS_PER_FINAL = 512  # room for true last frames at first: one for so many steps. It doubles when that is too little.
+
+
+def initial_finals(length: int, num_envs: int) -> int:
+    """How many true last frames there is room for at first."""
+    return max(1, length * num_envs // STEPS_PER_FINAL)
+
+
+class FrameObservations:
+    """The newest L times of B slots of observations that are stacks of the last S frames, oldest first, uint8.
+
+    The newest frame of the observation at time t lies in row (t + S - 1) mod (L + S) of a ring, so the oldest time
+    still has its S - 1 earlier frames, and the observation that follows the newest time has its row too. `age` tells
+    how many of the earlier frames belong to the same episode; the others are read from a plane of zeros. A successor
+    is the observation moved by one frame, plus one new frame: the next in the ring, or at the end of an episode the
+    one in the pool of last frames, which is a ring of its own, since they are forgotten in the order they came.
+
+    Args:
+        length: L, how many times are kept.
+        spec: observations are uint8 [S, H, W], S = `frame_stack` > 1; gives the number of slots B too.
+        device: where they are kept.
+
+    Raises:
+        ValueError: if `spec` does not describe such stacks.
+    """
+
+    def __init__(self, *, length: int, spec: EnvSpec, device: torch.device) -> None:
+        shape, dtype = spec.obs_shape, spec.observation.dtype
+        if len(shape) != 3 or shape[0] != spec.frame_stack or spec.frame_stack < 2 or dtype != "uint8":
+            raise ValueError(f"expected uint8 observations [{spec.frame_stack}, height, width], not {dtype} {shape}")
+        self._length = length
+        self._num_envs = spec.num_envs
+        self._stack = spec.frame_stack
+        self._rows = length + spec.frame_stack
+        count = self._rows * spec.num_envs
+        finals = initial_finals(length, spec.num_envs)
+        self._planes = torch.empty((1 + count, *shape[1:]), dtype=torch.uint8, device=device)  # zeros, then the ring
+        self._planes[0] = 0
+        self._age = torch.empty(count, dtype=torch.uint8, device=device)  # earlier frames of the episode, at most S - 1
+        self._serial = torch.empty(
+            (length, spec.num_envs), dtype=torch.int32, device=device
+        )  # of the last frame, or -1
+        self._finals = torch.empty((finals, *shape[1:]), dtype=torch.uint8, device=device)  # serial mod size
+        self._oldest_final = 0  # serial number
+        self._next_final = 0  # serial number
+        self._back = torch.arange(self._stack - 1, -1, -1, device=device)  # [S] how old each frame of a stack is
+
+    def extend(self, start: int, rollout: Rollout) -> None:
+        """Writes times start ... start + T - 1.
+
+        Raises:
+            ValueError: if an observation is not the one before moved by one frame, or after an episode's end has
+                anything but zeros before its newest frame.
+        """
+        self._refuse_other_than_stacks(rollout)
+        num_steps = rollout.obs.shape[0]
+        device = self._planes.device
+        ring = self._planes[1:].view(self._rows, self._num_envs, *self._planes.shape[1:])
+        age = self._age.view(self._rows, self._num_envs)
+        if start == 0:  # perhaps in mid-episode: the earlier frames are known from the first observation alone
+            ring[: self._stack] = rollout.obs_sequence[0].transpose(0, 1)
+            age[: self._stack] = self._stack - 1
+        row = (torch.arange(start, start + num_steps + 1, device=device) + self._stack - 1) % self._rows
+        ring[row[1:]] = rollout.obs_sequence[1:, :, -1]
+        age[row[1:]] = self._ages(age[row[0]], rollout.last)
+        self._keep_finals(start, rollout)
+
+    def _refuse_other_than_stacks(self, rollout: Rollout) -> None:
+        moved = rollout.obs_sequence[:-1, :, 1:]
+        following = rollout.obs_sequence[1:, :, :-1]
+        if not torch.equal(following, moved * ~rollout.last[:, :, None, None, None]):
+            raise ValueError("observations must be stacks: each the one before, moved by a frame; at first zeros")
+        if not torch.equal(rollout.final_obs[:, :-1], moved[rollout.last]):
+            raise ValueError("final observations must be stacks: each the one before, moved by a frame")
+
+    def _ages(self, age: Tensor, last: Tensor) -> Tensor:
+        """[T, B] the ages of the observations that follow; `age` [B] is the first one's."""
+        step = torch.arange(1, last.shape[0] + 1, device=last.device)[:, None]
+        end = (step * last).cummax(0).values  # the newest end so far; 0 if none
+        return torch.where(end > 0, step - end, age + step).clamp(max=self._stack - 1).to(torch.uint8)
+
+    def _keep_finals(self, start: int, rollout: Rollout) -> None:
+        num_steps, count = rollout.last.shape[0], rollout.final_obs.shape[0]
+        time = torch.arange(start, start + num_steps, device=self._serial.device)
+        row = time % self._length
+        forgotten = max(0, self._length - start)  # the first so many rows were never written
+        self._oldest_final += int((self._serial[row[forgotten:]] >= 0).sum())
+        self._make_room(count)
+        serial = self._next_final + rollout.last.flatten().cumsum(0).view_as(rollout.last) - 1
+        self._serial[row] = torch.where(rollout.last, serial, -1).to(torch.int32)
+        new = torch.arange(self._next_final, self._next_final + count, device=self._finals.device)
+        self._finals[new % self._finals.shape[0]] = rollout.final_obs[:, -1]
+        self._next_final += count
+
+    def _make_room(self, count: int) -> None:
+        """Doubles the pool of last frames until `count` more fit."""
+        size = self._finals.shape[0]
+        while size < self._next_final - self._oldest_final + count:
+            size *= 2
+        if size > self._finals.shape[0]:
+            kept, serial = self._kept_finals()
+            self._finals = self._finals.new_empty((size, *self._finals.shape[1:]))
+            self._finals[serial % size] = kept
+
+    def _kept_finals(self) -> tuple[Tensor, Tensor]:
+        """The last frames [N, H, W], oldest first, and their serial numbers [N]."""
+        serial = torch.arange(self._oldest_final, self._next_final, device=self._finals.device)
+        return self._finals[serial % self._finals.shape[0]], serial
+
+    def gather(self, first: Tensor, final: Tensor, slot: Tensor) -> tuple[Tensor, Tensor]:
+        """See `ObservationStore.gather`. One step ahead, S + 1 frames are read for each transition, not 2 S."""
+        window = self._window(first, slot)
+        successor = window if final is first else self._window(final, slot)
+        return window[:, :-1], successor[:, 1:]
+
+    def _window(self, time: Tensor, slot: Tensor) -> Tensor:
+        """[N, S + 1, H, W]: the observations at `time` and then their successors' newest frame."""
+        earlier = self._flat(time[:, None] - self._back, slot[:, None])
+        in_episode = self._back <= self._age[earlier[:, -1] - 1][:, None]
+        index = torch.cat([earlier * in_episode, self._flat(time + 1, slot)[:, None]], 1)
+        window = self._planes.index_select(0, index.flatten()).view(*index.shape, *self._planes.shape[1:])
+        serial = self._serial.flatten()[time % self._length * self._num_envs + slot].long()
+        finals = self._finals.index_select(0, serial.clamp(min=0) % self._finals.shape[0])
+        window[:, -1] = torch.where((serial >= 0)[:, None, None], finals, window[:, -1])
+        return window
+
+    def _flat(self, time: Tensor, slot: Tensor) -> Tensor:
+        """Where in `_planes` the newest frame at `time` lies."""
+        return 1 + (time + self._stack - 1) % self._rows * self._num_envs + slot
+
+    def tensors(self) -> list[Tensor]:
+        """Everything it allocated."""
+        return [self._planes, self._age, self._serial, self._finals, self._back]
+
+    def state_dict(self, stop: int) -> State:
+        """The rows written so far, and the last frames still needed, oldest first."""
+        written = min(stop + self._stack, self._rows) * self._num_envs if stop else 0
+        return {
+            "planes": leading(self._planes, 1 + written),
+            "age": leading(self._age, written),
+            "serial": leading(self._serial, stop),
+            "finals": self._kept_finals()[0],
+            "oldest_final": self._oldest_final,
+            "next_final": self._next_final,
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Continues exactly."""
+        for mine, name in ((self._planes, "planes"), (self._age, "age"), (self._serial, "serial")):
+            mine[: state[name].shape[0]] = state[name]
+        self._oldest_final = self._next_final = state["oldest_final"]
+        self._make_room(state["finals"].shape[0])
+        self._next_final = state["next_final"]
+        _, serial = self._kept_finals()
+        self._finals[serial % self._finals.shape[0]] = state["finals"].to(self._finals.device)

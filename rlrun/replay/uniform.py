@@ -1,0 +1,178 @@
+"""Experience replay with uniform sampling (Lin 1992; Mnih et al. 2013, Algorithm 1) and n-step returns.
+
+A ring of the newest L times of B environment slots. One time of one slot is one step; `time` counts from 0 and never
+wraps, row = time mod L.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from rlrun.errors import UserError
+from rlrun.replay.frames import FrameObservations
+from rlrun.replay.memory import action_dtype, available_memory, require_memory
+from rlrun.replay.observations import ObservationStore, PlainObservations, leading, observation_dtype
+from rlrun.types import Batch, EnvSpec, Rollout, State
+
+
+class UniformReplay:
+    """Keeps the newest steps and draws transitions uniformly, with replacement.
+
+    Args:
+        capacity_steps: steps kept, all slots together; L = capacity_steps // num_envs times of every slot.
+        n_step: how many rewards are summed before bootstrapping, fewer where an episode ends.
+        gamma: discount factor per step.
+        spec: shapes, dtypes and the number of slots; stacked frames (`frame_stack` > 1) are stored once each.
+        device: where everything is kept, and where batches are.
+
+    Raises:
+        UserError: if not one n-step window fits, or memory is short.
+    """
+
+    def __init__(
+        self,
+        *,
+        capacity_steps: Annotated[int, Field(gt=0)],
+        n_step: Annotated[int, Field(gt=0)],
+        gamma: Annotated[float, Field(ge=0, le=1)],
+        spec: EnvSpec,
+        device: torch.device,
+    ) -> None:
+        self._length = capacity_steps // spec.num_envs
+        if self._length < n_step:
+            raise UserError(
+                f"a replay of {capacity_steps} steps is too small: {n_step}-step returns in {spec.num_envs} "
+                f"environments need at least {n_step * spec.num_envs}"
+            )
+        require_memory(spec, capacity_steps, available_memory(device))
+        self._num_envs = spec.num_envs
+        self._n_step = n_step
+        self._gamma = gamma
+        self._device = device
+        shape = (self._length, spec.num_envs)
+        self._action = torch.empty(shape, dtype=action_dtype(spec.num_actions), device=device)
+        self._reward = torch.empty(shape, dtype=torch.float32, device=device)
+        self._discount = torch.empty(shape, dtype=torch.float32, device=device)
+        self._last = torch.empty(shape, dtype=torch.bool, device=device)
+        self._upcoming = torch.zeros(  # what the next rollout must begin with
+            (spec.num_envs, *spec.obs_shape), dtype=observation_dtype(spec), device=device
+        )
+        store = FrameObservations if spec.frame_stack > 1 else PlainObservations
+        self._observations: ObservationStore = store(length=self._length, spec=spec, device=device)
+        self._stop = 0  # times written so far, forgotten ones too
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes allocated now."""
+        return sum(tensor.nbytes for tensor in (*self._facts().values(), *self._observations.tensors()))
+
+    def __len__(self) -> int:
+        """How many transitions can be drawn: the newest n - 1 times of every slot wait for their successors."""
+        return max(0, min(self._stop, self._length) - self._n_step + 1) * self._num_envs
+
+    def extend(self, rollout: Rollout) -> None:
+        """Adds T steps of B slots, forgetting the oldest when full.
+
+        Raises:
+            UserError: if a rollout is longer than the replay.
+            ValueError: if steps do not follow one another without a gap (within a rollout, or from one to the next),
+                observations have another shape or dtype than the environment's, or stacks are not stacks.
+        """
+        num_steps = rollout.last.shape[0]
+        if num_steps == 0:
+            return
+        if num_steps > self._length:
+            raise UserError(
+                f"a rollout of {num_steps} steps in each of {self._num_envs} environments is more than a replay of "
+                f"{self._length * self._num_envs} steps holds"
+            )
+        self._refuse_gaps(rollout)
+        self._observations.extend(self._stop, rollout)
+        row = torch.arange(self._stop, self._stop + num_steps, device=self._device) % self._length
+        self._action[row] = rollout.action.to(self._action.dtype)
+        self._reward[row] = rollout.reward
+        self._discount[row] = rollout.discount
+        self._last[row] = rollout.last
+        self._upcoming.copy_(rollout.obs_sequence[-1])
+        self._stop += num_steps
+
+    def _refuse_gaps(self, rollout: Rollout) -> None:
+        given, wanted = rollout.obs_sequence[0], self._upcoming
+        if given.shape != wanted.shape or given.dtype != wanted.dtype:
+            raise ValueError(
+                f"expected observations {wanted.dtype} {tuple(wanted.shape)}, not {given.dtype} {tuple(given.shape)}"
+            )
+        if not bool(rollout.mask.all()):
+            raise ValueError("a replay needs every step of every slot; this rollout has masked-out steps")
+        if self._stop > 0 and not torch.equal(given, wanted):
+            raise ValueError("a rollout must begin with the observation that the one before ended with")
+
+    def sample(self, batch_size: int, rng: torch.Generator) -> Batch:
+        """Draws `batch_size` transitions, with replacement, on the generator's device.
+
+        The n-step return (Sutton 1988) of a step stops where its episode ends, or where the future is worth nothing;
+        at a time limit it bootstraps from the true last observation with the power of gamma that belongs there.
+
+        Raises:
+            ValueError: if there is none to draw.
+        """
+        count = len(self)
+        if count == 0:
+            raise ValueError(
+                f"nothing to draw: the replay has {self._stop} times, {self._n_step}-step windows need more"
+            )
+        drawn = torch.randint(count, (batch_size,), generator=rng, device=rng.device).to(self._device)
+        time = drawn // self._num_envs + max(0, self._stop - self._length)
+        slot = drawn % self._num_envs
+        index = time % self._length * self._num_envs + slot
+        reward, discount, final = self._returns(time, slot)
+        obs, next_obs = self._observations.gather(time, final, slot)
+        action = self._action.flatten().index_select(0, index).long()
+        return Batch(obs, action, reward, discount, next_obs, torch.ones_like(reward), index)
+
+    def _returns(self, time: Tensor, slot: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Walks all windows at once: sum of rewards [N], what the future is worth [N], and the last time of each."""
+        rewards, discounts, lasts = self._reward.flatten(), self._discount.flatten(), self._last.flatten()
+        index = time % self._length * self._num_envs + slot
+        reward = rewards[index]
+        discount = self._gamma * discounts[index]  # gamma^k times the discounts so far
+        final = time
+        running = ~lasts[index] & (discount != 0)
+        for _ in range(1, self._n_step):
+            # Windows that have stopped stay where they are and read their own last step again, for nothing.
+            final = final + running
+            index = final % self._length * self._num_envs + slot
+            reward = reward + torch.where(running, discount * rewards[index], 0.0)
+            discount = torch.where(running, discount * self._gamma * discounts[index], discount)
+            running = running & ~lasts[index] & (discount != 0)
+        return reward, discount, final
+
+    def _facts(self) -> dict[str, Tensor]:
+        return {
+            "action": self._action,
+            "reward": self._reward,
+            "discount": self._discount,
+            "last": self._last,
+            "upcoming": self._upcoming,
+        }
+
+    def state_dict(self) -> State:
+        """Everything kept. Tensors may share memory with the replay: write or copy them before the next `extend`."""
+        facts = {name: leading(tensor, self._stop) for name, tensor in self._facts().items() if name != "upcoming"}
+        return {
+            **facts,
+            "upcoming": self._upcoming,
+            "observations": self._observations.state_dict(self._stop),
+            "stop": self._stop,
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Continues exactly where `state` was taken; `state` is copied."""
+        for name, tensor in self._facts().items():
+            tensor[: state[name].shape[0]] = state[name]
+        self._observations.load_state_dict(state["observations"])
+        self._stop = state["stop"]
