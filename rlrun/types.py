@@ -140,7 +140,7 @@ class Batch(NamedTuple):
     discount: Tensor  # [N] float32: gamma^k times the product of the k discounts
     next_obs: Tensor  # [N, ...] the true successor of the k-th step
     weight: Tensor  # [N] float32 importance weights; ones for uniform sampling
-    index: Tensor  # [N] int64: where the replay keeps it
+    index: Tensor  # type: ignore[assignment]  # [N] int64: where the replay keeps it; hides tuple.index
 
 
 class ActorOutput(NamedTuple):

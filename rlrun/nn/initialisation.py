@@ -13,7 +13,7 @@ Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
 
 def unfilled(layer: type[Layer], *arguments: int) -> Layer:
     """A layer without initial weights: making one in the ordinary way draws from torch's global generator."""
-    made: Layer = nn.utils.skip_init(layer, *arguments)
+    made: Layer = nn.utils.skip_init(layer, *arguments)  # type: ignore[no-untyped-call]
     return made
 
 

@@ -71,38 +71,36 @@ def _head(network: Network, in_features: int, out_features: int) -> nn.Sequentia
     return nn.Sequential(hidden, unfilled(nn.Linear, hidden.out_features, out_features))
 
 
-def _whole(network: Network, spec: EnvSpec, out_features: int) -> nn.Sequential:
-    trunk = network.trunk(spec)
-    return nn.Sequential(trunk, _head(network, trunk.out_features, out_features))
-
-
 def build_q_network(network: Network, spec: EnvSpec, rng: torch.Generator, *, dueling: bool) -> nn.Module:
     """Observations [N, ...] to Q [N, A]."""
     q: nn.Module
+    trunk = network.trunk(spec)
     if dueling:
-        trunk = network.trunk(spec)
         streams = [_head(network, trunk.out_features, width) for width in (1, spec.num_actions)]
         q = nn.Sequential(trunk, Dueling(*streams))
     else:
-        q = _whole(network, spec, spec.num_actions)
+        q = nn.Sequential(trunk, _head(network, trunk.out_features, spec.num_actions))
     initialise_uniform(q, rng)
     return q
 
 
+def _orthogonal(network: Network, spec: EnvSpec, out_features: int, gain: float, rng: torch.Generator) -> nn.Module:
+    trunk = network.trunk(spec)
+    hidden = network.hidden(trunk.out_features)
+    body, out = nn.Sequential(trunk, hidden), unfilled(nn.Linear, hidden.out_features, out_features)
+    initialise_orthogonal(body, math.sqrt(2), rng)
+    initialise_orthogonal(out, gain, rng)
+    return nn.Sequential(body, out)
+
+
 def build_policy(network: Network, spec: EnvSpec, rng: torch.Generator) -> nn.Module:
     """Observations [N, ...] to logits [N, A]; near uniform at first."""
-    policy = _whole(network, spec, spec.num_actions)
-    initialise_orthogonal(policy, math.sqrt(2), rng)
-    initialise_orthogonal(policy[1][1], 0.01, rng)
-    return policy
+    return _orthogonal(network, spec, spec.num_actions, 0.01, rng)
 
 
 def build_value(network: Network, spec: EnvSpec, rng: torch.Generator) -> nn.Module:
     """Observations [N, ...] to values [N, 1]."""
-    value = _whole(network, spec, 1)
-    initialise_orthogonal(value, math.sqrt(2), rng)
-    initialise_orthogonal(value[1][1], 1.0, rng)
-    return value
+    return _orthogonal(network, spec, 1, 1.0, rng)
 
 
 def build_policy_value(network: Network, spec: EnvSpec, rng: torch.Generator, *, shared: bool) -> PolicyValue:
