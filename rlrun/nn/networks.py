@@ -66,41 +66,46 @@ class PolicyValue(nn.Module):
         return self.policy(features), self.value(features).squeeze(-1)
 
 
-def _head(network: Network, in_features: int, out_features: int) -> nn.Sequential:
+def _head(network: Network, in_features: int, out_features: int) -> tuple[nn.Sequential, nn.Linear]:
+    """A hidden and a last layer in sequence, and the last one by itself."""
     hidden = network.hidden(in_features)
-    return nn.Sequential(hidden, unfilled(nn.Linear, hidden.out_features, out_features))
+    last = nn.Linear(hidden.out_features, out_features)
+    return nn.Sequential(hidden, last), last
+
+
+def _whole(network: Network, spec: EnvSpec, out_features: int) -> tuple[nn.Sequential, nn.Linear]:
+    trunk = network.trunk(spec)
+    head, last = _head(network, trunk.out_features, out_features)
+    return nn.Sequential(trunk, head), last
 
 
 def build_q_network(network: Network, spec: EnvSpec, rng: torch.Generator, *, dueling: bool) -> nn.Module:
     """Observations [N, ...] to Q [N, A]."""
-    q: nn.Module
-    trunk = network.trunk(spec)
     if dueling:
-        streams = [_head(network, trunk.out_features, width) for width in (1, spec.num_actions)]
-        q = nn.Sequential(trunk, Dueling(*streams))
+        trunk = network.trunk(spec)
+        value, _ = _head(network, trunk.out_features, 1)
+        advantage, _ = _head(network, trunk.out_features, spec.num_actions)
+        q = nn.Sequential(trunk, Dueling(value, advantage))
     else:
-        q = nn.Sequential(trunk, _head(network, trunk.out_features, spec.num_actions))
+        q, _ = _whole(network, spec, spec.num_actions)
     initialise_uniform(q, rng)
     return q
 
 
-def _orthogonal(network: Network, spec: EnvSpec, out_features: int, gain: float, rng: torch.Generator) -> nn.Module:
-    trunk = network.trunk(spec)
-    hidden = network.hidden(trunk.out_features)
-    body, out = nn.Sequential(trunk, hidden), unfilled(nn.Linear, hidden.out_features, out_features)
-    initialise_orthogonal(body, math.sqrt(2), rng)
-    initialise_orthogonal(out, gain, rng)
-    return nn.Sequential(body, out)
-
-
 def build_policy(network: Network, spec: EnvSpec, rng: torch.Generator) -> nn.Module:
     """Observations [N, ...] to logits [N, A]; near uniform at first."""
-    return _orthogonal(network, spec, spec.num_actions, 0.01, rng)
+    policy, last = _whole(network, spec, spec.num_actions)
+    initialise_orthogonal(policy, math.sqrt(2), rng)
+    initialise_orthogonal(last, 0.01, rng)
+    return policy
 
 
 def build_value(network: Network, spec: EnvSpec, rng: torch.Generator) -> nn.Module:
     """Observations [N, ...] to values [N, 1]."""
-    return _orthogonal(network, spec, 1, 1.0, rng)
+    value, last = _whole(network, spec, 1)
+    initialise_orthogonal(value, math.sqrt(2), rng)
+    initialise_orthogonal(last, 1.0, rng)
+    return value
 
 
 def build_policy_value(network: Network, spec: EnvSpec, rng: torch.Generator, *, shared: bool) -> PolicyValue:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -31,22 +31,33 @@ class Adam:
 
 
 class RMSProp:
-    """Torch's RMSProp, dw / (sqrt(g2) + eps): what A2C uses (Mnih et al. 2016, eq. S2).
+    """dw / sqrt(g2 + eps) (Mnih et al. 2016, eq. S2), with eps inside the root as there and in TensorFlow.
 
     Args:
         learning_rate: step size.
         decay: of the running mean of squared gradients.
-        eps: added to the denominator.
+        eps: added under the root.
+        initial_square: what the running mean of squared gradients starts from; TensorFlow's 1 keeps first steps small.
     """
 
-    def __init__(self, *, learning_rate: Positive, decay: Fraction, eps: Positive) -> None:
+    def __init__(
+        self,
+        *,
+        learning_rate: Positive,
+        decay: Fraction,
+        eps: Positive,
+        initial_square: Annotated[float, Field(ge=0)],
+    ) -> None:
         self._learning_rate = learning_rate
         self._decay = decay
         self._eps = eps
+        self._initial_square = initial_square
 
     def __call__(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """An optimizer of `parameters`."""
-        return torch.optim.RMSprop(parameters, lr=self._learning_rate, alpha=self._decay, eps=self._eps)
+        return _RootedRMSProp(
+            parameters, self._learning_rate, self._decay, self._eps, self._initial_square, centred=False
+        )
 
 
 class CentredRMSProp:
@@ -65,15 +76,28 @@ class CentredRMSProp:
 
     def __call__(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """An optimizer of `parameters`."""
-        return _CentredRMSProp(parameters, self._learning_rate, self._decay, self._eps)
+        return _RootedRMSProp(parameters, self._learning_rate, self._decay, self._eps, 0.0, centred=True)
 
 
-class _CentredRMSProp(torch.optim.Optimizer):
-    def __init__(self, parameters: Iterable[nn.Parameter], lr: float, decay: float, eps: float) -> None:
+class _RootedRMSProp(torch.optim.Optimizer):
+    """Both of them; torch's own adds eps outside the root."""
+
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        lr: float,
+        decay: float,
+        eps: float,
+        initial_square: float,
+        *,
+        centred: bool,
+    ) -> None:
         super().__init__(parameters, {"lr": lr, "decay": decay, "eps": eps})
+        self._initial_square = initial_square
+        self._centred = centred
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> Any:
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         del closure
         for group in self.param_groups:
             parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
@@ -81,16 +105,21 @@ class _CentredRMSProp(torch.optim.Optimizer):
                 continue
             gradients = [parameter.grad for parameter in parameters]
             for parameter in parameters:
-                if not self.state[parameter]:
-                    self.state[parameter]["mean"] = torch.zeros_like(parameter)
-                    self.state[parameter]["square"] = torch.zeros_like(parameter)
-            means = [self.state[parameter]["mean"] for parameter in parameters]
+                state = self.state[parameter]
+                if not state:
+                    state["square"] = torch.full_like(parameter, self._initial_square)
+                    if self._centred:
+                        state["mean"] = torch.zeros_like(parameter)
             squares = [self.state[parameter]["square"] for parameter in parameters]
-            torch._foreach_mul_(means, group["decay"])
-            torch._foreach_add_(means, gradients, alpha=1 - group["decay"])
             torch._foreach_mul_(squares, group["decay"])
             torch._foreach_addcmul_(squares, gradients, gradients, value=1 - group["decay"])
-            variances = torch._foreach_addcmul(squares, means, means, value=-1.0)
-            torch._foreach_add_(variances, group["eps"])
-            torch._foreach_sqrt_(variances)
-            torch._foreach_addcdiv_(parameters, gradients, variances, value=-group["lr"])
+            variances = squares
+            if self._centred:
+                means = [self.state[parameter]["mean"] for parameter in parameters]
+                torch._foreach_mul_(means, group["decay"])
+                torch._foreach_add_(means, gradients, alpha=1 - group["decay"])
+                variances = list(torch._foreach_addcmul(squares, means, means, value=-1.0))
+                torch._foreach_clamp_min_(variances, 0.0)  # rounding may push them below
+            roots = list(torch._foreach_add(variances, group["eps"]))
+            torch._foreach_sqrt_(roots)
+            torch._foreach_addcdiv_(parameters, gradients, roots, value=-group["lr"])
