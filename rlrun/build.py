@@ -1,0 +1,108 @@
+"""The composition root: a checked config becomes objects here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rlrun.collect import Collector
+from rlrun.config import Config
+from rlrun.device import Device
+from rlrun.errors import UserError
+from rlrun.evaluate import Evaluator
+from rlrun.loggers import JsonLines, Logger, Several
+from rlrun.progress import make_display
+from rlrun.protocols import Agent, VecEnv
+from rlrun.run_directory import check_writable, experiment_hash, run_directory
+from rlrun.schema import Component
+from rlrun.train import CheckpointSettings, EvaluationSettings, Run
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A run, and what the receipt wants to know of it. `close` frees its environments."""
+
+    run: Run
+    device: str
+    num_threads: int
+    resources: ExitStack
+
+    def close(self) -> None:
+        """Closes the environments."""
+        self.resources.close()
+
+
+def instantiate(component: Component, runtime: Mapping[str, object], **replaced: object) -> Any:
+    """Calls a component's target with its values; nested components first.
+
+    Args:
+        component: a checked component.
+        runtime: values for the runtime arguments that it, or a component inside it, takes.
+        replaced: keys whose configured value is not the one to use.
+    """
+    arguments = {name: _built(value, runtime) for name, value in component.arguments.items()}
+    return component.call(**arguments | {name: runtime[name] for name in component.runtime} | replaced)
+
+
+def _built(value: Any, runtime: Mapping[str, object]) -> Any:
+    if isinstance(value, Component):
+        return instantiate(value, runtime)
+    if isinstance(value, list):
+        return [_built(item, runtime) for item in value]
+    return value
+
+
+def directory_of(config: Config) -> Path:
+    """Where the run of `config` lives."""
+    name = config.name or experiment_hash(config.experiment())
+    return run_directory(config.runs_dir, config.labels["env"], config.labels["algo"], name, config.seed)
+
+
+def build(config: Config) -> Built:
+    """Builds everything that the run of `config` needs. Makes no directory.
+
+    Raises:
+        UserError: if the parts do not fit together, or the machine does not offer what they need.
+    """
+    directory = directory_of(config)
+    check_writable(directory)
+    device: Device = instantiate(config.device, {})
+    evaluation = EvaluationSettings(**config.evaluation)
+    if "num_envs" not in config.env.arguments:
+        raise UserError(f"env._target_={config.env.target} takes no num_envs, so it cannot be evaluated apart")
+    with ExitStack() as stack:
+        env: VecEnv = instantiate(config.env, {})
+        stack.callback(env.close)
+        device.activate(env.spec.obs_shape)
+        evaluation_env: VecEnv = instantiate(config.env, {}, num_envs=evaluation.num_envs)
+        stack.callback(evaluation_env.close)
+        network = instantiate(config.network, {}) if config.network is not None else None
+        runtime = {"spec": env.spec, "device": device.torch_device, "seed": config.seed, "network": network}
+        agent: Agent = instantiate(config.algo, runtime)
+        run = Run(
+            agent=agent,
+            collector=Collector(env, agent.collection, device.torch_device, config.seed),
+            evaluator=Evaluator(evaluation_env, evaluation.episodes, config.seed, device.torch_device),
+            directory=directory,
+            total_steps=config.total_steps,
+            log_every_steps=config.log_every_steps,
+            evaluation=evaluation,
+            checkpoint=CheckpointSettings(**config.checkpoint),
+            open_logger=_LoggerFactory(config.logger),
+            open_display=make_display,
+        )
+        return Built(run, str(device.torch_device), device.threads_for(env.spec.obs_shape), stack.pop_all())
+
+
+@dataclass(frozen=True, slots=True)
+class _LoggerFactory:
+    """Opens the chosen logger beside the files that every run has."""
+
+    component: Component
+
+    def __call__(self, directory: Path, resume_step: int) -> Logger:
+        chosen: Logger = instantiate(self.component, {"directory": directory, "resume_step": resume_step})
+        return Several([JsonLines(directory, resume_step), chosen])

@@ -1,0 +1,228 @@
+"""The command line: `rlrun key=value ...`. Bad input ends in one line and status 2."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+from rlrun import __version__
+from rlrun.errors import UserError
+
+_USER_ERROR, _INTERRUPTED = 2, 130
+_PASSED_ON = ("cfg", "info", "shell_completion", "hydra_help", "experimental_rerun")  # Hydra's own business
+
+
+def main() -> None:
+    """Runs the command line and exits: 0 if all went well, 2 on bad input, 130 when interrupted."""
+    sys.exit(run_command(sys.argv))
+
+
+def run_command(argv: Sequence[str]) -> int:
+    """Does what `argv` (program name first) asks, and returns the exit status."""
+    try:
+        return _dispatch(list(argv))
+    except UserError as error:
+        return _refuse(error)
+    except KeyboardInterrupt:
+        print("rlrun: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        return _INTERRUPTED
+
+
+def _refuse(error: UserError) -> int:
+    print(f"rlrun: error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+    return _USER_ERROR
+
+
+def _dispatch(argv: list[str]) -> int:
+    if "--version" in argv[1:]:
+        print(f"rlrun {__version__}")
+        return 0
+    args = _parse(argv[1:])
+    directories = _directories(args)
+    if args.help or len(argv) == 1:
+        from rlrun.help_page import help_page
+
+        print(help_page(directories))
+        return 0
+    return _run_hydra(argv, args, directories)
+
+
+def _parse(words: list[str]) -> argparse.Namespace:
+    from hydra._internal.utils import get_args_parser
+
+    parser = get_args_parser()
+
+    def error(message: str) -> None:
+        raise UserError(f"{message}; overrides look like key=value, and `rlrun --help` shows the rest")
+
+    parser.error = error  # type: ignore[assignment,method-assign] # argparse would print the usage as well
+    return parser.parse_args(words)
+
+
+def _directories(args: argparse.Namespace) -> list[Path]:
+    """Where config files are searched: what `--config-dir` adds, then rlrun's own."""
+    from rlrun.config_files import config_directory
+
+    if args.config_dir is not None and not Path(args.config_dir).is_dir():
+        raise UserError(f"--config-dir {args.config_dir} is not a directory")
+    added = [Path(args.config_dir).resolve()] if args.config_dir is not None else []
+    return [*added, config_directory()]
+
+
+def _run_hydra(argv: list[str], args: argparse.Namespace, directories: list[Path]) -> int:
+    from hydra import main as hydra_main
+    from hydra.errors import HydraException
+
+    from rlrun.config_files import resolve_env
+
+    overrides = resolve_env(directories, args.overrides)
+    if overrides != args.overrides:
+        print(f"using the tuned environment: {' '.join(overrides)}")
+    if args.multirun and not any(getattr(args, name) for name in _PASSED_ON):
+        _check_sweep(overrides, directories)
+    failures: list[UserError] = []
+    with ExitStack() as stack:
+        flags = _flags(argv[1:], args.overrides)
+        added: list[str] = []
+        if args.multirun and not any(item.startswith(("hydra/launcher", "hydra.sweep.dir")) for item in overrides):
+            # Hydra's own launcher keeps a file that nobody reads
+            added = [f"hydra.sweep.dir={stack.enter_context(tempfile.TemporaryDirectory(prefix='rlrun-'))}"]
+        os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us instead of being printed
+        sys.argv = [argv[0], *flags, *_without_null_preset(overrides), *added]
+        try:
+            hydra_main(version_base="1.3", config_path=str(directories[-1]), config_name="config")(
+                _job(directories, argv, failures)
+            )()
+        except HydraException as error:
+            raise _explained(error, overrides, directories) from error
+    return _USER_ERROR if failures else 0
+
+
+def _job(directories: list[Path], argv: list[str], failures: list[UserError]) -> Callable[[Any], None]:
+    def job(composed: Any) -> None:
+        from hydra.core.hydra_config import HydraConfig
+
+        settings = HydraConfig.get()
+        try:
+            _run(composed, dict(settings.runtime.choices), list(settings.overrides.task), directories, argv)
+        except UserError as error:
+            if "basic_launcher" not in str(settings.launcher.get("_target_")):
+                raise  # a job on another machine reports by itself
+            _refuse(error)
+            failures.append(error)
+
+    return job
+
+
+def _run(
+    composed: Any, choices: dict[str, Any], overrides: list[str], directories: list[Path], argv: list[str]
+) -> None:
+    from rlrun.config import check
+
+    config = check(composed, choices, overrides, directories)  # before the imports below, which take seconds
+
+    from omegaconf import OmegaConf
+
+    from rlrun.build import build, directory_of
+    from rlrun.run_directory import finished_result, make_receipt, opened
+    from rlrun.train import train
+
+    directory = directory_of(config)
+    result = finished_result(directory, config.total_steps)
+    if result is not None:
+        print(
+            f"{directory} is finished: evaluation mean {result['eval/episode_return']:.2f} at step {result['step']:,}"
+        )
+        return
+    built = build(config)
+    try:
+        print(_summary(config.labels, config.seed, built.device, built.num_threads, directory), flush=True)
+        receipt = make_receipt(argv, config.total_steps, config.seed, built.device, built.num_threads)
+        with opened(directory, OmegaConf.to_yaml(config.as_plain()), receipt):
+            train(built.run)
+    finally:
+        built.close()
+    print(f"finished; see it with: tensorboard --logdir {config.runs_dir}")
+
+
+def _summary(labels: Any, seed: int, device: str, num_threads: int, directory: Path) -> str:
+    preset = f"preset {labels['preset']}" if "preset" in labels else "no preset of tuned numbers"
+    threads = f"{num_threads} thread{'s' if num_threads > 1 else ''}"
+    return f"{labels['algo']} on {labels['env']} ({preset}), seed {seed}, {device} with {threads}\n{directory}"
+
+
+def _without_null_preset(overrides: list[str]) -> list[str]:
+    """Hydra cannot set an optional default to null, but it can take it out."""
+    return ["~preset" if item == "preset=null" else item for item in overrides]
+
+
+def _flags(words: list[str], overrides: list[str]) -> list[str]:
+    left = list(overrides)
+    flags = []
+    for word in words:
+        if word in left:
+            left.remove(word)
+        else:
+            flags.append(word)
+    return flags
+
+
+def _check_sweep(overrides: list[str], directories: list[Path]) -> None:
+    """Checks every job of a sweep before the first one starts; other sweepers choose their jobs as they go."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.errors import HydraException
+
+    from rlrun.config import parse_overrides
+
+    if any(item.startswith("hydra/sweeper") for item in overrides):
+        return
+    try:
+        (jobs,) = BasicSweeper.split_arguments(parse_overrides(_without_null_preset(overrides)), None)
+    except HydraException as error:
+        raise _explained(error, overrides, directories) from error
+    from rlrun.config import check
+
+    for job in jobs:
+        task = [item for item in job if not item.startswith(("hydra.", "hydra/"))]
+        try:
+            composed, choices = _compose(list(job), directories)
+        except HydraException as error:
+            raise _explained(error, list(job), directories) from error
+        check(composed, choices, task, directories)
+
+
+def _compose(overrides: list[str], directories: list[Path]) -> tuple[Any, dict[str, Any]]:
+    """Composes outside of a Hydra job. Returns the config and the option of every group."""
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf, open_dict
+
+    path = [f"hydra.searchpath=[{','.join(f'file://{directory}' for directory in directories[:-1])}]"]
+    with initialize_config_dir(str(directories[-1]), version_base="1.3"):
+        composed = compose(
+            "config", overrides=overrides + (path if len(directories) > 1 else []), return_hydra_config=True
+        )
+    choices = dict(composed.hydra.runtime.choices)
+    OmegaConf.set_readonly(composed, False)
+    with open_dict(composed):
+        del composed["hydra"]
+    return composed, choices
+
+
+def _explained(error: Any, overrides: list[str], directories: list[Path]) -> UserError:
+    """The error in one line; names of keys come from the same config without the keys that were set."""
+    from hydra.errors import HydraException
+
+    from rlrun.config import explain
+    from rlrun.config_files import GROUPS
+
+    valid: Any = {}
+    chosen = [item for item in overrides if item.split("=")[0] in GROUPS and "," not in item]
+    with suppress(HydraException):  # then the choice of a group is what is wrong
+        valid, _ = _compose(_without_null_preset(chosen), directories)
+    return explain(error, valid, directories)

@@ -1,0 +1,229 @@
+"""From a composed config to a checked one. Nothing is built, and no directory is made, before all of it is right."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import Field
+
+from rlrun.config_files import GROUPS, identity, options
+from rlrun.errors import UserError, nearest
+from rlrun.schema import (
+    Component,
+    as_plain,
+    check_component,
+    check_fields,
+    check_value,
+    import_target,
+    runtime_annotation,
+)
+
+RUN_VALUES = frozenset({"spec", "device", "seed", "network"})  # what build supplies to algorithms
+LOG_VALUES = frozenset({"directory", "resume_step"})  # what build supplies to loggers
+_SETTINGS = {"evaluation": "rlrun.train.EvaluationSettings", "checkpoint": "rlrun.train.CheckpointSettings"}
+_TOP = {
+    "seed": Annotated[int, Field(ge=0, lt=2**63)],
+    "total_steps": Annotated[int, Field(ge=1)],
+    "runs_dir": Annotated[str, Field(min_length=1)],
+    "name": Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")] | None,
+    "log_every_steps": Annotated[int, Field(ge=1)],
+}
+_COMPONENTS = ("algo", "env", "network", "device", "logger")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """A config in which every key is known and every value is coerced and in range."""
+
+    seed: int
+    total_steps: int  # agent steps, all slots
+    runs_dir: Path
+    name: str | None
+    log_every_steps: int
+    evaluation: Mapping[str, Any]  # the fields of `rlrun.train.EvaluationSettings`
+    checkpoint: Mapping[str, Any]  # the fields of `rlrun.train.CheckpointSettings`
+    algo: Component
+    env: Component
+    network: Component | None  # None where the algorithm takes none
+    device: Component
+    logger: Component
+    labels: Mapping[str, str]  # what a person calls the algorithm and the environment: `algo`, `env`, `preset`
+
+    def as_plain(self) -> dict[str, Any]:
+        """What `config.yaml` of a run holds."""
+        plain: dict[str, Any] = {name: getattr(self, name) for name in (*_TOP, *_SETTINGS, *_COMPONENTS)}
+        return {name: as_plain(value) for name, value in plain.items()}
+
+    def experiment(self) -> dict[str, Any]:
+        """What defines the experiment, whatever its seed, length, machine, logging and evaluation."""
+        return {name: as_plain(getattr(self, name)) for name in ("algo", "env", "network")}
+
+
+def check(
+    composed: DictConfig, choices: Mapping[str, str | None], overrides: Sequence[str], directories: Sequence[Path]
+) -> Config:
+    """Checks everything about a composed config.
+
+    Args:
+        composed: without Hydra's own node.
+        choices: the option of every group.
+        overrides: what the command line asked for.
+        directories: where config files are searched.
+
+    Raises:
+        UserError: at the first thing that is wrong.
+    """
+    _check_named_preset(overrides, directories)
+    raw = _resolved(composed)
+    expected = {**_TOP, **_SETTINGS, **dict.fromkeys(_COMPONENTS)}
+    for name in raw:
+        if name not in expected:
+            raise UserError(f"unknown key {name}; nearest: {', '.join(nearest(str(name), expected))}")
+    top = {name: check_value(annotation, raw.get(name), name) for name, annotation in _TOP.items()}
+    settings = {name: check_fields(raw.get(name), _fields(target), name) for name, target in _SETTINGS.items()}
+    protocols = get_type_hints(import_target("rlrun.train.Run", "run"))
+    algo = check_component(raw["algo"], "algo", expected=protocols["agent"], runtime=RUN_VALUES)
+    vec_env = import_target("rlrun.protocols.VecEnv", "env")
+    return Config(
+        seed=top["seed"],
+        total_steps=top["total_steps"],
+        runs_dir=Path(top["runs_dir"]),
+        name=top["name"],
+        log_every_steps=top["log_every_steps"],
+        evaluation=settings["evaluation"],
+        checkpoint=settings["checkpoint"],
+        algo=algo,
+        env=check_component(raw["env"], "env", expected=vec_env),
+        network=_network(raw.get("network"), algo, str(choices.get("algo")), overrides),
+        device=check_component(raw["device"], "device", expected=import_target("rlrun.device.Device", "device")),
+        logger=check_component(
+            raw["logger"], "logger", expected=import_target("rlrun.loggers.Logger", "logger"), runtime=LOG_VALUES
+        ),
+        labels=_labels(raw, choices, directories),
+    )
+
+
+def _network(raw: Any, algo: Component, algo_name: str, overrides: Sequence[str]) -> Component | None:
+    """The network if the algorithm takes one; an environment's suggestion is dropped where it does not."""
+    if "network" in algo.runtime:
+        if raw is None:
+            raise UserError(f"algo={algo_name} needs a network: choose one with network=")
+        return check_component(raw, "network", expected=runtime_annotation(algo, "network"))
+    asked = [item for item in overrides if re.match(r"[+~]*network[.=@]", item) and item != "network=null"]
+    if asked:
+        raise UserError(f"algo={algo_name} uses no network, so {asked[0]} would do nothing: leave it out")
+    return None
+
+
+def _fields(target: str) -> dict[str, Any]:
+    return get_type_hints(import_target(target, ""), include_extras=True)
+
+
+def _resolved(composed: DictConfig) -> dict[str, Any]:
+    missing = sorted(OmegaConf.missing_keys(composed))
+    if missing:
+        raise UserError(f"{missing[0]} has no value yet: give {missing[0]}=...")
+    try:
+        container = OmegaConf.to_container(composed, resolve=True)
+    except OmegaConfBaseException as error:
+        raise UserError(_one_line(error)) from error
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}
+
+
+def _labels(raw: Mapping[str, Any], choices: Mapping[str, str | None], directories: Sequence[Path]) -> dict[str, str]:
+    """Names for people and paths: `pong`, `gym-Acrobot-v1`, `atari-space_invaders`."""
+    env = str(choices.get("env"))
+    found = identity(directories, env)
+    about = next((str(raw["env"][key]) for key in ("game", "id") if raw["env"].get(key) is not None), None)
+    if about is not None and (found is None or found[1] != about):
+        env = f"{env}-{about}"
+    labels = {"algo": str(choices.get("algo")), "env": env}
+    preset = choices.get("preset")
+    if preset and preset in options(directories, "preset"):
+        labels["preset"] = preset
+    return labels
+
+
+def _check_named_preset(overrides: Sequence[str], directories: Sequence[Path]) -> None:
+    """A preset that was named must exist; the one found by itself need not."""
+    for item in overrides:
+        name = item.removeprefix("preset=")
+        if name != item:
+            _check_option("preset", name.strip("'\""), options(directories, "preset"))
+
+
+def _check_option(group: str, name: str, known: Sequence[str]) -> None:
+    if name not in known:
+        raise UserError(_unknown_option(group, name, known))
+
+
+def _unknown_option(group: str, name: str, known: Sequence[str]) -> str:
+    if not known:
+        return f"unknown {group} '{name}': there is none to choose"
+    return f"unknown {group} '{name}'; nearest: {nearest(name, known)[0]}; available: {', '.join(known)}"
+
+
+def explain(error: HydraException, valid_keys: Mapping[str, Any], directories: Sequence[Path]) -> UserError:
+    """A Hydra error in one line of our own.
+
+    Args:
+        error: what composing raised.
+        valid_keys: a config composed without the overrides, to name keys that exist.
+        directories: where config files are searched.
+    """
+    text = str(error)
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, name = error.missing_cfg_file.rpartition("/")
+        return UserError(_unknown_option(group.lstrip("/"), name, sorted(error.options or [])))
+    if match := re.match(r"You must specify '([^']+)'", text):
+        return UserError(
+            f"{match[1]} is not chosen: give {match[1]}=, one of {', '.join(options(directories, match[1]))}"
+        )
+    if match := re.match(r"(?:Could not override|Could not delete from config\.) '([^']+)'", text):
+        return UserError(_unknown_key(match[1], valid_keys))
+    if match := re.match(r"Ambiguous value for argument '([^']+)'", text):
+        return UserError(f"{match[1]} gives several values: add -m to run each of them, or write a list as [a,b]")
+    if isinstance(error, OverrideParseException):
+        return UserError(f"cannot read '{error.override}' ({_one_line(error)}): overrides look like key=value")
+    return UserError(_one_line(error))
+
+
+def _unknown_key(key: str, valid: Mapping[str, Any]) -> str:
+    *parents, _ = key.split(".")
+    inside: Any = valid
+    for depth, name in enumerate(parents):
+        inside = inside.get(name) if isinstance(inside, Mapping) else None
+        if not isinstance(inside, Mapping):
+            path = ".".join(parents[: depth + 1])
+            return _unknown_key(path, valid) if depth or name not in valid else f"unknown key {key}: {path} has no keys"
+    names = [name for name in inside if not str(name).startswith("_")]
+    if not parents:
+        names += GROUPS
+    prefix = ".".join(parents) + "." if parents else ""
+    close = ", ".join(prefix + name for name in nearest(key.rpartition(".")[2], names))
+    return f"unknown key {key}; nearest: {close}"
+
+
+def _one_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith(("See https", "full_key", "object_type"))]
+    return "; ".join(lines[:2]) or type(error).__name__
+
+
+def parse_overrides(overrides: Sequence[str]) -> list[Override]:
+    """Hydra's reading of the overrides.
+
+    Raises:
+        OverrideParseException: if one cannot be read.
+    """
+    return OverridesParser.create().parse_overrides(list(overrides))

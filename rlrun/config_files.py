@@ -1,0 +1,94 @@
+"""What the YAML files under `conf/` offer: groups, options, and which environment file belongs to which game or id.
+
+Reads text only, so that help, completion and most errors need no torch.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from rlrun.errors import UserError
+
+GROUPS = ("algo", "env", "network", "device", "logger", "preset", "experiment", "debug")
+_IDENTITY = ("game", "id")
+_IDENTITY_LINE = re.compile(r"^#\s*tuned for (?:env\.)?(id|game)=(\S+)", re.MULTILINE)
+
+
+def config_directory() -> Path:
+    """The absolute path of `conf`: the installed package's, or else the repository's."""
+    package = Path(__file__).resolve().parent
+    for candidate in (package / "conf", package.parent / "conf"):
+        if (candidate / "config.yaml").is_file():
+            return candidate
+    raise UserError(f"there is no conf/config.yaml in {package} or beside it: the installation is broken")
+
+
+def options(directories: Sequence[Path], group: str) -> list[str]:
+    """The names that `group=` can take, sorted."""
+    return sorted({path.stem for directory in directories for path in (directory / group).glob("*.yaml")})
+
+
+def summary(directories: Sequence[Path], group: str, option: str) -> str:
+    """The first comment of an option's file: what it is, in a line."""
+    for line in _text(directories, group, option).splitlines():
+        if line.startswith("# ") and not line.startswith("# @package"):
+            return line[2:].strip()
+    return ""
+
+
+def identity(directories: Sequence[Path], env: str) -> tuple[str, str] | None:
+    """Which ("game", name) or ("id", name) the file of `env` is about; None for files that leave it open.
+
+    It is the value of its key `game` or `id`, or, where the environment needs no such key, a comment
+    `# tuned for id=CartPole-v1`.
+    """
+    text = _text(directories, "env", env)
+    if match := _IDENTITY_LINE.search(text):
+        return match[1], match[2]
+    content = OmegaConf.to_container(OmegaConf.create(text))
+    for key in _IDENTITY:
+        value = content.get(key) if isinstance(content, dict) else None
+        if isinstance(value, str) and value != "???":
+            return key, value
+    return None
+
+
+def resolve_env(directories: Sequence[Path], overrides: Sequence[str]) -> list[str]:
+    """The overrides, with a plain game or id replaced by the environment file that is tuned for it.
+
+    `env=atari env.game=pong` is `env=pong`; `env=gym env.id=CartPole-v1` is `env=cartpole`. Sweeps (`pong,breakout`)
+    are replaced only where every one of them has a file.
+    """
+    chosen = _value(overrides, "env")
+    known = options(directories, "env")
+    if chosen not in known or identity(directories, chosen) is not None:
+        return list(overrides)
+    files = {found: name for name in reversed(known) if (found := identity(directories, name)) is not None}
+    for key in _IDENTITY:
+        value = _value(overrides, f"env.{key}")
+        if value is None:
+            continue
+        wanted = [(key, item.strip().strip("'\"")) for item in value.split(",")]
+        if all(item in files for item in wanted):
+            env = ",".join(files[item] for item in wanted)
+            kept = [item for item in overrides if not item.startswith((f"env.{key}=", "env="))]
+            return [f"env={env}", *kept]
+    return list(overrides)
+
+
+def _value(overrides: Sequence[str], key: str) -> str | None:
+    """What the last override of `key` sets, as text."""
+    values = [item.split("=", 1)[1] for item in overrides if item.startswith(f"{key}=")]
+    return values[-1] if values else None
+
+
+def _text(directories: Sequence[Path], group: str, option: str) -> str:
+    for directory in directories:
+        path = directory / group / f"{option}.yaml"
+        if path.is_file():
+            return path.read_text(encoding="utf-8")
+    return ""

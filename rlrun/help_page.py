@@ -1,0 +1,65 @@
+"""What `rlrun --help` prints, made from the config files."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+from rlrun.config_files import options, summary
+
+_EXAMPLES = """\
+rlrun trains, evaluates and records one reinforcement-learning experiment.
+
+Try
+  rlrun algo=dqn env=cartpole                          train with tuned numbers; a minute or two
+  rlrun algo=dqn env=pong                              the same for an Atari game
+  rlrun algo=dqn env=cartpole algo.gamma=0.95 seed=3   change any number
+  rlrun algo=dqn env=cartpole debug=short              only see that it goes through
+  rlrun algo=dqn env=cartpole --cfg job                print the whole configuration and stop
+  rlrun -m algo=dqn,random env=cartpole seed=0,1,2     run every combination, one after the other
+  rlrun algo=random env=atari env.game=space_invaders  any Atari game
+  rlrun algo=random env=gym env.id=Acrobot-v1          any Gymnasium id with discrete actions
+
+The same command again goes on where it stopped, or says that it is finished.
+Look at all runs with: tensorboard --logdir runs
+"""
+
+_KEYS = """\
+Keys of every run (conf/config.yaml has them all, with units)
+  seed=0                    everything random comes from it
+  total_steps=100000        agent steps, all environment slots together
+  runs_dir=runs name=...    where the run is kept: <runs_dir>/<env>/<algo>/<name or hash>/seed<seed>
+  evaluation.episodes=20    and evaluation.every_steps, evaluation.num_envs
+  preset=null               do without the tuned numbers of an algorithm and environment pair
+  preset=NAME               use those of another pair
+
+Flags: -m (sweep over a,b,c), --cfg job (print), --config-dir DIR (add config files of your own), --version,
+  --hydra-help (Hydra's own flags). Completion in bash: eval "$(rlrun -sc install=bash)"
+Exit status: 0 done, 2 bad input (one line says what would be right), 130 interrupted."""
+
+
+def help_page(directories: Sequence[Path]) -> str:
+    """The page, with the algorithms, environments and the rest that `directories` offer."""
+    sections = [_EXAMPLES]
+    for group, title in (("algo", "Algorithms"), ("env", "Environments")):
+        names = options(directories, group)
+        width = max((len(name) for name in names), default=0)
+        lines = [
+            textwrap.shorten(summary(directories, group, name), 110 - width - len(group), placeholder=" ...")
+            for name in names
+        ]
+        lines = [f"  {group}={name:<{width}}  {line}" for name, line in zip(names, lines, strict=True)]
+        sections.append("\n".join([title, *lines, ""]))
+    others = [
+        textwrap.fill(
+            f"{group}= {', '.join(options(directories, group)) or '(none yet)'}",
+            width=118,
+            initial_indent="  ",
+            subsequent_indent="      ",
+        )
+        for group in ("network", "device", "logger", "experiment", "debug", "preset")
+    ]
+    sections.append("\n".join(["Also to choose", *others, ""]))
+    sections.append(_KEYS)
+    return "\n".join(sections)

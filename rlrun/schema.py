@@ -1,0 +1,346 @@
+"""The constructor is the schema: checks YAML values against the typed keyword arguments of what `_target_` names.
+
+Strict: `true` is no number, numbers are finite, unknown keys are refused. Two kindnesses: `1e6` is a fine integer, and
+an integer is a fine float. Nested `_target_`s must fit the annotation of the argument that they are given to.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+from typing_extensions import get_protocol_members, is_protocol
+
+from rlrun.errors import UserError, nearest
+
+TARGET = "_target_"
+_CONFIG = ConfigDict(strict=True, allow_inf_nan=False)
+_DATA = (bool, int, float, str, Path, type(None))
+_UNKNOWN: Any = object()  # a type that nobody wrote down
+_WORDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    Path: "a path",
+    type(None): "null",
+}
+_COMPARISONS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """A checked `_target_`: what to call, and with which values."""
+
+    target: str
+    call: Callable[..., Any]
+    arguments: Mapping[str, Any]  # plain values, components, and lists of them
+    runtime: frozenset[str]  # the runtime values that it takes besides
+
+    def as_plain(self) -> dict[str, Any]:
+        """Back to what YAML and JSON can hold, with coerced values."""
+        return {TARGET: self.target} | {key: as_plain(value) for key, value in self.arguments.items()}
+
+
+def as_plain(value: Any) -> Any:
+    """`value` with every component inside it written out."""
+    if isinstance(value, Component):
+        return value.as_plain()
+    if isinstance(value, list | tuple):
+        return [as_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: as_plain(item) for key, item in value.items()}
+    return str(value) if isinstance(value, Path) else value
+
+
+def import_target(target: object, path: str) -> Callable[..., Any]:
+    """The class or function called `target` ("package.module.Name").
+
+    Raises:
+        UserError: if there is none.
+    """
+    if not isinstance(target, str):
+        raise UserError(f"{path}.{TARGET} must be the dotted name of a class or function, not {shown(target)}")
+    parts = target.split(".")
+    for split in range(len(parts) - 1, 0, -1):
+        module_name = ".".join(parts[:split])
+        try:
+            found: Any = import_module(module_name)
+        except ModuleNotFoundError as error:
+            if error.name is not None and (module_name + ".").startswith(error.name + "."):
+                continue
+            raise UserError(
+                f"{path}.{TARGET}={target} needs the module {error.name}, which is not installed"
+            ) from error
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{path}.{TARGET}={target} is not a dotted name") from error
+        for part in parts[split:]:
+            if not hasattr(found, part):
+                close = ", ".join(nearest(part, [name for name in vars(found) if not name.startswith("_")]))
+                raise UserError(f"{path}.{TARGET}={target} does not exist; nearest: {close}")
+            found = getattr(found, part)
+        if not (inspect.isclass(found) or inspect.isfunction(found)):
+            raise UserError(f"{path}.{TARGET}={target} is neither a class nor a function")
+        call: Callable[..., Any] = found
+        return call
+    raise UserError(f"{path}.{TARGET}={target} cannot be imported: there is no module {parts[0]}")
+
+
+def check_component(
+    value: object, path: str, *, expected: Any = _UNKNOWN, runtime: frozenset[str] = frozenset()
+) -> Component:
+    """Checks a mapping with `_target_` and everything inside it.
+
+    Args:
+        value: the mapping.
+        path: where it stands in the config, for messages.
+        expected: the annotation that the built object must fit.
+        runtime: names of arguments that are supplied when building and can be no keys.
+
+    Raises:
+        UserError: at the first thing that is wrong.
+    """
+    if not isinstance(value, Mapping) or TARGET not in value:
+        raise UserError(f"{path} must be a mapping with {TARGET}, not {shown(value)}")
+    call = import_target(value[TARGET], path)
+    if expected is not _UNKNOWN and not _fits(_product(call), expected):
+        raise UserError(f"{path}.{TARGET}={value[TARGET]} does not fit: {path} must be {describe(expected)}")
+    parameters = _parameters(call, path)
+    given = {str(key): item for key, item in value.items() if key != TARGET}
+    keys = {name: parameter for name, parameter in parameters.items() if name not in runtime}
+    hints = _hints(call)
+    _refuse_unknown(given, keys, path)
+    arguments = {}
+    for name, parameter in keys.items():
+        if name in given:
+            annotation = hints.get(name, _UNKNOWN)
+            arguments[name] = check_value(annotation, given[name], f"{path}.{name}", runtime=runtime)
+        elif parameter.default is inspect.Parameter.empty:
+            raise UserError(f"{path}.{name} is missing: {describe(hints.get(name, _UNKNOWN))}")
+    return Component(str(value[TARGET]), call, arguments, frozenset(parameters) & runtime)
+
+
+def check_fields(value: object, annotations: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """Checks a plain mapping whose keys and types are `annotations`; all of them must be there."""
+    prefix = f"{path}." if path else ""
+    if not isinstance(value, Mapping):
+        raise UserError(f"{path} must be a mapping with the keys {', '.join(annotations)}, not {shown(value)}")
+    _refuse_unknown(value, annotations, path)
+    missing = [name for name in annotations if name not in value]
+    if missing:
+        raise UserError(f"{prefix}{missing[0]} is missing: {describe(annotations[missing[0]])}")
+    return {name: check_value(annotation, value[name], prefix + name) for name, annotation in annotations.items()}
+
+
+def check_value(annotation: Any, value: Any, path: str, *, runtime: frozenset[str] = frozenset()) -> Any:
+    """`value` coerced to `annotation`, or a `Component` where it is one.
+
+    Raises:
+        UserError: if it does not fit.
+    """
+    if annotation is _UNKNOWN:
+        raise UserError(f"{path} cannot be checked: the constructor does not annotate its type")
+    if isinstance(value, Mapping) and TARGET in value:
+        if all(_is_data(member) for member in _members(annotation)):
+            raise UserError(f"{path} must be {describe(annotation)}, not an object with {TARGET}")
+        return check_component(value, path, expected=annotation, runtime=runtime)
+    inner = [get_args(member)[0] for member in _members(annotation) if get_origin(member) is list]
+    if isinstance(value, list) and len(inner) == 1 and not _is_data(inner[0]):
+        return [check_value(inner[0], item, f"{path}[{index}]", runtime=runtime) for index, item in enumerate(value)]
+    data = [member for member in _members(annotation) if _is_data(member)]
+    if data:
+        adapter: TypeAdapter[Any] = TypeAdapter(_union(data), config=_CONFIG)
+        for candidate in (value, _integral(value)):
+            try:
+                return adapter.validate_json(json.dumps(candidate), strict=True)
+            except (ValidationError, TypeError, ValueError):
+                continue
+    raise UserError(f"{path}={shown(value)} is not valid: it must be {describe(annotation)}{_suggestion(data, value)}")
+
+
+def runtime_annotation(component: Component, name: str) -> Any:
+    """The annotation of the runtime argument `name` of a checked component."""
+    return _hints(component.call)[name]
+
+
+def describe(annotation: Any) -> str:
+    """An annotation in words, with its range."""
+    if annotation is _UNKNOWN:
+        return "a value"
+    members = _members(annotation)
+    if len(members) > 1:
+        return " or ".join(describe(member) for member in members)
+    (annotation,) = members
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        bounds = " and ".join(_bounds(args[1:]))
+        return f"{describe(args[0])} {bounds}".rstrip()
+    if origin is Literal:
+        return ("one of " if len(args) > 1 else "") + ", ".join(str(choice) for choice in args)
+    if origin in (list, tuple) and args:
+        return f"a list (each {describe(args[0])})"
+    if origin is dict:
+        return f"a mapping (each value {describe(args[1])})"
+    if annotation in _WORDS:
+        return _WORDS[annotation]
+    name = "callable" if _is_callable(annotation) else getattr(annotation, "__name__", str(annotation))
+    return f"an object ({TARGET}) of the kind {name}"
+
+
+def shown(value: object) -> str:
+    """A value as YAML would show it, on one line and not too long."""
+    text = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    if value == "":
+        text = "''"
+    text = " ".join(text.split())
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _bounds(metadata: tuple[Any, ...]) -> list[str]:
+    flat: list[Any] = []
+    for item in metadata:
+        flat.extend(item.metadata if isinstance(item, FieldInfo) else [item])
+    bounds = [
+        f"{sign} {getattr(item, name)}" for item in flat for name, sign in _COMPARISONS.items() if hasattr(item, name)
+    ]
+    for item in flat:
+        if hasattr(item, "min_length"):
+            bounds.append(f"of length >= {item.min_length}")
+        if hasattr(item, "max_length"):
+            bounds.append(f"of length <= {item.max_length}")
+        if getattr(item, "pattern", None):
+            bounds.append(f"matching {item.pattern}")
+    return bounds
+
+
+def _suggestion(data: list[Any], value: Any) -> str:
+    choices = [choice for member in data if get_origin(member) is Literal for choice in get_args(member)]
+    return f"; nearest: {nearest(value, map(str, choices))[0]}" if choices and isinstance(value, str) else ""
+
+
+def _union(members: list[Any]) -> Any:
+    return Union[tuple(members)]  # noqa: UP007 (its members are known only at runtime)
+
+
+def _integral(value: Any) -> Any:
+    """`1e6`, which YAML reads as a float, as the integer that was meant."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list):
+        return [_integral(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _integral(item) for key, item in value.items()}
+    return value
+
+
+def _refuse_unknown(given: Mapping[str, Any], valid: Mapping[str, Any], path: str) -> None:
+    for name in given:
+        if name not in valid:
+            prefix = f"{path}." if path else ""
+            close = ", ".join(prefix + candidate for candidate in nearest(str(name), valid))
+            hint = f"; nearest: {close}" if close else f"; {path} takes no keys"
+            raise UserError(f"unknown key {prefix}{name}{hint}")
+
+
+def _parameters(call: Callable[..., Any], path: str) -> dict[str, inspect.Parameter]:
+    parameters = dict(inspect.signature(call).parameters)
+    for name, parameter in parameters.items():
+        if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL, parameter.POSITIONAL_ONLY):
+            raise UserError(f"{path}.{TARGET}={call.__qualname__} cannot be checked: it takes the open argument {name}")
+    return parameters
+
+
+def _hints(call: Callable[..., Any]) -> dict[str, Any]:
+    function = call
+    if inspect.isclass(call) and call.__init__ is not object.__init__:
+        function = call.__init__
+    return get_type_hints(function, include_extras=True)
+
+
+def _product(call: Callable[..., Any]) -> Any:
+    """The type of what `call(...)` returns."""
+    return call if inspect.isclass(call) else _hints(call).get("return", _UNKNOWN)
+
+
+def _members(annotation: Any) -> list[Any]:
+    """The members of a union, or the annotation alone."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        return [inner for member in get_args(annotation) for inner in _members(member)]
+    return [annotation]
+
+
+def _is_callable(annotation: Any) -> bool:
+    return annotation in (typing.Callable, Callable) or get_origin(annotation) is Callable
+
+
+def _is_data(annotation: Any) -> bool:
+    """Whether YAML can hold it: numbers, text, and containers of them."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _is_data(get_args(annotation)[0])
+    if origin is Literal:
+        return True
+    if origin in (list, tuple, dict, Union, types.UnionType):
+        return all(_is_data(item) for item in get_args(annotation) if item is not Ellipsis)
+    return annotation in _DATA
+
+
+def _fits(product: Any, expected: Any) -> bool:
+    """Whether an object of type `product` can stand where `expected` is asked for."""
+    if product is _UNKNOWN:
+        return False
+    return any(_fits_one(product, member) for member in _members(expected) if member is not type(None))
+
+
+def _fits_one(product: Any, expected: Any) -> bool:
+    if expected is Any:
+        return True
+    if get_origin(expected) is Annotated:
+        return _fits_one(product, get_args(expected)[0])
+    if _is_callable(expected):
+        return _can_be_called_as(product, expected)
+    expected = get_origin(expected) or expected
+    product = get_origin(product) or product
+    if not inspect.isclass(product) or not inspect.isclass(expected):
+        return bool(product == expected)
+    if is_protocol(expected):
+        methods = [name for name in get_protocol_members(expected) if inspect.isfunction(_vars_of(expected).get(name))]
+        return product is expected or all(callable(getattr(product, name, None)) for name in methods)
+    return issubclass(product, expected)
+
+
+def _vars_of(cls: type) -> dict[str, Any]:
+    """Every attribute of a class and its bases, unbound."""
+    return {name: item for base in reversed(cls.__mro__) for name, item in vars(base).items()}
+
+
+def _can_be_called_as(product: Any, expected: Any) -> bool:
+    """Whether `product` is a callable whose arguments and result fit those of `Callable[[...], result]`."""
+    wanted = get_args(expected)
+    if _is_callable(product):
+        have = get_args(product)
+        return not wanted or not have or _agrees(have[-1], wanted[-1])
+    if not inspect.isclass(product) or "__call__" not in _vars_of(product):
+        return False
+    if not wanted:
+        return True
+    function = _vars_of(product)["__call__"]
+    taken = list(inspect.signature(function).parameters)[1:]
+    result = get_type_hints(function).get("return", _UNKNOWN)
+    return (wanted[0] is Ellipsis or len(taken) == len(wanted[0])) and _agrees(result, wanted[-1])
+
+
+def _agrees(have: Any, wanted: Any) -> bool:
+    have, wanted = get_origin(have) or have, get_origin(wanted) or wanted
+    if inspect.isclass(have) and inspect.isclass(wanted) and not is_protocol(wanted):
+        return issubclass(have, wanted) or (have is int and wanted is float)
+    return have is not _UNKNOWN
