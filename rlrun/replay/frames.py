@@ -83,7 +83,11 @@ class FrameObservations:
     def _refuse_other_than_stacks(self, rollout: Rollout) -> None:
         moved = rollout.obs_sequence[:-1, :, 1:]
         following = rollout.obs_sequence[1:, :, :-1]
-        if not torch.equal(following, moved * ~rollout.last[:, :, None, None, None]):
+        expected = moved
+        if rollout.final_obs.shape[0] > 0:
+            expected = moved.clone()
+            expected[rollout.last] = 0
+        if not torch.equal(following, expected):
             raise ValueError("observations must be stacks: each the one before, moved by a frame; at first zeros")
         if not torch.equal(rollout.final_obs[:, :-1], moved[rollout.last]):
             raise ValueError("final observations must be stacks: each the one before, moved by a frame")
@@ -134,9 +138,9 @@ class FrameObservations:
         in_episode = self._back <= self._age[earlier[:, -1] - 1][:, None]
         index = torch.cat([earlier * in_episode, self._flat(time + 1, slot)[:, None]], 1)
         window = self._planes.index_select(0, index.flatten()).view(*index.shape, *self._planes.shape[1:])
-        serial = self._serial.flatten()[time % self._length * self._num_envs + slot].long()
-        finals = self._finals.index_select(0, serial.clamp(min=0) % self._finals.shape[0])
-        window[:, -1] = torch.where((serial >= 0)[:, None, None], finals, window[:, -1])
+        serial = self._serial.flatten()[time % self._length * self._num_envs + slot]
+        ends = (serial >= 0).nonzero().squeeze(1)  # few; choosing with `where` costs more than all the reading
+        window[ends, -1] = self._finals[serial[ends].long() % self._finals.shape[0]]
         return window
 
     def _flat(self, time: Tensor, slot: Tensor) -> Tensor:

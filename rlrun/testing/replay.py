@@ -12,6 +12,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from rlrun.protocols import Replay
+from rlrun.testing.agent import same
 from rlrun.types import Batch, EnvSpec, Episodes, Rollout
 
 
@@ -208,6 +209,15 @@ class ReplayContract(ABC):
             return
         raise AssertionError("sample must raise ValueError when there is nothing to draw")
 
+    def test_equal_rollouts_make_equal_states(self) -> None:
+        player = self._player(2)
+        replay, other = (self.make(player.spec, 40, 3, 0.9) for _ in range(2))
+        for _ in range(9):
+            rollout = player.play(4)
+            replay.extend(rollout)
+            other.extend(rollout)
+            assert same(replay.state_dict(), other.state_dict()), "a state must hold nothing but what was added"
+
     def test_a_saved_and_loaded_replay_continues_exactly(self) -> None:
         for turns in (0, 1, 3, 9):
             player = self._player(2)
@@ -219,6 +229,7 @@ class ReplayContract(ABC):
             file.seek(0)
             other.load_state_dict(torch.load(file, weights_only=True))
             assert len(other) == len(replay), "a loaded replay must hold as much"
+            assert same(other.state_dict(), replay.state_dict()), "a loaded replay must save what it was loaded from"
             for turn in range(8):
                 rollout = player.play(7)
                 replay.extend(rollout)
