@@ -65,11 +65,16 @@ class PolicyValue(nn.Module):
         features = self.shared(obs)
         return self.policy(features), self.value(features).squeeze(-1)
 
+    def logits(self, obs: Tensor) -> Tensor:
+        """The policy alone: obs [N, ...] to logits [N, A]."""
+        logits: Tensor = self.policy(self.shared(obs))
+        return logits
+
 
 def _head(network: Network, in_features: int, out_features: int) -> tuple[nn.Sequential, nn.Linear]:
     """A hidden and a last layer in sequence, and the last one by itself."""
     hidden = network.hidden(in_features)
-    last = nn.Linear(hidden.out_features, out_features)
+    last = unfilled(nn.Linear, hidden.out_features, out_features)
     return nn.Sequential(hidden, last), last
 
 

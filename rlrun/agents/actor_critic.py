@@ -1,0 +1,175 @@
+"""Actor-critic: a policy gradient weighted by advantages, from a value function that is learned beside the policy.
+
+Four ways to estimate the advantage. `monte_carlo` is the lectures' algorithm: play whole episodes, fit V to the
+returns, weigh by G - V. `td` is batch actor-critic with the one-step error (Sutton and Barto 2018, section 13.5). `n_step` is
+advantage actor-critic, A2C (Mnih et al. 2016), and `gae` mixes all n (Schulman et al. 2016).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from rlrun.distributions import categorical_entropy, categorical_log_prob, categorical_sample, greedy
+from rlrun.errors import UserError
+from rlrun.losses import masked_mean, policy_gradient_loss, value_loss
+from rlrun.nn.networks import Network, build_policy_value
+from rlrun.returns import gae, n_step_returns, reward_to_go, td_errors
+from rlrun.rng import torch_generator
+from rlrun.types import ActorOutput, Carry, Collection, EnvSpec, Metrics, Rollout, State, Steps, WholeEpisodes
+
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+Advantage = Literal["monte_carlo", "td", "n_step", "gae"]
+
+
+class ActorCritic:
+    """Policy and value, from one network or two.
+
+    Args:
+        optimizer: makes the optimizer of all parameters.
+        advantage: see above.
+        rollout_steps: steps of every slot per update (`td`, `n_step`, `gae`).
+        episodes_per_batch: whole episodes per update (`monte_carlo`), the same number from every slot.
+        gamma: discount factor per agent step.
+        gae_lambda: of `gae`: 0 trusts the value, 1 the returns.
+        shared: policy and value share all but their last layers.
+        normalize: makes the advantages of a batch mean 0 and standard deviation 1.
+        value_coefficient: of the value loss.
+        entropy_bonus: coefficient of the policy's mean entropy.
+        max_grad_norm: gradients are scaled down to this norm; None leaves them alone.
+        reward_clip: rewards are clipped to +- this for learning; None leaves them alone.
+        evaluation_policy: what is evaluated: the likeliest action, or the policy as it is.
+        spec: the environment's.
+        device: where the network lives.
+        seed: the run's.
+        network: trunk and hidden layers.
+
+    Raises:
+        UserError: if `monte_carlo` meets episodes that may never end, or that do not divide evenly among the slots.
+    """
+
+    def __init__(
+        self,
+        *,
+        optimizer: OptimizerFactory,
+        advantage: Advantage,
+        rollout_steps: Annotated[int, Field(gt=0)],
+        episodes_per_batch: Annotated[int, Field(gt=0)],
+        gamma: Annotated[float, Field(ge=0, le=1)],
+        gae_lambda: Annotated[float, Field(ge=0, le=1)],
+        shared: bool,
+        normalize: bool,
+        value_coefficient: Annotated[float, Field(ge=0)],
+        entropy_bonus: Annotated[float, Field(ge=0)],
+        max_grad_norm: Annotated[float, Field(gt=0)] | None,
+        reward_clip: Annotated[float, Field(gt=0)] | None,
+        evaluation_policy: Literal["greedy", "sampled"],
+        spec: EnvSpec,
+        device: torch.device,
+        seed: int,
+        network: Network,
+    ) -> None:
+        self.collection: Collection = Steps(rollout_steps)
+        if advantage == "monte_carlo":
+            if not spec.episodic:
+                raise UserError(
+                    f"algo.advantage=monte_carlo needs whole episodes, and those of {spec.name} may never end: "
+                    "use td, n_step or gae"
+                )
+            if episodes_per_batch % spec.num_envs:
+                raise UserError(
+                    f"algo.episodes_per_batch={episodes_per_batch} must be a multiple of env.num_envs={spec.num_envs}: "
+                    "every environment plays the same number of episodes"
+                )
+            self.collection = WholeEpisodes(episodes_per_batch // spec.num_envs)
+        self.finished = False
+        init = torch_generator(seed, "agent/init")
+        self._network = build_policy_value(network, spec, init, shared=shared).to(device)
+        self._parameters = list(self._network.parameters())
+        self._optimizer = optimizer(self._parameters)
+        self._advantage = advantage
+        self._num_steps = rollout_steps
+        self._gamma = gamma
+        self._gae_lambda = gae_lambda
+        self._normalize = normalize
+        self._value_coefficient = value_coefficient
+        self._entropy_bonus = entropy_bonus
+        self._max_grad_norm = max_grad_norm if max_grad_norm is not None else float("inf")
+        self._reward_clip = reward_clip
+        self._evaluation_policy = evaluation_policy
+
+    def initial_carry(self, num_envs: int) -> Carry:
+        """No memory."""
+        del num_envs
+        return ()
+
+    def act(self, obs: Tensor, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
+        """Draws from the policy; while evaluated, as `evaluation_policy` says."""
+        logits = self._network.logits(obs)
+        if explore or self._evaluation_policy == "sampled":
+            return ActorOutput(categorical_sample(logits, rng), carry, {})
+        return ActorOutput(greedy(logits), carry, {})
+
+    def learn(self, rollout: Rollout) -> Metrics:
+        """One gradient step on policy, value and entropy together."""
+        reward, mask = rollout.reward, rollout.mask
+        if self._reward_clip is not None:
+            reward = reward.clamp(-self._reward_clip, self._reward_clip)
+        num_steps, num_envs = reward.shape
+        logits, values = self._network(rollout.obs_sequence.flatten(0, 1))
+        logits = logits.unflatten(0, (num_steps + 1, num_envs))[:-1]
+        values = values.unflatten(0, (num_steps + 1, num_envs))
+        value = values[:-1]
+        with torch.no_grad():
+            next_value = values[1:]
+            if rollout.final_obs.shape[0]:  # where an episode ended, the next entry belongs to another episode
+                next_value = next_value.clone()
+                next_value[rollout.last] = self._network(rollout.final_obs)[1]
+            rollout = dataclasses.replace(rollout, reward=reward)
+            advantage, target = self.estimate(rollout, value.detach(), next_value)
+            if self._normalize:
+                centred = advantage - masked_mean(advantage, mask)
+                advantage = centred / (masked_mean(centred.square(), mask).sqrt() + 1e-8)
+        policy_loss = policy_gradient_loss(categorical_log_prob(logits, rollout.action), advantage, mask)
+        entropy = masked_mean(categorical_entropy(logits), mask)
+        critic_loss = value_loss(value, target, mask)
+        loss = policy_loss + self._value_coefficient * critic_loss - self._entropy_bonus * entropy
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        grad_norm = nn.utils.clip_grad_norm_(self._parameters, self._max_grad_norm)
+        self._optimizer.step()
+        return {
+            "loss/policy": policy_loss.detach(),
+            "loss/value": critic_loss.detach(),
+            "policy/entropy": entropy.detach(),
+            "value/mean": masked_mean(value.detach(), mask),
+            "grad/norm": grad_norm.detach(),
+        }
+
+    def estimate(self, rollout: Rollout, value: Tensor, next_value: Tensor) -> tuple[Tensor, Tensor]:
+        """Advantages and what the value is to learn, [T, B] each; value and next_value [T, B]."""
+        reward, discount, last, gamma = rollout.reward, rollout.discount, rollout.last, self._gamma
+        if self._advantage == "monte_carlo":
+            returns = reward_to_go(reward, last, rollout.mask, gamma)
+            return returns - value, returns
+        if self._advantage == "td":
+            advantage = td_errors(reward, discount, value, next_value, gamma)
+        elif self._advantage == "n_step":
+            advantage = n_step_returns(reward, discount, last, next_value, gamma, self._num_steps) - value
+        else:
+            advantage = gae(reward, discount, last, value, next_value, gamma, self._gae_lambda)
+        return advantage, advantage + value
+
+    def state_dict(self) -> State:
+        """Network and optimizer."""
+        return {"network": self._network.state_dict(), "optimizer": self._optimizer.state_dict()}
+
+    def load_state_dict(self, state: State) -> None:
+        """Continues exactly."""
+        self._network.load_state_dict(state["network"])
+        self._optimizer.load_state_dict(state["optimizer"])

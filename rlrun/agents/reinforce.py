@@ -1,0 +1,178 @@
+"""REINFORCE: the likelihood-ratio policy gradient from whole episodes (Williams 1992).
+
+∇J = E[Σₜ wₜ ∇ log π(aₜ|sₜ)], where the weight wₜ is one of three estimates of what the action brought, less a baseline.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from rlrun.agents.baselines import Baseline, BatchMean, LearnedValue, MovingAverage, NoBaseline
+from rlrun.distributions import categorical_entropy, categorical_log_prob, categorical_sample, greedy
+from rlrun.errors import UserError
+from rlrun.losses import masked_mean, policy_gradient_loss
+from rlrun.nn.networks import Network, build_policy, build_value
+from rlrun.returns import episode_time, reward_to_go, whole_returns
+from rlrun.rng import torch_generator
+from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, Rollout, State, WholeEpisodes
+
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+Estimator = Literal["whole_return", "reward_to_go", "discounted_reward_to_go"]
+
+
+def estimate(reward: Tensor, last: Tensor, mask: Tensor, gamma: float, estimator: Estimator) -> Tensor:
+    """The weights wₜ of the policy gradient, [T, B].
+
+    - `whole_return`: G₀ = Σ γᵗ rₜ at every step. Unbiased, and the noisiest.
+    - `reward_to_go`: γᵗ Gₜ, what came after the action only. Unbiased for the same objective: an action cannot change
+      rewards before it (Sutton et al. 2000).
+    - `discounted_reward_to_go`: Gₜ = Σ_{k≥t} γᵏ⁻ᵗ rₖ without the factor γᵗ. The usual form; biased unless γ = 1
+      (Thomas 2014), since it weighs late states as much as early ones.
+    """
+    if estimator == "whole_return":
+        return whole_returns(reward, last, mask, gamma)
+    to_go = reward_to_go(reward, last, mask, gamma)
+    if estimator == "reward_to_go":
+        return gamma ** episode_time(last).to(reward.dtype) * to_go
+    return to_go
+
+
+class Reinforce:
+    """REINFORCE with three estimators and four baselines.
+
+    Args:
+        optimizer: makes the optimizer of the policy.
+        value_optimizer: makes the optimizer of the learned value (baseline=value).
+        episodes_per_batch: whole episodes per gradient step; the same number from every environment slot.
+        estimator: see `estimate`.
+        gamma: discount factor per agent step.
+        baseline: what is subtracted from the weights.
+        moving_average_decay: of baseline=moving_average, per batch.
+        value_updates: gradient steps on the learned value per batch.
+        normalize: divides the weights less baseline by their standard deviation over the batch.
+        entropy_bonus: coefficient of the policy's mean entropy.
+        max_grad_norm: gradients are scaled down to this norm; None leaves them alone.
+        reward_clip: rewards are clipped to +- this for learning; None leaves them alone.
+        evaluation_policy: what is evaluated: the likeliest action, or the policy as it is.
+        spec: the environment's.
+        device: where the networks live.
+        seed: the run's.
+        network: trunk and hidden layers.
+
+    Raises:
+        UserError: if episodes may never end, or do not divide evenly among the slots.
+    """
+
+    def __init__(
+        self,
+        *,
+        optimizer: OptimizerFactory,
+        value_optimizer: OptimizerFactory,
+        episodes_per_batch: Annotated[int, Field(gt=0)],
+        estimator: Estimator,
+        gamma: Annotated[float, Field(ge=0, le=1)],
+        baseline: Literal["none", "moving_average", "batch_mean", "value"],
+        moving_average_decay: Annotated[float, Field(ge=0, lt=1)],
+        value_updates: Annotated[int, Field(gt=0)],
+        normalize: bool,
+        entropy_bonus: Annotated[float, Field(ge=0)],
+        max_grad_norm: Annotated[float, Field(gt=0)] | None,
+        reward_clip: Annotated[float, Field(gt=0)] | None,
+        evaluation_policy: Literal["greedy", "sampled"],
+        spec: EnvSpec,
+        device: torch.device,
+        seed: int,
+        network: Network,
+    ) -> None:
+        if not spec.episodic:
+            raise UserError(f"REINFORCE needs whole episodes, and those of {spec.name} may never end")
+        if episodes_per_batch % spec.num_envs:
+            raise UserError(
+                f"algo.episodes_per_batch={episodes_per_batch} must be a multiple of env.num_envs={spec.num_envs}: "
+                "every environment plays the same number of episodes"
+            )
+        self.collection = WholeEpisodes(episodes_per_batch // spec.num_envs)
+        self.finished = False
+        self._policy = build_policy(network, spec, torch_generator(seed, "agent/init")).to(device)
+        self._optimizer = optimizer(self._policy.parameters())
+        self._baseline: Baseline
+        if baseline == "value":
+            value = build_value(network, spec, torch_generator(seed, "agent/init_value")).to(device)
+            self._baseline = LearnedValue(value, value_optimizer(value.parameters()), value_updates)
+        elif baseline == "moving_average":
+            self._baseline = MovingAverage(moving_average_decay, device)
+        else:
+            self._baseline = BatchMean() if baseline == "batch_mean" else NoBaseline()
+        self._estimator = estimator
+        self._gamma = gamma
+        self._normalize = normalize
+        self._entropy_bonus = entropy_bonus
+        self._max_grad_norm = max_grad_norm
+        self._reward_clip = reward_clip
+        self._evaluation_policy = evaluation_policy
+
+    def initial_carry(self, num_envs: int) -> Carry:
+        """No memory."""
+        del num_envs
+        return ()
+
+    def act(self, obs: Tensor, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
+        """Draws from the policy; while evaluated, as `evaluation_policy` says."""
+        logits = self._policy(obs)
+        if explore or self._evaluation_policy == "sampled":
+            return ActorOutput(categorical_sample(logits, rng), carry, {})
+        return ActorOutput(greedy(logits), carry, {})
+
+    def learn(self, rollout: Rollout) -> Metrics:
+        """One step up the policy gradient, then the baseline learns."""
+        rollout = clip_reward(rollout, self._reward_clip)
+        obs, mask = rollout.obs, rollout.mask
+        weight = estimate(rollout.reward, rollout.last, mask, self._gamma, self._estimator)
+        advantage = weight - self._baseline.predict(obs, weight, mask)
+        if self._normalize:
+            spread = masked_mean(advantage.square(), mask) - masked_mean(advantage, mask).square()
+            advantage = advantage / (spread.clamp(min=0.0).sqrt() + 1e-8)
+        logits = self._policy(obs.flatten(0, 1)).unflatten(0, mask.shape)
+        log_prob = categorical_log_prob(logits, rollout.action)
+        entropy = masked_mean(categorical_entropy(logits), mask)
+        policy_loss = policy_gradient_loss(log_prob, advantage, mask)
+        loss = policy_loss - self._entropy_bonus * entropy
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        limit = self._max_grad_norm if self._max_grad_norm is not None else float("inf")
+        grad_norm = nn.utils.clip_grad_norm_(self._policy.parameters(), limit)
+        self._optimizer.step()
+        return {
+            "loss/policy": policy_loss.detach(),
+            "policy/entropy": entropy.detach(),
+            "grad/norm": grad_norm.detach(),
+            "value/weight_mean": masked_mean(weight, mask),
+            **self._baseline.learn(obs, weight, mask),
+        }
+
+    def state_dict(self) -> State:
+        """Policy, optimizer and baseline."""
+        return {
+            "policy": self._policy.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "baseline": self._baseline.state_dict(),
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Continues exactly."""
+        self._policy.load_state_dict(state["policy"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._baseline.load_state_dict(state["baseline"])
+
+
+def clip_reward(rollout: Rollout, limit: float | None) -> Rollout:
+    """The rollout as the agent learns from it; its episodes keep their raw returns."""
+    if limit is None:
+        return rollout
+    return dataclasses.replace(rollout, reward=rollout.reward.clamp(-limit, limit))
