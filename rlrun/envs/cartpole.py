@@ -1,0 +1,100 @@
+"""CartPole-v1 in many slots at once: Gymnasium's vector entry point under our own seeded resets.
+
+Barto, Sutton and Anderson 1983. The dynamics are Gymnasium's, bit for bit; initial states are a hash of the stream's
+seed, drawn for all slots that need one together. Here a stream is one episode.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from gymnasium import spaces
+from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
+from pydantic import Field
+
+from rlrun.rng import hash_uniform, stream_seeds
+from rlrun.types import Array, BoolArray, EnvSpec, Float64Array, Int64Array, State, TimeStep
+
+
+class CartPole:
+    """A pole on a cart, pushed left (0) or right (1); reward 1 a step until it falls.
+
+    Args:
+        num_envs: slots that step together.
+        max_episode_steps: the time limit (discount 1, last True).
+    """
+
+    def __init__(
+        self, *, num_envs: Annotated[int, Field(gt=0)], max_episode_steps: Annotated[int, Field(gt=0)]
+    ) -> None:
+        self._env = CartPoleVectorEnv(num_envs=num_envs, max_episode_steps=max_episode_steps)
+        self._env.reset(seed=0)
+        observation = self._env.single_observation_space
+        assert isinstance(observation, spaces.Box)
+        self.spec = EnvSpec("cartpole", observation, spaces.Discrete(2), num_envs)
+        self._seed = 0
+        self._slots = np.arange(num_envs)
+        self._episode = np.zeros(num_envs, np.int64)  # stream number of each slot
+
+    def reset(self, seed: int) -> Array:
+        """Starts episode 0 of every slot. Returns obs [B, 4]: position, velocity, angle, angular velocity."""
+        self._seed = seed
+        self._episode[:] = 0
+        self._begin(self._slots)
+        return self._obs()
+
+    def restart(self, slots: BoolArray) -> Array:
+        """Begins the next episode in `slots` [B]."""
+        (chosen,) = np.nonzero(slots)
+        self._episode[chosen] += 1
+        self._begin(chosen)
+        return self._obs()
+
+    def step(self, action: Int64Array) -> TimeStep:
+        """Plays action [B]; a pole that fell terminates, also at the time limit."""
+        obs, reward, terminated, truncated, _ = self._env.step(action)
+        last = terminated | truncated
+        next_obs = obs
+        if last.any():
+            self._env.prev_done[:] = False  # it would reset them itself, a step late and with its own numbers
+            obs = self.restart(last)
+        return TimeStep(next_obs, reward, (~terminated).astype(np.float32), last, obs, {})
+
+    def close(self) -> None:
+        """Frees the environment."""
+        self._env.close()
+
+    def _begin(self, chosen: Int64Array) -> None:
+        self._state()[:, chosen] = initial_states(stream_seeds(self._seed, chosen, self._episode[chosen]))
+        self._env.steps[chosen] = 0
+
+    def _state(self) -> Float64Array:
+        state: Float64Array | None = self._env.state
+        assert state is not None
+        return state
+
+    def _obs(self) -> Array:
+        return self._state().T.astype(np.float32)
+
+    def state_dict(self) -> State:
+        """The state arrays."""
+        return {
+            "seed": self._seed,
+            "episode": self._episode.copy(),
+            "state": self._state().copy(),
+            "steps": self._env.steps.copy(),
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Continues in the middle of the episodes."""
+        self._seed = state["seed"]
+        self._episode = state["episode"].copy()
+        self._env.state = state["state"].copy()
+        self._env.steps = state["steps"].copy()
+        self._env.prev_done[:] = False
+
+
+def initial_states(seeds: Int64Array) -> Float64Array:
+    """Uniform in [-0.05, 0.05], a pure function of the stream seeds [N]. Returns [4, N]."""
+    return -0.05 + 0.1 * hash_uniform(seeds[None, :], np.arange(4)[:, None])
