@@ -19,7 +19,7 @@ from rlrun.distributions import categorical_entropy, categorical_log_prob, categ
 from rlrun.errors import UserError
 from rlrun.losses import masked_mean, policy_gradient_loss, value_loss
 from rlrun.nn.networks import Network, build_policy_value
-from rlrun.returns import gae, n_step_returns, reward_to_go, td_errors
+from rlrun.returns import discounted_returns, gae, n_step_returns, td_errors
 from rlrun.rng import torch_generator
 from rlrun.types import ActorOutput, Carry, Collection, EnvSpec, Metrics, Rollout, State, Steps, WholeEpisodes
 
@@ -155,7 +155,7 @@ class ActorCritic:
         """Advantages and what the value is to learn, [T, B] each; value and next_value [T, B]."""
         reward, discount, last, gamma = rollout.reward, rollout.discount, rollout.last, self._gamma
         if self._advantage == "monte_carlo":
-            returns = reward_to_go(reward, last, rollout.mask, gamma)
+            returns = discounted_returns(reward, discount, last, next_value, gamma)  # a time limit bootstraps
             return returns - value, returns
         if self._advantage == "td":
             advantage = td_errors(reward, discount, value, next_value, gamma)

@@ -1,6 +1,9 @@
 """REINFORCE: the likelihood-ratio policy gradient from whole episodes (Williams 1992).
 
-∇J = E[Σₜ wₜ ∇ log π(aₜ|sₜ)], where the weight wₜ is one of three estimates of what the action brought, less a baseline.
+∇J = E[Σₜ wₜ ∇ log π(aₜ|sₜ)] ≈ 1/N Σᵢ Σₜ wᵢₜ ∇ log π(aᵢₜ|sᵢₜ) over N episodes, where the weight wᵢₜ is one of three
+estimates of what the action brought, less a baseline. The inner sum is no mean: dividing by the number of steps, as many
+do, would make the step size depend on how long episodes are. A time limit ends an episode like any other end, since
+nothing is bootstrapped.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from torch import Tensor, nn
 from rlrun.agents.baselines import Baseline, BatchMean, LearnedValue, MovingAverage, NoBaseline
 from rlrun.distributions import categorical_entropy, categorical_log_prob, categorical_sample, greedy
 from rlrun.errors import UserError
-from rlrun.losses import masked_mean, policy_gradient_loss
+from rlrun.losses import masked_mean
 from rlrun.nn.networks import Network, build_policy, build_value
 from rlrun.returns import episode_time, reward_to_go, whole_returns
 from rlrun.rng import torch_generator
@@ -56,7 +59,7 @@ class Reinforce:
         moving_average_decay: of baseline=moving_average, per batch.
         value_updates: gradient steps on the learned value per batch.
         normalize: divides the weights less baseline by their standard deviation over the batch.
-        entropy_bonus: coefficient of the policy's mean entropy.
+        entropy_bonus: coefficient of the policy's entropy, summed over an episode as the rewards are.
         max_grad_norm: gradients are scaled down to this norm; None leaves them alone.
         reward_clip: rewards are clipped to +- this for learning; None leaves them alone.
         evaluation_policy: what is evaluated: the likeliest action, or the policy as it is.
@@ -140,9 +143,9 @@ class Reinforce:
             advantage = advantage / (spread.clamp(min=0.0).sqrt() + 1e-8)
         logits = self._policy(obs.flatten(0, 1)).unflatten(0, mask.shape)
         log_prob = categorical_log_prob(logits, rollout.action)
-        entropy = masked_mean(categorical_entropy(logits), mask)
-        policy_loss = policy_gradient_loss(log_prob, advantage, mask)
-        loss = policy_loss - self._entropy_bonus * entropy
+        entropy = categorical_entropy(logits)
+        policy_loss = -sum_per_episode(log_prob * advantage, rollout)
+        loss = policy_loss - self._entropy_bonus * sum_per_episode(entropy, rollout)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         limit = self._max_grad_norm if self._max_grad_norm is not None else float("inf")
@@ -150,7 +153,7 @@ class Reinforce:
         self._optimizer.step()
         return {
             "loss/policy": policy_loss.detach(),
-            "policy/entropy": entropy.detach(),
+            "policy/entropy": masked_mean(entropy.detach(), mask),
             "grad/norm": grad_norm.detach(),
             "value/weight_mean": masked_mean(weight, mask),
             **self._baseline.learn(obs, weight, mask),
@@ -169,6 +172,12 @@ class Reinforce:
         self._policy.load_state_dict(state["policy"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._baseline.load_state_dict(state["baseline"])
+
+
+def sum_per_episode(values: Tensor, rollout: Rollout) -> Tensor:
+    """1/N Σᵢ Σₜ over the N whole episodes of a rollout: values [T, B] to a scalar."""
+    num_episodes = (rollout.last & rollout.mask).sum()
+    return torch.where(rollout.mask, values, 0.0).sum() / num_episodes
 
 
 def clip_reward(rollout: Rollout, limit: float | None) -> Rollout:

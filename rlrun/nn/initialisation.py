@@ -31,6 +31,9 @@ def initialise_orthogonal(module: nn.Module, gain: float, rng: torch.Generator) 
     """Orthogonal weights with `gain` and zero biases, all layers (Saxe et al. 2014; openai/baselines)."""
     for layer in module.modules():
         if isinstance(layer, nn.Linear | nn.Conv2d):
-            nn.init.orthogonal_(layer.weight, gain, generator=rng)
+            drawn = torch.empty(layer.weight.shape)  # contiguous, as orthogonal_ needs; convolutions are channels-last
+            nn.init.orthogonal_(drawn, gain, generator=rng)
+            with torch.no_grad():
+                layer.weight.copy_(drawn)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
