@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,7 @@ def _run_hydra(argv: list[str], args: argparse.Namespace, directories: list[Path
     from hydra import main as hydra_main
     from hydra.errors import HydraException
 
+    from rlrun.composition import explain, for_hydra
     from rlrun.config_files import resolve_env
 
     overrides = resolve_env(directories, args.overrides)
@@ -94,13 +95,13 @@ def _run_hydra(argv: list[str], args: argparse.Namespace, directories: list[Path
             # Hydra's own launcher keeps a file that nobody reads
             added = [f"hydra.sweep.dir={stack.enter_context(tempfile.TemporaryDirectory(prefix='rlrun-'))}"]
         os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us instead of being printed
-        sys.argv = [argv[0], *flags, *_without_null_preset(overrides), *added]
+        sys.argv = [argv[0], *flags, *for_hydra(overrides), *added]
         try:
             hydra_main(version_base="1.3", config_path=str(directories[-1]), config_name="config")(
                 _job(directories, argv, failures)
             )()
         except HydraException as error:
-            raise _explained(error, overrides, directories) from error
+            raise explain(error, overrides, directories) from error
     return _USER_ERROR if failures else 0
 
 
@@ -136,9 +137,8 @@ def _run(
     directory = directory_of(config)
     result = finished_result(directory, config.total_steps)
     if result is not None:
-        print(
-            f"{directory} is finished: evaluation mean {result['eval/episode_return']:.2f} at step {result['step']:,}"
-        )
+        mean, step = result["eval/episode_return"], result["step"]
+        print(f"{directory} is finished: evaluation mean {mean:.2f} at step {step:,}")
         return
     built = build(config)
     try:
@@ -157,11 +157,6 @@ def _summary(labels: Any, seed: int, device: str, num_threads: int, directory: P
     return f"{labels['algo']} on {labels['env']} ({preset}), seed {seed}, {device} with {threads}\n{directory}"
 
 
-def _without_null_preset(overrides: list[str]) -> list[str]:
-    """Hydra cannot set an optional default to null, but it can take it out."""
-    return ["~preset" if item == "preset=null" else item for item in overrides]
-
-
 def _flags(words: list[str], overrides: list[str]) -> list[str]:
     left = list(overrides)
     flags = []
@@ -174,55 +169,9 @@ def _flags(words: list[str], overrides: list[str]) -> list[str]:
 
 
 def _check_sweep(overrides: list[str], directories: list[Path]) -> None:
-    """Checks every job of a sweep before the first one starts; other sweepers choose their jobs as they go."""
-    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-    from hydra.errors import HydraException
+    """Checks every run of a sweep before the first one starts; other sweepers choose their runs as they go."""
+    from rlrun.composition import load_config, sweep_jobs
 
-    from rlrun.config import parse_overrides
-
-    if any(item.startswith("hydra/sweeper") for item in overrides):
-        return
-    try:
-        (jobs,) = BasicSweeper.split_arguments(parse_overrides(_without_null_preset(overrides)), None)
-    except HydraException as error:
-        raise _explained(error, overrides, directories) from error
-    from rlrun.config import check
-
-    for job in jobs:
-        task = [item for item in job if not item.startswith(("hydra.", "hydra/"))]
-        try:
-            composed, choices = _compose(list(job), directories)
-        except HydraException as error:
-            raise _explained(error, list(job), directories) from error
-        check(composed, choices, task, directories)
-
-
-def _compose(overrides: list[str], directories: list[Path]) -> tuple[Any, dict[str, Any]]:
-    """Composes outside of a Hydra job. Returns the config and the option of every group."""
-    from hydra import compose, initialize_config_dir
-    from omegaconf import OmegaConf, open_dict
-
-    path = [f"hydra.searchpath=[{','.join(f'file://{directory}' for directory in directories[:-1])}]"]
-    with initialize_config_dir(str(directories[-1]), version_base="1.3"):
-        composed = compose(
-            "config", overrides=overrides + (path if len(directories) > 1 else []), return_hydra_config=True
-        )
-    choices = dict(composed.hydra.runtime.choices)
-    OmegaConf.set_readonly(composed, False)
-    with open_dict(composed):
-        del composed["hydra"]
-    return composed, choices
-
-
-def _explained(error: Any, overrides: list[str], directories: list[Path]) -> UserError:
-    """The error in one line; names of keys come from the same config without the keys that were set."""
-    from hydra.errors import HydraException
-
-    from rlrun.config import explain
-    from rlrun.config_files import GROUPS
-
-    valid: Any = {}
-    chosen = [item for item in overrides if item.split("=")[0] in GROUPS and "," not in item]
-    with suppress(HydraException):  # then the choice of a group is what is wrong
-        valid, _ = _compose(_without_null_preset(chosen), directories)
-    return explain(error, valid, directories)
+    if not any(item.startswith("hydra/sweeper") for item in overrides):
+        for job in sweep_jobs(overrides, directories):
+            load_config(job, directories)

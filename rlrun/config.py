@@ -8,14 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import Field
 
-from rlrun.config_files import GROUPS, identity, options
+from rlrun.config_files import identity, one_line, options, unknown_option
 from rlrun.errors import UserError, nearest
 from rlrun.schema import (
     Component,
@@ -135,7 +132,7 @@ def _resolved(composed: DictConfig) -> dict[str, Any]:
     try:
         container = OmegaConf.to_container(composed, resolve=True)
     except OmegaConfBaseException as error:
-        raise UserError(_one_line(error)) from error
+        raise UserError(one_line(error)) from error
     assert isinstance(container, dict)
     return {str(key): value for key, value in container.items()}
 
@@ -159,71 +156,7 @@ def _check_named_preset(overrides: Sequence[str], directories: Sequence[Path]) -
     for item in overrides:
         name = item.removeprefix("preset=")
         if name != item:
-            _check_option("preset", name.strip("'\""), options(directories, "preset"))
-
-
-def _check_option(group: str, name: str, known: Sequence[str]) -> None:
-    if name not in known:
-        raise UserError(_unknown_option(group, name, known))
-
-
-def _unknown_option(group: str, name: str, known: Sequence[str]) -> str:
-    if not known:
-        return f"unknown {group} '{name}': there is none to choose"
-    return f"unknown {group} '{name}'; nearest: {nearest(name, known)[0]}; available: {', '.join(known)}"
-
-
-def explain(error: HydraException, valid_keys: Mapping[str, Any], directories: Sequence[Path]) -> UserError:
-    """A Hydra error in one line of our own.
-
-    Args:
-        error: what composing raised.
-        valid_keys: a config composed without the overrides, to name keys that exist.
-        directories: where config files are searched.
-    """
-    text = str(error)
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
-        group, _, name = error.missing_cfg_file.rpartition("/")
-        return UserError(_unknown_option(group.lstrip("/"), name, sorted(error.options or [])))
-    if match := re.match(r"You must specify '([^']+)'", text):
-        return UserError(
-            f"{match[1]} is not chosen: give {match[1]}=, one of {', '.join(options(directories, match[1]))}"
-        )
-    if match := re.match(r"(?:Could not override|Could not delete from config\.) '([^']+)'", text):
-        return UserError(_unknown_key(match[1], valid_keys))
-    if match := re.match(r"Ambiguous value for argument '([^']+)'", text):
-        return UserError(f"{match[1]} gives several values: add -m to run each of them, or write a list as [a,b]")
-    if isinstance(error, OverrideParseException):
-        return UserError(f"cannot read '{error.override}' ({_one_line(error)}): overrides look like key=value")
-    return UserError(_one_line(error))
-
-
-def _unknown_key(key: str, valid: Mapping[str, Any]) -> str:
-    *parents, _ = key.split(".")
-    inside: Any = valid
-    for depth, name in enumerate(parents):
-        inside = inside.get(name) if isinstance(inside, Mapping) else None
-        if not isinstance(inside, Mapping):
-            path = ".".join(parents[: depth + 1])
-            return _unknown_key(path, valid) if depth or name not in valid else f"unknown key {key}: {path} has no keys"
-    names = [name for name in inside if not str(name).startswith("_")]
-    if not parents:
-        names += GROUPS
-    prefix = ".".join(parents) + "." if parents else ""
-    close = ", ".join(prefix + name for name in nearest(key.rpartition(".")[2], names))
-    return f"unknown key {key}; nearest: {close}"
-
-
-def _one_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    lines = [line for line in lines if not line.startswith(("See https", "full_key", "object_type"))]
-    return "; ".join(lines[:2]) or type(error).__name__
-
-
-def parse_overrides(overrides: Sequence[str]) -> list[Override]:
-    """Hydra's reading of the overrides.
-
-    Raises:
-        OverrideParseException: if one cannot be read.
-    """
-    return OverridesParser.create().parse_overrides(list(overrides))
+            name = name.strip("'\"")
+            known = options(directories, "preset")
+            if name not in known:
+                raise UserError(unknown_option("preset", name, known))

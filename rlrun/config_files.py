@@ -11,7 +11,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from rlrun.errors import UserError
+from rlrun.errors import UserError, nearest
 
 GROUPS = ("algo", "env", "network", "device", "logger", "preset", "experiment", "debug")
 _IDENTITY = ("game", "id")
@@ -92,3 +92,17 @@ def _text(directories: Sequence[Path], group: str, option: str) -> str:
         if path.is_file():
             return path.read_text(encoding="utf-8")
     return ""
+
+
+def unknown_option(group: str, name: str, known: Sequence[str]) -> str:
+    """The message for an option that a group does not have."""
+    if not known:
+        return f"unknown {group} '{name}': there is none to choose"
+    return f"unknown {group} '{name}'; nearest: {nearest(name, known)[0]}; available: {', '.join(known)}"
+
+
+def one_line(error: Exception) -> str:
+    """The part of a message of Hydra or OmegaConf that says what is wrong."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith(("See https", "full_key", "object_type"))]
+    return "; ".join(lines[:2]) or type(error).__name__

@@ -64,11 +64,13 @@ def check_writable(directory: Path) -> None:
     while not existing.exists() and not existing.is_symlink():
         existing = existing.parent
     if not existing.is_dir():
-        raise UserError(
-            f"the run cannot be kept in {directory}: {existing} is not a directory; choose another runs_dir"
-        )
+        raise _unusable(directory, f"{existing} is not a directory")
     if not os.access(existing, os.W_OK | os.X_OK):
-        raise UserError(f"the run cannot be kept in {directory}: {existing} is not writable; choose another runs_dir")
+        raise _unusable(directory, f"{existing} is not writable")
+
+
+def _unusable(directory: Path, why: str) -> UserError:
+    return UserError(f"the run cannot be kept in {directory}: {why}; choose another runs_dir")
 
 
 @contextmanager
