@@ -1,9 +1,8 @@
 """REINFORCE: the likelihood-ratio policy gradient from whole episodes (Williams 1992).
 
 ∇J = E[Σₜ wₜ ∇ log π(aₜ|sₜ)] ≈ 1/N Σᵢ Σₜ wᵢₜ ∇ log π(aᵢₜ|sᵢₜ) over N episodes, where the weight wᵢₜ is one of three
-estimates of what the action brought, less a baseline. The inner sum is no mean: dividing by the number of steps, as many
-do, would make the step size depend on how long episodes are. A time limit ends an episode like any other end, since
-nothing is bootstrapped.
+estimates of what the action brought, less a baseline. The inner sum is no mean, which would make the step size depend
+on how long episodes are. A time limit ends an episode like any other end, since nothing is bootstrapped.
 """
 
 from __future__ import annotations

@@ -1,0 +1,78 @@
+import copy
+import math
+from collections.abc import Callable, Iterable
+
+import pytest
+import torch
+from torch import nn
+
+from rlrun.nn.optimizers import Adam, CentredRMSProp, RMSProp
+
+Factory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+GRADIENTS = (2.0, -1.0)  # of the one parameter at the first and the second step
+FACTORIES: list[Factory] = [
+    Adam(learning_rate=0.1, eps=1e-3),
+    RMSProp(learning_rate=0.1, decay=0.9, eps=0.01, initial_square=1.0),
+    CentredRMSProp(learning_rate=0.1, decay=0.9, eps=0.01),
+]
+
+
+def step(parameter: nn.Parameter, optimizer: torch.optim.Optimizer, gradient: float) -> float:
+    parameter.grad = torch.full_like(parameter, gradient)
+    optimizer.step()
+    return parameter[0].item()
+
+
+def trajectory(factory: Factory) -> list[float]:
+    parameter = nn.Parameter(torch.tensor([1.0]))
+    optimizer = factory([parameter])
+    return [step(parameter, optimizer, gradient) for gradient in GRADIENTS]
+
+
+def test_two_steps_of_adam_by_hand() -> None:
+    # Bias-corrected: m = 2, v = 4; then m = (.9*.2 - .1)/.19 = .08/.19, v = (.999*.004 + .001)/.001999.
+    first = 1.0 - 0.1 * 2.0 / (2.0 + 1e-3)
+    second = first - 0.1 * (0.08 / 0.19) / (math.sqrt(0.004996 / 0.001999) + 1e-3)
+    assert trajectory(FACTORIES[0]) == pytest.approx([first, second], rel=1e-5)
+
+
+def test_two_steps_of_rmsprop_by_hand_with_eps_under_the_root() -> None:
+    # g2 = .9*1 + .1*4 = 1.3; then .9*1.3 + .1*1 = 1.27.
+    first = 1.0 - 0.1 * 2.0 / math.sqrt(1.3 + 0.01)
+    second = first + 0.1 * 1.0 / math.sqrt(1.27 + 0.01)
+    assert trajectory(FACTORIES[1]) == pytest.approx([first, second], rel=1e-6)
+
+
+def test_two_steps_of_centred_rmsprop_by_hand_with_eps_under_the_root() -> None:
+    # g = .2, g2 = .4, variance .36; then g = .18 - .1 = .08, g2 = .36 + .1 = .46, variance .4536.
+    first = 1.0 - 0.1 * 2.0 / math.sqrt(0.36 + 0.01)
+    second = first + 0.1 * 1.0 / math.sqrt(0.4536 + 0.01)
+    assert trajectory(FACTORIES[2]) == pytest.approx([first, second], rel=1e-6)
+
+
+def test_centred_rmsprop_survives_a_variance_that_rounding_makes_negative() -> None:
+    parameter = nn.Parameter(torch.ones(2000))
+    optimizer = CentredRMSProp(learning_rate=1e-6, decay=0.5, eps=1e-9)([parameter])
+    for _ in range(60):  # a constant gradient: the true variance goes to 0
+        parameter.grad = torch.linspace(1.0, 1000.0, 2000)
+        optimizer.step()
+    assert bool(torch.isfinite(parameter).all())
+
+
+@pytest.mark.parametrize("factory", FACTORIES)
+def test_a_loaded_optimizer_continues_as_if_never_interrupted(factory: Factory) -> None:
+    parameter = nn.Parameter(torch.tensor([1.0]))
+    optimizer = factory([parameter])
+    step(parameter, optimizer, GRADIENTS[0])
+    other_parameter = nn.Parameter(parameter.detach().clone())
+    other = factory([other_parameter])
+    other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    assert step(other_parameter, other, GRADIENTS[1]) == step(parameter, optimizer, GRADIENTS[1])
+
+
+@pytest.mark.parametrize("factory", FACTORIES)
+def test_parameters_without_a_gradient_stay(factory: Factory) -> None:
+    used, unused = nn.Parameter(torch.tensor([1.0])), nn.Parameter(torch.tensor([1.0]))
+    optimizer = factory([used, unused])
+    assert step(used, optimizer, 2.0) != 1.0
+    assert unused.item() == 1.0
