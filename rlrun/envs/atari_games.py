@@ -1,0 +1,33 @@
+"""Which bundled games there are."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from rlrun.errors import UserError, nearest
+
+# The emulator ends the whole process when it loads one of these (ale-py 0.12.1), so they must never get that far.
+UNLOADABLE = frozenset({"combat", "joust", "maze_craze", "warlords"})
+
+
+def bundled_games() -> list[str]:
+    """The names of the games that come with ale-py and can be played, in alphabetical order."""
+    roms = files("ale_py") / "roms"
+    names = {entry.name.removesuffix(".bin") for entry in roms.iterdir() if entry.name.endswith(".bin")}
+    return sorted(names - UNLOADABLE)
+
+
+def require_game(game: str) -> None:
+    """Refuses what cannot be played.
+
+    Raises:
+        UserError: naming the nearest games.
+    """
+    if game in UNLOADABLE:
+        raise UserError(
+            f"env.game={game} cannot be played: the emulator stops the whole program when it loads it "
+            f"(so do {', '.join(sorted(UNLOADABLE - {game}))})"
+        )
+    games = bundled_games()
+    if game not in games:
+        raise UserError(f"env.game={game} is no bundled game; near it: {', '.join(nearest(game, games))}")
