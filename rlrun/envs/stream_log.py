@@ -56,7 +56,8 @@ class StreamLog:
     def history(self, slot: int) -> Int64Array:
         """The slot's actions since its stream began, in order, with `RESTARTED` where it restarted."""
         rows = self._rows[self._starts[slot] : self._length, slot]
-        return rows[rows != _WAITED].astype(np.int64)
+        history: Int64Array = rows[rows != _WAITED].astype(np.int64)
+        return history
 
     def _append(self) -> NDArray[np.int32]:
         """A free row at the end of the table."""
@@ -67,7 +68,8 @@ class StreamLog:
             self._starts -= self._length - len(needed)
             self._length = len(needed)
         self._length += 1
-        return self._rows[self._length - 1]
+        row: NDArray[np.int32] = self._rows[self._length - 1]
+        return row
 
     def _needed(self) -> NDArray[np.int32]:
         return self._rows[self._starts.min() : self._length]

@@ -1,0 +1,232 @@
+"""Any Gymnasium environment with discrete actions, by its id. Here `terminated` and `truncated` become two facts.
+
+One stream is one episode. The slots are plain single environments that are reset and seeded one by one, which costs
+no more than Gymnasium's `SyncVectorEnv` and lets a slot be replayed, or replaced by a fresh instance, on its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from importlib import import_module
+from typing import Annotated, Any, TypeAlias
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from pydantic import Field
+
+from rlrun.envs.stream_log import StreamLog
+from rlrun.errors import UserError, nearest
+from rlrun.rng import numpy_generator, stream_seeds
+from rlrun.types import Array, BoolArray, EnvSpec, Int64Array, State, TimeStep
+
+Env: TypeAlias = gymnasium.Env[Any, Any]
+
+_PROBED_STEPS = 40  # of each of two episodes; enough for caches (physics, terrain) to show
+
+
+class GymnasiumEnv:
+    """B instances of one Gymnasium environment.
+
+    `spec.episodic` is whether there is a time limit: without one, nobody can know that episodes end.
+
+    Args:
+        id: a registered id, `Acrobot-v1`; `ALE/...` registers Atari's.
+        num_envs: slots that step together.
+        max_episode_steps: the time limit in agent steps (discount 1, last True); None takes the registered one.
+        imports: packages to import first, because they register environments.
+        options: keyword arguments of the environment's own constructor.
+
+    Raises:
+        UserError: if the id is unknown or outdated, a package is missing, an option does not exist, or the spaces are
+            not supported: actions must be Discrete, observations Box or Discrete.
+    """
+
+    def __init__(
+        self,
+        *,
+        id: str,  # noqa: A002 Gymnasium's own word
+        num_envs: Annotated[int, Field(gt=0)],
+        max_episode_steps: Annotated[int, Field(gt=0)] | None,
+        imports: list[str],
+        options: dict[str, bool | int | float | str],
+    ) -> None:
+        _import(imports, id)
+        self._make: Callable[[], Env] = lambda: _make(id, max_episode_steps, options)
+        self._envs = [self._make()]
+        first = self._envs[0]
+        action, self._first_action = _counted_from_0(_supported_action(first.action_space, id))
+        observation, self._first_index = _observation(first.observation_space, id)
+        limit = max_episode_steps or (first.spec.max_episode_steps if first.spec else None)
+        self.spec = EnvSpec(id, observation, action, num_envs, episodic=limit is not None)
+        self._fresh_instances = not self._replays_exactly(used=True)
+        self._resumable = not self._fresh_instances or self._replays_exactly(used=False)
+        self._envs += [self._make() for _ in range(num_envs - 1)]
+        self._log = StreamLog(num_envs)
+        self._seed = 0
+        self._obs = np.zeros((num_envs, *self.spec.obs_shape), observation.dtype)
+
+    def reset(self, seed: int) -> Array:
+        """Starts episode 0 of every slot. Returns obs [B, ...]."""
+        self._seed = seed
+        everywhere = np.ones(self.spec.num_envs, bool)
+        self._begin(everywhere, np.zeros(self.spec.num_envs, np.int64))
+        return self._obs.copy()
+
+    def restart(self, slots: BoolArray) -> Array:
+        """Begins the next episode in the slots of the mask [B]. Returns obs [B, ...]."""
+        self._begin(slots, self._log.numbers[slots] + 1)
+        return self._obs.copy()
+
+    def step(self, action: Int64Array) -> TimeStep:
+        """Plays action [B]; an episode that terminates at its time limit has terminated."""
+        num_envs = self.spec.num_envs
+        reward, discount = np.zeros(num_envs, np.float32), np.ones(num_envs, np.float32)
+        last = np.zeros(num_envs, bool)
+        for slot, env in enumerate(self._envs):
+            obs, earned, terminated, truncated, _ = env.step(int(action[slot]) + self._first_action)
+            self._obs[slot] = obs - self._first_index if self._first_index else obs
+            reward[slot], last[slot] = earned, terminated or truncated
+            if terminated:
+                discount[slot] = 0.0
+        self._log.record(action)
+        next_obs = obs_now = self._obs.copy()
+        if last.any():
+            obs_now = self.restart(last)
+        return TimeStep(next_obs, reward, discount, last, obs_now, {})
+
+    def close(self) -> None:
+        """Closes every instance."""
+        for env in self._envs:
+            env.close()
+
+    def _begin(self, slots: BoolArray, numbers: Int64Array) -> None:
+        """Stream `numbers[i]` begins in the i-th slot of the mask."""
+        (chosen,) = np.nonzero(slots)
+        seeds = stream_seeds(self._seed, chosen, numbers)
+        self._log.begin(slots, seeds, numbers)
+        for slot, seed in zip(chosen.tolist(), seeds.tolist(), strict=True):
+            self._start_episode(slot, seed)
+
+    def _start_episode(self, slot: int, seed: int) -> None:
+        if self._fresh_instances:
+            self._envs[slot].close()
+            self._envs[slot] = self._make()
+        obs, _ = self._envs[slot].reset(seed=seed)
+        self._obs[slot] = obs - self._first_index
+
+    def state_dict(self) -> State:
+        """The seeds and actions of the running episodes.
+
+        Raises:
+            UserError: if two fresh instances with one seed and the same actions differ.
+        """
+        if not self._resumable:
+            raise UserError(
+                f"env.id={self.spec.name} cannot be resumed exactly: equal seeds and actions do not give equal "
+                "episodes; checkpoints need an environment whose randomness all comes from reset(seed=...)"
+            )
+        return {"seed": self._seed, "streams": self._log.state_dict()}
+
+    def load_state_dict(self, state: State) -> None:
+        """Plays the running episodes again up to where they were."""
+        self._seed = state["seed"]
+        self._log.load_state_dict(state["streams"])
+        for slot in range(self.spec.num_envs):
+            self._start_episode(slot, int(self._log.seeds[slot]))
+            for action in self._log.history(slot):
+                self._obs[slot] = self._envs[slot].step(int(action) + self._first_action)[0] - self._first_index
+
+    def _replays_exactly(self, *, used: bool) -> bool:
+        """Whether a (used or fresh) instance and a fresh one show the same for equal seeds and actions, twice."""
+        actions = numpy_generator(0, "gymnasium/probe").integers(self.spec.num_actions, size=_PROBED_STEPS)
+        actions += self._first_action
+        if used:
+            for seed in (3, 4):
+                _episode(self._envs[0], seed, actions[::-1])
+        for seed in (1, 2):
+            env, fresh = self._envs[0] if used else self._make(), self._make()
+            same = _episode(env, seed, actions) == _episode(fresh, seed, actions)
+            fresh.close()
+            if not used:
+                env.close()
+            if not same:
+                return False
+        return True
+
+
+def _episode(env: Env, seed: int, actions: Int64Array) -> list[tuple[Any, ...]]:
+    """What an episode shows until it ends or the actions do; bytes, so that equal means equal bits, NaN included."""
+    obs, _ = env.reset(seed=seed)
+    seen: list[tuple[Any, ...]] = [(np.asarray(obs).tobytes(),)]
+    for action in actions:
+        obs, reward, terminated, truncated, _ = env.step(int(action))
+        seen.append((np.asarray(obs).tobytes(), float(reward), terminated, truncated))
+        if terminated or truncated:
+            break
+    return seen
+
+
+def _import(packages: list[str], env_id: str) -> None:
+    """Lets third parties register their environments."""
+    if env_id.startswith("ALE/"):
+        gymnasium.register_envs(import_module("ale_py"))
+    for package in packages:
+        try:
+            import_module(package)
+        except ImportError as error:
+            raise UserError(
+                f"env.imports: cannot import {package} ({error}); install it, or correct its name"
+            ) from None
+
+
+def _make(env_id: str, max_episode_steps: int | None, options: dict[str, bool | int | float | str]) -> Env:
+    """`gymnasium.make` whose errors are one readable line."""
+    try:
+        # The checker only warns, and would do so in every slot.
+        return gymnasium.make(env_id, max_episode_steps=max_episode_steps, disable_env_checker=True, **options)
+    except gymnasium.error.DeprecatedEnv as error:
+        raise UserError(f"env.id={env_id} is outdated: {_first_line(error)}") from None
+    except gymnasium.error.DependencyNotInstalled as error:
+        extra = re.search(r"gymnasium\[([\w-]+)\]", str(error))
+        advice = f'pip install "gymnasium[{extra[1]}]"' if extra else _first_line(error)
+        raise UserError(f"env.id={env_id} needs a package that is not installed: {advice}") from None
+    except gymnasium.error.Error as error:  # also malformed ids
+        if env_id in gymnasium.registry:
+            raise UserError(f"env.id={env_id} cannot be made: {_first_line(error)}") from None
+        close = ", ".join(nearest(env_id, gymnasium.registry))
+        raise UserError(
+            f"unknown env.id={env_id}; nearest: {close} (third parties' need env.imports=[package])"
+        ) from None
+    except ImportError as error:
+        raise UserError(f"env.id={env_id} needs a package that is not installed: {_first_line(error)}") from None
+    except (TypeError, ValueError, LookupError, AssertionError) as error:
+        if not options:
+            raise  # the environment's own fault
+        raise UserError(f"env.options do not fit env.id={env_id}: {_first_line(error)}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _supported_action(space: spaces.Space[Any], env_id: str) -> spaces.Discrete:
+    if not isinstance(space, spaces.Discrete):
+        raise UserError(f"env.id={env_id} has actions {space}; only Discrete actions are supported")
+    return space
+
+
+def _observation(space: spaces.Space[Any], env_id: str) -> tuple[spaces.Box | spaces.Discrete, int]:
+    """The space as agents see it, and what to subtract from observations to get there."""
+    if isinstance(space, spaces.Discrete):
+        return _counted_from_0(space)
+    if not isinstance(space, spaces.Box):
+        raise UserError(f"env.id={env_id} has observations {space}; only Box and Discrete ones are supported")
+    if space.dtype == np.uint8:
+        return space, 0
+    return spaces.Box(space.low.astype(np.float32), space.high.astype(np.float32), dtype=np.float32), 0
+
+
+def _counted_from_0(space: spaces.Discrete) -> tuple[spaces.Discrete, int]:
+    return spaces.Discrete(int(space.n)), int(space.start)
