@@ -18,6 +18,8 @@ from rlrun.config import Config, check
 from rlrun.config_files import GROUPS, one_line, options, resolve_env, unknown_option
 from rlrun.errors import UserError, nearest
 
+_NULL_ANYWAY = ("experiment", "debug")
+
 
 def load_config(overrides: Sequence[str], directories: Sequence[Path]) -> Config:
     """The checked config of one run.
@@ -53,8 +55,24 @@ def sweep_jobs(overrides: Sequence[str], directories: Sequence[Path]) -> list[li
 
 
 def for_hydra(overrides: Sequence[str]) -> list[str]:
-    """The overrides as Hydra can take them: an optional default cannot be set to null, but it can be taken out."""
-    return ["~preset" if item == "preset=null" else item for item in overrides]
+    """The overrides as Hydra can take them: it does not know `group=null`.
+
+    `preset=null` becomes a quoted name, which is optional and not there; the groups that are null anyway are left out.
+
+    Raises:
+        UserError: if a group is null that cannot be.
+    """
+    translated = []
+    for item in overrides:
+        group, _, value = item.partition("=")
+        names = value.split(",")
+        if group not in GROUPS or "null" not in names:
+            translated.append(item)
+        elif group == "preset":
+            translated.append("preset=" + ",".join("'null'" if name == "null" else name for name in names))
+        elif group not in _NULL_ANYWAY or len(names) > 1:
+            raise UserError(f"{item} cannot be: {group} must be chosen by name here")
+    return translated
 
 
 def _compose(overrides: list[str], directories: Sequence[Path]) -> tuple[DictConfig, dict[str, str | None]]:

@@ -126,10 +126,10 @@ def _fields(target: str) -> dict[str, Any]:
 
 
 def _resolved(composed: DictConfig) -> dict[str, Any]:
-    missing = sorted(OmegaConf.missing_keys(composed))
-    if missing:
-        raise UserError(f"{missing[0]} has no value yet: give {missing[0]}=...")
     try:
+        missing = sorted(OmegaConf.missing_keys(composed))
+        if missing:
+            raise UserError(f"{missing[0]} has no value yet: give {missing[0]}=...")
         container = OmegaConf.to_container(composed, resolve=True)
     except OmegaConfBaseException as error:
         raise UserError(one_line(error)) from error
@@ -158,5 +158,5 @@ def _check_named_preset(overrides: Sequence[str], directories: Sequence[Path]) -
         if name != item:
             name = name.strip("'\"")
             known = options(directories, "preset")
-            if name not in known:
+            if name not in ["null", *known]:
                 raise UserError(unknown_option("preset", name, known))

@@ -1,0 +1,76 @@
+"""A checked config becomes a run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rlrun.build import build, directory_of
+from rlrun.collect import Collector
+from rlrun.composition import load_config
+from rlrun.config_files import config_directory
+from rlrun.errors import UserError
+from rlrun.train import train
+
+ENV = "# Scripted.\n_target_: rlrun.testing.scripted_env.ScriptedEnv\nnum_envs: 2\n"
+SHORT = ["total_steps=600", "log_every_steps=200", "evaluation.episodes=3", "evaluation.num_envs=3", "logger=none"]
+
+
+@pytest.fixture
+def directories(tmp_path: Path) -> list[Path]:
+    (tmp_path / "conf" / "env").mkdir(parents=True)
+    (tmp_path / "conf" / "env" / "scripted.yaml").write_text(ENV)
+    return [tmp_path / "conf", config_directory()]
+
+
+def test_a_run_is_built_without_touching_the_disk_and_trains(directories: list[Path], tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    config = load_config(["algo=random", "env=scripted", f"runs_dir={runs}", "name=n", "seed=4", *SHORT], directories)
+    built = build(config)
+    assert not runs.exists()
+    run = built.run
+    assert run.directory == directory_of(config) == runs / "scripted" / "random" / "n" / "seed4"
+    assert run.collector.env.spec.num_envs == 2
+    assert run.evaluator.env.spec.num_envs == 3
+    assert run.evaluator.env is not run.collector.env
+    assert (built.device, built.num_threads) == ("cpu", 1) or built.device == "cuda"
+    run.directory.mkdir(parents=True)
+    result = train(run)
+    built.close()
+    assert result.step == 600
+    # slot b plays episode 0: 2 + b steps of rewards 1 + 10 t + 100 b, and half a point for each action 1
+    rewards = [sum(1 + 10 * t + 100 * b for t in range(2 + b % 3)) for b in range(3)]
+    extra = result.evaluation.returns - sorted(rewards)
+    assert ((extra >= 0) & (extra <= 0.5 * result.evaluation.lengths)).all()
+    assert json.loads((run.directory / "metrics.jsonl").read_text().splitlines()[0])["step"] == 200
+
+
+def test_algorithms_get_their_network_and_the_collector_what_they_ask_for(
+    directories: list[Path], tmp_path: Path
+) -> None:
+    config = load_config(
+        ["algo=dqn", "env=scripted", f"runs_dir={tmp_path}", "network.hidden=[8]", *SHORT], directories
+    )
+    built = build(config)
+    rollout = built.run.collector.collect(built.run.agent)
+    assert rollout.action.shape == (config.algo.arguments["rollout_steps"], 2)
+    assert isinstance(built.run.collector, Collector)
+    built.close()
+
+
+def test_parts_that_do_not_fit_together_are_refused_and_leave_nothing(directories: list[Path], tmp_path: Path) -> None:
+    config = load_config(
+        ["algo=dqn", "env=scripted", f"runs_dir={tmp_path / 'runs'}", "network=nature2015"], directories
+    )
+    with pytest.raises(UserError, match=r"image|frame|observation"):
+        build(config)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_unusable_runs_dir_is_refused_before_anything_is_built(directories: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    config = load_config(["algo=dqn", "env=scripted", f"runs_dir={tmp_path / 'file'}"], directories)
+    with pytest.raises(UserError, match="file is not a directory; choose another runs_dir"):
+        build(config)

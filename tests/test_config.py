@@ -1,0 +1,222 @@
+"""Config files, overrides and what becomes of them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rlrun.composition import load_config, sweep_jobs
+from rlrun.config import Config
+from rlrun.config_files import config_directory, identity, options, resolve_env, summary
+from rlrun.errors import UserError
+from rlrun.help_page import help_page
+from rlrun.run_directory import experiment_hash
+
+SCRIPTED = "_target_: rlrun.testing.scripted_env.ScriptedEnv\nnum_envs: 2\n"
+IMAGES = "defaults:\n  - override /network@_global_.network: nature2015\n  - _self_\n"
+
+
+@pytest.fixture
+def directories(tmp_path: Path) -> list[Path]:
+    files = {
+        "env/scripted": "# Two slots.\n" + SCRIPTED,
+        "env/images": IMAGES + SCRIPTED,
+        "env/open_game": "game: ???\n",
+        "env/open_id": "id: ???\n",
+        "env/sonic": "game: sonic\n",
+        "env/tails": "game: tails\n",
+        "env/stick": "# Stick.\n# tuned for id=Stick-v1\n" + SCRIPTED,
+        "preset/dqn_scripted": "# @package _global_\ntotal_steps: 700\nalgo:\n  gamma: 0.7\n  batch_size: 7\n",
+        "preset/other": "# @package _global_\nalgo:\n  gamma: 0.3\n",
+        "experiment/half": "# @package _global_\nalgo:\n  gamma: 0.5\n",
+        "experiment/typo": "# @package _global_\nalgo:\n  gama: 0.5\n",
+        "experiment/top": "# @package _global_\ntotal_step: 5\n",
+    }
+    for name, text in files.items():
+        path = tmp_path / f"{name}.yaml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    return [tmp_path, config_directory()]
+
+
+def load(directories: list[Path], *overrides: str) -> Config:
+    return load_config(overrides, directories)
+
+
+def test_precedence_is_command_line_experiment_preset_algorithm(directories: list[Path]) -> None:
+    def gamma(*overrides: str) -> float:
+        return float(load(directories, "algo=dqn", "env=scripted", *overrides).algo.arguments["gamma"])
+
+    assert gamma("preset=null") == 0.99
+    assert gamma() == 0.7
+    assert gamma("preset=other") == 0.3
+    assert gamma("experiment=half") == 0.5
+    assert gamma("experiment=null", "debug=null") == 0.7
+    assert gamma("experiment=half", "algo.gamma=0.2") == 0.2
+
+
+def test_a_preset_is_found_by_itself_and_named_in_the_labels(directories: list[Path]) -> None:
+    config = load(directories, "algo=dqn", "env=scripted")
+    assert config.total_steps == 700
+    assert config.labels == {"algo": "dqn", "env": "scripted", "preset": "dqn_scripted"}
+    assert "preset" not in load(directories, "algo=random", "env=scripted").labels
+    assert "preset" not in load(directories, "algo=dqn", "env=scripted", "preset=null").labels
+
+
+def test_the_network_follows_algorithm_then_environment_then_command_line(directories: list[Path]) -> None:
+    def network(*overrides: str) -> str | None:
+        component = load(directories, *overrides).network
+        return component.target if component else None
+
+    plain, images = network("algo=dqn", "env=scripted"), network("algo=dqn", "env=images")
+    assert plain is not None
+    assert images is not None
+    assert plain != images
+    assert network("algo=dqn", "env=images", "network=mlp") == plain
+    assert network("algo=random", "env=images") is None
+
+
+@pytest.mark.parametrize("override", ["network=mlp", "++network.hidden=[3]"])
+def test_naming_a_network_for_an_algorithm_without_one_is_refused(directories: list[Path], override: str) -> None:
+    with pytest.raises(UserError, match=r"algo=random uses no network, so .*network.* would do nothing"):
+        load(directories, "algo=random", "env=images", override)
+
+
+def test_whole_numbers_may_be_written_as_floats_and_are_coerced(directories: list[Path]) -> None:
+    config = load(directories, "algo=dqn", "env=scripted", "total_steps=1e6", "algo.gamma=1", "runs_dir=here")
+    assert config.total_steps == 1_000_000
+    assert type(config.total_steps) is int
+    assert type(config.algo.arguments["gamma"]) is float
+    assert config.runs_dir == Path("here")
+    assert config.as_plain()["total_steps"] == 1_000_000
+
+
+def test_only_what_changes_the_experiment_changes_its_hash(directories: list[Path]) -> None:
+    def digest(*overrides: str) -> str:
+        return experiment_hash(load(directories, "algo=dqn", "env=scripted", *overrides).experiment())
+
+    plain = digest()
+    same = ["seed=3", "total_steps=9", "device=cpu", "logger=none", "runs_dir=x", "name=y", "log_every_steps=7"]
+    assert {digest(override) for override in [*same, "evaluation.episodes=3", "checkpoint.keep=4"]} == {plain}
+    assert digest("algo.gamma=0.7") == plain  # the preset's own value
+    assert digest("algo.batch_size=7.0") == plain
+    others = {digest(override) for override in ["algo.gamma=0.8", "env.num_envs=3", "network.hidden=[8]"]}
+    assert len(others | {plain}) == 4
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("algo=dqm", "unknown algo 'dqm'; nearest: dqn; available: "),
+        ("env=script", "unknown env 'script'; nearest: scripted; available: "),
+        ("network=ml", "unknown network 'ml'; nearest: mlp; available: "),
+        ("device=gpu", "unknown device 'gpu'; nearest: cpu; available: auto, cpu, cuda"),
+        ("logger=tensorbord", "unknown logger 'tensorbord'; nearest: tensorboard; available: none, tensorboard"),
+        ("experiment=hal", "unknown experiment 'hal'; nearest: half; available: "),
+        ("preset=dqn_script", "unknown preset 'dqn_script'; nearest: dqn_scripted; available: "),
+        ("debug=shrt", "unknown debug 'shrt'; nearest: short; available: short"),
+        ("optimizer@algo.optimizer=adm", "unknown optimizer 'adm'; nearest: adam; available: "),
+        ("algo.gama=1", "unknown key algo.gama; nearest: algo.gamma"),
+        ("+algo.gama=1", "unknown key algo.gama; nearest: algo.gamma"),
+        ("+algo.optimizer.lr=1", "unknown key algo.optimizer.lr; nearest: algo.optimizer."),
+        ("~algo.gamma", "algo.gamma is missing: a number >= 0 and <= 1"),
+        ("algo.gamma.x=1", "unknown key algo.gamma.x: algo.gamma has no keys"),
+        ("totalsteps=1", "unknown key totalsteps; nearest: total_steps"),
+        ("+totalsteps=1", "unknown key totalsteps; nearest: total_steps"),
+        ("evaluation.episode=1", "unknown key evaluation.episode; nearest: evaluation.episodes"),
+        ("evaluation.episodes=0", "evaluation.episodes=0 is not valid: it must be a whole number > 0"),
+        ("evaluation=3", "evaluation must be a mapping with the keys every_steps, episodes, num_envs, not 3"),
+        ("checkpoint.every_seconds=-1", "checkpoint.every_seconds=-1 is not valid: it must be a number > 0"),
+        ("seed=-1", "seed=-1 is not valid: it must be a whole number >= 0"),
+        ("seed=true", "seed=true is not valid"),
+        ("total_steps=0", "total_steps=0 is not valid: it must be a whole number >= 1"),
+        ("total_steps=1.5", "total_steps=1.5 is not valid"),
+        ("total_steps=nan", "total_steps=nan is not valid"),
+        ("name=../up", "name=../up is not valid"),
+        ("runs_dir=''", "runs_dir='' is not valid"),
+        ("algo.gamma=1.5", "algo.gamma=1.5 is not valid: it must be a number >= 0 and <= 1"),
+        ("algo.loss=hubber", "algo.loss=hubber is not valid: it must be one of huber, squared; nearest: huber"),
+        ("algo.optimizer.learning_rate=-1", "algo.optimizer.learning_rate=-1 is not valid: it must be a number > 0"),
+        ("algo.optimizer.learning_rate=inf", "algo.optimizer.learning_rate=inf is not valid"),
+        ("algo.optimizer=3", "algo.optimizer=3 is not valid: it must be an object (_target_)"),
+        ("algo.epsilon._target_=rlrun.nn.optimizers.Adam", "does not fit: algo.epsilon must be an object"),
+        ("env._target_=rlrun.agents.random.Random", "env._target_=rlrun.agents.random.Random does not fit"),
+        ("algo._target_=rlrun.agents.nosuch.Agent", "algo._target_=rlrun.agents.nosuch.Agent does not exist"),
+        ("network=null", "network=null cannot be: network must be chosen by name here"),
+        ("experiment=null,half", "experiment=null,half cannot be"),
+        ("seed=???", "seed has no value yet: give seed=..."),
+        ("seed=${nope}", "Interpolation key 'nope' not found"),
+        ("experiment=typo", "unknown key algo.gama; nearest: algo.gamma"),
+        ("experiment=top", "unknown key total_step; nearest: total_steps"),
+        ("seed=1,2", "seed=1,2 gives several values: add -m"),
+        ("seed=[1", "cannot read 'seed=[1'"),
+        ("seed", "cannot read 'seed'"),
+    ],
+)
+def test_what_is_wrong_is_refused_in_one_line(directories: list[Path], override: str, words: str) -> None:
+    with pytest.raises(UserError) as caught:
+        load(directories, "algo=dqn", "env=scripted", override)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_algorithm_and_environment_must_be_chosen(directories: list[Path]) -> None:
+    with pytest.raises(UserError, match=r"no env is chosen: give env=, one of .*scripted"):
+        load(directories, "algo=dqn")
+    with pytest.raises(UserError, match=r"no algo is chosen: give algo=, one of .*dqn"):
+        load(directories, "env=scripted")
+
+
+def test_a_value_that_an_environment_leaves_open_must_be_given(directories: list[Path]) -> None:
+    with pytest.raises(UserError, match=r"env\.game has no value yet: give env\.game="):
+        load(directories, "algo=dqn", "env=open_game")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "resolved"),
+    [
+        (["algo=dqn", "env=open_game", "env.game=sonic"], ["env=sonic", "algo=dqn"]),
+        (["env.game=tails", "env=open_game", "env.num_envs=3"], ["env=tails", "env.num_envs=3"]),
+        (["env=open_id", "env.id=Stick-v1"], ["env=stick"]),
+        (["env=open_game", "env.game=sonic,tails"], ["env=sonic,tails"]),
+        (["env=open_game", "env.game=sonic,shadow"], None),
+        (["env=open_game", "env.game=shadow"], None),
+        (["env=sonic", "env.game=tails"], None),
+        (["env=nosuch", "env.game=sonic"], None),
+        (["algo=dqn"], None),
+    ],
+)
+def test_a_plain_game_or_id_is_its_own_environment_file(
+    directories: list[Path], overrides: list[str], resolved: list[str] | None
+) -> None:
+    assert resolve_env(directories, overrides) == (overrides if resolved is None else resolved)
+
+
+def test_files_say_what_they_are_about(directories: list[Path]) -> None:
+    assert identity(directories, "sonic") == ("game", "sonic")
+    assert identity(directories, "stick") == ("id", "Stick-v1")
+    assert identity(directories, "open_game") is None
+    assert identity(directories, "scripted") is None
+    assert summary(directories, "env", "scripted") == "Two slots."
+
+
+def test_a_sweep_is_every_combination(directories: list[Path]) -> None:
+    assert sweep_jobs(["algo=dqn", "seed=1,2", "preset=null,other"], directories) == [
+        ["algo=dqn", f"seed={seed}", f"preset={preset}"] for seed in (1, 2) for preset in ("'null'", "other")
+    ]
+
+
+def test_the_help_page_names_every_option(directories: list[Path]) -> None:
+    page = help_page(directories)
+    for group in ("algo", "env", "network", "device", "logger", "experiment", "preset"):
+        for option in options(directories, group):
+            assert option in page
+    assert max(len(line) for line in page.splitlines()) < 120
+
+
+def test_help_and_composing_need_no_torch() -> None:
+    code = "import sys, rlrun.cli, rlrun.help_page, rlrun.config, rlrun.composition; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

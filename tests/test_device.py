@@ -1,0 +1,53 @@
+"""Devices are checked for being there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from rlrun.device import Device, available_cores
+from rlrun.errors import UserError
+
+
+def make(**changes: Any) -> Device:
+    return Device(**{"kind": "cpu", "num_threads": None, "deterministic": False, "compile": "none", **changes})
+
+
+def test_vectors_get_one_thread_and_images_every_core() -> None:
+    device = make()
+    assert device.threads_for((4,)) == 1
+    assert device.threads_for(()) == 1
+    assert device.threads_for((4, 84, 84)) == available_cores()
+    assert make(num_threads=1).threads_for((4, 84, 84)) == 1
+
+
+def test_activating_sets_the_threads_of_torch() -> None:
+    before = torch.get_num_threads()
+    try:
+        make().activate((4, 84, 84))
+        assert torch.get_num_threads() == available_cores()
+        make().activate((4,))
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_more_threads_than_cores_are_refused() -> None:
+    with pytest.raises(UserError, match=rf"there are {available_cores()} cores"):
+        make(num_threads=available_cores() + 1)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_gpu_that_is_not_there_is_refused_and_auto_does_without() -> None:
+    with pytest.raises(UserError, match="torch finds no NVIDIA GPU"):
+        make(kind="cuda")
+    assert make(kind="auto").torch_device == torch.device("cpu")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+def test_a_gpu_that_is_there_is_used_unless_the_cpu_was_asked_for() -> None:
+    assert make(kind="cuda").torch_device.type == "cuda"
+    assert make(kind="auto").torch_device.type == "cuda"
+    assert make(kind="cpu").torch_device.type == "cpu"
