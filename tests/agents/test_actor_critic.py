@@ -1,0 +1,274 @@
+import dataclasses
+from collections.abc import Iterable
+from typing import Literal
+
+import pytest
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+
+from rlrun.agents.actor_critic import ActorCritic, Advantage
+from rlrun.errors import UserError
+from rlrun.nn.trunks import MLP
+from rlrun.protocols import Agent, VecEnv
+from rlrun.testing.agent import AgentContract
+from rlrun.testing.scripted_env import ScriptedEnv
+from rlrun.types import EnvSpec, Episodes, Rollout, Steps, WholeEpisodes
+
+CPU = torch.device("cpu")
+CELLS = EnvSpec("cells", spaces.Discrete(5), spaces.Discrete(2), 1)
+VALUES = [10.0, 20.0, 30.0, 40.0, 50.0]
+POLICY, VALUE = "policy.1.1.weight", "value.1.1.weight"  # the only weights of linear networks: [A, cells], [1, cells]
+
+
+def plain_sgd(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    return torch.optim.SGD(parameters, lr=1.0)
+
+
+def actor_critic(
+    spec: EnvSpec = CELLS,
+    seed: int = 0,
+    *,
+    advantage: Advantage = "td",
+    hidden: list[int] | None = None,
+    shared: bool = False,
+    episodes_per_batch: int = 4,
+    normalize: bool = False,
+    value_coefficient: float = 1.0,
+    entropy_bonus: float = 0.0,
+    max_grad_norm: float | None = None,
+    reward_clip: float | None = None,
+    evaluation_policy: Literal["greedy", "sampled"] = "greedy",
+) -> ActorCritic:
+    return ActorCritic(
+        optimizer=plain_sgd,
+        advantage=advantage,
+        rollout_steps=3,
+        episodes_per_batch=episodes_per_batch,
+        gamma=0.5,
+        gae_lambda=0.5,
+        shared=shared,
+        normalize=normalize,
+        value_coefficient=value_coefficient,
+        entropy_bonus=entropy_bonus,
+        max_grad_norm=max_grad_norm,
+        reward_clip=reward_clip,
+        evaluation_policy=evaluation_policy,
+        spec=spec,
+        device=CPU,
+        seed=seed,
+        network=MLP(hidden=hidden or [], activation="tanh"),
+    )
+
+
+def with_tables(agent: ActorCritic, logits: list[float], values: list[float]) -> ActorCritic:
+    """Sets the logits [A] of every cell, and the values [cells]."""
+    state = agent.state_dict()
+    state["network"] = {
+        POLICY: torch.tensor(logits)[:, None].expand(2, 5),
+        "policy.1.1.bias": torch.zeros(2),
+        VALUE: torch.tensor([values]),
+        "value.1.1.bias": torch.zeros(1),
+    }
+    agent.load_state_dict(state)
+    return agent
+
+
+def learned(agent: ActorCritic, rollout: Rollout) -> tuple[Tensor, Tensor]:
+    """What one step of gradient descent, size 1, adds to logits [A, cells] and values [cells]."""
+    with_tables(agent, [0.0, 0.0], VALUES).learn(rollout)
+    weights = agent.state_dict()["network"]
+    return weights[POLICY].detach().clone(), weights[VALUE][0].detach() - torch.tensor(VALUES)
+
+
+def played(*, terminates: bool = False, mask: tuple[bool, bool, bool] = (True, True, True)) -> Rollout:
+    """Cells 0 and 1 with rewards 1 and 2; then the episode ends in cell 2; the next goes from 3 to 4 for reward 4."""
+    return Rollout(
+        obs_sequence=torch.tensor([[0], [1], [3], [4]]),
+        final_obs=torch.tensor([2]),
+        action=torch.tensor([[0], [1], [1]]),
+        reward=torch.tensor([[1.0], [2.0], [4.0]]),
+        discount=torch.tensor([[1.0], [0.0 if terminates else 1.0], [1.0]]),
+        last=torch.tensor([[False], [True], [False]]),
+        mask=torch.tensor(mask)[:, None],
+        extras={},
+        episodes=Episodes.none(),
+        num_steps=sum(mask),
+    )
+
+
+def moves(advantages: list[float]) -> tuple[Tensor, Tensor]:
+    """The changes that advantages of cells 0, 1 and 3 should make, averaged over those that are not 0."""
+    first, second, third = advantages
+    count = sum(advantage != 0 for advantage in advantages)
+    value = torch.tensor([first, second, 0.0, third, 0.0]) / count
+    # Uniform policy: grad log pi is +1/2 at the action taken (0, 1, 1) and -1/2 at the other.
+    upper = torch.tensor([first, -second, 0.0, -third, 0.0]) / 2 / count
+    return torch.stack([upper, -upper]), value
+
+
+class TestTemporalDifference(AgentContract):
+    advantage: Advantage = "td"
+    shared = True
+
+    def make_env(self) -> VecEnv:
+        return ScriptedEnv(2)
+
+    def make_agent(self, spec: EnvSpec, seed: int) -> Agent:
+        return actor_critic(
+            spec,
+            seed,
+            advantage=self.advantage,
+            hidden=[8, 8],
+            shared=self.shared,
+            normalize=self.shared,
+            entropy_bonus=0.01,
+            max_grad_norm=0.1,
+        )
+
+
+class TestMonteCarlo(TestTemporalDifference):
+    advantage: Advantage = "monte_carlo"
+    shared = False
+
+
+class TestNStep(TestTemporalDifference):
+    advantage: Advantage = "n_step"
+
+
+class TestGeneralisedAdvantage(TestTemporalDifference):
+    advantage: Advantage = "gae"
+    shared = False
+
+
+@pytest.mark.parametrize(
+    ("advantage", "by_hand"),
+    [
+        # 1 + 20/2 - 10; 2 + 30/2 - 20, through the time limit to cell 2; 4 + 50/2 - 40
+        ("td", [1.0, -3.0, -11.0]),
+        # 1 + (2 + 30/2)/2 - 10
+        ("n_step", [-0.5, -3.0, -11.0]),
+        # 1 - 3/4
+        ("gae", [0.25, -3.0, -11.0]),
+    ],
+)
+def test_policy_and_value_move_by_the_advantages_worked_by_hand(advantage: Advantage, by_hand: list[float]) -> None:
+    policy, value = learned(actor_critic(advantage=advantage), played())
+    expected_policy, expected_value = moves(by_hand)
+    torch.testing.assert_close(policy, expected_policy)
+    torch.testing.assert_close(value, expected_value)
+
+
+@pytest.mark.parametrize(
+    ("advantage", "by_hand"),
+    [
+        ("td", [1.0, -18.0, -11.0]),  # 2 - 20
+        ("n_step", [-8.0, -18.0, -11.0]),  # 1 + 2/2 - 10
+        ("gae", [-3.5, -18.0, -11.0]),  # 1 - 18/4
+    ],
+)
+def test_nothing_is_bootstrapped_from_a_terminal_state(advantage: Advantage, by_hand: list[float]) -> None:
+    policy, value = learned(actor_critic(advantage=advantage), played(terminates=True))
+    expected_policy, expected_value = moves(by_hand)
+    torch.testing.assert_close(policy, expected_policy)
+    torch.testing.assert_close(value, expected_value)
+
+
+def test_monte_carlo_learns_returns_and_bootstraps_only_at_a_time_limit() -> None:
+    mask = (True, True, False)
+    for terminates, by_hand in ((False, [-0.5, -3.0, 0.0]), (True, [-8.0, -18.0, 0.0])):
+        policy, value = learned(actor_critic(advantage="monte_carlo"), played(terminates=terminates, mask=mask))
+        expected_policy, expected_value = moves(by_hand)
+        torch.testing.assert_close(policy, expected_policy)
+        torch.testing.assert_close(value, expected_value)
+
+
+def test_steps_outside_the_mask_have_no_influence() -> None:
+    one = played(mask=(True, True, False))
+    other = dataclasses.replace(
+        one,
+        obs_sequence=torch.tensor([[0], [1], [4], [2]]),
+        action=torch.tensor([[0], [1], [0]]),
+        reward=torch.tensor([[1.0], [2.0], [-900.0]]),
+    )
+    advantage: Advantage = "monte_carlo"
+    for normalize in (True, False):
+        agents = [actor_critic(advantage=advantage, normalize=normalize, entropy_bonus=0.1) for _ in range(2)]
+        for first, second in zip(learned(agents[0], one), learned(agents[1], other), strict=True):
+            torch.testing.assert_close(first, second)
+
+
+def test_normalized_advantages_move_the_policy_alone() -> None:
+    policy, value = learned(actor_critic(normalize=True), played())
+    # 1, -3 and -11 have the mean -13/3 and the variance 131/3 - 169/9.
+    spread = (131 / 3 - 169 / 9) ** 0.5
+    expected_policy, _ = moves([(number + 13 / 3) / spread for number in (1.0, -3.0, -11.0)])
+    torch.testing.assert_close(policy, expected_policy)
+    torch.testing.assert_close(value, moves([1.0, -3.0, -11.0])[1])
+
+
+def test_the_value_coefficient_scales_the_value_loss() -> None:
+    policy, value = learned(actor_critic(value_coefficient=0.5), played())
+    expected_policy, expected_value = moves([1.0, -3.0, -11.0])
+    torch.testing.assert_close(policy, expected_policy)
+    torch.testing.assert_close(value, expected_value / 2)
+
+
+def test_rewards_are_clipped_for_learning() -> None:
+    policy, _ = learned(actor_critic(reward_clip=1.0), played())
+    torch.testing.assert_close(policy, moves([1.0, -4.0, -14.0])[0])
+
+
+def test_the_entropy_bonus_pushes_towards_uniform_by_hand() -> None:
+    agent = with_tables(actor_critic(entropy_bonus=0.5), [0.0, torch.tensor(3.0).log().item()], [0.0] * 5)
+    before = agent.state_dict()["network"][POLICY].detach().clone()
+    rollout = played()
+    metrics = agent.learn(dataclasses.replace(rollout, reward=torch.zeros(3, 1)))
+    log_prob = torch.tensor([0.25, 0.75]).log()
+    entropy = -(log_prob.exp() * log_prob).sum()
+    change = agent.state_dict()["network"][POLICY].detach() - before
+    # Logit i moves by bonus * -p_i (log p_i + H), and each cell is one of three steps.
+    torch.testing.assert_close(change[:, 0], 0.5 * -log_prob.exp() * (log_prob + entropy) / 3)
+    assert float(metrics["policy/entropy"]) == pytest.approx(entropy.item())
+
+
+def test_metrics_by_hand() -> None:
+    agent = with_tables(actor_critic(), [0.0, 0.0], VALUES)
+    metrics = agent.learn(played())
+    assert float(metrics["loss/value"]) == pytest.approx((1 + 9 + 121) / 2 / 3)
+    assert float(metrics["loss/policy"]) == pytest.approx(-13 / 3 * torch.tensor(2.0).log().item())
+    assert float(metrics["value/mean"]) == pytest.approx((10 + 20 + 40) / 3)
+
+
+def test_gradients_are_scaled_down_to_the_norm_asked_for() -> None:
+    agent = with_tables(actor_critic(max_grad_norm=0.25), [0.0, 0.0], VALUES)
+    before = {name: tensor.clone() for name, tensor in agent.state_dict()["network"].items()}
+    norm = agent.learn(played())["grad/norm"]
+    moved = [(agent.state_dict()["network"][name] - before[name]).flatten() for name in before]
+    assert float(norm) > 0.25
+    assert torch.cat(moved).norm().item() == pytest.approx(0.25, rel=1e-3)
+
+
+def test_evaluation_is_greedy_or_sampled_as_asked() -> None:
+    obs = torch.zeros(4000, dtype=torch.int64)
+    logits = [0.0, torch.tensor(3.0).log().item()]
+    for evaluation_policy, share in (("greedy", 1.0), ("sampled", 0.75)):
+        agent = with_tables(actor_critic(evaluation_policy=evaluation_policy), logits, VALUES)  # type: ignore[arg-type]
+        action = agent.act(obs, (), torch.Generator().manual_seed(0), explore=False).action
+        assert abs(action.float().mean().item() - share) < 0.03
+    explored = agent.act(obs, (), torch.Generator().manual_seed(1), explore=True).action
+    assert abs(explored.float().mean().item() - 0.75) < 0.03
+
+
+def test_only_monte_carlo_collects_whole_episodes() -> None:
+    assert actor_critic(advantage="monte_carlo", episodes_per_batch=4).collection == WholeEpisodes(4)
+    for advantage in ("td", "n_step", "gae"):
+        assert actor_critic(advantage=advantage).collection == Steps(3)
+
+
+def test_monte_carlo_refuses_in_words_what_it_cannot_play() -> None:
+    with pytest.raises(UserError, match="whole episodes, and those of cells may never end: use td, n_step or gae"):
+        actor_critic(dataclasses.replace(CELLS, episodic=False), advantage="monte_carlo")
+    with pytest.raises(UserError, match=r"algo.episodes_per_batch=4 must be a multiple of env.num_envs=3"):
+        actor_critic(dataclasses.replace(CELLS, num_envs=3), advantage="monte_carlo")
+    actor_critic(dataclasses.replace(CELLS, episodic=False), advantage="gae")  # needs no episodes
