@@ -1,0 +1,173 @@
+"""The real command, as a person or a script meets it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ENV = "# Scripted.\n_target_: rlrun.testing.scripted_env.ScriptedEnv\nnum_envs: 2\n"
+SHORT = ["total_steps=600", "evaluation.episodes=2", "evaluation.num_envs=2", "logger=none", "device=cpu"]
+RUN = ["algo=random", "env=scripted", *SHORT]
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def arguments(conf: Path, *words: str) -> list[str]:
+    return [sys.executable, "-m", "rlrun", *words, "--config-dir", str(conf)]
+
+
+def environment() -> dict[str, str]:
+    root = str(Path(__file__).resolve().parent.parent)
+    return os.environ | {"PYTHONPATH": root, "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture
+def conf(tmp_path: Path) -> Path:
+    (tmp_path / "conf" / "env").mkdir(parents=True)
+    (tmp_path / "conf" / "env" / "scripted.yaml").write_text(ENV)
+    return tmp_path / "conf"
+
+
+@pytest.fixture
+def rlrun(conf: Path, tmp_path: Path) -> Command:
+    (tmp_path / "here").mkdir()
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            arguments(conf, *words),
+            cwd=tmp_path / "here",
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    return run
+
+
+def test_a_run_trains_is_recorded_and_is_finished_when_asked_again(rlrun: Command, tmp_path: Path) -> None:
+    first = rlrun(*RUN, "seed=3")
+    assert (first.returncode, first.stderr) == (0, "")
+    (directory,) = (tmp_path / "here").glob("runs/scripted/random/*/seed3")
+    receipt = json.loads((directory / "receipt.json").read_text())
+    assert receipt["argv"][1:8] == [*RUN, "seed=3"][:7]
+    assert json.loads((directory / "result.json").read_text())["step"] == 600
+    assert "rollout_steps" in (directory / "config.yaml").read_text()
+    assert [path.name for path in (tmp_path / "here").iterdir()] == ["runs"]
+    metrics = (directory / "metrics.jsonl").read_bytes()
+
+    again = rlrun(*RUN, "seed=3")
+    assert again.returncode == 0
+    assert f"{directory.relative_to(tmp_path / 'here')} is finished: evaluation mean" in again.stdout
+    assert (directory / "metrics.jsonl").read_bytes() == metrics
+
+    longer = rlrun(*RUN, "seed=3", "total_steps=1000")
+    assert longer.returncode == 0
+    assert "resuming at step 600" in longer.stdout
+    assert json.loads((directory / "result.json").read_text())["step"] == 1000
+    assert json.loads((directory / "result-600.json").read_text())["step"] == 600
+
+
+def test_a_sweep_runs_every_combination_and_leaves_only_runs(rlrun: Command, tmp_path: Path) -> None:
+    done = rlrun("-m", *RUN, "seed=0,1", "name=a")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(path.name for path in (tmp_path / "here/runs/scripted/random/a").iterdir()) == ["seed0", "seed1"]
+    assert [path.name for path in (tmp_path / "here").iterdir()] == ["runs"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["algo=dqm", "env=scripted"], "unknown algo 'dqm'; nearest: dqn; available: "),
+        ([*RUN, "+algo.rollout_step=3"], "unknown key algo.rollout_step; nearest: algo.rollout_steps"),
+        ([*RUN, "experiment=nosuch"], "unknown experiment 'nosuch'; nearest: "),
+        ([*RUN, "--verbose"], "unrecognized arguments: --verbose; overrides look like key=value"),
+        (["-m", *RUN, "algo.rollout_steps=100,x"], "algo.rollout_steps=x is not valid: it must be a whole number"),
+        ([*RUN, "runs_dir=../conf/env/scripted.yaml"], "scripted.yaml is not a directory; choose another runs_dir"),
+        (["algo=dqn", "env=scripted", "network=nature2015"], ""),
+    ],
+)
+def test_bad_input_is_one_line_status_2_and_no_directory(
+    rlrun: Command, tmp_path: Path, words: list[str], message: str
+) -> None:
+    refused = rlrun(*words)
+    assert refused.returncode == 2
+    assert refused.stdout == ""
+    assert refused.stderr.startswith("rlrun: error: ")
+    assert message in refused.stderr
+    assert refused.stderr.count("\n") == 1
+    assert list((tmp_path / "here").iterdir()) == []
+
+
+def test_help_is_what_no_arguments_give(rlrun: Command, conf: Path) -> None:
+    page = rlrun("--help")
+    assert page.returncode == 0
+    assert "rlrun algo=dqn env=cartpole" in page.stdout
+    assert re.search(r"^  env=scripted +Scripted\.$", page.stdout, re.MULTILINE)
+    assert len(page.stdout.splitlines()) < 70
+    bare = subprocess.run(arguments(conf)[:3], env=environment(), capture_output=True, text=True, check=False)
+    assert bare.returncode == 0
+    assert bare.stdout.splitlines()[:10] == page.stdout.splitlines()[:10]
+
+
+def test_version_and_printing_the_config(rlrun: Command, tmp_path: Path) -> None:
+    assert rlrun("--version").stdout.startswith("rlrun 0.")
+    printed = rlrun(*RUN, "--cfg", "job")
+    assert printed.returncode == 0
+    assert "total_steps: 600" in printed.stdout
+    assert list((tmp_path / "here").iterdir()) == []
+
+
+def test_help_and_simple_mistakes_do_not_wait_for_torch(conf: Path, tmp_path: Path) -> None:
+    commands = [
+        ["rlrun", *words, "--config-dir", str(conf)]
+        for words in (["--help"], ["algo=dqm", "env=scripted"], [*RUN, "algo.rollout_step=3"], [*RUN, "seed=[1"])
+    ]
+    code = (
+        "import sys; from rlrun.cli import run_command; "
+        f"print([run_command(command) for command in {commands!r}], 'torch' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "[0, 2, 2, 2] False"
+
+
+def test_an_interrupted_run_says_so_and_ends_with_130(conf: Path, tmp_path: Path) -> None:
+    command = arguments(conf, *RUN, "total_steps=1e9", f"runs_dir={tmp_path / 'runs'}")
+    with subprocess.Popen(
+        command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("random on scripted")
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert stderr.splitlines() == ["rlrun: interrupted; the same command goes on from the last checkpoint"]
+
+
+def test_a_bug_keeps_its_traceback(conf: Path, rlrun: Command) -> None:
+    (conf / "env" / "broken.yaml").write_text("_target_: pathlib_of_nowhere.Env\nnum_envs: 2\n")
+    refused = rlrun("algo=random", "env=broken", *SHORT)
+    assert refused.returncode == 2
+    (conf / "broken_env.py").write_text(
+        "from rlrun.testing.scripted_env import ScriptedEnv\n"
+        "class Env(ScriptedEnv):\n"
+        "    def __init__(self, *, num_envs: int) -> None:\n"
+        "        raise RuntimeError('a bug of its own')\n"
+    )
+    code = f"import sys; sys.path.insert(0, {str(conf)!r}); sys.argv[0] = 'rlrun'; from rlrun.cli import main; main()"
+    (conf / "env" / "broken.yaml").write_text("_target_: broken_env.Env\nnum_envs: 2\n")
+    command = [sys.executable, "-c", code, *arguments(conf, "algo=random", "env=broken", *SHORT)[3:]]
+    done = subprocess.run(command, cwd=conf, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "RuntimeError: a bug of its own" in done.stderr
+    assert not (conf / "runs").exists()
