@@ -38,6 +38,7 @@ class ActorCritic:
         gamma: discount factor per agent step.
         gae_lambda: of `gae`: 0 trusts the value, 1 the returns.
         shared: policy and value share all but their last layers.
+        value_updates: gradient steps on the value per batch; those after the first need `shared=False`.
         normalize: makes the advantages of a batch mean 0 and standard deviation 1.
         value_coefficient: of the value loss.
         entropy_bonus: coefficient of the policy's mean entropy.
@@ -63,6 +64,7 @@ class ActorCritic:
         gamma: Annotated[float, Field(ge=0, le=1)],
         gae_lambda: Annotated[float, Field(ge=0, le=1)],
         shared: bool,
+        value_updates: Annotated[int, Field(gt=0)],
         normalize: bool,
         value_coefficient: Annotated[float, Field(ge=0)],
         entropy_bonus: Annotated[float, Field(ge=0)],
@@ -74,6 +76,11 @@ class ActorCritic:
         seed: int,
         network: Network,
     ) -> None:
+        if shared and value_updates > 1:
+            raise UserError(
+                f"algo.value_updates={value_updates} would also move a shared policy: set algo.shared=false or "
+                "algo.value_updates=1"
+            )
         self.collection: Collection = Steps(rollout_steps)
         if advantage == "monte_carlo":
             if not spec.episodic:
@@ -96,6 +103,7 @@ class ActorCritic:
         self._num_steps = rollout_steps
         self._gamma = gamma
         self._gae_lambda = gae_lambda
+        self._value_updates = value_updates
         self._normalize = normalize
         self._value_coefficient = value_coefficient
         self._entropy_bonus = entropy_bonus
@@ -116,7 +124,7 @@ class ActorCritic:
         return ActorOutput(greedy(logits), carry, {})
 
     def learn(self, rollout: Rollout) -> Metrics:
-        """One gradient step on policy, value and entropy together."""
+        """One gradient step on policy, value and entropy together; then the value alone may learn on."""
         reward, mask = rollout.reward, rollout.mask
         if self._reward_clip is not None:
             reward = reward.clamp(-self._reward_clip, self._reward_clip)
@@ -139,10 +147,10 @@ class ActorCritic:
         entropy = masked_mean(categorical_entropy(logits), mask)
         critic_loss = value_loss(value, target, mask)
         loss = policy_loss + self._value_coefficient * critic_loss - self._entropy_bonus * entropy
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        grad_norm = nn.utils.clip_grad_norm_(self._parameters, self._max_grad_norm)
-        self._optimizer.step()
+        grad_norm = self._descend(loss)
+        for _ in range(self._value_updates - 1):
+            refitted = self._network.value(rollout.obs.flatten(0, 1))
+            self._descend(self._value_coefficient * value_loss(refitted.reshape(target.shape), target, mask))
         return {
             "loss/policy": policy_loss.detach(),
             "loss/value": critic_loss.detach(),
@@ -150,6 +158,14 @@ class ActorCritic:
             "value/mean": masked_mean(value.detach(), mask),
             "grad/norm": grad_norm.detach(),
         }
+
+    def _descend(self, loss: Tensor) -> Tensor:
+        """One step of the optimizer; parameters that `loss` does not depend on stay. Returns the gradient's norm."""
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(self._parameters, self._max_grad_norm)
+        self._optimizer.step()
+        return norm
 
     def estimate(self, rollout: Rollout, value: Tensor, next_value: Tensor) -> tuple[Tensor, Tensor]:
         """Advantages and what the value is to learn, [T, B] each; value and next_value [T, B]."""

@@ -32,6 +32,7 @@ def actor_critic(
     advantage: Advantage = "td",
     hidden: list[int] | None = None,
     shared: bool = False,
+    value_updates: int = 1,
     episodes_per_batch: int = 4,
     normalize: bool = False,
     value_coefficient: float = 1.0,
@@ -48,6 +49,7 @@ def actor_critic(
         gamma=0.5,
         gae_lambda=0.5,
         shared=shared,
+        value_updates=value_updates,
         normalize=normalize,
         value_coefficient=value_coefficient,
         entropy_bonus=entropy_bonus,
@@ -110,6 +112,7 @@ def moves(advantages: list[float]) -> tuple[Tensor, Tensor]:
 class TestTemporalDifference(AgentContract):
     advantage: Advantage = "td"
     shared = True
+    value_updates = 1
 
     def make_env(self) -> VecEnv:
         return ScriptedEnv(2)
@@ -121,6 +124,7 @@ class TestTemporalDifference(AgentContract):
             advantage=self.advantage,
             hidden=[8, 8],
             shared=self.shared,
+            value_updates=self.value_updates,
             normalize=self.shared,
             entropy_bonus=0.01,
             max_grad_norm=0.1,
@@ -130,6 +134,7 @@ class TestTemporalDifference(AgentContract):
 class TestMonteCarlo(TestTemporalDifference):
     advantage: Advantage = "monte_carlo"
     shared = False
+    value_updates = 3
 
 
 class TestNStep(TestTemporalDifference):
@@ -212,6 +217,21 @@ def test_the_value_coefficient_scales_the_value_loss() -> None:
     expected_policy, expected_value = moves([1.0, -3.0, -11.0])
     torch.testing.assert_close(policy, expected_policy)
     torch.testing.assert_close(value, expected_value / 2)
+
+
+def test_further_value_updates_go_on_to_the_same_targets_and_leave_the_policy() -> None:
+    policy, value = learned(actor_critic(value_updates=2), played())
+    expected_policy, first = moves([1.0, -3.0, -11.0])
+    # What is left of each error after the first step: the cell's own move and the bias, which moved by the mean.
+    bias = (1.0 - 3.0 - 11.0) / 3
+    left = [1.0 - first[0] - bias, -3.0 - first[1] - bias, -11.0 - first[3] - bias]
+    torch.testing.assert_close(policy, expected_policy)
+    torch.testing.assert_close(value, first + torch.tensor([left[0], left[1], 0.0, left[2], 0.0]) / 3)
+
+
+def test_further_value_updates_of_a_shared_network_are_refused_in_words() -> None:
+    with pytest.raises(UserError, match=r"algo.value_updates=2 would also move a shared policy"):
+        actor_critic(shared=True, value_updates=2)
 
 
 def test_rewards_are_clipped_for_learning() -> None:
