@@ -84,7 +84,7 @@ def _run_hydra(argv: list[str], args: argparse.Namespace, directories: list[Path
 
     overrides = resolve_env(directories, args.overrides)
     if overrides != args.overrides:
-        print(f"using the tuned environment: {' '.join(overrides)}")
+        print(f"using {overrides[0]}, which has a file of its own")
     if args.multirun and not any(getattr(args, name) for name in _PASSED_ON):
         _check_sweep(overrides, directories)
     failures: list[UserError] = []

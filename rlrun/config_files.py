@@ -15,7 +15,7 @@ from rlrun.errors import UserError, nearest
 
 GROUPS = ("algo", "env", "network", "device", "logger", "preset", "experiment", "debug")
 _IDENTITY = ("game", "id")
-_IDENTITY_LINE = re.compile(r"^#\s*tuned for (?:env\.)?(id|game)=(\S+)", re.MULTILINE)
+_HEADLINE = re.compile(r"^# (\S+-v\d+)\b")
 
 
 def config_directory() -> Path:
@@ -43,18 +43,17 @@ def summary(directories: Sequence[Path], group: str, option: str) -> str:
 def identity(directories: Sequence[Path], env: str) -> tuple[str, str] | None:
     """Which ("game", name) or ("id", name) the file of `env` is about; None for files that leave it open.
 
-    It is the value of its key `game` or `id`, or, where the environment needs no such key, a comment
-    `# tuned for id=CartPole-v1`.
+    It is the value of its key `game` or `id`, or, where the environment has no such key, the Gymnasium id that the
+    file's first line begins with (`# CartPole-v1 ...`).
     """
     text = _text(directories, "env", env)
-    if match := _IDENTITY_LINE.search(text):
-        return match[1], match[2]
     content = OmegaConf.to_container(OmegaConf.create(text))
-    for key in _IDENTITY:
-        value = content.get(key) if isinstance(content, dict) else None
+    given = {key: content[key] for key in _IDENTITY if key in content} if isinstance(content, dict) else {}
+    for key, value in given.items():
         if isinstance(value, str) and value != "???":
             return key, value
-    return None
+    headline = _HEADLINE.match(text)
+    return ("id", headline[1]) if headline and not given else None
 
 
 def resolve_env(directories: Sequence[Path], overrides: Sequence[str]) -> list[str]:

@@ -25,10 +25,10 @@ def directories(tmp_path: Path) -> list[Path]:
         "env/scripted": "# Two slots.\n" + SCRIPTED,
         "env/images": IMAGES + SCRIPTED,
         "env/open_game": "game: ???\n",
-        "env/open_id": "id: ???\n",
+        "env/open_id": "# Stick-v1 and whatever else.\nid: ???\n",
         "env/sonic": "game: sonic\n",
         "env/tails": "game: tails\n",
-        "env/stick": "# Stick.\n# tuned for id=Stick-v1\n" + SCRIPTED,
+        "env/stick": "# Stick-v1 (a stick): keep it up.\n" + SCRIPTED,
         "preset/dqn_scripted": "# @package _global_\ntotal_steps: 700\nalgo:\n  gamma: 0.7\n  batch_size: 7\n",
         "preset/other": "# @package _global_\nalgo:\n  gamma: 0.3\n",
         "experiment/half": "# @package _global_\nalgo:\n  gamma: 0.5\n",
@@ -199,6 +199,7 @@ def test_files_say_what_they_are_about(directories: list[Path]) -> None:
     assert identity(directories, "sonic") == ("game", "sonic")
     assert identity(directories, "stick") == ("id", "Stick-v1")
     assert identity(directories, "open_game") is None
+    assert identity(directories, "open_id") is None
     assert identity(directories, "scripted") is None
     assert summary(directories, "env", "scripted") == "Two slots."
 
