@@ -1,0 +1,256 @@
+"""What every environment must do: inherit from `VecEnvContract`, say how to make one, run pytest."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from copy import deepcopy
+
+import numpy as np
+from gymnasium import spaces
+
+from rlrun.protocols import VecEnv
+from rlrun.testing.agent import same
+from rlrun.types import Array, BoolArray, EnvSpec, Int64Array, TimeStep
+
+Histories = list[TimeStep]  # T steps of B slots
+
+
+class VecEnvContract(ABC):
+    """Tests of an environment through its public methods alone, under random actions.
+
+    Attributes:
+        num_steps: how many steps to play; where episodes end at all, enough for some to end.
+        stochastic_start: episodes begin differently, depending on the seed; False where they all begin alike.
+        true_successor_shows: an episode's last observation differs from the next one's first, at least sometimes.
+    """
+
+    num_steps = 300
+    stochastic_start = True
+    true_successor_shows = True
+
+    @abstractmethod
+    def make(self, num_envs: int) -> VecEnv:
+        """A new environment of `num_envs` slots, always configured alike."""
+
+    def test_arrays_have_the_shapes_and_dtypes_of_the_spec(self) -> None:
+        env = self.make(3)
+        assert env.spec.num_envs == 3, "spec.num_envs must be the number of slots asked for"
+        _check_obs(env.reset(0), env.spec, "reset")
+        _check_obs(env.restart(np.array([True, False, True])), env.spec, "restart")
+        for step in _play(env, _actions(env.spec, self.num_steps)):
+            _check_obs(step.obs, env.spec, "step (obs)")
+            _check_obs(step.next_obs, env.spec, "step (next_obs)")
+            _check_array(step.reward, (3,), np.float32, "reward")
+            _check_array(step.discount, (3,), np.float32, "discount")
+            _check_array(step.last, (3,), np.bool_, "last")
+            assert step.extras.keys() == env.spec.extras.keys(), "extras must be those that spec.extras declares"
+            for name, space in env.spec.extras.items():
+                _check_array(step.extras[name], (3, *space.shape), space.dtype, f"extras[{name!r}]")
+        env.close()
+
+    def test_rewards_are_finite_and_discounts_are_0_or_1(self) -> None:
+        env = self.make(3)
+        env.reset(0)
+        for step in _play(env, _actions(env.spec, self.num_steps)):
+            assert np.isfinite(step.reward).all(), "a reward is not finite"
+            assert np.isin(step.discount, (0.0, 1.0)).all(), "a discount must be 0 or 1: gamma belongs to the agent"
+        env.close()
+
+    def test_only_the_end_of_an_episode_separates_obs_from_next_obs(self) -> None:
+        env = self.make(3)
+        env.reset(0)
+        ends = differing = 0
+        for step in _play(env, _actions(env.spec, self.num_steps)):
+            assert _equal(step.obs[~step.last], step.next_obs[~step.last]), (
+                "inside an episode, obs must be next_obs: what to act on is what the step led to"
+            )
+            ends += int(step.last.sum())
+            differing += sum(not _equal(step.obs[slot], step.next_obs[slot]) for slot in np.flatnonzero(step.last))
+        if env.spec.episodic:
+            assert ends > 0, "no episode ended: raise num_steps, or make environments with shorter episodes"
+        if ends and self.true_successor_shows:
+            assert differing > 0, (
+                "where an episode ends, next_obs must be its true last observation, not the next episode's first"
+            )
+        env.close()
+
+    def test_equal_seeds_and_actions_show_equal_things(self) -> None:
+        env, other = self.make(3), self.make(3)
+        actions = _actions(env.spec, self.num_steps)
+        assert _equal(env.reset(5), other.reset(5)), "equal seeds must begin alike"
+        _check_same(_play(env, actions), _play(other, actions), "equal seeds and actions must show equal things")
+        env.close()
+        other.close()
+
+    def test_a_reset_forgets_what_was_played_before(self) -> None:
+        env = self.make(3)
+        actions = _actions(env.spec, self.num_steps)
+        first = env.reset(5)
+        history = _play(env, actions)
+        assert _equal(first, env.reset(5)), "reset(seed) must not depend on what was played before"
+        _check_same(history, _play(env, actions), "after reset(seed), nothing may depend on what was played before")
+        env.close()
+
+    def test_different_seeds_slots_and_episodes_begin_differently(self) -> None:
+        if not self.stochastic_start:
+            return
+        env = self.make(3)
+        first, second = env.reset(5), env.reset(6)
+        assert not _equal(first, second), "reset must use its seed"
+        assert any(not _equal(second[0], second[slot]) for slot in (1, 2)), "slots must have streams of their own"
+        again = env.restart(np.ones(3, bool))
+        assert not _equal(second, again), "the next episode must not begin as the one before it"
+        env.close()
+
+    def test_a_slot_depends_neither_on_the_other_slots_nor_on_their_number(self) -> None:
+        env, other, alone = self.make(3), self.make(3), self.make(1)
+        actions = _actions(env.spec, self.num_steps)
+        elsewhere = _actions(env.spec, self.num_steps, seed=1)
+        elsewhere[:, 1] = actions[:, 1]
+        for each in (env, other, alone):
+            each.reset(5)
+        history = _play(env, actions)
+        message = "what slot 1 shows must not depend on the actions of other slots"
+        _check_same(_of(history, 1), _of(_play(other, elsewhere), 1), message)
+        message = "what slot 0 shows must not depend on how many slots there are"
+        _check_same(_of(history, 0), _play(alone, actions[:, :1]), message)
+        for each in (env, other, alone):
+            each.close()
+
+    def test_restart_touches_only_the_slots_it_is_asked_for(self) -> None:
+        env, other = self.make(3), self.make(3)
+        actions = _actions(env.spec, self.num_steps)
+        env.reset(5)
+        other.reset(5)
+        before = _play(env, actions[:20])[-1].obs
+        _play(other, actions[:20])
+        slots = np.array([False, True, False])
+        after = env.restart(slots)
+        assert _equal(after[~slots], before[~slots]), "restart must return the running observation of other slots"
+        history, undisturbed = _play(env, actions[20:]), _play(other, actions[20:])
+        for slot in (0, 2):
+            message = "restart must not change what the other slots show"
+            _check_same(_of(history, slot), _of(undisturbed, slot), message)
+        env.close()
+        other.close()
+
+    def test_restarting_nothing_changes_nothing(self) -> None:
+        env, other = self.make(2), self.make(2)
+        actions = _actions(env.spec, self.num_steps)
+        first = env.reset(5)
+        other.reset(5)
+        assert _equal(env.restart(np.zeros(2, bool)), first), "restart of no slot must return what runs"
+        _check_same(_play(env, actions), _play(other, actions), "restart of no slot must change nothing")
+        env.close()
+        other.close()
+
+    def test_a_loaded_state_continues_as_if_never_interrupted(self) -> None:
+        env = self.make(2)
+        for played in (0, 1, 23, self.num_steps):
+            actions = _actions(env.spec, played + 52)
+            env.reset(5)
+            _play(env, actions[:played])
+            env.restart(np.array([False, True]))
+            _play(env, actions[played : played + 2])
+            state = deepcopy(env.state_dict())
+            expected = _play(env, actions[played + 2 :])
+            fresh, used = self.make(2), self.make(2)
+            used.reset(9)
+            _play(used, _actions(env.spec, 15, seed=2))
+            for other, kind in ((fresh, "new"), (used, "used")):
+                other.load_state_dict(state)
+                assert same(other.state_dict(), state), "a loaded environment must save what it was loaded from"
+                message = f"a {kind} environment with a loaded state must continue as the saved one did"
+                _check_same(_play(other, actions[played + 2 :]), expected, message)
+                other.close()
+        env.close()
+
+    def test_a_saved_state_does_not_change_when_the_environment_goes_on(self) -> None:
+        env = self.make(2)
+        env.reset(5)
+        actions = _actions(env.spec, 60)
+        _play(env, actions[:20])
+        state = env.state_dict()
+        kept = deepcopy(state)
+        _play(env, actions[20:])
+        env.restart(np.ones(2, bool))
+        assert same(state, kept), "state_dict must hand out copies"
+        env.load_state_dict(state)
+        _play(env, actions[20:])
+        assert same(state, kept), "load_state_dict must take copies"
+        env.close()
+
+    def test_what_is_handed_in_is_not_changed_and_what_is_handed_out_is_not_overwritten(self) -> None:
+        env = self.make(2)
+        observations = [env.reset(5)]
+        kept = [observations[0].copy()]
+        actions = _actions(env.spec, self.num_steps)
+        actions_before = actions.copy()
+        history = [env.step(action) for action in actions]
+        history_before = [_of_slots(step, slice(None)) for step in history]
+        slots = np.array([False, True])
+        observations.append(env.restart(slots))
+        kept.append(observations[1].copy())
+        _play(env, actions[:20])
+        env.reset(6)
+        _play(env, actions[:20])
+        assert _equal(actions, actions_before), "step must not write into the actions it is given"
+        assert slots.tolist() == [False, True], "restart must not write into the mask it is given"
+        assert all(map(_equal, observations, kept)), "an observation that was handed out changed later"
+        _check_same(history_before, history, "a time step that was handed out changed later")
+        env.close()
+
+
+def _actions(spec: EnvSpec, num_steps: int, seed: int = 0) -> Int64Array:
+    """[T, B] random; a slot's column does not depend on how many there are."""
+    columns = [np.random.default_rng((seed, slot)).integers(spec.num_actions, size=2**10) for slot in range(9)]
+    repeated = np.stack([np.resize(column, num_steps) for column in columns[: spec.num_envs]], axis=1)
+    return np.ascontiguousarray(repeated, dtype=np.int64)
+
+
+def _play(env: VecEnv, actions: Int64Array) -> Histories:
+    return [_of_slots(env.step(action), slice(None)) for action in actions]
+
+
+def _of(history: Histories, slot: int) -> Histories:
+    """What one slot showed, as a history of one slot."""
+    return [_of_slots(step, slice(slot, slot + 1)) for step in history]
+
+
+def _of_slots(step: TimeStep, slots: slice) -> TimeStep:
+    """A copy."""
+    return TimeStep(
+        next_obs=step.next_obs[slots].copy(),
+        reward=step.reward[slots].copy(),
+        discount=step.discount[slots].copy(),
+        last=step.last[slots].copy(),
+        obs=step.obs[slots].copy(),
+        extras={name: extra[slots].copy() for name, extra in step.extras.items()},
+    )
+
+
+def _equal(left: Array, right: Array) -> bool:
+    """Bit for bit, NaN included."""
+    return left.dtype == right.dtype and left.shape == right.shape and left.tobytes() == right.tobytes()
+
+
+def _check_same(left: Histories, right: Histories, message: str) -> None:
+    assert len(left) == len(right)
+    for time, (mine, other) in enumerate(zip(left, right, strict=True)):
+        for name in TimeStep._fields[:5]:
+            assert _equal(getattr(mine, name), getattr(other, name)), f"{message}: {name} differs at step {time}"
+        for name, extra in mine.extras.items():
+            assert _equal(extra, other.extras[name]), f"{message}: extras[{name!r}] differs at step {time}"
+
+
+def _check_array(array: Array, shape: tuple[int, ...], dtype: object, name: str) -> None:
+    assert isinstance(array, np.ndarray), f"{name} must be a numpy array, not {type(array).__name__}"
+    assert array.shape == shape, f"{name} must have shape {shape}, not {array.shape}"
+    assert array.dtype == dtype, f"{name} must be {dtype}, not {array.dtype}"
+
+
+def _check_obs(obs: Array, spec: EnvSpec, source: str) -> None:
+    _check_array(obs, (spec.num_envs, *spec.obs_shape), spec.observation.dtype, f"the observation of {source}")
+    if isinstance(spec.observation, spaces.Discrete):
+        inside: BoolArray = (obs >= 0) & (obs < spec.observation.n)
+        assert inside.all(), f"an observation of {source} is outside 0 to {spec.observation.n - 1}"
