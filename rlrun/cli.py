@@ -85,7 +85,9 @@ def _run_hydra(argv: list[str], args: argparse.Namespace, directories: list[Path
     overrides = resolve_env(directories, args.overrides)
     if overrides != args.overrides:
         print(f"using {overrides[0]}, which has a file of its own")
-    if args.multirun and not any(getattr(args, name) for name in _PASSED_ON):
+    if args.multirun:
+        if clash := [name for name in _PASSED_ON if getattr(args, name)]:
+            raise UserError(f"-m cannot be combined with --{clash[0].replace('_', '-')}")
         _check_sweep(overrides, directories)
     failures: list[UserError] = []
     with ExitStack() as stack:

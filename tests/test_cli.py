@@ -77,9 +77,15 @@ def test_a_run_trains_is_recorded_and_is_finished_when_asked_again(rlrun: Comman
 
 
 def test_a_sweep_runs_every_combination_and_leaves_only_runs(rlrun: Command, tmp_path: Path) -> None:
-    done = rlrun("-m", *RUN, "seed=0,1", "name=a")
+    done = rlrun("-m", *RUN, "algo=random,dqn", "seed=0,1", "name=a")
     assert (done.returncode, done.stderr) == (0, "")
-    assert sorted(path.name for path in (tmp_path / "here/runs/scripted/random/a").iterdir()) == ["seed0", "seed1"]
+    made = (tmp_path / "here").glob("runs/scripted/*/a/*/result.json")
+    assert sorted(f"{path.parts[-4]}/{path.parts[-2]}" for path in made) == [
+        "dqn/seed0",
+        "dqn/seed1",
+        "random/seed0",
+        "random/seed1",
+    ]
     assert [path.name for path in (tmp_path / "here").iterdir()] == ["runs"]
 
 
@@ -89,6 +95,7 @@ def test_a_sweep_runs_every_combination_and_leaves_only_runs(rlrun: Command, tmp
         (["algo=dqm", "env=scripted"], "unknown algo 'dqm'; nearest: dqn; available: "),
         ([*RUN, "+algo.rollout_step=3"], "unknown key algo.rollout_step; nearest: algo.rollout_steps"),
         ([*RUN, "experiment=nosuch"], "unknown experiment 'nosuch'; nearest: "),
+        (["-m", *RUN, "--cfg", "job"], "-m cannot be combined with --cfg"),
         ([*RUN, "--verbose"], "unrecognized arguments: --verbose; overrides look like key=value"),
         (["-m", *RUN, "algo.rollout_steps=100,x"], "algo.rollout_steps=x is not valid: it must be a whole number"),
         ([*RUN, "runs_dir=../conf/env/scripted.yaml"], "scripted.yaml is not a directory; choose another runs_dir"),
