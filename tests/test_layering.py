@@ -10,8 +10,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "rlrun"
 FLOORS = {
     0: {"types", "tree", "rng", "errors"},
     1: {"protocols", "schedules", "returns", "losses", "distributions"},
-    2: {"nn", "replay", "envs", "loggers", "checkpoint", "progress", "device", "episode_meter", "run_directory"},
-    3: {"agents", "collect", "evaluate"},
+    2: {"nn", "replay", "envs", "loggers", "checkpoint", "progress", "device", "episode_meter"},
+    3: {"agents", "collect", "evaluate", "run_directory"},
     4: {"train"},
     5: {"schema", "config_files", "composition", "config", "build"},
     6: {"help_page", "cli", "__main__"},
