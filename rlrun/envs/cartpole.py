@@ -16,6 +16,8 @@ from pydantic import Field
 from rlrun.rng import hash_uniform, stream_seeds
 from rlrun.types import Array, BoolArray, EnvSpec, Float64Array, Int64Array, State, TimeStep
 
+_EPISODES_DRAWN = 32  # initial states of so many episodes of every slot are drawn together
+
 
 class CartPole:
     """A pole on a cart, pushed left (0) or right (1); reward 1 a step until it falls.
@@ -34,40 +36,58 @@ class CartPole:
         assert isinstance(observation, spaces.Box)
         self.spec = EnvSpec("cartpole", observation, spaces.Discrete(2), num_envs)
         self._seed = 0
-        self._slots = np.arange(num_envs)
-        self._episode = np.zeros(num_envs, np.int64)  # stream number of each slot
+        self._episode = np.zeros(num_envs, np.int64)  # [B] stream number of each slot
+        self._drawn_from = np.zeros(num_envs, np.int64)  # [B] the episode that `_drawn[:, :, 0]` is for
+        self._drawn = np.zeros((4, num_envs, _EPISODES_DRAWN))  # initial states of the next episodes
+        self._nobody: BoolArray = np.zeros(num_envs, bool)
 
     def reset(self, seed: int) -> Array:
         """Starts episode 0 of every slot. Returns obs [B, 4]: position, velocity, angle, angular velocity."""
         self._seed = seed
         self._episode[:] = 0
-        self._begin(self._slots)
+        self._draw()
+        self._begin(np.arange(self.spec.num_envs))
         return self._obs()
 
     def restart(self, slots: BoolArray) -> Array:
-        """Begins the next episode in `slots` [B]."""
-        (chosen,) = np.nonzero(slots)
-        self._episode[chosen] += 1
-        self._begin(chosen)
-        return self._obs()
+        """Begins the next episode in `slots` [B]. Returns obs [B, 4]."""
+        return self._restart(slots.nonzero()[0])
 
     def step(self, action: Int64Array) -> TimeStep:
         """Plays action [B]; a pole that fell terminates, also at the time limit."""
-        obs, reward, terminated, truncated, _ = self._env.step(action)
-        last = terminated | truncated
-        next_obs = obs
-        if last.any():
-            self._env.prev_done[:] = False  # it would reset them itself, a step late and with its own numbers
-            obs = self.restart(last)
+        next_obs, reward, terminated, _, _ = self._env.step(action)
+        last = self._env.prev_done
+        obs = next_obs
+        ended = last.nonzero()[0]
+        if ended.size:
+            self._env.prev_done = self._nobody  # it would reset them itself, a step late and with its own numbers
+            obs = self._restart(ended)
         return TimeStep(next_obs, reward, (~terminated).astype(np.float32), last, obs, {})
 
     def close(self) -> None:
         """Frees the environment."""
         self._env.close()
 
+    def _restart(self, chosen: Int64Array) -> Array:
+        self._episode[chosen] += 1
+        self._begin(chosen)
+        return self._obs()
+
     def _begin(self, chosen: Int64Array) -> None:
-        self._state()[:, chosen] = initial_states(stream_seeds(self._seed, chosen, self._episode[chosen]))
+        """The slots with the indices `chosen` [N] begin their current episodes."""
+        place = self._episode[chosen] - self._drawn_from[chosen]
+        if place.size and place.max() == _EPISODES_DRAWN:
+            self._draw()
+            place = self._episode[chosen] - self._drawn_from[chosen]
+        self._state()[:, chosen] = self._drawn[:, chosen, place]
         self._env.steps[chosen] = 0
+
+    def _draw(self) -> None:
+        """Initial states in advance: hashing those of many episodes costs little more than those of one."""
+        self._drawn_from = self._episode.copy()
+        slots, ahead = np.arange(self.spec.num_envs)[:, None], np.arange(_EPISODES_DRAWN)
+        seeds = stream_seeds(self._seed, slots, self._drawn_from[:, None] + ahead)
+        self._drawn = initial_states(seeds.ravel()).reshape(4, *seeds.shape)
 
     def _state(self) -> Float64Array:
         state: Float64Array | None = self._env.state
@@ -92,7 +112,8 @@ class CartPole:
         self._episode = state["episode"].copy()
         self._env.state = state["state"].copy()
         self._env.steps = state["steps"].copy()
-        self._env.prev_done[:] = False
+        self._env.prev_done = self._nobody
+        self._draw()
 
 
 def initial_states(seeds: Int64Array) -> Float64Array:

@@ -97,3 +97,14 @@ def test_initial_states_fill_the_range_and_depend_on_their_own_seed_alone() -> N
     assert np.abs(states.mean(axis=1)).max() < 0.001
     assert np.abs(np.corrcoef(states) - np.eye(4)).max() < 0.035
     np.testing.assert_array_equal(initial_states(seeds[70:71])[:, 0], states[:, 70])
+
+
+def test_the_thousandth_episode_begins_as_its_own_stream_says() -> None:
+    env = CartPole(num_envs=3, max_episode_steps=500)
+    env.reset(8)
+    middle = np.array([False, True, False])
+    for number in range(1, 1001):
+        obs = env.restart(middle)
+        if number in (31, 32, 33, 1000):
+            seeds = stream_seeds(8, np.arange(3), np.array([0, number, 0]))
+            np.testing.assert_array_equal(obs, initial_states(seeds).T.astype(np.float32))
