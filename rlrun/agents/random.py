@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, Rollout, State, Steps
@@ -16,7 +19,7 @@ class Random:
         spec: the environment's.
     """
 
-    def __init__(self, *, rollout_steps: int, spec: EnvSpec) -> None:
+    def __init__(self, *, rollout_steps: Annotated[int, Field(gt=0)], spec: EnvSpec) -> None:
         self.collection = Steps(rollout_steps)
         self.finished = False
         self._num_actions = spec.num_actions

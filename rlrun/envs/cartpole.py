@@ -57,10 +57,10 @@ class CartPole:
         """Plays action [B]; a pole that fell terminates, also at the time limit."""
         next_obs, reward, terminated, _, _ = self._env.step(action)
         last = self._env.prev_done
+        self._env.prev_done = self._nobody  # it would reset them itself, a step late and with its own numbers
         obs = next_obs
         ended = last.nonzero()[0]
         if ended.size:
-            self._env.prev_done = self._nobody  # it would reset them itself, a step late and with its own numbers
             obs = self._restart(ended)
         return TimeStep(next_obs, reward, (~terminated).astype(np.float32), last, obs, {})
 

@@ -200,6 +200,26 @@ class VecEnvContract(ABC):
         _check_same(history_before, history, "a time step that was handed out changed later")
         env.close()
 
+    def test_writing_into_what_was_handed_out_changes_nothing(self) -> None:
+        env, other = self.make(2), self.make(2)
+        actions = _actions(env.spec, self.num_steps)
+        _scribble(env.reset(5))
+        other.reset(5)
+        for action in actions:
+            step, expected = env.step(action), other.step(action)
+            message = "writing into arrays that were handed out must not change what comes next"
+            _check_same([step], [expected], message)
+            for array in (*step[:5], *step.extras.values()):
+                _scribble(array)
+            _scribble(env.restart(np.zeros(2, bool)))
+        env.close()
+        other.close()
+
+
+def _scribble(array: Array) -> None:
+    if array.flags.writeable:
+        array[...] = 1
+
 
 def _actions(spec: EnvSpec, num_steps: int, seed: int = 0) -> Int64Array:
     """[T, B] random; a slot's column does not depend on how many there are."""
