@@ -177,6 +177,22 @@ class ReusesItsBuffer(Walk):
         return step._replace(reward=self.buffer)
 
 
+class HandsOutItsPosition(Walk):
+    """The observation is the state itself."""
+
+    def __init__(self, num_envs: int) -> None:
+        super().__init__(num_envs)
+        self.shown = np.zeros((num_envs, 2), np.float32)
+
+    def obs(self) -> Array:
+        self.shown = super().obs()
+        return self.shown
+
+    def step(self, action: Int64Array) -> TimeStep:
+        self.position = self.shown[:, 0].astype(np.int64)
+        return super().step(action)
+
+
 class WritesIntoActions(Walk):
     def step(self, action: Int64Array) -> TimeStep:
         step = super().step(action)
@@ -230,6 +246,7 @@ BROKEN = {
     HandsOutItsOwnState: "must hand out copies",
     TakesTheStateItself: "must take copies",
     ReusesItsBuffer: "changed later",
+    HandsOutItsPosition: "writing into arrays",
     WritesIntoActions: "must not write into the actions",
     PutsGammaIntoTheDiscount: "gamma belongs to the agent",
     GivesDoubleRewards: "reward must be",
