@@ -1,7 +1,7 @@
 """Any Gymnasium environment with discrete actions, by its id. Here `terminated` and `truncated` become two facts.
 
-One stream is one episode. The slots are plain single environments that are reset and seeded one by one, which costs
-no more than Gymnasium's `SyncVectorEnv` and lets a slot be replayed, or replaced by a fresh instance, on its own.
+One stream is one episode. The slots are plain single environments that are reset and seeded one by one, which steps
+as fast as Gymnasium's `SyncVectorEnv` and lets a slot be replayed, or replaced by a fresh instance, on its own.
 """
 
 from __future__ import annotations
