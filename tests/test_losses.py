@@ -1,0 +1,86 @@
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from rlrun.losses import huber, masked_mean, policy_gradient_loss, q_td_target, squared_error, value_loss
+
+F64 = torch.float64
+
+
+def tensor(*values: float) -> Tensor:
+    return torch.tensor(values, dtype=F64)
+
+
+def test_q_td_target_by_hand() -> None:
+    next_q = torch.tensor([[1.0, 5.0], [7.0, 2.0], [3.0, 4.0]], dtype=F64)
+    target = q_td_target(tensor(1, 2, 3), tensor(0.5, 0, 0.25), next_q, None)
+    torch.testing.assert_close(target, tensor(3.5, 2, 4))
+
+
+def test_double_q_values_the_action_that_the_selector_chooses() -> None:
+    next_q = torch.tensor([[1.0, 5.0], [7.0, 2.0]], dtype=F64)
+    selector = torch.tensor([[9.0, 0.0], [0.0, 9.0]], dtype=F64)
+    torch.testing.assert_close(q_td_target(tensor(1, 2), tensor(0.5, 0.5), next_q, selector), tensor(1.5, 3))
+
+
+def test_targets_and_weights_carry_no_gradient() -> None:
+    next_q = torch.ones(2, 3, dtype=F64, requires_grad=True)
+    assert not q_td_target(tensor(1, 2), tensor(1, 1), next_q, None).requires_grad
+    weight = tensor(1, 2).requires_grad_()
+    log_prob = tensor(-1, -2).requires_grad_()
+    policy_gradient_loss(log_prob, weight, torch.tensor([True, True])).backward()  # type: ignore[no-untyped-call]
+    assert weight.grad is None
+    assert log_prob.grad is not None
+
+
+def test_huber_clamps_the_error_and_not_the_loss() -> None:
+    error = tensor(-3, -0.5, 0, 1, 2.5).requires_grad_()
+    loss = huber(error, 1.0)
+    torch.testing.assert_close(loss.detach(), tensor(2.5, 0.125, 0, 0.5, 2))
+    loss.sum().backward()  # type: ignore[no-untyped-call]
+    assert error.grad is not None
+    torch.testing.assert_close(error.grad, tensor(-1, -0.5, 0, 1, 1))
+
+
+def test_huber_turns_linear_at_delta() -> None:
+    torch.testing.assert_close(huber(tensor(4), 2.0), tensor(2 * (4 - 1)))
+
+
+def test_squared_error_is_halved() -> None:
+    torch.testing.assert_close(squared_error(tensor(-3, 2)), tensor(4.5, 2))
+
+
+def test_masked_steps_count_nothing_even_if_they_are_not_finite() -> None:
+    values = tensor(1, float("nan"), 5, float("inf"))
+    mask = torch.tensor([True, False, True, False])
+    assert masked_mean(values, mask) == 3.0
+    assert masked_mean(values, torch.zeros(4, dtype=torch.bool)) == 0.0
+
+
+def test_policy_gradient_and_value_losses_by_hand() -> None:
+    mask = torch.tensor([True, True, False])
+    assert policy_gradient_loss(tensor(-1, -2, -4), tensor(3, -5, 100), mask) == pytest.approx(-(-3 + 10) / 2)
+    assert value_loss(tensor(1, 2, 3), tensor(4, 0, 99), mask) == pytest.approx((9 + 4) / 2 / 2)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda x: huber(x, 0.7).sum(),
+        lambda x: squared_error(x).mean(),
+        lambda x: policy_gradient_loss(x, tensor(1, -2, 3, 0.5), torch.tensor([True, False, True, True])),
+        lambda x: value_loss(x, tensor(1, -2, 3, 0.5), torch.tensor([True, True, False, True])),
+    ],
+)
+def test_gradients_agree_with_finite_differences(loss: Callable[[Tensor], Tensor]) -> None:
+    point = tensor(0.3, -1.4, 2.2, -0.6).requires_grad_()
+    assert torch.autograd.gradcheck(loss, (point,))
+
+
+def test_wrong_shapes_are_refused() -> None:
+    with pytest.raises(ValueError, match="expected reward"):
+        q_td_target(tensor(1, 2), tensor(1), torch.zeros(2, 3, dtype=F64), None)
+    with pytest.raises(ValueError, match="shapes differ"):
+        masked_mean(tensor(1, 2), torch.tensor([True]))
