@@ -23,7 +23,8 @@ class TestCartPoleWithAShortTimeLimitContract(VecEnvContract):
 
 def balance(obs: np.ndarray) -> np.ndarray:
     """Keeps the pole up: the sign of a hand-made linear feedback on angle and angular velocity."""
-    return (obs @ np.array([0.1, 0.5, 3.0, 1.0]) > 0).astype(np.int64)
+    pushed_right: np.ndarray = obs @ np.array([0.1, 0.5, 3.0, 1.0]) > 0
+    return pushed_right.astype(np.int64)
 
 
 @pytest.mark.parametrize("skill", [0.0, 1.0])

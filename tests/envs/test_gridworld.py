@@ -70,8 +70,9 @@ def optimal(model: TabularModel, gamma: float) -> Float64Array:
 
 def uniform_policy(model: TabularModel, gamma: float) -> Float64Array:
     """Solves the Bellman equations of the uniform policy over legal actions."""
-    share: Float64Array = model.legal / np.maximum(model.legal.sum(axis=1, keepdims=True), 1)
-    weight: Float64Array = share[model.state, model.action] * model.probability
+    counts = np.maximum(model.legal.sum(axis=1, keepdims=True), 1).astype(np.float64)
+    share = model.legal.astype(np.float64) / counts
+    weight = (share[model.state, model.action] * model.probability).astype(np.float64)
     transition = np.zeros((model.num_states, model.num_states))
     np.add.at(transition, (model.state, model.next_state), weight * gamma * model.discount)
     reward = np.zeros(model.num_states)

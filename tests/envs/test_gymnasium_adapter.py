@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
 
@@ -87,11 +87,15 @@ class Indexed(Counting):
 OWN = {"Counting": Counting, "Worn": Worn, "Unseeded": Unseeded, "Indexed": Indexed}
 
 
+def creator(made: Callable[[], gymnasium.Env[Any, Any]]) -> Callable[..., gymnasium.Env[Any, Any]]:
+    return lambda **options: made(**options)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def own_environments() -> Iterator[None]:
     for name, entry_point in OWN.items():
-        gymnasium.register(f"rlrun_test/{name}-v0", entry_point=entry_point, max_episode_steps=6)
-    gymnasium.register("rlrun_test/Unlimited-v0", entry_point=Counting)
+        gymnasium.register(f"rlrun_test/{name}-v0", entry_point=creator(entry_point), max_episode_steps=6)
+    gymnasium.register("rlrun_test/Unlimited-v0", entry_point=creator(Counting))
     yield
     for name in (*OWN, "Unlimited"):
         del gymnasium.registry[f"rlrun_test/{name}-v0"]
@@ -203,7 +207,8 @@ def test_indices_and_actions_count_from_0() -> None:
     assert env.spec.action == spaces.Discrete(3)
     assert env.spec.obs_shape == ()
     obs = env.reset(0)
-    assert (obs.tolist(), obs.dtype) == ([0], np.int64)
+    assert obs.tolist() == [0]
+    assert obs.dtype == np.int64
     step = env.step(np.array([1]))
     assert step.next_obs.tolist() == [1]
     assert step.reward.tolist() == [2.0 + 4.0]

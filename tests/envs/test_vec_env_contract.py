@@ -209,7 +209,7 @@ class PutsGammaIntoTheDiscount(Walk):
 class GivesDoubleRewards(Walk):
     def step(self, action: Int64Array) -> TimeStep:
         step = super().step(action)
-        return step._replace(reward=step.reward.astype(np.float64))  # type: ignore[arg-type]
+        return step._replace(reward=step.reward.astype(np.float64))
 
 
 class GivesInfiniteRewards(Walk):

@@ -1,0 +1,53 @@
+"""Every config that ships composes, passes its checks and, where it is cheap, builds."""
+
+from pathlib import Path
+
+import pytest
+
+from rlrun.build import build
+from rlrun.composition import load_config
+from rlrun.config_files import config_directory
+
+CONF = config_directory()
+
+
+def names(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def env_words(env: str) -> list[str]:
+    needed = {"atari": ["env.game=space_invaders"], "gym": ["env.id=MountainCar-v0"]}
+    return [f"env={env}", *needed.get(env, [])]
+
+
+@pytest.mark.parametrize("env", names("env"))
+@pytest.mark.parametrize("algo", names("algo"))
+def test_every_algorithm_composes_with_every_environment(algo: str, env: str) -> None:
+    config = load_config([f"algo={algo}", *env_words(env)], [CONF])
+    assert config.total_steps > 0
+    assert (config.network is None) == (algo == "random")
+
+
+@pytest.mark.parametrize("experiment", names("experiment"))
+def test_every_experiment_composes_with_a_game(experiment: str) -> None:
+    algo = "actor_critic" if experiment.startswith("a2c") else "dqn"
+    load_config([f"algo={algo}", "env=pong", f"experiment={experiment}"], [CONF])
+
+
+@pytest.mark.parametrize("env", ["gridworld", "cartpole", "acrobot"])
+@pytest.mark.parametrize("algo", names("algo"))
+def test_cheap_pairs_build(algo: str, env: str, tmp_path: Path) -> None:
+    built = build(load_config([f"algo={algo}", f"env={env}", f"runs_dir={tmp_path}"], [CONF]))
+    assert built.run.agent.finished is False
+    assert not any(tmp_path.iterdir()), "building must not make directories"
+    built.close()
+
+
+@pytest.mark.parametrize("path", sorted(CONF.rglob("*.yaml")), ids=lambda path: path.relative_to(CONF).as_posix())
+def test_every_number_says_what_it_is_and_where_it_comes_from(path: Path) -> None:
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        code, _, comment = line.partition("#")
+        _, colon, value = code.partition(":")
+        is_number = value.strip().replace(".", "").replace("e-", "").replace("-", "").isdigit()
+        if colon and is_number and not line.lstrip().startswith("#"):
+            assert comment.strip(), f"{path.name}, line {number}: {line.strip()} has no unit and no source"
