@@ -77,7 +77,7 @@ def uniform_policy(model: TabularModel, gamma: float) -> Float64Array:
     np.add.at(transition, (model.state, model.next_state), weight * gamma * model.discount)
     reward = np.zeros(model.num_states)
     np.add.at(reward, model.state, weight * model.reward)
-    solved: Float64Array = np.linalg.solve(np.eye(model.num_states) - transition, reward)
+    solved = np.linalg.solve(np.eye(model.num_states) - transition, reward).astype(np.float64)
     return solved
 
 
