@@ -77,8 +77,7 @@ def uniform_policy(model: TabularModel, gamma: float) -> Float64Array:
     np.add.at(transition, (model.state, model.next_state), weight * gamma * model.discount)
     reward = np.zeros(model.num_states)
     np.add.at(reward, model.state, weight * model.reward)
-    solved = np.linalg.solve(np.eye(model.num_states) - transition, reward).astype(np.float64)
-    return solved
+    return np.linalg.solve(np.eye(model.num_states) - transition, reward).astype(np.float64)
 
 
 def test_lecture_grid_under_the_random_policy() -> None:
