@@ -81,6 +81,7 @@ def measure_rlrun(work: Work) -> float:
                 f"device.num_threads={work.num_threads}",
                 "evaluation.every_steps=null",
                 "evaluation.episodes=1",
+                "evaluation.num_envs=1",
                 "logger=none",
                 f"runs_dir={folder}",
             ],
