@@ -10,6 +10,8 @@ from typing import Any
 
 def main() -> None:
     work, warm_up, measured = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    import ale_py
+    import gymnasium
     import stable_baselines3 as sb3
     import torch
     from stable_baselines3.common.callbacks import BaseCallback
@@ -17,6 +19,7 @@ def main() -> None:
     from stable_baselines3.common.vec_env import VecFrameStack
 
     torch.set_num_threads(int(sys.argv[4]))
+    gymnasium.register_envs(ale_py)
 
     class Clock(BaseCallback):  # type: ignore[misc]
         """Notes the time at which the warm-up ends and at which the measurement ends."""

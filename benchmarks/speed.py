@@ -34,7 +34,8 @@ class Work:
     words: tuple[str, ...]  # rlrun's
 
 
-# Standard network, batch 32, one update per 4 steps; options of our Pong preset that cost time are switched off.
+# Standard network, batch 32, one update per 4 steps; options of our Pong preset that cost time are switched off, and the
+# actor-critic has networks of its own for policy and value, as the peer has.
 WORKS = (
     Work(
         "dqn_pong",
@@ -63,6 +64,7 @@ WORKS = (
             "env=cartpole",
             "env.num_envs=8",
             "algo.rollout_steps=5",
+            "algo.shared=false",
             "preset=null",
         ),
     ),
