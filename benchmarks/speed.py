@@ -34,7 +34,7 @@ class Work:
     words: tuple[str, ...]  # rlrun's
 
 
-# Standard network, batch 32, one update per 4 steps; options of our Pong preset that cost time are switched off, and the
+# Standard network, batch 32, one update per 4 steps; options of our Pong preset that cost time are switched off. The
 # actor-critic has networks of its own for policy and value, as the peer has.
 WORKS = (
     Work(
