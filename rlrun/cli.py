@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -142,15 +143,28 @@ def _run(
         mean, step = result["eval/episode_return"], result["step"]
         print(f"{directory} is finished: evaluation mean {mean:.2f} at step {step:,}")
         return
-    built = build(config)
+    with _log_shown():
+        built = build(config)
     try:
-        print(_summary(config.labels, config.seed, built.device, built.num_threads, directory), flush=True)
         receipt = make_receipt(argv, config.total_steps, config.seed, built.device, built.num_threads)
         with opened(directory, OmegaConf.to_yaml(config.as_plain()), receipt):
+            print(_summary(config.labels, config.seed, built.device, built.num_threads, directory), flush=True)
             train(built.run)
     finally:
         built.close()
     print(f"finished; see it with: tensorboard --logdir {config.runs_dir}")
+
+
+@contextmanager
+def _log_shown() -> Iterator[None]:
+    """What the parts of a run have to say while they are built goes to standard output, as plain lines."""
+    log, handler = logging.getLogger("rlrun"), logging.StreamHandler(sys.stdout)
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
 
 
 def _summary(labels: Any, seed: int, device: str, num_threads: int, directory: Path) -> str:

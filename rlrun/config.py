@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import Field
 
-from rlrun.config_files import identity, one_line, options, unknown_option
+from rlrun.config_files import identity, one_line, options, read_option, unknown_option
 from rlrun.errors import UserError, nearest
 from rlrun.schema import (
     Component,
@@ -61,8 +61,8 @@ class Config:
         return {name: as_plain(value) for name, value in plain.items()}
 
     def experiment(self) -> dict[str, Any]:
-        """What defines the experiment, whatever its seed, length, machine, logging and evaluation."""
-        return {name: as_plain(getattr(self, name)) for name in ("algo", "env", "network")}
+        """What defines the experiment, whatever its seed, length, machine, speed, logging and evaluation."""
+        return {name: as_plain(getattr(self, name), with_execution=False) for name in ("algo", "env", "network")}
 
 
 def check(
@@ -88,6 +88,7 @@ def check(
     top = {name: check_value(annotation, raw.get(name), name) for name, annotation in _TOP.items()}
     settings = {name: check_fields(raw.get(name), _fields(target), name) for name, target in _SETTINGS.items()}
     protocols = get_type_hints(import_target("rlrun.train.Run", "run"))
+    network = _as_named(raw.get("network"), overrides, directories)
     algo = check_component(raw["algo"], "algo", expected=protocols["agent"], runtime=RUN_VALUES)
     vec_env = import_target("rlrun.protocols.VecEnv", "env")
     return Config(
@@ -100,13 +101,22 @@ def check(
         checkpoint=settings["checkpoint"],
         algo=algo,
         env=check_component(raw["env"], "env", expected=vec_env),
-        network=_network(raw.get("network"), algo, str(choices.get("algo")), overrides),
+        network=_network(network, algo, str(choices.get("algo")), overrides),
         device=check_component(raw["device"], "device", expected=import_target("rlrun.device.Device", "device")),
         logger=check_component(
             raw["logger"], "logger", expected=import_target("rlrun.loggers.Logger", "logger"), runtime=LOG_VALUES
         ),
         labels=_labels(raw, choices, directories),
     )
+
+
+def _as_named(network: Any, overrides: Sequence[str], directories: Sequence[Path]) -> Any:
+    """A network that the command line names is what its file says; a preset's numbers were tuned for another one."""
+    named = [item.removeprefix("network=") for item in overrides if item.startswith("network=")]
+    if not named or not isinstance(network, dict):
+        return network
+    asked = {match[1] for item in overrides if (match := re.match(r"\+*network\.(\w+)", item))}
+    return read_option(directories, "network", named[-1]) | {key: network[key] for key in asked if key in network}
 
 
 def _network(raw: Any, algo: Component, algo_name: str, overrides: Sequence[str]) -> Component | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from omegaconf import OmegaConf
 
@@ -40,6 +41,12 @@ def summary(directories: Sequence[Path], group: str, option: str) -> str:
     return ""
 
 
+def read_option(directories: Sequence[Path], group: str, option: str) -> dict[str, Any]:
+    """What an option's file says by itself, without its defaults list."""
+    content = OmegaConf.to_container(OmegaConf.create(_text(directories, group, option)))
+    return {str(key): value for key, value in content.items()} if isinstance(content, dict) else {}
+
+
 def identity(directories: Sequence[Path], env: str) -> tuple[str, str] | None:
     """Which ("game", name) or ("id", name) the file of `env` is about; None for files that leave it open.
 
@@ -47,8 +54,8 @@ def identity(directories: Sequence[Path], env: str) -> tuple[str, str] | None:
     file's first line begins with (`# CartPole-v1 ...`).
     """
     text = _text(directories, "env", env)
-    content = OmegaConf.to_container(OmegaConf.create(text))
-    given = {key: content[key] for key in _IDENTITY if key in content} if isinstance(content, dict) else {}
+    content = read_option(directories, "env", env)
+    given = {key: content[key] for key in _IDENTITY if key in content}
     for key, value in given.items():
         if isinstance(value, str) and value != "???":
             return key, value

@@ -20,6 +20,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from typing_extensions import get_protocol_members, is_protocol
 
+from rlrun.annotations import EXECUTION
 from rlrun.errors import UserError, nearest
 
 TARGET = "_target_"
@@ -45,20 +46,24 @@ class Component:
     call: Callable[..., Any]
     arguments: Mapping[str, Any]  # plain values, components, and lists of them
     runtime: frozenset[str]  # the runtime values that it takes besides
+    execution: frozenset[str] = frozenset()  # arguments that change the speed and not the result
 
-    def as_plain(self) -> dict[str, Any]:
-        """Back to what YAML and JSON can hold, with coerced values."""
-        return {TARGET: self.target} | {key: as_plain(value) for key, value in self.arguments.items()}
+    def as_plain(self, *, with_execution: bool = True) -> dict[str, Any]:
+        """Back to what YAML and JSON can hold, with coerced values; `execution` arguments can be left out."""
+        kept = {key: value for key, value in self.arguments.items() if with_execution or key not in self.execution}
+        return {TARGET: self.target} | {
+            key: as_plain(value, with_execution=with_execution) for key, value in kept.items()
+        }
 
 
-def as_plain(value: Any) -> Any:
+def as_plain(value: Any, *, with_execution: bool = True) -> Any:
     """`value` with every component inside it written out."""
     if isinstance(value, Component):
-        return value.as_plain()
+        return value.as_plain(with_execution=with_execution)
     if isinstance(value, list | tuple):
-        return [as_plain(item) for item in value]
+        return [as_plain(item, with_execution=with_execution) for item in value]
     if isinstance(value, dict):
-        return {key: as_plain(item) for key, item in value.items()}
+        return {key: as_plain(item, with_execution=with_execution) for key, item in value.items()}
     return str(value) if isinstance(value, Path) else value
 
 
@@ -126,7 +131,10 @@ def check_component(
             arguments[name] = check_value(annotation, given[name], f"{path}.{name}", runtime=runtime)
         elif parameter.default is inspect.Parameter.empty:
             raise UserError(f"{path}.{name} is missing: {describe(hints.get(name, _UNKNOWN))}")
-    return Component(str(value[TARGET]), call, arguments, frozenset(parameters) & runtime)
+    execution = frozenset(
+        name for name in keys if any(EXECUTION in get_args(member) for member in _members(hints.get(name)))
+    )
+    return Component(str(value[TARGET]), call, arguments, frozenset(parameters) & runtime, execution)
 
 
 def check_fields(value: object, annotations: Mapping[str, Any], path: str) -> dict[str, Any]:

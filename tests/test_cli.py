@@ -76,6 +76,19 @@ def test_a_run_trains_is_recorded_and_is_finished_when_asked_again(rlrun: Comman
     assert json.loads((directory / "result-600.json").read_text())["step"] == 600
 
 
+def test_a_replay_says_how_much_memory_it_takes_before_it_starts(rlrun: Command) -> None:
+    done = rlrun("algo=dqn", "env=scripted", *SHORT, "algo.replay_capacity_steps=2000")
+    assert done.returncode == 0, done.stderr
+    assert re.match(r"replay: 2,000 steps, [\d.]+ MiB\ndqn on scripted", done.stdout)
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a directory in which even root can write nothing")
+def test_a_directory_that_cannot_be_made_is_one_line(rlrun: Command) -> None:
+    done = rlrun(*RUN, "runs_dir=/proc/runs")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(r"rlrun: error: the run cannot be kept in /proc/runs/\S+: .*\n", done.stderr)
+
+
 def test_a_sweep_runs_every_combination_and_leaves_only_runs(rlrun: Command, tmp_path: Path) -> None:
     done = rlrun("-m", *RUN, "algo=random,dqn", "seed=0,1", "name=a")
     assert (done.returncode, done.stderr) == (0, "")

@@ -79,6 +79,19 @@ def test_the_network_follows_algorithm_then_environment_then_command_line(direct
     assert network("algo=random", "env=images") is None
 
 
+def test_a_network_named_on_the_command_line_keeps_its_own_numbers(directories: list[Path]) -> None:
+    def hidden(*overrides: str) -> object:
+        network = load(directories, "algo=dqn", "env=cartpole", *overrides).network
+        assert network is not None
+        return network.arguments["hidden"]
+
+    assert hidden() == [256, 256]  # the preset's
+    assert hidden("network=mlp") == [64, 64]
+    assert hidden("network=linear") == []
+    assert hidden("network=mlp", "network.hidden=[8]") == [8]
+    assert hidden("network=nature2015") == 512  # without the activation that the preset gives its own network
+
+
 @pytest.mark.parametrize("override", ["network=mlp", "++network.hidden=[3]"])
 def test_naming_a_network_for_an_algorithm_without_one_is_refused(directories: list[Path], override: str) -> None:
     with pytest.raises(UserError, match=r"algo=random uses no network, so .*network.* would do nothing"):
@@ -105,6 +118,27 @@ def test_only_what_changes_the_experiment_changes_its_hash(directories: list[Pat
     assert digest("algo.batch_size=7.0") == plain
     others = {digest(override) for override in ["algo.gamma=0.8", "env.num_envs=3", "network.hidden=[8]"]}
     assert len(others | {plain}) == 4
+
+
+def test_what_only_changes_the_speed_is_recorded_but_not_in_the_hash(directories: list[Path]) -> None:
+    one, two = (load(directories, "algo=random", "env=pong", f"env.num_threads={count}") for count in (1, 2))
+    assert experiment_hash(one.experiment()) == experiment_hash(two.experiment())
+    assert [config.as_plain()["env"]["num_threads"] for config in (one, two)] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["env.options={is_slippery: false, map_name: 8x8}"],
+        ["+env.options.is_slippery=false", "+env.options.map_name=8x8"],
+        ["++env.options={is_slippery: false, map_name: 8x8}"],
+    ],
+)
+def test_options_of_an_environment_can_be_given_in_every_spelling(
+    directories: list[Path], overrides: list[str]
+) -> None:
+    config = load(directories, "algo=dqn", "env=gym", "env.id=FrozenLake-v1", *overrides)
+    assert config.env.arguments["options"] == {"is_slippery": False, "map_name": "8x8"}
 
 
 @pytest.mark.parametrize(

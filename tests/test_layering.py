@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "rlrun"
 
 FLOORS = {
-    0: {"types", "tree", "rng", "errors"},
+    0: {"types", "tree", "rng", "errors", "annotations"},
     1: {"protocols", "schedules", "returns", "losses", "distributions"},
     2: {"nn", "replay", "envs", "loggers", "checkpoint", "progress", "device", "episode_meter"},
     3: {"agents", "collect", "evaluate", "run_directory"},

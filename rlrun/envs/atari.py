@@ -14,6 +14,7 @@ from ale_py.vector_env import AtariVectorEnv
 from gymnasium import spaces
 from pydantic import Field
 
+from rlrun.annotations import EXECUTION
 from rlrun.envs.atari_games import require_game
 from rlrun.envs.atari_protocols import PROTOCOLS
 from rlrun.envs.stream_log import RESTARTED, StreamLog
@@ -47,7 +48,7 @@ class Atari:
         game: str,
         protocol: Literal["nature2015", "machado2018"],
         num_envs: Annotated[int, Field(gt=0)],
-        num_threads: Annotated[int, Field(ge=0)],
+        num_threads: Annotated[int, Field(ge=0), EXECUTION],
         max_episode_frames: Annotated[int, Field(ge=FRAME_SKIP)],
         reseed_every_steps: Annotated[int, Field(gt=0)],
     ) -> None:

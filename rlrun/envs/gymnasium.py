@@ -50,10 +50,10 @@ class GymnasiumEnv:
         num_envs: Annotated[int, Field(gt=0)],
         max_episode_steps: Annotated[int, Field(gt=0)] | None,
         imports: list[str],
-        options: dict[str, bool | int | float | str],
+        options: dict[str, bool | int | float | str] | None,
     ) -> None:
         _import(imports, id)
-        self._make: Callable[[], Env] = lambda: _make(id, max_episode_steps, options)
+        self._make: Callable[[], Env] = lambda: _make(id, max_episode_steps, options or {})
         self._envs = [self._make()]
         first = self._envs[0]
         action, self._first_action = _counted_from_0(_supported_action(first.action_space, id))

@@ -6,6 +6,7 @@ wraps, row = time mod L.
 
 from __future__ import annotations
 
+import logging
 from typing import Annotated
 
 import torch
@@ -14,9 +15,11 @@ from torch import Tensor
 
 from rlrun.errors import UserError
 from rlrun.replay.frames import FrameObservations
-from rlrun.replay.memory import action_dtype, available_memory, require_memory
+from rlrun.replay.memory import action_dtype, available_memory, describe, require_memory
 from rlrun.replay.observations import ObservationStore, PlainObservations, leading, observation_dtype
 from rlrun.types import Batch, EnvSpec, Rollout, State
+
+_LOG = logging.getLogger(__name__)
 
 
 class UniformReplay:
@@ -31,6 +34,8 @@ class UniformReplay:
 
     Raises:
         UserError: if not one n-step window fits, or memory is short.
+
+    What it is going to need is logged first.
     """
 
     def __init__(
@@ -48,6 +53,7 @@ class UniformReplay:
                 f"a replay of {capacity_steps} steps is too small: {n_step}-step returns in {spec.num_envs} "
                 f"environments need at least {n_step * spec.num_envs}"
             )
+        _LOG.info(describe(spec, capacity_steps))
         require_memory(spec, capacity_steps, available_memory(device))
         self._num_envs = spec.num_envs
         self._n_step = n_step
