@@ -41,6 +41,22 @@ class TimeStep(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class GridLayout:
+    """How the states of a grid lie beside one another, for pictures: state = row * W + column."""
+
+    wall: BoolArray  # [H, W] no state at all, nothing to show
+    terminal: BoolArray  # [H, W] the episode is over here
+    marks: tuple[str, ...] = ()  # H rows of W characters, what a person calls the cells; empty: none
+    moves: tuple[tuple[int, int], ...] = ((-1, 0), (0, 1), (1, 0), (0, -1))  # (row, column) step of each action
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width."""
+        height, width = self.wall.shape
+        return height, width
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class TabularModel:
     """A finite MDP, as planners see it: one row for each (state, action, outcome). Sparse, so memory is linear.
 
@@ -57,6 +73,9 @@ class TabularModel:
     discount: Float64Array  # [N] 0 where the outcome terminates, 1 elsewhere; gamma-free
     initial: Float64Array  # [num_states] the distribution of first states
     legal: BoolArray  # [num_states, num_actions]; terminal states have no legal action
+    state_names: tuple[str, ...] = ()  # [num_states], or empty: states are numbers
+    action_names: tuple[str, ...] = ()  # [num_actions], or empty: actions are numbers
+    layout: GridLayout | None = None  # where states are cells
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from rlrun.errors import UserError, nearest
-from rlrun.types import BoolArray, Float64Array, Int64Array, TabularModel
+from rlrun.types import BoolArray, Float64Array, GridLayout, Int64Array, TabularModel
 
 # Actions, as (row, column) steps: north, east, south, west.
 MOVES = np.array([(-1, 0), (0, 1), (1, 0), (0, -1)])
@@ -332,4 +332,6 @@ def tabular_model(grid: GridMap) -> TabularModel:
         discount=np.where(what.ends[state, direction], 0.0, 1.0),
         initial=initial,
         legal=what.legal,
+        action_names=ACTION_NAMES,
+        layout=GridLayout(grid.wall, grid.terminal, tuple(grid.marks)),
     )
