@@ -1,0 +1,273 @@
+"""Finite MDPs as environments: samples of a `TabularModel` in many slots at once, and the random walk.
+
+Randomness is a hash of (stream seed, step), drawn for all slots together. A stream is one episode, so the state of a
+slot is its state in the MDP, its step and its episode number.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+from gymnasium import spaces
+from pydantic import Field
+
+from rlrun.rng import hash_uniform, stream_seeds
+from rlrun.types import Array, BoolArray, EnvSpec, Float64Array, Int64Array, State, TabularModel, TimeStep
+
+Observation = Literal["index", "one_hot"]
+
+
+class TabularEnv:
+    """`model` played in B slots.
+
+    Args:
+        model: the MDP; it is also `spec.model`. Its states are numbered apart from what the agent sees of them.
+        name: what the environment is called.
+        looks: [num_states] what each state looks like, a number from 0; states with the same number look alike.
+            None: every state looks like itself, so observations are the states of the model.
+        observation: `index` (an integer below the number of looks), or `one_hot` float32 [looks].
+        max_episode_steps: time limit (discount 1, last True); None: no limit.
+        num_envs: slots that step together.
+
+    Raises:
+        ValueError: if the rows of the model do not fit together.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: TabularModel,
+        name: str,
+        looks: Int64Array | None,
+        observation: Observation,
+        max_episode_steps: int | None,
+        num_envs: int,
+    ) -> None:
+        self._model = model
+        self._outcomes = _Outcomes(model)
+        self._starts = np.flatnonzero(model.initial > 0)
+        self._start_cumulative = np.cumsum(model.initial[self._starts])
+        self._looks = np.arange(model.num_states) if looks is None else looks.copy()
+        self._num_looks = int(self._looks.max()) + 1
+        self._one_hot = observation == "one_hot"
+        self._max_episode_steps = max_episode_steps
+        self.spec = EnvSpec(
+            name=name,
+            observation=(
+                spaces.Box(0.0, 1.0, (self._num_looks,), np.float32)
+                if self._one_hot
+                else spaces.Discrete(self._num_looks)
+            ),
+            action=spaces.Discrete(model.num_actions),
+            num_envs=num_envs,
+            episodic=max_episode_steps is not None or bool((model.discount == 0).any()),
+            model=model,
+        )
+        self._seed = 0
+        self._slots = np.arange(num_envs)
+        self._episode = np.zeros(num_envs, np.int64)
+        self._stream = np.zeros(num_envs, np.int64)  # the running episode's seed
+        self._time = np.zeros(num_envs, np.int64)
+        self._state = np.zeros(num_envs, np.int64)
+
+    def reset(self, seed: int) -> Array:
+        """Starts episode 0 of every slot."""
+        self._seed = seed
+        self._episode[:] = 0
+        self._begin(self._slots)
+        return self._observe()
+
+    def restart(self, slots: BoolArray) -> Array:
+        """Begins the next episode in `slots` [B]."""
+        (chosen,) = np.nonzero(slots)
+        self._episode[chosen] += 1
+        self._begin(chosen)
+        return self._observe()
+
+    def step(self, action: Int64Array) -> TimeStep:
+        """Draws an outcome of (state, action) in every slot.
+
+        Raises:
+            ValueError: if an action is not legal in the state of its slot; no slot has moved then.
+        """
+        pair = self._pairs(action)
+        self._time += 1
+        row = self._outcomes.drawn(pair, hash_uniform(self._stream, self._time))
+        self._state = self._outcomes.next_state[row]
+        reward, discount = self._outcomes.reward[row], self._outcomes.discount[row]
+        ends = discount == 0
+        limit = self._max_episode_steps
+        last = ends if limit is None else ends | (self._time >= limit)
+        next_obs = self._observe()
+        obs = self.restart(last) if last.any() else next_obs
+        return TimeStep(next_obs, reward, discount, last, obs, {})
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def state_dict(self) -> State:
+        """The state arrays."""
+        arrays = {"episode": self._episode, "stream": self._stream, "time": self._time, "state": self._state}
+        return {"seed": self._seed, **{name: array.copy() for name, array in arrays.items()}}
+
+    def load_state_dict(self, state: State) -> None:
+        """Continues in the middle of the episodes."""
+        self._seed = state["seed"]
+        self._episode = state["episode"].copy()
+        self._stream = state["stream"].copy()
+        self._time = state["time"].copy()
+        self._state = state["state"].copy()
+
+    def _begin(self, chosen: Int64Array) -> None:
+        self._stream[chosen] = stream_seeds(self._seed, chosen, self._episode[chosen])
+        self._time[chosen] = 0
+        draw = hash_uniform(self._stream[chosen], 0) * self._start_cumulative[-1]
+        place = np.searchsorted(self._start_cumulative, draw, side="right")
+        self._state[chosen] = self._starts[np.minimum(place, len(self._starts) - 1)]
+
+    def _observe(self) -> Array:
+        look: Int64Array = self._looks[self._state]
+        if not self._one_hot:
+            return look
+        one_hot = np.zeros((len(look), self._num_looks), np.float32)
+        one_hot[self._slots, look] = 1.0
+        return one_hot
+
+    def _pairs(self, action: Int64Array) -> Int64Array:
+        model = self._model
+        outside = (action < 0) | (action >= model.num_actions)
+        if outside.any():
+            raise ValueError(f"there is no action {action[outside][0]}: actions are 0 to {model.num_actions - 1}")
+        pair: Int64Array = self._outcomes.pair_of[self._state, action]
+        if pair.min() < 0:
+            slot = int(pair.argmin())
+            here, what = int(self._state[slot]), int(action[slot])
+            legal = [
+                _called(model.action_names, int(each)) for each in np.flatnonzero(self._outcomes.pair_of[here] >= 0)
+            ]
+            raise ValueError(
+                f"action {_called(model.action_names, what)} is not legal in state {_called(model.state_names, here)}"
+                f" (slot {slot}); legal there: {', '.join(legal) or 'none'}"
+            )
+        return pair
+
+
+def _called(names: tuple[str, ...], number: int) -> str:
+    return names[number] if names else str(number)
+
+
+class _Outcomes:
+    """The possible outcomes of a model, sorted by (state, action), ready to be drawn from.
+
+    The pairs (state, action) that have rows are numbered from 0. One ascending array holds pair + cumulative
+    probability for every row, so that one search for pair + draw finds the rows of all slots.
+    """
+
+    def __init__(self, model: TabularModel) -> None:
+        possible = np.flatnonzero(model.probability > 0)
+        order = possible[np.lexsort((model.action[possible], model.state[possible]))]
+        code = model.state[order] * model.num_actions + model.action[order]
+        codes, first, count = np.unique(code, return_index=True, return_counts=True)
+        has_rows = np.zeros(model.legal.shape, bool)
+        has_rows.reshape(-1)[codes] = True
+        if not np.array_equal(has_rows, model.legal):
+            state, action = np.argwhere(has_rows != model.legal)[0]
+            raise ValueError(f"state {state}, action {action}: legal must say where there are rows")
+        self.pair_of = np.full(model.legal.shape, -1, np.int64)
+        self.pair_of.reshape(-1)[codes] = np.arange(len(codes))
+        self.next_state = model.next_state[order]
+        self.reward = model.reward[order].astype(np.float32)
+        self.discount = model.discount[order].astype(np.float32)
+        self._last = first + count - 1
+
+        cumulative = model.probability[order]
+        for rank in range(1, int(count.max())):  # per pair, so that rounding does not build up over the whole array
+            here = first[count > rank] + rank
+            cumulative[here] += cumulative[here - 1]
+        if not np.allclose(cumulative[self._last], 1.0, rtol=0.0, atol=1e-6):
+            worst = int(np.abs(cumulative[self._last] - 1.0).argmax())
+            state, action = divmod(int(codes[worst]), model.num_actions)
+            raise ValueError(f"state {state}, action {action}: probabilities sum to {cumulative[self._last[worst]]}")
+        pair = np.repeat(np.arange(len(codes)), count)
+        # What rounding leaves of a pair's sum belongs to its last row.
+        self._cumulative = (pair + np.minimum(cumulative, 1.0)).astype(np.float64)
+        self._cumulative[self._last] = np.arange(1, len(codes) + 1)
+
+    def drawn(self, pair: Int64Array, draw: Float64Array) -> Int64Array:
+        """The row of `pair` [B] that `draw` [B], uniform in [0, 1), picks.
+
+        Above pair 2^k, pair + draw keeps 52 - k bits of the draw and may round up to pair + 1, where the next pair
+        begins: such a draw belongs to the pair's last row.
+        """
+        row = np.searchsorted(self._cumulative, pair + draw, side="right")
+        inside: Int64Array = np.minimum(row, self._last[pair])
+        return inside
+
+
+def random_walk_model(num_states: int, left_reward: float, right_reward: float) -> TabularModel:
+    """A walk on states 1 to n, one place to the left or the right with 1/2 each; 0 and n + 1 end it and pay.
+
+    Sutton and Barto (2018), examples 6.2 (n 5, rewards 0 and 1) and 7.1 (n 19, rewards -1 and 1). There is one
+    action, so every policy is the walk, and its undiscounted values lie on the line from one end's reward to the
+    other's: left + (right - left) * i / (n + 1).
+
+    Args:
+        num_states: n, without the two ends. The walk starts in the middle; between two middles it is even.
+        left_reward: paid on entering state 0.
+        right_reward: paid on entering state n + 1.
+    """
+    inner = np.arange(1, num_states + 1)
+    state = np.repeat(inner, 2)
+    next_state = state + np.tile([-1, 1], num_states)
+    initial = np.zeros(num_states + 2)
+    middles = np.unique([(num_states + 1) // 2, (num_states + 2) // 2])
+    initial[middles] = 1.0 / len(middles)
+    legal = np.ones((num_states + 2, 1), bool)
+    legal[[0, -1]] = False
+    return TabularModel(
+        num_states=num_states + 2,
+        num_actions=1,
+        state=state,
+        action=np.zeros_like(state),
+        next_state=next_state,
+        probability=np.full(2 * num_states, 0.5),
+        reward=np.where(next_state == 0, left_reward, np.where(next_state == num_states + 1, right_reward, 0.0)),
+        discount=np.where((next_state == 0) | (next_state == num_states + 1), 0.0, 1.0),
+        initial=initial,
+        legal=legal,
+        state_names=("left", *map(str, inner), "right"),
+        action_names=("step",),
+    )
+
+
+class RandomWalk(TabularEnv):
+    """`random_walk_model` in B slots.
+
+    Args:
+        num_states: states between the two ends; the walk starts in the middle.
+        left_reward: paid for reaching the left end.
+        right_reward: paid for reaching the right end.
+        observation: `index`, 0 and num_states + 1 being the ends, or `one_hot` float32 [num_states + 2].
+        max_episode_steps: time limit (discount 1, last True); None: no limit.
+        num_envs: slots that step together.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_states: Annotated[int, Field(gt=0)],
+        left_reward: float,
+        right_reward: float,
+        observation: Observation,
+        max_episode_steps: Annotated[int, Field(gt=0)] | None,
+        num_envs: Annotated[int, Field(gt=0)],
+    ) -> None:
+        super().__init__(
+            model=random_walk_model(num_states, left_reward, right_reward),
+            name="random_walk",
+            looks=None,
+            observation=observation,
+            max_episode_steps=max_episode_steps,
+            num_envs=num_envs,
+        )
