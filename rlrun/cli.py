@@ -8,7 +8,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -143,22 +143,26 @@ def _run(
         mean, step = result["eval/episode_return"], result["step"]
         print(f"{directory} is finished: evaluation mean {mean:.2f} at step {step:,}")
         return
-    with _log_shown():
-        built = build(config)
-    try:
+    with _log_shown(), closing(build(config)) as built:
         receipt = make_receipt(argv, config.total_steps, config.seed, built.device, built.num_threads)
         with opened(directory, OmegaConf.to_yaml(config.as_plain()), receipt):
             print(_summary(config.labels, config.seed, built.device, built.num_threads, directory), flush=True)
             train(built.run)
-    finally:
-        built.close()
     print(f"finished; see it with: tensorboard --logdir {config.runs_dir}")
+
+
+class _Printed(logging.Handler):
+    """Prints, so that the line appears above a live display; a stream would write into it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Prints one line."""
+        print(self.format(record), flush=True)
 
 
 @contextmanager
 def _log_shown() -> Iterator[None]:
-    """What the parts of a run have to say while they are built goes to standard output, as plain lines."""
-    log, handler = logging.getLogger("rlrun"), logging.StreamHandler(sys.stdout)
+    """What the parts of a run have to say goes to standard output, as plain lines."""
+    log, handler = logging.getLogger("rlrun"), _Printed()
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     try:

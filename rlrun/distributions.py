@@ -27,6 +27,14 @@ def epsilon_greedy(q: Tensor, epsilon: float, rng: torch.Generator) -> Tensor:
     return torch.where(explores, random_action, greedy(q))
 
 
+def epsilon_greedy_legal(q: Tensor, legal: Tensor, epsilon: float, rng: torch.Generator) -> Tensor:
+    """Epsilon-greedy where some actions are illegal: q [B, A] is −inf there, legal [B, A] False. [B] int64."""
+    draws = torch.rand(q.shape, generator=rng, device=q.device)
+    random_action = draws.masked_fill_(~legal, -1.0).argmax(dim=1)
+    explores = torch.rand(len(q), generator=rng, device=q.device) < epsilon
+    return torch.where(explores, random_action, greedy(q))
+
+
 def categorical_sample(logits: Tensor, rng: torch.Generator) -> Tensor:
     """Draws from softmax(logits). logits [B, A] -> [B] int64.
 

@@ -99,11 +99,15 @@ class PlainDisplay:
         """Nothing is open."""
 
 
-_SHOWN = {"train/episode_return": "return", "eval/episode_return": "eval"}
+_SHOWN = {
+    "train/episode_return": "return {:.1f}",
+    "eval/episode_return": "eval {:.1f}",
+    "plan/residual": "residual {:.1e}",
+}
 
 
 def _summarise(values: Mapping[str, float]) -> str:
-    return "  ".join(f"{_SHOWN[key]} {value:.1f}" for key, value in values.items())
+    return "  ".join(_SHOWN[key].format(value) for key, value in values.items())
 
 
 def make_display(start: int, total_steps: int) -> Display:

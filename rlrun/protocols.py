@@ -19,6 +19,7 @@ from rlrun.types import (
     Metrics,
     Rollout,
     State,
+    Tables,
     TimeStep,
 )
 
@@ -93,6 +94,15 @@ class Agent(Stateful, Protocol):
 
     def learn(self, rollout: Rollout) -> Metrics:
         """Learns from one rollout. Metrics may stay on the device: nobody reads them before a flush."""
+        ...
+
+
+@runtime_checkable
+class Tabular(Protocol):
+    """An agent that can show its tables: V, Q and the policy over numbered states."""
+
+    def tables(self) -> Tables:
+        """A copy of what it knows now."""
         ...
 
 

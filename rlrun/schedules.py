@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, TypeAlias
 
 from pydantic import Field
+
+Schedule: TypeAlias = Callable[[int], float]  # the value at an agent step
 
 
 class Constant:

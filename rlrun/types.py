@@ -79,6 +79,16 @@ class TabularModel:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Tables:
+    """What an agent that keeps tables knows, for pictures, files and other runs."""
+
+    values: Float64Array  # [S]
+    q: Float64Array  # [S, A]; -inf where an action is illegal, NaN where nothing is known
+    policy: Float64Array  # [S, A] how it acts when it is evaluated; 0 everywhere in terminal states
+    visits: Int64Array | None = None  # [S, A] how often each was learned from
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class EnvSpec:
     """What an agent may know of an environment before it acts."""
 

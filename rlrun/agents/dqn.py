@@ -22,10 +22,10 @@ from rlrun.losses import huber, q_td_target, squared_error
 from rlrun.nn.networks import Network, build_q_network
 from rlrun.replay.uniform import UniformReplay
 from rlrun.rng import torch_generator
+from rlrun.schedules import Schedule
 from rlrun.types import ActorOutput, Batch, Carry, EnvSpec, Metrics, Rollout, State, Steps
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
-Schedule = Callable[[int], float]
 
 
 class DQN:

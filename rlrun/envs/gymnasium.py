@@ -17,6 +17,7 @@ from gymnasium import spaces
 from pydantic import Field
 
 from rlrun.envs.stream_log import StreamLog
+from rlrun.envs.toy_text import model_of
 from rlrun.errors import UserError, nearest
 from rlrun.rng import numpy_generator, stream_seeds
 from rlrun.types import Array, BoolArray, EnvSpec, Int64Array, State, TimeStep
@@ -59,7 +60,7 @@ class GymnasiumEnv:
         action, self._first_action = _counted_from_0(_supported_action(first.action_space, id))
         observation, self._first_index = _observation(first.observation_space, id)
         limit = max_episode_steps or (first.spec.max_episode_steps if first.spec else None)
-        self.spec = EnvSpec(id, observation, action, num_envs, episodic=limit is not None)
+        self.spec = EnvSpec(id, observation, action, num_envs, episodic=limit is not None, model=model_of(first))
         self._fresh_instances = not self._replays_exactly(used=True)
         self._resumable = not self._fresh_instances or self._replays_exactly(used=False)
         self._envs += [self._make() for _ in range(num_envs - 1)]

@@ -1,0 +1,99 @@
+"""Iterative policy evaluation (Sutton and Barto 2018, section 4.1): V(s) ← Σ π(a|s) Σ p (r + γ V(s'))."""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from rlrun.agents.planning import require_model, sample_rows
+from rlrun.bellman import Bellman, Settling
+from rlrun.policies import load_policy
+from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, NoSteps, Rollout, State, Tables
+
+_LOG = logging.getLogger(__name__)
+
+
+class PolicyEvaluation:
+    """What a policy is worth: V and Q of it, one sweep per `learn`, from V = 0. It acts as the policy does.
+
+    Args:
+        policy: `uniform`, the directory of a run that kept tables, or a YAML file from states to actions.
+        gamma: discount factor per step.
+        tolerance: stops once no value changed by more in a sweep.
+        spec: with a model.
+        device: where values live.
+
+    Raises:
+        UserError: if there is no model, or the policy does not fit it.
+    """
+
+    def __init__(
+        self,
+        *,
+        policy: str,
+        gamma: Annotated[float, Field(ge=0, le=1)],
+        tolerance: Annotated[float, Field(ge=0)],
+        spec: EnvSpec,
+        device: torch.device,
+    ) -> None:
+        model = require_model(spec)
+        self.collection = NoSteps()
+        self.finished = False
+        self._gamma = gamma
+        self._bellman = Bellman(model, device)
+        self._policy = torch.from_numpy(load_policy(policy, "algo.policy", spec, model.num_states)).to(device)  # [S, A]
+        self._initial = torch.from_numpy(model.initial).to(device)
+        self._values = torch.zeros(model.num_states, dtype=torch.float64, device=device)
+        self._settling = Settling(tolerance, model.num_states)
+        self._sweeps = 0
+
+    def learn(self, rollout: Rollout) -> Metrics:
+        """One sweep.
+
+        Raises:
+            UserError: if values will never settle.
+        """
+        del rollout
+        values = self._bellman.expected(self._bellman.q_values(self._values, self._gamma), self._policy.T)
+        residual = float((values - self._values).abs().max())
+        self._values = values
+        self._sweeps += 1
+        self.finished = self._settling.settled(residual, self._gamma)
+        if self.finished:
+            _LOG.info(f"values settled in sweep {self._sweeps:,} (residual {residual:.2g})")
+        return {"plan/residual": residual, "value/start": values @ self._initial}
+
+    def initial_carry(self, num_envs: int) -> Carry:
+        """No memory."""
+        del num_envs
+        return ()
+
+    def act(self, obs: Tensor, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
+        """Draws from the policy, whether it explores or is evaluated."""
+        del explore
+        return ActorOutput(sample_rows(self._policy, obs, rng), carry, {})
+
+    def tables(self) -> Tables:
+        """V and Q of the policy, and the policy."""
+        q = self._bellman.q_values(self._values, self._gamma)
+        return Tables(self._values.cpu().numpy().copy(), q.T.cpu().numpy().copy(), self._policy.cpu().numpy().copy())
+
+    def state_dict(self) -> State:
+        """The values and what is known of how they settle."""
+        return {
+            "values": self._values,
+            "sweeps": self._sweeps,
+            "settling": self._settling.state_dict(),
+            "finished": self.finished,
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Goes on sweeping."""
+        self._values = state["values"].to(self._values.device)
+        self._sweeps = state["sweeps"]
+        self._settling.load_state_dict(state["settling"])
+        self.finished = state["finished"]

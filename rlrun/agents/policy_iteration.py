@@ -1,0 +1,142 @@
+"""Policy iteration (Howard 1960; Sutton and Barto 2018, section 4.3): evaluate the policy, make it greedy, repeat."""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from rlrun.agents.planning import require_model, sample_rows
+from rlrun.bellman import TIE, Bellman, Settling, as_policy, lowest
+from rlrun.policies import load_policy
+from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, NoSteps, Rollout, State, Tables
+
+_LOG = logging.getLogger(__name__)
+
+
+class PolicyIteration:
+    """One evaluation sweep per `learn`; an improvement whenever the evaluation has settled.
+
+    Args:
+        initial_policy: where it starts: `uniform`, a run's directory, or a YAML file from states to actions.
+        gamma: discount factor per step.
+        tolerance: an evaluation has settled once no value changed by more in a sweep.
+        evaluation_sweeps: improves after so many sweeps even if values have not settled (modified policy iteration,
+            Puterman and Shin 1978); None: never before.
+        spec: with a model.
+        device: where values live.
+
+    Raises:
+        UserError: if there is no model, or the initial policy does not fit it.
+    """
+
+    def __init__(
+        self,
+        *,
+        initial_policy: str,
+        gamma: Annotated[float, Field(ge=0, le=1)],
+        tolerance: Annotated[float, Field(ge=0)],
+        evaluation_sweeps: Annotated[int, Field(gt=0)] | None,
+        spec: EnvSpec,
+        device: torch.device,
+    ) -> None:
+        model = require_model(spec)
+        self.collection = NoSteps()
+        self.finished = False
+        self._gamma = gamma
+        self._evaluation_sweeps = evaluation_sweeps
+        # By so much values may be wrong when they have settled: less is no reason to change the policy.
+        self._margin = 2.0 * tolerance / max(1.0 - gamma, 1e-3)
+        self._bellman = Bellman(model, device)
+        self._initial = torch.from_numpy(model.initial).to(device)
+        policy = load_policy(initial_policy, "algo.initial_policy", spec, model.num_states)
+        self._policy = torch.from_numpy(np.ascontiguousarray(policy.T)).to(device)  # [A, S]
+        self._values = torch.zeros(model.num_states, dtype=torch.float64, device=device)
+        self._settling = Settling(tolerance, model.num_states)
+        self._sweeps, self._sweeps_of_this_policy, self._improvements = 0, 0, 0
+
+    def learn(self, rollout: Rollout) -> Metrics:
+        """One sweep of evaluation and, when it has settled, the improvement.
+
+        Raises:
+            UserError: if the values of a policy will never settle.
+        """
+        del rollout
+        values = self._bellman.expected(self._bellman.q_values(self._values, self._gamma), self._policy)
+        residual = float((values - self._values).abs().max())
+        self._values = values
+        self._sweeps += 1
+        self._sweeps_of_this_policy += 1
+        changes = 0
+        settled = self._settling.settled(residual, self._gamma)
+        if settled or self._sweeps_of_this_policy == self._evaluation_sweeps:
+            changes = self._improve()
+            self.finished = settled and changes == 0
+            if self.finished:
+                _LOG.info(
+                    f"the policy is stable after {self._improvements} improvements and {self._sweeps:,} sweeps "
+                    f"(residual {residual:.2g})"
+                )
+        return {
+            "plan/residual": residual,
+            "plan/policy_changes": float(changes),
+            "plan/improvements": float(self._improvements),
+            "value/start": values @ self._initial,
+        }
+
+    def _improve(self) -> int:
+        """Makes the policy greedy where it is not; returns in how many states it was not.
+
+        An action that is as good as the best is kept: going from tie to tie would never end.
+        """
+        q = self._bellman.q_values(self._values, self._gamma)
+        best = self._bellman.best(q)
+        worse = best - self._bellman.expected(q, self._policy) > self._margin + TIE * best.abs()
+        greedy = as_policy(lowest(self._bellman.greedy_set(q)), self._bellman.num_actions)
+        self._policy = torch.where(worse, greedy, self._policy)
+        changes = int(worse.sum())
+        self._improvements += changes > 0
+        self._sweeps_of_this_policy = 0
+        self._settling.restart()
+        return changes
+
+    def initial_carry(self, num_envs: int) -> Carry:
+        """No memory."""
+        del num_envs
+        return ()
+
+    def act(self, obs: Tensor, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
+        """As the policy of the moment says."""
+        del explore
+        return ActorOutput(sample_rows(self._policy.T, obs, rng), carry, {})
+
+    def tables(self) -> Tables:
+        """V and Q of the policy of the moment, and the policy."""
+        q = self._bellman.q_values(self._values, self._gamma)
+        policy = torch.where(self._bellman.terminal, 0.0, self._policy)
+        return Tables(self._values.cpu().numpy().copy(), q.T.cpu().numpy().copy(), policy.T.cpu().numpy().copy())
+
+    def state_dict(self) -> State:
+        """Values, policy and counters."""
+        return {
+            "values": self._values,
+            "policy": self._policy,
+            "sweeps": self._sweeps,
+            "sweeps_of_this_policy": self._sweeps_of_this_policy,
+            "improvements": self._improvements,
+            "settling": self._settling.state_dict(),
+            "finished": self.finished,
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Goes on."""
+        self._values = state["values"].to(self._values.device)
+        self._policy = state["policy"].to(self._policy.device)
+        self._sweeps, self._improvements = state["sweeps"], state["improvements"]
+        self._sweeps_of_this_policy = state["sweeps_of_this_policy"]
+        self._settling.load_state_dict(state["settling"])
+        self.finished = state["finished"]

@@ -1,0 +1,104 @@
+"""Q-value iteration: Q(s, a) ← Σ p (r + γ max over a' of Q(s', a')), the same fixed point without V."""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from rlrun.agents.planning import PolicyWatch, greedy_policy, require_model, settled_line
+from rlrun.bellman import Bellman, Settling, lowest
+from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, NoSteps, Rollout, State, Tables
+
+_LOG = logging.getLogger(__name__)
+
+
+class QIteration:
+    """One sweep over all states and actions per `learn`, from Q = 0.
+
+    Args:
+        gamma: discount factor per step.
+        tolerance: stops once no Q changed by more in a sweep; Q is then within tolerance γ / (1 − γ) of Q*.
+        spec: with a model.
+        device: where Q lives.
+
+    Raises:
+        UserError: if there is no model to plan with.
+    """
+
+    def __init__(
+        self,
+        *,
+        gamma: Annotated[float, Field(ge=0, le=1)],
+        tolerance: Annotated[float, Field(ge=0)],
+        spec: EnvSpec,
+        device: torch.device,
+    ) -> None:
+        model = require_model(spec)
+        self.collection = NoSteps()
+        self.finished = False
+        self._gamma = gamma
+        self._bellman = Bellman(model, device)
+        self._initial = torch.from_numpy(model.initial).to(device)
+        self._q = torch.zeros(model.num_actions, model.num_states, dtype=torch.float64, device=device)
+        self._q.masked_fill_(~self._bellman.legal, -torch.inf)
+        self._watch = PolicyWatch()
+        self._settling = Settling(tolerance, model.num_states)
+        self._greedy: Tensor | None = None  # [S] of Q now; made when first asked for
+
+    def learn(self, rollout: Rollout) -> Metrics:
+        """One sweep.
+
+        Raises:
+            UserError: if Q will never settle.
+        """
+        del rollout
+        q = self._bellman.q_values(self._bellman.best(self._q), self._gamma)
+        residual = float((q - self._q).nan_to_num_(0.0).abs().max())  # −inf − −inf where an action is illegal
+        self._q, self._greedy = q, None
+        changes = self._watch.sweep(self._bellman.greedy_set(q))
+        self.finished = self._settling.settled(residual, self._gamma)
+        if self.finished:
+            _LOG.info(settled_line(self._watch, residual))
+        return {
+            "plan/residual": residual,
+            "plan/policy_changes": float(changes),
+            "value/start": self._bellman.best(q) @ self._initial,
+        }
+
+    def initial_carry(self, num_envs: int) -> Carry:
+        """No memory."""
+        del num_envs
+        return ()
+
+    def act(self, obs: Tensor, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
+        """The greedy action of each state [B]; of several, the first."""
+        del rng, explore
+        if self._greedy is None:
+            self._greedy = lowest(self._bellman.greedy_set(self._q))
+        return ActorOutput(self._greedy[obs], carry, {})
+
+    def tables(self) -> Tables:
+        """V as the best of Q, Q, and all greedy actions."""
+        policy = greedy_policy(self._bellman.greedy_set(self._q).cpu())
+        values = self._bellman.best(self._q)
+        return Tables(values.cpu().numpy().copy(), self._q.T.cpu().numpy().copy(), policy)
+
+    def state_dict(self) -> State:
+        """Q and what is known of how it settles."""
+        return {
+            "q": self._q,
+            "watch": self._watch.state_dict(),
+            "settling": self._settling.state_dict(),
+            "finished": self.finished,
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Goes on sweeping."""
+        self._q, self._greedy = state["q"].to(self._q.device), None
+        self._watch.load_state_dict(state["watch"])
+        self._settling.load_state_dict(state["settling"])
+        self.finished = state["finished"]

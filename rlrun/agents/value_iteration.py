@@ -1,0 +1,104 @@
+"""Value iteration (Bellman 1957; Sutton and Barto 2018, section 4.4): V(s) ← max over a of Σ p (r + γ V(s'))."""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from rlrun.agents.planning import PolicyWatch, greedy_policy, require_model, settled_line
+from rlrun.bellman import Bellman, Settling, lowest
+from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, NoSteps, Rollout, State, Tables
+
+_LOG = logging.getLogger(__name__)
+
+
+class ValueIteration:
+    """One sweep over all states per `learn`, from V = 0.
+
+    Args:
+        gamma: discount factor per step.
+        tolerance: stops once no value changed by more in a sweep; V is then within tolerance γ / (1 − γ) of V*.
+        spec: with a model.
+        device: where values live.
+
+    Raises:
+        UserError: if there is no model to plan with.
+    """
+
+    def __init__(
+        self,
+        *,
+        gamma: Annotated[float, Field(ge=0, le=1)],
+        tolerance: Annotated[float, Field(ge=0)],
+        spec: EnvSpec,
+        device: torch.device,
+    ) -> None:
+        model = require_model(spec)
+        self.collection = NoSteps()
+        self.finished = False
+        self._gamma = gamma
+        self._bellman = Bellman(model, device)
+        self._initial = torch.from_numpy(model.initial).to(device)
+        self._values = torch.zeros(model.num_states, dtype=torch.float64, device=device)
+        self._watch = PolicyWatch()
+        self._settling = Settling(tolerance, model.num_states)
+        self._greedy: Tensor | None = None  # [S] of the values now; made when first asked for
+
+    def learn(self, rollout: Rollout) -> Metrics:
+        """One sweep.
+
+        Raises:
+            UserError: if values will never settle.
+        """
+        del rollout
+        q = self._bellman.q_values(self._values, self._gamma)
+        values = self._bellman.best(q)
+        residual = float((values - self._values).abs().max())
+        self._values, self._greedy = values, None
+        changes = self._watch.sweep(self._bellman.greedy_set(q))
+        self.finished = self._settling.settled(residual, self._gamma)
+        if self.finished:
+            _LOG.info(settled_line(self._watch, residual))
+        return {
+            "plan/residual": residual,
+            "plan/policy_changes": float(changes),
+            "value/start": values @ self._initial,
+        }
+
+    def initial_carry(self, num_envs: int) -> Carry:
+        """No memory."""
+        del num_envs
+        return ()
+
+    def act(self, obs: Tensor, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
+        """The greedy action of each state [B]; of several, the first."""
+        del rng, explore
+        if self._greedy is None:
+            self._greedy = lowest(self._bellman.greedy_set(self._bellman.q_values(self._values, self._gamma)))
+        return ActorOutput(self._greedy[obs], carry, {})
+
+    def tables(self) -> Tables:
+        """V, the Q that one more backup gives, and all greedy actions."""
+        q = self._bellman.q_values(self._values, self._gamma)
+        policy = greedy_policy(self._bellman.greedy_set(q).cpu())
+        return Tables(self._values.cpu().numpy().copy(), q.T.cpu().numpy().copy(), policy)
+
+    def state_dict(self) -> State:
+        """The values and what is known of how they settle."""
+        return {
+            "values": self._values,
+            "watch": self._watch.state_dict(),
+            "settling": self._settling.state_dict(),
+            "finished": self.finished,
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Goes on sweeping."""
+        self._values, self._greedy = state["values"].to(self._values.device), None
+        self._watch.load_state_dict(state["watch"])
+        self._settling.load_state_dict(state["settling"])
+        self.finished = state["finished"]
