@@ -122,9 +122,9 @@ class TabularEnv:
     def _begin(self, chosen: Int64Array) -> None:
         self._stream[chosen] = stream_seeds(self._seed, chosen, self._episode[chosen])
         self._time[chosen] = 0
+        # A draw is at most 1 - 2^-53, and that times a total of about 1 rounds to less than the total.
         draw = hash_uniform(self._stream[chosen], 0) * self._start_cumulative[-1]
-        place = np.searchsorted(self._start_cumulative, draw, side="right")
-        self._state[chosen] = self._starts[np.minimum(place, len(self._starts) - 1)]
+        self._state[chosen] = self._starts[np.searchsorted(self._start_cumulative, draw, side="right")]
 
     def _observe(self) -> Array:
         look: Int64Array = self._looks[self._state]
@@ -190,15 +190,13 @@ class _Outcomes:
             state, action = divmod(int(codes[worst]), model.num_actions)
             raise ValueError(f"state {state}, action {action}: probabilities sum to {cumulative[self._last[worst]]}")
         pair = np.repeat(np.arange(len(codes)), count)
-        # What rounding leaves of a pair's sum belongs to its last row.
-        self._cumulative = (pair + np.minimum(cumulative, 1.0)).astype(np.float64)
-        self._cumulative[self._last] = np.arange(1, len(codes) + 1)
+        self._cumulative = (pair + np.minimum(cumulative, 1.0)).astype(np.float64)  # never into the next pair
 
     def drawn(self, pair: Int64Array, draw: Float64Array) -> Int64Array:
         """The row of `pair` [B] that `draw` [B], uniform in [0, 1), picks.
 
-        Above pair 2^k, pair + draw keeps 52 - k bits of the draw and may round up to pair + 1, where the next pair
-        begins: such a draw belongs to the pair's last row.
+        A pair's probabilities may sum to a little less than 1. And above pair 2^k, pair + draw keeps 52 - k bits of
+        the draw and may round up to pair + 1, where the next pair begins. Both belong to the pair's last row.
         """
         row = np.searchsorted(self._cumulative, pair + draw, side="right")
         inside: Int64Array = np.minimum(row, self._last[pair])

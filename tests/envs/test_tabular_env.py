@@ -130,23 +130,27 @@ def test_first_states_come_as_often_as_the_model_says() -> None:
     assert abs((first == 1).mean() - 0.7) < 5 * np.sqrt(0.7 * 0.3 / slots)
 
 
+# Ten tenths sum to a little less than 1, and the row after them can never happen; the others sum to a little more.
+@pytest.mark.parametrize("probabilities", [[0.1] * 10 + [0.0], [0.2, 0.4, 0.3, 0.1]])
 @pytest.mark.parametrize("draw", [0.0, 0.5, 1 - 2.0**-53])
-def test_no_draw_lands_in_the_rows_of_another_state_and_action(draw: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_draw_lands_in_the_rows_of_another_state_and_action(
+    draw: float, probabilities: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def at_the_edge(stream: Int64Array, time: Int64Array) -> Float64Array:
         return np.full(np.broadcast_shapes(np.shape(stream), np.shape(time)), draw)
 
     monkeypatch.setattr("rlrun.envs.tabular.hash_uniform", at_the_edge)
     num_states = 3_000
-    # Tenths sum to a little less than 1, and the last row of each state can never happen.
-    state = np.repeat(np.arange(num_states), 11)
+    state = np.repeat(np.arange(num_states), len(probabilities))
+    probability = np.tile(probabilities, num_states)
     model = TabularModel(
         num_states=num_states,
         num_actions=1,
         state=state,
         action=np.zeros_like(state),
         next_state=state,
-        probability=np.tile([0.1] * 10 + [0.0], num_states),
-        reward=np.tile([0.0] * 10 + [99.0], num_states) + state,
+        probability=probability,
+        reward=np.where(probability > 0, state, -1.0),
         discount=np.ones(len(state)),
         initial=np.full(num_states, 1 / num_states),
         legal=np.ones((num_states, 1), bool),
