@@ -1,0 +1,87 @@
+"""Pictures one after another, as an animated GIF."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+_LAST_SECONDS = 2.0
+_LEAST_SECONDS = 0.02  # viewers play shorter frames slowly; GIF counts hundredths
+_PALETTE_FRAMES, _COLOURS = 8, 255
+
+
+def write_film(path: Path, frames: Sequence[NDArray[np.uint8]], seconds_per_frame: float) -> None:
+    """Writes a GIF that loops and holds its last frame for 2 s; the file appears whole or not at all.
+
+    All frames share one palette of 255 colours without dithering, so letters stay sharp; paper and cells keep their
+    colours exactly. Equal neighbours become one longer frame.
+
+    Args:
+        path: of the GIF.
+        frames: uint8 [h, w, 3] each, of one size.
+        seconds_per_frame: at least 0.02.
+
+    Raises:
+        ValueError: if there is no frame, sizes differ, or frames are too short.
+    """
+    if not frames:
+        raise ValueError("a film needs at least one frame")
+    shapes = {frame.shape for frame in frames}
+    if len(shapes) > 1:
+        raise ValueError(f"the frames of a film must have one size, and these are {sorted(shapes)}")
+    if not seconds_per_frame >= _LEAST_SECONDS:
+        raise ValueError(f"a frame lasts at least {_LEAST_SECONDS} s, not {seconds_per_frame}")
+    palette = _palette(frames)
+    images = [_indexed(frame, palette) for frame in frames]
+    durations = [round(seconds_per_frame * 1000)] * (len(images) - 1) + [round(_LAST_SECONDS * 1000)]
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        images[0].save(
+            partial, format="GIF", save_all=True, append_images=images[1:], duration=durations, loop=0, optimize=False
+        )
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _palette(frames: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """[<= 255, 3]: colours of the first frame, the last, and some between; the commonest exactly, the others nearly."""
+    chosen = np.unique(np.linspace(0, len(frames) - 1, _PALETTE_FRAMES).round().astype(int))
+    pixels = np.concatenate([frames[index].reshape(-1, 3) for index in chosen])
+    codes, inverse, counts = np.unique(_packed(pixels), return_inverse=True, return_counts=True)
+    by_count = np.argsort(-counts, kind="stable")
+    exact = len(codes) if len(codes) <= _COLOURS else _COLOURS // 2
+    colours = _unpacked(codes[by_count[:exact]])
+    if exact == len(codes):
+        return colours
+    rare = np.ones(len(codes), bool)
+    rare[by_count[:exact]] = False
+    others = Image.fromarray(pixels[rare[inverse]][None])
+    near = others.quantize(_COLOURS - exact, method=Image.Quantize.MEDIANCUT).getpalette() or []
+    return np.concatenate([colours, np.array(near[: 3 * (_COLOURS - exact)], np.uint8).reshape(-1, 3)])
+
+
+def _indexed(frame: NDArray[np.uint8], palette: NDArray[np.uint8]) -> Image.Image:
+    """The frame in the nearest colours of the palette (Pillow's own search ignores the last two bits)."""
+    codes, inverse = np.unique(_packed(frame.reshape(-1, 3)), return_inverse=True)
+    wanted, offered = _unpacked(codes).astype(np.int32), palette.astype(np.int32)
+    distance = sum((wanted[:, None, channel] - offered[None, :, channel]) ** 2 for channel in range(3))
+    nearest = np.asarray(distance).argmin(axis=1).astype(np.uint8)
+    image = Image.fromarray(nearest[inverse].reshape(frame.shape[:2]))
+    image.putpalette(palette.reshape(-1).tolist())
+    return image
+
+
+def _packed(pixels: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    """[N, 3] as one number each, which sorts faster."""
+    wide = pixels.astype(np.uint32)
+    return (wide[:, 0] << 16 | wide[:, 1] << 8 | wide[:, 2]).astype(np.uint32)
+
+
+def _unpacked(codes: NDArray[np.uint32]) -> NDArray[np.uint8]:
+    return np.stack([codes >> shift & 255 for shift in (16, 8, 0)], axis=1).astype(np.uint8)

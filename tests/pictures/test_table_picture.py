@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from rlrun.pictures.table import draw_table, table_as_text
+from rlrun.types import TabularModel
+
+
+def model_of(legal: NDArray[np.bool_], states: tuple[str, ...] = (), actions: tuple[str, ...] = ()) -> TabularModel:
+    """Pictures read the names and the legal actions alone."""
+    index, number = np.zeros(0, np.int64), np.zeros(0)
+    return TabularModel(
+        num_states=legal.shape[0],
+        num_actions=legal.shape[1],
+        state=index,
+        action=index,
+        next_state=index,
+        probability=number,
+        reward=number,
+        discount=number,
+        initial=np.full(len(legal), 1 / len(legal)),
+        legal=legal,
+        state_names=states,
+        action_names=actions,
+    )
+
+
+RACING = model_of(
+    np.array([[True, True], [True, True], [False, False]]), ("cool", "warm", "overheated"), ("slow", "fast")
+)
+VALUES = np.array([3.5, 2.5, 0.0])
+Q = np.array([[3.0, 3.5], [2.5, -10.0], [-np.inf, -np.inf]])
+
+
+def test_the_racing_car_as_text() -> None:
+    assert table_as_text(RACING, VALUES, Q).splitlines() == [
+        "state         V  slow    fast",
+        "cool        3.5  3.0     3.5*",
+        "warm        2.5  2.5*  -10.0",
+        "overheated  0.0    -       -",
+    ]
+
+
+def test_nameless_states_are_numbers_and_ties_are_all_marked() -> None:
+    model = model_of(np.array([[True, True], [True, False]]))
+    assert table_as_text(model, np.array([1.0, 2.0]), np.array([[1.0, 1.0], [2.0, -np.inf]])).splitlines() == [
+        "state     V      0      1",
+        "0      1.00  1.00*  1.00*",
+        "1      2.00  2.00*     -",
+    ]
+
+
+def test_long_tables_are_cut_and_say_so() -> None:
+    model = model_of(np.ones((53, 1), bool))
+    lines = table_as_text(model, np.arange(53.0), np.arange(53.0)[:, None]).splitlines()
+    assert len(lines) == 52
+    assert lines[50].startswith("49 ")
+    assert lines[-1] == "... and 3 more states"
+    with pytest.raises(ValueError, match="53 states is too long"):
+        draw_table(model, np.arange(53.0), np.arange(53.0)[:, None], "")
+
+
+def test_cells_are_coloured_by_their_values() -> None:
+    picture = draw_table(RACING, VALUES, Q, "")
+    colours = {tuple(colour) for colour in picture.reshape(-1, 3).tolist()}
+    assert (33, 92, 172) in colours  # -10, the least of all
+    assert (248, 248, 248) in colours  # 0
+    assert (226, 226, 226) in colours  # illegal
+
+
+def test_a_best_action_is_framed() -> None:
+    def dark(q: NDArray[np.float64]) -> int:
+        return int((draw_table(RACING, VALUES, q, "", limits=(-10.0, 10.0)) == 0).all(axis=-1).sum())
+
+    tie = Q.copy()
+    tie[0, 0] = 3.5
+    assert dark(tie) > dark(Q) + 2 * 2 * 30
+
+
+def test_unknown_values_are_written_and_drawn() -> None:
+    q = np.array([[np.nan, np.inf], [1.0, -np.inf], [0.0, 0.0]])
+    assert table_as_text(RACING, np.array([np.inf, 1.0, np.nan]), q).splitlines()[1].split() == [
+        "cool",
+        "inf",
+        "nan",
+        "inf*",
+    ]
+    assert draw_table(RACING, np.array([np.inf, 1.0, np.nan]), q, "unknown").ndim == 3
+
+
+def test_arrays_of_another_size_do_not_fit() -> None:
+    with pytest.raises(ValueError, match="3 states of 2 actions"):
+        table_as_text(RACING, VALUES, Q[:, :1])
