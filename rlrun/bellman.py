@@ -13,6 +13,7 @@ from torch import Tensor
 from rlrun.errors import UserError
 from rlrun.types import Float64Array, Int64Array, TabularModel
 
+ROUNDING = 1e-13  # of the largest value: what sums of float64 numbers leave
 TIE = 1e-9  # actions whose values differ by less, relative to the larger, are equally good
 
 
@@ -115,12 +116,12 @@ def as_policy(action: Tensor, num_actions: int) -> Tensor:
 class Settling:
     """Watches the residual of sweep after sweep: has it settled, and will it ever?
 
-    With gamma 1 a model whose best policy earns for ever has no finite values, and its residual stops falling; sweeps
-    never raise it (backups do not expand). A falling residual may stand still for as many sweeps as there are
-    states, while values travel through the model.
+    With gamma 1 a model whose policy earns or pays for ever has no finite values, and its residual stops falling;
+    sweeps never raise it (backups do not expand). It may stand still for as many sweeps as there are states, while
+    values travel through the model.
 
     Args:
-        tolerance: settled when no value changed by more in one sweep; reward units.
+        tolerance: settled when no value changed by more in one sweep, or by more than rounding; reward units.
         num_states: of the model.
     """
 
@@ -133,25 +134,23 @@ class Settling:
         """Another fixed point is looked for from here on."""
         self._least, self._waited = float("inf"), 0
 
-    def settled(self, residual: float, gamma: float) -> bool:
-        """Takes note of one sweep.
+    def settled(self, residual: float, largest: float) -> bool:
+        """Takes note of one sweep: its residual, and the largest value after it.
 
         Raises:
             UserError: if values change for ever.
         """
-        if residual <= self._tolerance:
+        if residual <= max(self._tolerance, ROUNDING * largest):
             return True
         if residual < self._least * (1.0 - 1e-9):
             self._least, self._waited = residual, 0
         else:
             self._waited += 1
-        if self._waited > self._patience or not np.isfinite(residual):
-            why = (
-                "with algo.gamma=1 this model has no finite values; give algo.gamma below 1"
-                if gamma == 1.0
-                else f"algo.tolerance={self._tolerance:g} is finer than rounding allows here; give a larger one"
+        if self._waited > self._patience:
+            raise UserError(
+                f"values still change by {residual:g} a sweep, after {self._waited} sweeps that made it no less: they "
+                "have no finite limit without discount here; give algo.gamma below 1"
             )
-            raise UserError(f"values still change by {residual:g} a sweep, for {self._waited} sweeps no less: {why}")
         return False
 
     def state_dict(self) -> dict[str, float]:

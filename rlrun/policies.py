@@ -26,7 +26,8 @@ def load_policy(source: str, key: str, spec: EnvSpec, num_states: int) -> Float6
     Raises:
         UserError: if there is no such policy, or it does not fit the environment.
     """
-    legal = spec.model.legal if spec.model is not None else np.ones((num_states, spec.num_actions), bool)
+    model = spec.seen_model
+    legal = model.legal if model is not None else np.ones((num_states, spec.num_actions), bool)
     path = Path(source).expanduser()
     if source == "uniform":
         policy: Float64Array = legal / np.maximum(legal.sum(axis=1, keepdims=True), 1.0)
@@ -59,7 +60,7 @@ def _size(table: Float64Array | BoolArray) -> str:
 
 
 def _from_yaml(path: Path, key: str, spec: EnvSpec, num_states: int) -> Float64Array:
-    model = spec.model
+    model = spec.seen_model
     states = _numbers(model.state_names if model is not None else (), num_states)
     actions = _numbers(model.action_names if model is not None else (), spec.num_actions)
     try:

@@ -111,6 +111,13 @@ class EnvSpec:
         """How many discrete actions there are."""
         return int(self.action.n)
 
+    @property
+    def seen_model(self) -> TabularModel | None:
+        """The model, if there is one and observations are its states; None where states look alike or are pictures."""
+        if self.model is None or not isinstance(self.observation, spaces.Discrete):
+            return None
+        return self.model if self.observation.n == self.model.num_states else None
+
 
 class Episodes(NamedTuple):
     """The N episodes that ended in a rollout, in order of time and then slot."""

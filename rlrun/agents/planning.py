@@ -25,7 +25,12 @@ def require_model(spec: EnvSpec) -> TabularModel:
             f"planning needs a model of every state and outcome, which {spec.name} does not have: choose one with a "
             "finite model (env=gridworld, env=racing_car, env=mdp, or a toy-text id), or an agent that learns"
         )
-    require_states(spec)
+    num_seen = require_states(spec)
+    if num_seen != model.num_states:
+        raise UserError(
+            f"a plan needs to know the state, and the {model.num_states} states of {spec.name} look like {num_seen}: "
+            "choose an agent that learns"
+        )
     return model
 
 
@@ -47,15 +52,15 @@ class LegalActions:
     """Which actions a table may choose, as far as the environment says so.
 
     Args:
-        spec: the environment's; without a model every action is legal everywhere.
+        spec: the environment's; without a model of what is seen every action is legal everywhere.
         num_states: rows of the table.
         device: where the table lives.
     """
 
     def __init__(self, spec: EnvSpec, num_states: int, device: torch.device) -> None:
         legal = torch.ones(num_states, spec.num_actions, dtype=torch.bool)
-        if spec.model is not None:
-            legal = torch.from_numpy(spec.model.legal).clone()
+        if spec.seen_model is not None:
+            legal = torch.from_numpy(spec.seen_model.legal).clone()
         self.legal = legal.to(device)  # [S, A]
         self.playable = self.legal.any(dim=1)  # [S] False: terminal, nothing can be done
         self._everything = bool((self.legal | ~self.playable[:, None]).all())

@@ -62,7 +62,7 @@ class PolicyEvaluation:
         residual = float((values - self._values).abs().max())
         self._values = values
         self._sweeps += 1
-        self.finished = self._settling.settled(residual, self._gamma)
+        self.finished = self._settling.settled(residual, float(values.abs().max()))
         if self.finished:
             _LOG.info(f"values settled in sweep {self._sweeps:,} (residual {residual:.2g})")
         return {"plan/residual": residual, "value/start": values @ self._initial}

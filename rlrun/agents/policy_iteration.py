@@ -72,7 +72,7 @@ class PolicyIteration:
         self._sweeps += 1
         self._sweeps_of_this_policy += 1
         changes = 0
-        settled = self._settling.settled(residual, self._gamma)
+        settled = self._settling.settled(residual, float(values.abs().max()))
         if settled or self._sweeps_of_this_policy == self._evaluation_sweeps:
             changes = self._improve()
             self.finished = settled and changes == 0

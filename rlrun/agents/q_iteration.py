@@ -60,7 +60,7 @@ class QIteration:
         residual = float((q - self._q).nan_to_num_(0.0).abs().max())  # −inf − −inf where an action is illegal
         self._q, self._greedy = q, None
         changes = self._watch.sweep(self._bellman.greedy_set(q))
-        self.finished = self._settling.settled(residual, self._gamma)
+        self.finished = self._settling.settled(residual, float(self._bellman.best(q).abs().max()))
         if self.finished:
             _LOG.info(settled_line(self._watch, residual))
         return {

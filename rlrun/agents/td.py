@@ -59,14 +59,15 @@ class TD:
         self._sample_average = sample_average
         policy_table = load_policy(policy, "algo.policy", spec, num_states)
         self._policy = torch.from_numpy(policy_table).to(device)  # [S, A]
-        self._initial = None if spec.model is None else torch.from_numpy(spec.model.initial).to(device)
+        model = spec.seen_model
+        self._initial = None if model is None else torch.from_numpy(model.initial).to(device)
 
         def zeros(*shape: int) -> Tensor:
             return torch.zeros(shape, dtype=torch.float64, device=device)
 
         self._values = torch.full((num_states,), initial_value, dtype=torch.float64, device=device)
-        if spec.model is not None:  # nothing is earned in terminal states
-            self._values[torch.from_numpy(~spec.model.legal.any(axis=1)).to(device)] = 0.0
+        if model is not None:  # nothing is earned in terminal states
+            self._values[torch.from_numpy(~model.legal.any(axis=1)).to(device)] = 0.0
         self._visits = torch.zeros(num_states, dtype=torch.int64, device=device)
         self._trace = zeros(spec.num_envs, num_states if trace_lambda > 0 else 0)
         # Of the running episodes: what is still to be paid to every visit (the trace of λ = 1), and what was paid.

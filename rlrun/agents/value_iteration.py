@@ -60,7 +60,7 @@ class ValueIteration:
         residual = float((values - self._values).abs().max())
         self._values, self._greedy = values, None
         changes = self._watch.sweep(self._bellman.greedy_set(q))
-        self.finished = self._settling.settled(residual, self._gamma)
+        self.finished = self._settling.settled(residual, float(values.abs().max()))
         if self.finished:
             _LOG.info(settled_line(self._watch, residual))
         return {
