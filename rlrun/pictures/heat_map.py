@@ -87,17 +87,18 @@ def draw_values(
 def fitting(values: Float64Array, width: float, largest: int) -> tuple[int, list[str]] | None:
     """The size of type, and each value as text at most `width` pixels wide; None: it cannot be done.
 
-    As many decimals as half of the values have room for; the others have fewer. Smaller type, down to four fifths of
-    `largest` pixels, is tried before fewer decimals.
+    Smaller type, down to four fifths of `largest` pixels, is tried first. Then those values have fewer decimals that
+    are too wide, if they are at most half of all; and then all.
     """
     wanted = decimals_for(values)
-    smallest = max(_LEAST_FONT, round(largest * 0.8))
-    sizes = range(largest, smallest - 1, -1)
+    sizes = [*range(max(largest, _LEAST_FONT), max(_LEAST_FONT, round(largest * 0.8)) - 1, -1)]
     for decimals in [wanted] if wanted == SCIENTIFIC else [*range(wanted, -1, -1), SCIENTIFIC]:
-        for size in sizes if decimals != SCIENTIFIC else [*sizes, _LEAST_FONT]:
+        # The last try, in the smallest type, is the one that allows for different decimals.
+        tries = [(size, 1.0) for size in sizes] + [(_LEAST_FONT if decimals == SCIENTIFIC else sizes[-1], 0.5)]
+        for size, share in tries:
             texts = [_as_fits(value, decimals, size, width) for value in values.tolist()]
             as_wanted = sum(text == written(value, decimals) for text, value in zip(texts, values, strict=True))
-            if None not in texts and 2 * as_wanted >= len(texts):
+            if None not in texts and as_wanted >= share * len(texts):
                 return size, [text for text in texts if text is not None]
     return None
 

@@ -226,12 +226,19 @@ def test_decimals_follow_the_largest_value(largest: float, decimals: int) -> Non
     assert decimals_for(np.array([0.0, -largest, np.nan, np.inf])) == decimals
 
 
-def test_numbers_lose_decimals_where_there_is_no_room() -> None:
-    values = np.array([-7.2, -6.5, -106.7])
-    size, texts = fitting(values, text_width("-7.2", 12) + 1, 12) or (0, [])
-    assert texts == ["-7.2", "-6.5", "-107"] or texts == ["-7", "-6", "-107"]
-    assert all(text_width(text, size) <= text_width("-7.2", 12) + 1 for text in texts)
-    assert fitting(values, 3.0, 12) is None
+def test_smaller_type_comes_before_fewer_decimals() -> None:
+    room = text_width("-0.78", 13)
+    size, texts = fitting(np.array([0.25, -0.78]), room, 15) or (0, [])
+    assert texts == ["0.25", "-0.78"]
+    assert 13 <= size < 15
+    assert text_width("-0.78", size) <= room < text_width("-0.78", 15)
+
+
+def test_few_wide_numbers_lose_decimals_before_all_do() -> None:
+    room = text_width("-107", 12)
+    assert fitting(np.array([-7.2, -6.5, -106.7]), room, 12) == (10, ["-7.2", "-6.5", "-107"])
+    assert fitting(np.array([-7.2, -106.5, -106.7]), room, 12) == (12, ["-7", "-106", "-107"])
+    assert fitting(np.array([-7.2]), 3.0, 12) is None
 
 
 def test_ties_are_all_best_and_illegal_or_unknown_actions_never() -> None:
