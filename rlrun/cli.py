@@ -134,17 +134,19 @@ def _run(
     from omegaconf import OmegaConf
 
     from rlrun.build import build, directory_of
-    from rlrun.run_directory import finished_result, make_receipt, opened
+    from rlrun.run_directory import check_same_experiment, finished_result, make_receipt, opened
     from rlrun.train import train
 
     directory = directory_of(config)
+    experiment = config.experiment()
+    check_same_experiment(directory, experiment)
     result = finished_result(directory, config.total_steps)
     if result is not None:
         mean, step = result["eval/episode_return"], result["step"]
         print(f"{directory} is finished: evaluation mean {mean:.2f} at step {step:,}")
         return
     with _log_shown(), closing(build(config)) as built:
-        receipt = make_receipt(argv, config.total_steps, config.seed, built.device, built.num_threads)
+        receipt = make_receipt(argv, experiment, config.total_steps, config.seed, built.device, built.num_threads)
         with opened(directory, OmegaConf.to_yaml(config.as_plain()), receipt):
             print(_summary(config.labels, config.seed, built.device, built.num_threads, directory), flush=True)
             train(built.run)

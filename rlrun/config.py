@@ -20,6 +20,7 @@ from rlrun.schema import (
     check_component,
     check_fields,
     check_value,
+    experiment,
     import_target,
     runtime_annotation,
 )
@@ -62,7 +63,7 @@ class Config:
 
     def experiment(self) -> dict[str, Any]:
         """What defines the experiment, whatever its seed, length, machine, speed, logging and evaluation."""
-        return {name: as_plain(getattr(self, name), with_execution=False) for name in ("algo", "env", "network")}
+        return {name: experiment(getattr(self, name)) for name in ("algo", "env", "network")}
 
 
 def check(
@@ -90,6 +91,7 @@ def check(
     protocols = get_type_hints(import_target("rlrun.train.Run", "run"))
     network = _as_named(raw.get("network"), overrides, directories)
     algo = check_component(raw["algo"], "algo", expected=protocols["agent"], runtime=RUN_VALUES)
+    _check_that_it_learns(algo, top["total_steps"])
     vec_env = import_target("rlrun.protocols.VecEnv", "env")
     return Config(
         seed=top["seed"],
@@ -117,6 +119,14 @@ def _as_named(network: Any, overrides: Sequence[str], directories: Sequence[Path
         return network
     asked = {match[1] for item in overrides if (match := re.match(r"\+*network\.(\w+)", item))}
     return read_option(directories, "network", named[-1]) | {key: network[key] for key in asked if key in network}
+
+
+def _check_that_it_learns(algo: Component, total_steps: int) -> None:
+    starts = algo.arguments.get("learning_starts_steps")
+    if isinstance(starts, int) and starts >= total_steps:
+        raise UserError(
+            f"algo.learning_starts_steps={starts} is not before total_steps={total_steps}: nothing would be learned"
+        )
 
 
 def _network(raw: Any, algo: Component, algo_name: str, overrides: Sequence[str]) -> Component | None:

@@ -36,6 +36,30 @@ def _plain(label: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", label).strip("-.") or "_"
 
 
+def check_same_experiment(directory: Path, experiment: Mapping[str, Any]) -> None:
+    """Makes sure that what is in `directory`, if anything, was made by this experiment: `name=` keeps no hash.
+
+    Raises:
+        UserError: naming a key that differs.
+    """
+    receipt = _read(directory / "receipt.json")
+    there = receipt.get("experiment") if receipt is not None else None
+    if there is None or there == experiment:
+        return
+    old, new = _flat(there), _flat(experiment)
+    key = next(key for key in sorted(old | new) if old.get(key) != new.get(key))
+    raise UserError(
+        f"{directory} holds another experiment: there {key}={old.get(key, 'not set')}, now {new.get(key, 'not set')}; "
+        "choose another name= (or leave it out, then every experiment has a directory of its own)"
+    )
+
+
+def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(tree, Mapping):
+        return {prefix.removesuffix("."): tree}
+    return {key: value for name, branch in tree.items() for key, value in _flat(branch, f"{prefix}{name}.").items()}
+
+
 def finished_result(directory: Path, total_steps: int) -> dict[str, Any] | None:
     """The result of a run that already got as far as `total_steps`; None if there is training left."""
     result, config = _read(directory / "result.json"), _read(directory / "receipt.json")
@@ -106,10 +130,13 @@ def _keep_old_result(directory: Path) -> None:
         (directory / "result.json").rename(directory / f"result-{result['step']}.json")
 
 
-def make_receipt(argv: Sequence[str], total_steps: int, seed: int, device: str, num_threads: int) -> dict[str, Any]:
-    """What made a run: the command, versions, code and machine."""
+def make_receipt(
+    argv: Sequence[str], experiment: Mapping[str, Any], total_steps: int, seed: int, device: str, num_threads: int
+) -> dict[str, Any]:
+    """What made a run: the command, what defines the experiment, versions, code and machine."""
     return {
         "argv": list(argv),
+        "experiment": experiment,
         "total_steps": total_steps,
         "seed": seed,
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in _PACKAGES},

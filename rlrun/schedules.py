@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, TypeAlias
+from typing import Annotated, Protocol
 
 from pydantic import Field
 
-Schedule: TypeAlias = Callable[[int], float]  # the value at an agent step
+from rlrun.errors import UserError
+
+
+class Schedule(Protocol):
+    """A number that depends on the agent step."""
+
+    def __call__(self, step: int) -> float:
+        """The value at agent step `step`."""
+        ...
+
+    def bounds(self) -> tuple[float, float]:
+        """The least and the largest value that it ever takes."""
+        ...
+
+
+def require_probability(schedule: Schedule, key: str) -> None:
+    """Refuses a schedule that leaves [0, 1].
+
+    Raises:
+        UserError: naming `key` and the value.
+    """
+    for value in schedule.bounds():
+        if not 0.0 <= value <= 1.0:
+            raise UserError(f"{key} goes to {value:g}, but it is a probability: every value must be from 0 to 1")
 
 
 class Constant:
@@ -20,6 +42,10 @@ class Constant:
         """The value at any agent step."""
         del step
         return self._value
+
+    def bounds(self) -> tuple[float, float]:
+        """The value, twice."""
+        return self._value, self._value
 
 
 class Linear:
@@ -49,3 +75,7 @@ class Linear:
         """The value at agent step `step`."""
         fraction = min(max((step - self._delay_steps) / self._duration_steps, 0.0), 1.0)
         return self._start + fraction * (self._end - self._start)
+
+    def bounds(self) -> tuple[float, float]:
+        """The ends of the line."""
+        return min(self._start, self._end), max(self._start, self._end)

@@ -6,6 +6,7 @@ an integer is a fine float. Nested `_target_`s must fit the annotation of the ar
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import json
 import types
@@ -20,7 +21,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from typing_extensions import get_protocol_members, is_protocol
 
-from rlrun.annotations import EXECUTION
+from rlrun.annotations import EXECUTION, FILE, Meaning
 from rlrun.errors import UserError, nearest
 
 TARGET = "_target_"
@@ -47,24 +48,49 @@ class Component:
     arguments: Mapping[str, Any]  # plain values, components, and lists of them
     runtime: frozenset[str]  # the runtime values that it takes besides
     execution: frozenset[str] = frozenset()  # arguments that change the speed and not the result
+    files: frozenset[str] = frozenset()  # arguments that may be paths of files
 
-    def as_plain(self, *, with_execution: bool = True) -> dict[str, Any]:
-        """Back to what YAML and JSON can hold, with coerced values; `execution` arguments can be left out."""
-        kept = {key: value for key, value in self.arguments.items() if with_execution or key not in self.execution}
-        return {TARGET: self.target} | {
-            key: as_plain(value, with_execution=with_execution) for key, value in kept.items()
-        }
+    def as_plain(self) -> dict[str, Any]:
+        """Back to what YAML and JSON can hold, with coerced values."""
+        return {TARGET: self.target} | {key: as_plain(value) for key, value in self.arguments.items()}
+
+    def experiment(self) -> dict[str, Any]:
+        """The same without what only changes the speed, and with the content of files instead of their paths."""
+        plain: dict[str, Any] = {TARGET: self.target}
+        for key, value in self.arguments.items():
+            if key not in self.execution:
+                plain[key] = _digest(value) if key in self.files else experiment(value)
+        return plain
 
 
-def as_plain(value: Any, *, with_execution: bool = True) -> Any:
+def as_plain(value: Any) -> Any:
     """`value` with every component inside it written out."""
+    return _written_out(value, Component.as_plain)
+
+
+def experiment(value: Any) -> Any:
+    """`value` as far as it defines an experiment."""
+    return _written_out(value, Component.experiment)
+
+
+def _written_out(value: Any, write: Callable[[Component], dict[str, Any]]) -> Any:
     if isinstance(value, Component):
-        return value.as_plain(with_execution=with_execution)
+        return write(value)
     if isinstance(value, list | tuple):
-        return [as_plain(item, with_execution=with_execution) for item in value]
+        return [_written_out(item, write) for item in value]
     if isinstance(value, dict):
-        return {key: as_plain(item, with_execution=with_execution) for key, item in value.items()}
+        return {key: _written_out(item, write) for key, item in value.items()}
     return str(value) if isinstance(value, Path) else value
+
+
+def _digest(value: Any) -> Any:
+    """A digest of the file called `value`, or of the tables in that directory; `value` where it is neither."""
+    if isinstance(value, str):
+        path = Path(value).expanduser()
+        for file in (path, path / "tables.npz"):
+            if file.is_file():
+                return "file " + hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest()
+    return value
 
 
 def import_target(target: object, path: str) -> Callable[..., Any]:
@@ -131,10 +157,14 @@ def check_component(
             arguments[name] = check_value(annotation, given[name], f"{path}.{name}", runtime=runtime)
         elif parameter.default is inspect.Parameter.empty:
             raise UserError(f"{path}.{name} is missing: {describe(hints.get(name, _UNKNOWN))}")
-    execution = frozenset(
-        name for name in keys if any(EXECUTION in get_args(member) for member in _members(hints.get(name)))
-    )
-    return Component(str(value[TARGET]), call, arguments, frozenset(parameters) & runtime, execution)
+
+    def marked(meaning: Meaning) -> frozenset[str]:
+        return frozenset(
+            name for name in keys if any(meaning in get_args(member) for member in _members(hints.get(name)))
+        )
+
+    known = frozenset(parameters) & runtime
+    return Component(str(value[TARGET]), call, arguments, known, marked(EXECUTION), marked(FILE))
 
 
 def check_fields(value: object, annotations: Mapping[str, Any], path: str) -> dict[str, Any]:

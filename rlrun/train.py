@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from rlrun.checkpoint import checkpoints, load_checkpoint, save_checkpoint, write_atomically
 from rlrun.collect import Collector
+from rlrun.errors import UserError
 from rlrun.evaluate import Evaluation, Evaluator
 from rlrun.loggers import Logger
 from rlrun.progress import Display
@@ -98,8 +100,22 @@ class Window:
         self.returns.extend(progress.episodes.returns.tolist())
         self.lengths.extend(progress.episodes.lengths.tolist())
 
+    def state_dict(self) -> State:
+        """What the row will be made of; metrics as the float64 numbers that its means are taken of."""
+        metrics = [{key: float(value) for key, value in turn.items()} for turn in self.metrics]
+        return {"metrics": metrics, "returns": self.returns, "lengths": self.lengths}
+
+    def load_state_dict(self, state: State) -> None:
+        """Goes on with a row that was begun."""
+        self.metrics = list(state["metrics"])
+        self.returns, self.lengths = list(state["returns"]), list(state["lengths"])
+
     def row(self) -> dict[str, float]:
-        """Means over the turns, and over the episodes."""
+        """Means over the turns, and over the episodes.
+
+        Raises:
+            UserError: if one of them is no number any more.
+        """
         row: dict[str, float] = {}
         if self.returns:
             row["train/episode_return"] = float(np.mean(self.returns))
@@ -107,6 +123,8 @@ class Window:
             row["train/episodes"] = float(len(self.returns))
         for key in {key: None for metrics in self.metrics for key in metrics}:
             row[key] = _mean([metrics[key] for metrics in self.metrics if key in metrics])
+            if not isfinite(row[key]):
+                raise UserError(f"training has diverged: {key} is {row[key]}; a lower learning rate may help")
         return row
 
 
@@ -150,13 +168,13 @@ def crosses(before: int, after: int, period: int | None) -> bool:
 
 def train(run: Run) -> Result:
     """Restores if it can, trains to `total_steps`, evaluates, saves and records."""
-    start, evaluations = _restore(run)
+    start, evaluations, window = _restore(run)
     logger = run.open_logger(run.directory, start)
     display = run.open_display(start, run.total_steps)
     if start:
         display.say(f"resuming at step {start:,}")
     step, saved_at = start, perf_counter()
-    window, split = Window(), TimeSplit(run.collector, start)
+    split = TimeSplit(run.collector, start)
     try:
         for progress in iterate(run.agent, run.collector, run.total_steps, start):
             before, step = step, progress.step
@@ -171,7 +189,7 @@ def train(run: Run) -> Result:
                 _evaluate(run, evaluations, step, logger, display)
                 evaluations += 1
             if perf_counter() - saved_at >= run.checkpoint.every_seconds:
-                _save(run, step, evaluations)
+                _save(run, step, evaluations, window)
                 saved_at = perf_counter()
             split.exclude(perf_counter() - paused)
         if window.metrics:
@@ -179,7 +197,7 @@ def train(run: Run) -> Result:
             logger.write(step, row)
             display.update(step, row)
         evaluation = _evaluate(run, evaluations, step, logger, display)
-        _save(run, step, evaluations)
+        _save(run, step, evaluations, window)
         result = Result(step, evaluation)
         text = json.dumps(result.as_json(), indent=2)
         write_atomically(run.directory / "result.json", lambda file: file.write(text.encode()))
@@ -205,22 +223,27 @@ def _evaluate(run: Run, index: int, step: int, logger: Logger, display: Display)
     return evaluation
 
 
-def _save(run: Run, step: int, evaluations: int) -> None:
+def _save(run: Run, step: int, evaluations: int, window: Window) -> None:
+    if not run.collector.env.spec.resumable:
+        return
     state: State = {
         "step": step,
         "evaluations": evaluations,
         "agent": run.agent.state_dict(),
         "collector": run.collector.state_dict(),
+        "window": window.state_dict(),
     }
     save_checkpoint(run.directory, step, state, run.checkpoint.keep)
 
 
-def _restore(run: Run) -> tuple[int, int]:
-    """The step and the number of evaluations to go on from: those of the newest checkpoint, or zero."""
+def _restore(run: Run) -> tuple[int, int, Window]:
+    """The step, the number of evaluations and the open row to go on from: the newest checkpoint's, or nothing."""
+    window = Window()
     saved = checkpoints(run.directory)
     if not saved:
-        return 0, 0
+        return 0, 0, window
     state = load_checkpoint(saved[-1])
     run.agent.load_state_dict(state["agent"])
     run.collector.load_state_dict(state["collector"])
-    return int(state["step"]), int(state["evaluations"])
+    window.load_state_dict(state["window"])
+    return int(state["step"]), int(state["evaluations"]), window

@@ -97,6 +97,7 @@ class EnvSpec:
     action: spaces.Discrete
     num_envs: int
     episodic: bool = True  # False: episodes may never end, so nothing that needs whole episodes will work
+    resumable: bool = True  # False: its episodes cannot be replayed, so a run cannot be saved half way
     frame_stack: int = 1  # > 1: obs is [frame_stack, H, W] uint8, oldest plane first, zeros before an episode's first
     extras: Mapping[str, spaces.Box] = field(default_factory=dict)
     model: TabularModel | None = None

@@ -51,7 +51,15 @@ def test_algorithms_get_their_network_and_the_collector_what_they_ask_for(
     directories: list[Path], tmp_path: Path
 ) -> None:
     config = load_config(
-        ["algo=dqn", "env=scripted", f"runs_dir={tmp_path}", "network.hidden=[8]", *SHORT], directories
+        [
+            "algo=dqn",
+            "env=scripted",
+            f"runs_dir={tmp_path}",
+            "network.hidden=[8]",
+            "algo.learning_starts_steps=100",
+            *SHORT,
+        ],
+        directories,
     )
     built = build(config)
     rollout = built.run.collector.collect(built.run.agent)

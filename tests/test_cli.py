@@ -77,7 +77,9 @@ def test_a_run_trains_is_recorded_and_is_finished_when_asked_again(rlrun: Comman
 
 
 def test_a_replay_says_how_much_memory_it_takes_before_it_starts(rlrun: Command) -> None:
-    done = rlrun("algo=dqn", "env=scripted", *SHORT, "algo.replay_capacity_steps=2000")
+    done = rlrun(
+        "algo=dqn", "env=scripted", *SHORT, "algo.replay_capacity_steps=2000", "algo.learning_starts_steps=100"
+    )
     assert done.returncode == 0, done.stderr
     assert re.match(r"replay: 2,000 steps, [\d.]+ MiB\ndqn on scripted", done.stdout)
 
@@ -90,12 +92,12 @@ def test_a_directory_that_cannot_be_made_is_one_line(rlrun: Command) -> None:
 
 
 def test_a_sweep_runs_every_combination_and_leaves_only_runs(rlrun: Command, tmp_path: Path) -> None:
-    done = rlrun("-m", *RUN, "algo=random,dqn", "seed=0,1", "name=a")
+    done = rlrun("-m", *RUN, "algo=random,actor_critic", "seed=0,1", "name=a")
     assert (done.returncode, done.stderr) == (0, "")
     made = (tmp_path / "here").glob("runs/scripted/*/a/*/result.json")
     assert sorted(f"{path.parts[-4]}/{path.parts[-2]}" for path in made) == [
-        "dqn/seed0",
-        "dqn/seed1",
+        "actor_critic/seed0",
+        "actor_critic/seed1",
         "random/seed0",
         "random/seed1",
     ]

@@ -29,7 +29,8 @@ def directories(tmp_path: Path) -> list[Path]:
         "env/sonic": "game: sonic\n",
         "env/tails": "game: tails\n",
         "env/stick": "# Stick-v1 (a stick): keep it up.\n" + SCRIPTED,
-        "preset/dqn_scripted": "# @package _global_\ntotal_steps: 700\nalgo:\n  gamma: 0.7\n  batch_size: 7\n",
+        "preset/dqn_scripted": "# @package _global_\ntotal_steps: 700\n"
+        "algo:\n  gamma: 0.7\n  batch_size: 7\n  learning_starts_steps: 100\n",
         "preset/other": "# @package _global_\nalgo:\n  gamma: 0.3\n",
         "experiment/half": "# @package _global_\nalgo:\n  gamma: 0.5\n",
         "experiment/typo": "# @package _global_\nalgo:\n  gama: 0.5\n",
@@ -112,12 +113,25 @@ def test_only_what_changes_the_experiment_changes_its_hash(directories: list[Pat
         return experiment_hash(load(directories, "algo=dqn", "env=scripted", *overrides).experiment())
 
     plain = digest()
-    same = ["seed=3", "total_steps=9", "device=cpu", "logger=none", "runs_dir=x", "name=y", "log_every_steps=7"]
+    same = ["seed=3", "total_steps=900", "device=cpu", "logger=none", "runs_dir=x", "name=y", "log_every_steps=7"]
     assert {digest(override) for override in [*same, "evaluation.episodes=3", "checkpoint.keep=4"]} == {plain}
     assert digest("algo.gamma=0.7") == plain  # the preset's own value
     assert digest("algo.batch_size=7.0") == plain
     others = {digest(override) for override in ["algo.gamma=0.8", "env.num_envs=3", "network.hidden=[8]"]}
     assert len(others | {plain}) == 4
+
+
+def test_a_file_counts_by_what_is_in_it(directories: list[Path], tmp_path: Path) -> None:
+    def digest(path: Path) -> str:
+        return experiment_hash(load(directories, "algo=random", "env=gridworld", f"env.map={path}").experiment())
+
+    first, second = tmp_path / "first.txt", tmp_path / "second.txt"
+    first.write_text("T : terminal 5\n\nS.T\n")
+    second.write_text("T : terminal 5\n\nS.T\n")
+    before = digest(first)
+    assert before == digest(second)
+    first.write_text("T : terminal 6\n\nS.T\n")
+    assert digest(first) != before
 
 
 def test_what_only_changes_the_speed_is_recorded_but_not_in_the_hash(directories: list[Path]) -> None:
@@ -151,6 +165,11 @@ def test_options_of_an_environment_can_be_given_in_every_spelling(
         ("logger=tensorbord", "unknown logger 'tensorbord'; nearest: tensorboard; available: none, tensorboard"),
         ("experiment=hal", "unknown experiment 'hal'; nearest: half; available: "),
         ("preset=dqn_script", "unknown preset 'dqn_script'; nearest: dqn_scripted; available: "),
+        ("algo.epsilon.end=x", "algo.epsilon.end=x is not valid"),
+        (
+            "algo.learning_starts_steps=700",
+            "algo.learning_starts_steps=700 is not before total_steps=700: nothing would be",
+        ),
         ("debug=shrt", "unknown debug 'shrt'; nearest: short; available: short"),
         ("optimizer@algo.optimizer=adm", "unknown optimizer 'adm'; nearest: adam; available: "),
         ("algo.gama=1", "unknown key algo.gama; nearest: algo.gamma"),

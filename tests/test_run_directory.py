@@ -9,6 +9,7 @@ import pytest
 
 from rlrun.errors import UserError
 from rlrun.run_directory import (
+    check_same_experiment,
     check_writable,
     experiment_hash,
     finished_result,
@@ -88,11 +89,23 @@ def test_a_damaged_result_is_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_the_receipt_names_command_versions_and_machine() -> None:
-    receipt = json.loads(json.dumps(make_receipt(["rlrun", "algo=dqn"], 10, 3, "cpu", 2)))
+    receipt = json.loads(json.dumps(make_receipt(["rlrun", "algo=dqn"], {"algo": 1}, 10, 3, "cpu", 2)))
     assert receipt["argv"] == ["rlrun", "algo=dqn"]
+    assert receipt["experiment"] == {"algo": 1}
     assert (receipt["total_steps"], receipt["seed"]) == (10, 3)
     assert receipt["versions"]["torch"].startswith("2.")
     assert receipt["versions"]["python"].startswith("3.")
     assert receipt["machine"]["device"] == "cpu"
     assert receipt["machine"]["num_threads"] == 2
     assert receipt["machine"]["cpu"]
+
+
+def test_a_directory_belongs_to_one_experiment(tmp_path: Path) -> None:
+    check_same_experiment(tmp_path / "new", {"algo": {"gamma": 0.9}})
+    receipt = make_receipt([], {"algo": {"gamma": 0.9, "lr": 1}, "env": None}, 10, 0, "cpu", 1)
+    (tmp_path / "receipt.json").write_text(json.dumps(receipt))
+    check_same_experiment(tmp_path, {"env": None, "algo": {"lr": 1, "gamma": 0.9}})
+    with pytest.raises(UserError, match=r"there algo\.gamma=0\.9, now 0\.5; choose another name="):
+        check_same_experiment(tmp_path, {"env": None, "algo": {"lr": 1, "gamma": 0.5}})
+    with pytest.raises(UserError, match=r"there algo\.lr=1, now not set"):
+        check_same_experiment(tmp_path, {"env": None, "algo": {"gamma": 0.9}})

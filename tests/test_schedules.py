@@ -1,6 +1,7 @@
 import pytest
 
-from rlrun.schedules import Constant, Linear
+from rlrun.errors import UserError
+from rlrun.schedules import Constant, Linear, Schedule, require_probability
 
 
 def test_linear_by_hand() -> None:
@@ -15,3 +16,12 @@ def test_linear_can_rise() -> None:
 
 def test_constant() -> None:
     assert Constant(value=0.3)(7) == 0.3
+
+
+@pytest.mark.parametrize(
+    "schedule", [Linear(start=1.0, end=10.0, duration_steps=9, delay_steps=0), Constant(value=-0.1)]
+)
+def test_probabilities_stay_between_0_and_1(schedule: Schedule) -> None:
+    with pytest.raises(UserError, match=r"algo\.epsilon goes to (10|-0\.1), but it is a probability"):
+        require_probability(schedule, "algo.epsilon")
+    require_probability(Linear(start=1.0, end=0.0, duration_steps=9, delay_steps=0), "algo.epsilon")

@@ -56,8 +56,9 @@ class NoBaseline:
 class BatchMean(NoBaseline):
     """Subtracts the mean weight of the batch.
 
-    Each weight is in that mean with its own share, 1/N, which shrinks the gradient's mean by about that factor and does
-    not turn it.
+    An episode is in that mean with its own steps, so the gradient is slightly biased: its mean shrinks by about the
+    episode's share, and since that share is larger for longer episodes it turns a little too. Both vanish with many
+    episodes in a batch; with a single one nothing would be left, which is refused.
     """
 
     def predict(self, obs: Tensor, weight: Tensor, mask: Tensor) -> Tensor:

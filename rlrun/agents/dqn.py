@@ -22,7 +22,7 @@ from rlrun.losses import huber, q_td_target, squared_error
 from rlrun.nn.networks import Network, build_q_network
 from rlrun.replay.uniform import UniformReplay
 from rlrun.rng import torch_generator
-from rlrun.schedules import Schedule
+from rlrun.schedules import Schedule, require_probability
 from rlrun.types import ActorOutput, Batch, Carry, EnvSpec, Metrics, Rollout, State, Steps
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
@@ -88,6 +88,11 @@ class DQN:
             raise UserError(
                 f"algo.batch_size={batch_size} is more than algo.replay_capacity_steps={replay_capacity_steps} holds"
             )
+        if rollout_steps * spec.num_envs > replay_capacity_steps:
+            raise UserError(
+                f"algo.rollout_steps={rollout_steps} in {spec.num_envs} environments is more than "
+                f"algo.replay_capacity_steps={replay_capacity_steps} holds"
+            )
         if learning_starts_steps < n_step * spec.num_envs:
             raise UserError(
                 f"algo.learning_starts_steps={learning_starts_steps} is too early: {n_step}-step returns in "
@@ -95,6 +100,7 @@ class DQN:
             )
         self.collection = Steps(rollout_steps)
         self.finished = False
+        require_probability(epsilon, "algo.epsilon")
         self._num_actions = spec.num_actions
         self._q = build_q_network(network, spec, torch_generator(seed, "agent/init"), dueling=dueling).to(device)
         self._target = copy.deepcopy(self._q) if target_period_steps is not None else self._q

@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from rlrun.agents.planning import require_model, sample_rows
+from rlrun.annotations import FILE
 from rlrun.bellman import Bellman, Settling
 from rlrun.policies import load_policy
 from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, NoSteps, Rollout, State, Tables
@@ -34,7 +35,7 @@ class PolicyEvaluation:
     def __init__(
         self,
         *,
-        policy: str,
+        policy: Annotated[str, FILE],
         gamma: Annotated[float, Field(ge=0, le=1)],
         tolerance: Annotated[float, Field(ge=0)],
         spec: EnvSpec,

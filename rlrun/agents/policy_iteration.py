@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from rlrun.agents.planning import require_model, sample_rows
+from rlrun.annotations import FILE
 from rlrun.bellman import TIE, Bellman, Settling, as_policy, lowest
 from rlrun.policies import load_policy
 from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, NoSteps, Rollout, State, Tables
@@ -37,7 +38,7 @@ class PolicyIteration:
     def __init__(
         self,
         *,
-        initial_policy: str,
+        initial_policy: Annotated[str, FILE],
         gamma: Annotated[float, Field(ge=0, le=1)],
         tolerance: Annotated[float, Field(ge=0)],
         evaluation_sweeps: Annotated[int, Field(gt=0)] | None,

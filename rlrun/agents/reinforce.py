@@ -99,6 +99,11 @@ class Reinforce:
                 f"algo.episodes_per_batch={episodes_per_batch} must be a multiple of env.num_envs={spec.num_envs}: "
                 "every environment plays the same number of episodes"
             )
+        if baseline == "batch_mean" and episodes_per_batch < 2:
+            raise UserError(
+                "algo.baseline=batch_mean needs algo.episodes_per_batch of at least 2: the mean of a single episode's "
+                "returns leaves nothing to learn from"
+            )
         self.collection = WholeEpisodes(episodes_per_batch // spec.num_envs)
         self.finished = False
         self._policy = build_policy(network, spec, torch_generator(seed, "agent/init")).to(device)

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from rlrun.agents.planning import LegalActions, require_states
-from rlrun.schedules import Schedule
+from rlrun.schedules import Schedule, require_probability
 from rlrun.tabular_updates import update_in_order
 from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, Rollout, State, Steps, Tables
 
@@ -49,6 +49,7 @@ class Sarsa:
     ) -> None:
         self.collection = Steps(1)
         self.finished = False
+        require_probability(epsilon, "algo.epsilon")
         self._gamma = gamma
         self._alpha = alpha
         self._alpha_power = alpha_power

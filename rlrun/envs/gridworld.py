@@ -12,6 +12,7 @@ import numpy as np
 from gymnasium import spaces
 from pydantic import Field
 
+from rlrun.annotations import FILE
 from rlrun.envs.grid_map import GridMap, load_map, outcomes, tabular_model
 from rlrun.envs.grid_render import render_ansi, render_rgb
 from rlrun.rng import hash_uniform, stream_seeds
@@ -40,7 +41,7 @@ class GridWorld:
     def __init__(
         self,
         *,
-        map: str,  # noqa: A002 - the word of the command line, env.map=...
+        map: Annotated[str, FILE],  # noqa: A002 - the word of the command line, env.map=...
         observation: Observation,
         slip: Annotated[float, Field(ge=0, le=1)] | None,
         step_reward: float | None,
@@ -60,7 +61,7 @@ class GridWorld:
             observation=observation_space(self.grid, observation),
             action=spaces.Discrete(4),
             num_envs=num_envs,
-            episodic=self.grid.ends or max_episode_steps is not None,
+            episodic=max_episode_steps is not None,  # whatever the policy; one that walks into a wall never ends
             model=tabular_model(self.grid),
         )
         self._seed = 0

@@ -6,8 +6,10 @@ as fast as Gymnasium's `SyncVectorEnv` and lets a slot be replayed, or replaced 
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from typing import Annotated, Any, TypeAlias
 
@@ -24,6 +26,7 @@ from rlrun.types import Array, BoolArray, EnvSpec, Int64Array, State, TimeStep
 
 Env: TypeAlias = gymnasium.Env[Any, Any]
 
+_LOG = logging.getLogger(__name__)
 _PROBED_STEPS = 40  # of each of two episodes; enough for caches (physics, terrain) to show
 
 
@@ -62,7 +65,12 @@ class GymnasiumEnv:
         limit = max_episode_steps or (first.spec.max_episode_steps if first.spec else None)
         self.spec = EnvSpec(id, observation, action, num_envs, episodic=limit is not None, model=model_of(first))
         self._fresh_instances = not self._replays_exactly(used=True)
-        self._resumable = not self._fresh_instances or self._replays_exactly(used=False)
+        if self._fresh_instances and not self._replays_exactly(used=False):
+            self.spec = replace(self.spec, resumable=False)
+            _LOG.warning(
+                f"env.id={id} does not replay: equal seeds and actions do not give equal episodes, so this run makes "
+                "no checkpoints and cannot be resumed"
+            )
         self._envs += [self._make() for _ in range(num_envs - 1)]
         self._log = StreamLog(num_envs)
         self._seed = 0
@@ -123,7 +131,7 @@ class GymnasiumEnv:
         Raises:
             UserError: if two fresh instances with one seed and the same actions differ.
         """
-        if not self._resumable:
+        if not self.spec.resumable:
             raise UserError(
                 f"env.id={self.spec.name} cannot be resumed exactly: equal seeds and actions do not give equal "
                 "episodes; checkpoints need an environment whose randomness all comes from reset(seed=...)"

@@ -28,6 +28,7 @@ import numpy as np
 import yaml
 from pydantic import Field
 
+from rlrun.annotations import FILE
 from rlrun.envs.tabular import Observation, TabularEnv
 from rlrun.errors import UserError, nearest
 from rlrun.types import Float64Array, Int64Array, TabularModel
@@ -69,7 +70,7 @@ class MdpEnv(TabularEnv):
     def __init__(
         self,
         *,
-        mdp: str,
+        mdp: Annotated[str, FILE],
         observation: Observation,
         max_episode_steps: Annotated[int, Field(gt=0)] | None,
         num_envs: Annotated[int, Field(gt=0)],

@@ -61,7 +61,7 @@ class TabularEnv:
             ),
             action=spaces.Discrete(model.num_actions),
             num_envs=num_envs,
-            episodic=max_episode_steps is not None or bool((model.discount == 0).any()),
+            episodic=max_episode_steps is not None or always_ends(model),
             model=model,
         )
         self._seed = 0
@@ -269,3 +269,21 @@ class RandomWalk(TabularEnv):
             max_episode_steps=max_episode_steps,
             num_envs=num_envs,
         )
+
+
+def always_ends(model: TabularModel) -> bool:
+    """Whether every policy ends sooner or later: no set of states can be stayed in for ever.
+
+    Starts from all states and drops those that no action keeps inside, until nothing changes.
+    """
+    pair = model.state * model.num_actions + model.action
+    inside: BoolArray = np.asarray(model.legal.any(axis=1))
+    while inside.any():
+        leaves = (model.probability > 0) & ((model.discount == 0) | ~inside[model.next_state])
+        leaving = np.bincount(pair, leaves, model.legal.size).reshape(model.legal.shape)
+        stays = model.legal & (leaving == 0)
+        kept = inside & stays.any(axis=1)
+        if (kept == inside).all():
+            return False
+        inside = kept
+    return True

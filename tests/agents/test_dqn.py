@@ -1,5 +1,3 @@
-from collections.abc import Callable
-
 import pytest
 import torch
 
@@ -9,7 +7,7 @@ from rlrun.errors import UserError
 from rlrun.nn.optimizers import Adam
 from rlrun.nn.trunks import MLP
 from rlrun.protocols import Agent, VecEnv
-from rlrun.schedules import Constant, Linear
+from rlrun.schedules import Constant, Linear, Schedule
 from rlrun.testing.agent import AgentContract
 from rlrun.testing.scripted_env import ScriptedEnv
 from rlrun.types import Batch, EnvSpec, Rollout
@@ -29,7 +27,7 @@ def dqn(
     replay_ratio: float = 4.0,
     learning_starts_steps: int = 8,
     batch_size: int = 8,
-    epsilon: Callable[[int], float] | None = None,
+    epsilon: Schedule | None = None,
 ) -> DQN:
     return DQN(
         optimizer=Adam(learning_rate=1e-3, eps=1e-8),

@@ -242,6 +242,8 @@ def test_options_reach_the_environment() -> None:
 
 def test_randomness_that_no_seed_controls_is_refused_when_a_checkpoint_is_asked_for() -> None:
     env = make("rlrun_test/Unseeded-v0")
+    assert not env.spec.resumable
+    assert make("CartPole-v1").spec.resumable
     env.reset(0)
     env.step(np.array([0]))
     with pytest.raises(UserError, match="rlrun_test/Unseeded-v0 cannot be resumed exactly"):

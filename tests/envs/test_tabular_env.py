@@ -219,11 +219,12 @@ def test_states_that_look_alike_show_the_same_number_and_stay_apart_in_the_model
     np.testing.assert_array_equal(seen.reset(0), np.array([[1, 0], [1, 0]], np.float32))
 
 
-def test_a_task_without_an_end_or_a_limit_is_not_episodic() -> None:
+def test_episodes_end_by_a_limit_or_where_no_policy_can_stay() -> None:
     endless = replace(two_rooms(), discount=np.ones(4))
     assert not played(endless).spec.episodic
     assert played(endless, max_episode_steps=9).spec.episodic
-    assert played(two_rooms()).spec.episodic
+    assert not played(two_rooms()).spec.episodic  # a policy that never leaves is possible
+    assert played(random_walk_model(num_states=5, left_reward=0.0, right_reward=1.0)).spec.episodic
 
 
 def test_a_model_whose_rows_do_not_fit_together_is_refused() -> None:

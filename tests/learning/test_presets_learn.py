@@ -68,12 +68,12 @@ def test_the_lecture_grid_is_walked_optimally_from_every_cell(algo: str, seed: i
 
 @pytest.mark.parametrize("algo", ["dqn", "reinforce", "actor_critic"])
 def test_an_identity_is_learned(algo: str, tmp_path: Path) -> None:
-    # One step: the map shows a cell, and only the move towards the exit that is beside it pays.
+    # Four starts; beside each of them one exit pays 1 and three cost 1, every time in another direction.
     grid = tmp_path / "identity.txt"
-    grid.write_text("+ : exit 1\n- : exit -1\nstep_reward: 0\n\n-+-\n+S+\n-+-\n")
-    result = run(
-        tmp_path, f"algo={algo}", "env=gridworld", f"env.map={grid}", "env.max_episode_steps=3", "total_steps=4000"
-    )
+    grid.write_text("+ : exit 1\n- : exit -1\n\n#+##-##-##-#\n-S--S++S--S-\n#-##-##-##+#\n")
+    words = ["env=gridworld", f"env.map={grid}", "env.max_episode_steps=3", "evaluation.episodes=100"]
+    assert run(tmp_path, "algo=random", *words, "total_steps=200").evaluation.mean < 0.0
+    result = run(tmp_path, f"algo={algo}", *words, "total_steps=8000")
     assert result.evaluation.mean == 1.0
 
 
