@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ from rlrun.errors import UserError
 from rlrun.evaluate import Evaluator
 from rlrun.loggers import JsonLines, Logger, Several
 from rlrun.progress import make_display
-from rlrun.protocols import Agent, VecEnv
+from rlrun.protocols import Agent, Tabular, VecEnv
 from rlrun.run_directory import check_writable, experiment_hash, run_directory
 from rlrun.schema import Component
+from rlrun.table_pictures import Shown, picture, save_film, save_picture, save_tables
 from rlrun.train import CheckpointSettings, EvaluationSettings, Run
+from rlrun.types import EnvSpec, NoSteps
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,8 @@ def build(config: Config) -> Built:
         network = instantiate(config.network, {}) if config.network is not None else None
         runtime = {"spec": env.spec, "device": device.torch_device, "seed": config.seed, "network": network}
         agent: Agent = instantiate(config.algo, runtime)
+        title = config.labels["algo"]
+        keep = partial(_keep_tables, agent, partial(instantiate, config.algo, runtime), env.spec, directory, title)
         run = Run(
             agent=agent,
             collector=Collector(env, agent.collection, device.torch_device, config.seed),
@@ -93,8 +98,33 @@ def build(config: Config) -> Built:
             checkpoint=CheckpointSettings(**config.checkpoint),
             open_logger=_LoggerFactory(config.logger),
             open_display=make_display,
+            keep=partial(keep, config.algo.arguments.get("gamma", 1.0)),
         )
         return Built(run, str(device.torch_device), device.threads_for(env.spec.obs_shape), stack.pop_all())
+
+
+def _keep_tables(
+    agent: Agent,
+    make_agent: Callable[[], Agent],
+    spec: EnvSpec,
+    directory: Path,
+    title: str,
+    gamma: float,
+    step: int,
+    logger: Logger,
+) -> None:
+    """Leaves tables and pictures of them, where an agent has tables of states that it sees."""
+    model = spec.seen_model
+    if model is None or not isinstance(agent, Tabular):
+        return
+    shown = Shown(agent.tables(), model)
+    save_tables(directory, shown)
+    image = picture(shown, gamma, title)
+    if image is not None:
+        save_picture(directory, image)
+        logger.image(step, "tables", image)
+    if isinstance(agent.collection, NoSteps) and model.layout is not None:
+        save_film(directory, make_agent, model.layout, title)
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,8 @@ def _dispatch(argv: list[str]) -> int:
     if "--version" in argv[1:]:
         print(f"rlrun {__version__}")
         return 0
+    if argv[1:2] == ["show"]:
+        return _show(argv[2:])
     args = _parse(argv[1:])
     directories = _directories(args)
     if args.help or len(argv) == 1:
@@ -52,6 +54,22 @@ def _dispatch(argv: list[str]) -> int:
         print(help_page(directories))
         return 0
     return _run_hydra(argv, args, directories)
+
+
+def _show(words: list[str]) -> int:
+    """`rlrun show DIR`: what a run came to, as text."""
+    if len(words) != 1:
+        raise UserError("rlrun show needs one run's directory: rlrun show runs/gridworld/value_iteration/<hash>/seed0")
+    from rlrun.table_pictures import as_text, load_tables
+
+    directory = Path(words[0])
+    if not directory.is_dir():
+        raise UserError(f"{directory} is not a directory")
+    print(as_text(load_tables(directory)))
+    kept = [name for name in ("values.png", "values.gif") if (directory / name).is_file()]
+    if kept:
+        print("pictures: " + ", ".join(str(directory / name) for name in kept))
+    return 0
 
 
 def _parse(words: list[str]) -> argparse.Namespace:

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol, TextIO
 
+import numpy as np
+from numpy.typing import NDArray
+
 TIMING_PREFIX = "time/"
 
 
@@ -15,6 +18,10 @@ class Logger(Protocol):
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Records `values` at agent step `step`."""
+        ...
+
+    def image(self, step: int, name: str, image: NDArray[np.uint8]) -> None:
+        """Records a picture, RGB [h, w, 3], where pictures can be looked at."""
         ...
 
     def close(self) -> None:
@@ -45,6 +52,9 @@ class JsonLines:
                 file.write(json.dumps({"step": step, **row}) + "\n")
                 file.flush()
 
+    def image(self, step: int, name: str, image: NDArray[np.uint8]) -> None:
+        """Keeps no pictures: these are files of numbers."""
+
     def close(self) -> None:
         """Closes both files."""
         self._metrics.close()
@@ -69,7 +79,7 @@ def read_rows(path: Path) -> list[dict[str, float]]:
 
 
 class TensorBoard:
-    """Scalars for `tensorboard --logdir runs`."""
+    """Scalars and pictures for `tensorboard --logdir runs`."""
 
     def __init__(self, directory: Path, resume_step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter  # takes a second to import, so only when wanted
@@ -80,6 +90,10 @@ class TensorBoard:
         """Adds one scalar per value."""
         for key, value in values.items():
             self._writer.add_scalar(key, value, step)
+
+    def image(self, step: int, name: str, image: NDArray[np.uint8]) -> None:
+        """Adds one picture."""
+        self._writer.add_image(name, image, step, dataformats="HWC")
 
     def close(self) -> None:
         """Flushes and closes the event file."""
@@ -93,6 +107,9 @@ class Silent:
         del directory, resume_step
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Does nothing, on purpose."""
+
+    def image(self, step: int, name: str, image: NDArray[np.uint8]) -> None:
         """Does nothing, on purpose."""
 
     def close(self) -> None:
@@ -109,6 +126,11 @@ class Several:
         """Writes to all."""
         for logger in self._loggers:
             logger.write(step, values)
+
+    def image(self, step: int, name: str, image: NDArray[np.uint8]) -> None:
+        """Hands it to all."""
+        for logger in self._loggers:
+            logger.image(step, name, image)
 
     def close(self) -> None:
         """Closes all."""

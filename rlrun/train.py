@@ -66,6 +66,7 @@ class Run:
     checkpoint: CheckpointSettings
     open_logger: Callable[[Path, int], Logger]  # (directory, step to resume from)
     open_display: Callable[[int, int], Display]  # (start, total_steps)
+    keep: Callable[[int, Logger], None]  # (last step, logger): what a finished run leaves besides its numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +199,7 @@ def train(run: Run) -> Result:
             display.update(step, row)
         evaluation = _evaluate(run, evaluations, step, logger, display)
         _save(run, step, evaluations, window)
+        run.keep(step, logger)
         result = Result(step, evaluation)
         text = json.dumps(result.as_json(), indent=2)
         write_atomically(run.directory / "result.json", lambda file: file.write(text.encode()))

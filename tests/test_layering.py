@@ -12,7 +12,7 @@ FLOORS = {
     1: {"protocols", "schedules", "returns", "losses", "distributions", "bellman", "tabular_updates"},
     2: {"nn", "replay", "envs", "loggers", "checkpoint", "progress", "device", "episode_meter", "policies", "pictures"},
     3: {"agents", "collect", "evaluate", "run_directory"},
-    4: {"train"},
+    4: {"train", "table_pictures"},
     5: {"schema", "config_files", "composition", "config", "build"},
     6: {"help_page", "cli", "__main__"},
 }

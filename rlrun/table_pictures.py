@@ -1,0 +1,192 @@
+"""What a run with tables leaves behind: `tables.npz`, pictures of V, Q and the policy, and a film of planning."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from rlrun.bellman import Bellman
+from rlrun.checkpoint import write_atomically
+from rlrun.collect import empty_rollout
+from rlrun.errors import UserError
+from rlrun.pictures.as_text import values_as_text
+from rlrun.pictures.film import write_film
+from rlrun.pictures.heat_map import draw_values
+from rlrun.pictures.q_triangles import draw_q
+from rlrun.pictures.sheet import side_by_side
+from rlrun.pictures.table import draw_table, table_as_text
+from rlrun.policies import TABLES
+from rlrun.protocols import Agent, Tabular
+from rlrun.types import Float64Array, GridLayout, Tables, TabularModel
+
+PICTURE, FILM = "values.png", "values.gif"
+_MOST_CELLS_WITH_Q = 400  # beyond, triangles are too small to read
+_MOST_STATES_IN_TABLE = 50
+_MOST_CELLS_IN_FILM = 400
+_MOST_FRAMES = 60
+_COMPASS = {(-1, 0), (0, 1), (1, 0), (0, -1)}
+_CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Tables, and the model that says what their rows and columns are."""
+
+    tables: Tables
+    model: TabularModel
+
+
+def save_tables(directory: Path, shown: Shown) -> None:
+    """Writes `tables.npz`: the tables, and the names and the layout of the states."""
+    tables, model = shown.tables, shown.model
+    arrays: dict[str, NDArray[np.generic]] = {
+        "values": tables.values,
+        "q": tables.q,
+        "policy": tables.policy,
+        "legal": model.legal,
+        "initial": model.initial,
+        "state_names": np.array(model.state_names, np.str_),
+        "action_names": np.array(model.action_names, np.str_),
+    }
+    if tables.visits is not None:
+        arrays["visits"] = tables.visits
+    if model.layout is not None:
+        layout = model.layout
+        arrays |= {"wall": layout.wall, "terminal": layout.terminal, "marks": np.array(layout.marks, np.str_)}
+        arrays["moves"] = np.array(layout.moves)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    write_atomically(directory / TABLES, lambda file: file.write(buffer.getvalue()))
+
+
+def load_tables(directory: Path) -> Shown:
+    """Reads what `save_tables` wrote.
+
+    Raises:
+        UserError: if there are no tables, or they cannot be read.
+    """
+    path = directory / TABLES
+    if not path.is_file():
+        raise UserError(f"{directory} has no {TABLES}: only finished runs of agents with tables have one")
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            layout = None
+            if "wall" in arrays:
+                moves = tuple((int(row), int(column)) for row, column in arrays["moves"])
+                layout = GridLayout(arrays["wall"], arrays["terminal"], tuple(map(str, arrays["marks"])), moves)
+            none, nothing = np.zeros(0, np.int64), np.zeros(0)
+            num_states, num_actions = arrays["legal"].shape
+            model = TabularModel(  # names and layout; without its transitions
+                num_states,
+                num_actions,
+                none,
+                none,
+                none,
+                nothing,
+                nothing,
+                nothing,
+                arrays["initial"],
+                arrays["legal"],
+                tuple(map(str, arrays["state_names"])),
+                tuple(map(str, arrays["action_names"])),
+                layout,
+            )
+            visits = arrays.get("visits")
+            return Shown(Tables(arrays["values"], arrays["q"], arrays["policy"], visits), model)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
+
+
+def as_text(shown: Shown) -> str:
+    """The values for a terminal: a grid with arrows, or a row for each state."""
+    tables, model = shown.tables, shown.model
+    if model.layout is not None:
+        return values_as_text(model.layout, tables.values, tables.policy)
+    return table_as_text(model, tables.values, tables.q)
+
+
+def random_values(model: TabularModel, gamma: float) -> Float64Array | None:
+    """What the uniformly random policy is worth, to 1e-6; None where that is not to be had in a moment."""
+    if model.num_states > 10_000 or not len(model.state):
+        return None
+    bellman = Bellman(model, _CPU)
+    policy = bellman.legal / bellman.legal.sum(dim=0).clamp(min=1)
+    values = torch.zeros(model.num_states, dtype=torch.float64)
+    for _ in range(20_000):
+        updated = bellman.expected(bellman.q_values(values, gamma), policy)
+        residual = float((updated - values).abs().max())
+        values = updated
+        if residual <= 1e-6:
+            return values.numpy()
+    return None
+
+
+def picture(shown: Shown, gamma: float, title: str) -> NDArray[np.uint8] | None:
+    """The random policy beside what was found, with Q where cells are large enough; None where nothing fits a picture.
+
+    Args:
+        shown: tables and the whole model.
+        gamma: discount factor, for the value of the random policy.
+        title: of what was found.
+
+    Returns:
+        RGB uint8 [h, w, 3].
+    """
+    tables, model = shown.tables, shown.model
+    if model.layout is None:
+        small = model.num_states <= _MOST_STATES_IN_TABLE
+        return draw_table(model, tables.values, tables.q, title) if small else None
+    sheets = []
+    by_chance = random_values(model, gamma)
+    if by_chance is not None:
+        policy = model.legal / np.maximum(model.legal.sum(axis=1, keepdims=True), 1.0)
+        sheets.append(draw_values(model.layout, by_chance, policy, "random policy: V"))
+    sheets.append(draw_values(model.layout, tables.values, tables.policy, f"{title}: V"))
+    has_q = bool(np.isfinite(tables.q[model.legal]).all())
+    if has_q and set(model.layout.moves) == _COMPASS and model.num_states <= _MOST_CELLS_WITH_Q:
+        sheets.append(draw_q(model.layout, tables.q, model.legal, f"{title}: Q"))
+    return side_by_side(sheets)
+
+
+def save_picture(directory: Path, image: NDArray[np.uint8]) -> None:
+    """Writes `values.png`."""
+    write_atomically(directory / PICTURE, lambda file: Image.fromarray(image).save(file, "PNG"))
+
+
+def save_film(directory: Path, make_planner: Callable[[], Agent], layout: GridLayout, title: str) -> None:
+    """Plans again from the beginning, which is quick, and films the values sweep by sweep into `values.gif`.
+
+    Does nothing on grids that are too large for it.
+    """
+    if layout.wall.size > _MOST_CELLS_IN_FILM:
+        return
+    planner = make_planner()
+    assert isinstance(planner, Tabular)
+    history = [planner.tables()]
+    while not planner.finished and len(history) < 10_000:
+        planner.learn(empty_rollout(_CPU))
+        history.append(planner.tables())
+    chosen = frames_to_show(len(history))
+    seen = np.concatenate([history[index].values for index in chosen])
+    limits = (float(seen.min()), float(seen.max()))
+    frames = [
+        draw_values(layout, history[index].values, history[index].policy, f"{title}: sweep {index}", limits=limits)
+        for index in chosen
+    ]
+    write_film(directory / FILM, frames, seconds_per_frame=0.4)
+
+
+def frames_to_show(count: int) -> list[int]:
+    """At most 60 of the indices 0 ... count - 1: all of the first ones, then ever fewer, and the last."""
+    if count <= _MOST_FRAMES:
+        return list(range(count))
+    dense = _MOST_FRAMES // 2
+    later = np.geomspace(dense, count - 1, _MOST_FRAMES - dense).round().astype(int)
+    return sorted({*range(dense), *later.tolist()})
