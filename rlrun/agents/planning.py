@@ -79,8 +79,8 @@ class LegalActions:
     def probabilities(self, q: Tensor, obs: Tensor, epsilon: float) -> Tensor:
         """What `epsilon_greedy` draws from: [B, A]."""
         rows, legal = q.index_select(0, obs), self.legal.index_select(0, obs)
-        share = legal / legal.sum(dim=1, keepdim=True).clamp(min=1)
-        return epsilon * share + (1.0 - epsilon) * one_hot(greedy(rows), q.shape[1])
+        share = legal.to(q.dtype) / legal.sum(dim=1, keepdim=True).clamp(min=1)
+        return epsilon * share + (1.0 - epsilon) * one_hot(greedy(rows), q.shape[1]).to(q.dtype)
 
     def tables(self, q: Tensor, visits: Tensor) -> Tables:
         """V as the best of Q, Q, and all greedy actions; 0 and none where nothing can be done."""

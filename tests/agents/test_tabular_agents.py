@@ -1,0 +1,247 @@
+"""Q-learning, Sarsa and TD: against the textbook's loops, step by step, and against exact values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from rlrun.agents.q_learning import QLearning
+from rlrun.agents.sarsa import Sarsa
+from rlrun.agents.td import TD
+from rlrun.agents.value_iteration import ValueIteration
+from rlrun.collect import Collector, empty_rollout
+from rlrun.envs.gridworld import GridWorld
+from rlrun.envs.mdp_file import MdpEnv
+from rlrun.errors import UserError
+from rlrun.protocols import Agent, VecEnv
+from rlrun.schedules import Constant
+from rlrun.testing.agent import AgentContract
+from rlrun.types import EnvSpec, Rollout
+
+CPU = torch.device("cpu")
+
+
+def grid(num_envs: int = 1, **changes: Any) -> GridWorld:
+    numbers: dict[str, Any] = {
+        "map": "book",
+        "observation": "index",
+        "slip": None,
+        "step_reward": -0.25,  # a float32 number, so that the plain loop has the same bits
+        "goal": "map",
+        "max_episode_steps": 9,
+    }
+    return GridWorld(num_envs=num_envs, **numbers | changes)
+
+
+def q_learning(spec: EnvSpec, **changes: Any) -> QLearning:
+    numbers: dict[str, Any] = {"gamma": 0.9, "alpha": 0.5, "alpha_power": 0.0, "initial_q": 0.0, "rollout_steps": 1}
+    epsilon = Constant(value=changes.pop("epsilon", 0.3))
+    return QLearning(epsilon=epsilon, evaluation_epsilon=0.0, spec=spec, device=CPU, **numbers | changes)
+
+
+def sarsa(spec: EnvSpec, **changes: Any) -> Sarsa:
+    numbers: dict[str, Any] = {"gamma": 0.9, "alpha": 0.5, "alpha_power": 0.0, "initial_q": 0.0}
+    epsilon = Constant(value=changes.pop("epsilon", 0.3))
+    return Sarsa(epsilon=epsilon, evaluation_epsilon=0.0, spec=spec, device=CPU, **numbers | changes)
+
+
+def td(spec: EnvSpec, **changes: Any) -> TD:
+    numbers: dict[str, Any] = {
+        "policy": "uniform",
+        "gamma": 0.9,
+        "alpha": 0.5,
+        "alpha_power": 0.0,
+        "trace_lambda": 0.0,
+        "sample_average": True,
+        "initial_value": 0.0,
+    }
+    return TD(spec=spec, device=CPU, **numbers | changes)
+
+
+def play(agent: Agent, env: VecEnv, turns: int, seed: int = 0) -> list[Rollout]:
+    collector = Collector(env, agent.collection, CPU, seed)
+    rollouts = []
+    for _ in range(turns):
+        rollouts.append(collector.collect(agent))
+        agent.learn(rollouts[-1])
+    return rollouts
+
+
+def steps_of(rollouts: list[Rollout]) -> list[tuple[int, int, float, float, int, bool]]:
+    """(s, a, r, discount, s', last) of the only slot."""
+    return [
+        (
+            int(rollout.obs[0, 0]),
+            int(rollout.action[0, 0]),
+            float(rollout.reward[0, 0]),
+            float(rollout.discount[0, 0]),
+            int(rollout.next_obs[0, 0]),
+            bool(rollout.last[0, 0]),
+        )
+        for rollout in rollouts
+    ]
+
+
+def test_q_learning_in_one_environment_is_the_textbooks_loop_bit_for_bit() -> None:
+    env = grid()
+    agent = q_learning(env.spec)
+    plain = np.zeros((12, 4))
+    steps = steps_of(play(agent, env, 3000))
+    for s, a, r, d, n, _ in steps:
+        plain[s, a] += 0.5 * (r + 0.9 * d * plain[n].max() - plain[s, a])
+    legal = env.spec.model.legal if env.spec.model else None
+    assert legal is not None
+    assert sum(last for *_, last in steps) > 100
+    assert any(last and d == 1.0 for _, _, _, d, _, last in steps), "no time limit was met"
+    assert agent.tables().q[legal].tolist() == plain[legal].tolist()
+    visits = agent.tables().visits
+    assert visits is not None
+    assert visits.sum() == 3000
+
+
+def test_sarsa_in_one_environment_is_the_textbooks_loop() -> None:
+    env = grid()
+    agent = sarsa(env.spec)
+    plain = np.zeros((12, 4))
+    steps = steps_of(play(agent, env, 3000))
+    for now, following in zip(steps[:-1], [*steps[1:]], strict=True):
+        s, a, r, d, n, last = now
+        if last:
+            # the choice at the time limit is not made: its expectation under epsilon-greedy
+            policy = np.full(4, 0.3 / 4)
+            policy[plain[n].argmax()] += 0.7
+            target = r + 0.9 * d * (policy @ plain[n])
+        else:
+            target = r + 0.9 * d * plain[n, following[1]]
+        plain[s, a] += 0.5 * (target - plain[s, a])
+    s, a, r, d, n, last = steps[-1]
+    if last:
+        policy = np.full(4, 0.3 / 4)
+        policy[plain[n].argmax()] += 0.7
+        plain[s, a] += 0.5 * (r + 0.9 * d * (policy @ plain[n]) - plain[s, a])
+    model = env.spec.model
+    assert model is not None
+    np.testing.assert_allclose(agent.tables().q[model.legal], plain[model.legal], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("trace_lambda", [0.0, 0.7])
+def test_td_in_one_environment_is_the_textbooks_loop(trace_lambda: float) -> None:
+    env = grid()
+    agent = td(env.spec, trace_lambda=trace_lambda, alpha=0.1)
+    plain, trace = np.zeros(12), np.zeros(12)
+    for s, _, r, d, n, last in steps_of(play(agent, env, 2000)):
+        error = r + 0.9 * d * plain[n] - plain[s]
+        trace = 0.9 * trace_lambda * trace
+        trace[s] += 1.0
+        plain += 0.1 * error * trace
+        if last:
+            trace[:] = 0.0
+    np.testing.assert_allclose(agent.tables().values, plain, rtol=1e-10, atol=1e-12)
+
+
+def test_the_sample_average_is_the_mean_of_the_returns_of_whole_episodes() -> None:
+    env = grid()
+    agent = td(env.spec)
+    returns: dict[int, list[float]] = {}
+    episode: list[tuple[int, float]] = []
+    for s, _, r, d, _, last in steps_of(play(agent, env, 2000)):
+        episode.append((s, r))
+        if last:
+            total = 0.0
+            for state, reward in reversed(episode):
+                total = reward + 0.9 * total
+                if d == 0.0:
+                    returns.setdefault(state, []).append(total)
+            episode = []
+    averages = agent.sample_averages()
+    assert len(returns) >= 10
+    for state, seen in returns.items():
+        assert float(averages[state]) == pytest.approx(np.mean(seen), rel=1e-9)
+
+
+def test_many_environments_learn_what_one_learns() -> None:
+    env = grid(64, map="lecture", step_reward=-1.0, max_episode_steps=100)
+    agent = q_learning(env.spec, gamma=1.0, alpha=0.2, epsilon=0.3)
+    play(agent, env, 600)
+    best = ValueIteration(gamma=1.0, tolerance=1e-9, spec=env.spec, device=CPU)
+    while not best.finished:
+        best.learn(empty_rollout(CPU))
+    np.testing.assert_allclose(agent.tables().values, best.tables().values, atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_td_finds_the_values_of_the_random_policy(seed: int) -> None:
+    env = grid(20, map="lecture", step_reward=-1.0, max_episode_steps=1000)
+    agent = td(env.spec, gamma=1.0, alpha=1.0, alpha_power=0.6)
+    play(agent, env, 8000, seed)
+    expected = [0, -14, -20, -22, -14, -18, -20, -20, -20, -20, -18, -14, -22, -20, -14, 0]
+    np.testing.assert_allclose(agent.tables().values, expected, atol=0.5)
+
+
+def test_a_decaying_step_size_finds_the_values_of_noisy_outcomes() -> None:
+    env = MdpEnv(mdp="racing_car", observation="index", max_episode_steps=100, num_envs=50)
+    agent = q_learning(env.spec, gamma=0.5, alpha=1.0, alpha_power=0.7, epsilon=0.5)
+    play(agent, env, 4000)
+    np.testing.assert_allclose(agent.tables().values, [3.5, 2.5, 0.0], atol=0.05)
+    np.testing.assert_array_equal(agent.tables().policy, [[0, 1], [1, 0], [0, 0]])
+
+
+def test_illegal_actions_are_never_chosen() -> None:
+    env = grid(32, map="karpathy_10x10", step_reward=0.0, max_episode_steps=50)
+    model = env.spec.model
+    assert model is not None
+    assert not model.legal.all()
+    for agent in (q_learning(env.spec, epsilon=1.0), sarsa(env.spec, epsilon=0.5)):
+        for rollout in play(agent, env, 100):
+            assert model.legal[rollout.obs.numpy(), rollout.action.numpy()].all()
+        assert np.isfinite(agent.tables().q[model.legal]).all()
+
+
+def test_states_that_look_alike_share_a_row() -> None:
+    env = MdpEnv(mdp="short_corridor", observation="index", max_episode_steps=200, num_envs=4)
+    agent = q_learning(env.spec, gamma=1.0)
+    play(agent, env, 50)
+    assert agent.tables().q.shape == (2, 2)
+
+
+def test_a_table_of_pictures_is_refused_in_words() -> None:
+    spec = grid(observation="one_hot").spec
+    for make in (q_learning, sarsa, td):
+        with pytest.raises(UserError, match=r"a table needs numbered states.*set env\.observation=index"):
+            make(spec)
+
+
+def test_another_runs_policy_can_be_evaluated(tmp_path: Path) -> None:
+    env = grid(8, map="lecture", step_reward=-1.0, max_episode_steps=100)
+    (tmp_path / "policy.yaml").write_text(
+        "".join(f"{state}: {'west' if state % 4 else 'north'}\n" for state in range(1, 15))
+    )
+    agent = td(env.spec, policy=str(tmp_path / "policy.yaml"), gamma=1.0)
+    play(agent, env, 400)
+    distance = [row + column for row in range(4) for column in range(4)]
+    np.testing.assert_allclose(agent.tables().values[:15], -np.array(distance[:15], float), atol=1e-6)
+
+
+class TestQLearningContract(AgentContract):
+    def make_env(self) -> VecEnv:
+        return grid(3)
+
+    def make_agent(self, spec: EnvSpec, seed: int) -> Agent:
+        del seed
+        return q_learning(spec, rollout_steps=4)
+
+
+class TestSarsaContract(TestQLearningContract):
+    def make_agent(self, spec: EnvSpec, seed: int) -> Agent:
+        del seed
+        return sarsa(spec)
+
+
+class TestTDContract(TestQLearningContract):
+    def make_agent(self, spec: EnvSpec, seed: int) -> Agent:
+        del seed
+        return td(spec, trace_lambda=0.5)
