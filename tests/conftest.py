@@ -1,4 +1,4 @@
-"""Every test runs torch on one thread: the networks are small, and two test processes would only wait for each other."""
+"""Every test runs torch on one thread: networks are small, and two test processes would wait for each other."""
 
 import torch
 

@@ -10,7 +10,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "rlrun"
 FLOORS = {
     0: {"types", "tree", "rng", "errors", "annotations"},
     1: {"protocols", "schedules", "returns", "losses", "distributions", "bellman", "tabular_updates"},
-    2: {"nn", "replay", "envs", "loggers", "checkpoint", "progress", "device", "episode_meter", "policies", "pictures"},
+    2: {"nn", "replay", "envs", "loggers", "checkpoint", "progress", "device", "episode_meter"}
+    | {"policies", "features", "pictures"},
     3: {"agents", "collect", "evaluate", "run_directory"},
     4: {"train", "table_pictures"},
     5: {"schema", "config_files", "composition", "config", "build"},
