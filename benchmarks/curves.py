@@ -4,15 +4,18 @@
     .venv/bin/python benchmarks/curves.py runs/cartpole cartpole
 
 writes `benchmarks/results/curves_cartpole.csv` and `docs/images/cartpole.png`. Thin lines are seeds, thick ones means.
+Command, commit and machine are those of each run's receipt.
 """
 
 from __future__ import annotations
 
 import csv
-import subprocess
+import json
 import sys
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -20,21 +23,30 @@ import numpy as np
 from rlrun.loggers import read_rows
 
 HERE = Path(__file__).resolve().parent
+COLUMNS = ("algo", "seed", "step", "eval_episode_return", "command", "commit", "machine")
 
 
 def collect(folder: Path, target: Path) -> None:
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True, check=True
-    ).stdout.strip()
     with target.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["algo", "seed", "step", "eval_episode_return", "command", "commit"])
+        writer.writerow(COLUMNS)
         for metrics in sorted(folder.glob("*/*/seed*/metrics.jsonl")):
-            algo, seed = metrics.parents[2].name, metrics.parent.name.removeprefix("seed")
-            command = f"rlrun algo={algo} env={folder.name} seed={seed} evaluation.every_steps=5000"
+            receipt = json.loads((metrics.parent / "receipt.json").read_text())
+            about = (command_of(receipt), receipt["git_commit"][:7], machine_of(receipt))
             for row in read_rows(metrics):
                 if "eval/episode_return" in row:
-                    writer.writerow([algo, seed, int(row["step"]), row["eval/episode_return"], command, commit])
+                    algo, seed = metrics.parents[2].name, receipt["seed"]
+                    writer.writerow([algo, seed, int(row["step"]), row["eval/episode_return"], *about])
+
+
+def command_of(receipt: Mapping[str, Any]) -> str:
+    """What was typed, less where the run was kept."""
+    return " ".join(["rlrun", *(word for word in receipt["argv"][1:] if not word.startswith("runs_dir="))])
+
+
+def machine_of(receipt: Mapping[str, Any]) -> str:
+    machine = receipt["machine"]
+    return f"{machine['cpu']}, {machine['cores']} cores, {machine['device']}, {machine['num_threads']} thread(s)"
 
 
 def draw(source: Path, target: Path, title: str) -> None:
@@ -49,7 +61,7 @@ def draw(source: Path, target: Path, title: str) -> None:
             axes.plot(*np.array(points).T, color=colour, alpha=0.3, linewidth=1)
         longest = min(len(points) for points in seeds.values())
         mean = np.mean([np.array(points[:longest]) for points in seeds.values()], axis=0)
-        axes.plot(mean[:, 0], mean[:, 1], color=colour, linewidth=2.5, label=f"{algo} ({len(seeds)} seeds)")
+        axes.plot(mean[:, 0], mean[:, 1], color=colour, linewidth=2.5, label=f"{algo} ({count_of(seeds)})")
     axes.set_xlabel("agent steps")
     axes.set_ylabel("evaluation return")
     axes.set_title(title)
@@ -59,11 +71,15 @@ def draw(source: Path, target: Path, title: str) -> None:
     figure.savefig(target, dpi=150)
 
 
+def count_of(seeds: Mapping[str, object]) -> str:
+    return f"seed {next(iter(seeds))}" if len(seeds) == 1 else f"{len(seeds)} seeds"
+
+
 def main() -> None:
     folder, name = Path(sys.argv[1]), sys.argv[2]
     data = HERE / "results" / f"curves_{name}.csv"
     collect(folder, data)
-    draw(data, HERE.parent / "docs" / "images" / f"{name}.png", f"env={name}: mean return of 20 evaluation episodes")
+    draw(data, HERE.parent / "docs" / "images" / f"{name}.png", f"env={name}: mean return of an evaluation")
 
 
 if __name__ == "__main__":
