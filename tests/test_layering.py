@@ -8,9 +8,10 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "rlrun"
 
 FLOORS = {
-    0: {"types", "tree", "rng", "errors", "annotations"},
-    1: {"protocols", "schedules", "returns", "losses", "distributions", "bellman", "tabular_updates"},
-    2: {"nn", "replay", "envs", "loggers", "checkpoint", "progress", "device", "episode_meter"}
+    0: {"types", "tree", "rng", "errors", "annotations", "ring"},
+    1: {"protocols", "schedules", "returns", "losses", "distributions", "bellman", "tabular_updates"}
+    | {"state_file"},
+    2: {"nn", "replay", "envs", "loggers", "checkpoint", "progress", "device", "episode_meter", "interruption"}
     | {"policies", "features", "pictures"},
     3: {"agents", "collect", "evaluate", "run_directory"},
     4: {"train", "table_pictures"},

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rlrun.replay.observations import leading
+from rlrun.ring import Ring, Rows, newest, refill
 from rlrun.types import EnvSpec, Rollout, State
 
 STEPS_PER_FINAL = 512  # room for true last frames at first: one for so many steps. It doubles when that is too little.
@@ -70,7 +70,7 @@ class FrameObservations:
         self._refuse_other_than_stacks(rollout)
         num_steps = rollout.obs.shape[0]
         device = self._planes.device
-        ring = self._planes[1:].view(self._rows, self._num_envs, *self._planes.shape[1:])
+        ring = self._ring()
         age = self._age.view(self._rows, self._num_envs)
         if start == 0:  # perhaps in mid-episode: the earlier frames are known from the first observation alone
             ring[: self._stack] = rollout.obs_sequence[0].transpose(0, 1)
@@ -152,23 +152,26 @@ class FrameObservations:
         return [self._planes, self._age, self._serial, self._finals, self._back]
 
     def state_dict(self, stop: int) -> State:
-        """The rows written so far, and the last frames still needed, oldest first."""
-        written = min(stop + self._stack, self._rows) * self._num_envs if stop else 0
+        """The rows written so far, and the last frames still needed."""
+        frames = stop + self._stack if stop else 0  # row t + S - 1 has the newest frame of time t, up to t = stop
         return {
-            "planes": leading(self._planes, 1 + written),
-            "age": leading(self._age, written),
-            "serial": leading(self._serial, stop),
-            "finals": self._kept_finals()[0],
-            "oldest_final": self._oldest_final,
-            "next_final": self._next_final,
+            "planes": newest(self._ring(), frames),
+            "age": newest(self._age.view(self._rows, self._num_envs), frames),
+            "serial": newest(self._serial, stop),
+            "finals": Ring(self._finals, self._oldest_final, self._next_final),
         }
 
     def load_state_dict(self, state: State) -> None:
         """Continues exactly."""
-        for mine, name in ((self._planes, "planes"), (self._age, "age"), (self._serial, "serial")):
-            mine[: state[name].shape[0]] = state[name]
-        self._oldest_final = self._next_final = state["oldest_final"]
-        self._make_room(state["finals"].shape[0])
-        self._next_final = state["next_final"]
-        _, serial = self._kept_finals()
-        self._finals[serial % self._finals.shape[0]] = state["finals"].to(self._finals.device)
+        refill(self._ring(), state["planes"])
+        refill(self._age.view(self._rows, self._num_envs), state["age"])
+        refill(self._serial, state["serial"])
+        finals: Rows = state["finals"]
+        self._oldest_final = self._next_final = finals.first
+        self._make_room(finals.stop - finals.first)
+        refill(self._finals, finals)
+        self._next_final = finals.stop
+
+    def _ring(self) -> Tensor:
+        """The frames [L + S, B, H, W]."""
+        return self._planes[1:].view(self._rows, self._num_envs, *self._planes.shape[1:])

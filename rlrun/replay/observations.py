@@ -7,6 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from rlrun.ring import newest, refill
 from rlrun.types import EnvSpec, Rollout, State
 
 
@@ -35,7 +36,7 @@ class ObservationStore(Protocol):
         ...
 
     def state_dict(self, stop: int) -> State:
-        """The state when `stop` times were written; tensors may share memory with the store."""
+        """The state when `stop` times were written, as rings that share memory with the store."""
         ...
 
     def load_state_dict(self, state: State) -> None:
@@ -47,15 +48,6 @@ def observation_dtype(spec: EnvSpec) -> torch.dtype:
     """The torch dtype of an environment's observations."""
     dtype: torch.dtype = getattr(torch, str(spec.observation.dtype))
     return dtype
-
-
-def leading(tensor: Tensor, count: int) -> Tensor:
-    """The first `count` entries, in memory of their own unless that is all of them.
-
-    A full memory is handed over as it is, so that a checkpoint does not need its size once more; a part is copied,
-    because saving a view would write all that lies behind it, even memory that was never used.
-    """
-    return tensor if count >= tensor.shape[0] else tensor[:count].clone()
 
 
 class PlainObservations:
@@ -95,9 +87,9 @@ class PlainObservations:
 
     def state_dict(self, stop: int) -> State:
         """The rows written so far."""
-        return {"obs": leading(self._obs, stop), "next_obs": leading(self._next_obs, stop)}
+        return {"obs": newest(self._obs, stop), "next_obs": newest(self._next_obs, stop)}
 
     def load_state_dict(self, state: State) -> None:
         """Continues exactly."""
         for mine, saved in ((self._obs, state["obs"]), (self._next_obs, state["next_obs"])):
-            mine[: saved.shape[0]] = saved
+            refill(mine, saved)

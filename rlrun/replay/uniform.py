@@ -16,7 +16,8 @@ from torch import Tensor
 from rlrun.errors import UserError
 from rlrun.replay.frames import FrameObservations
 from rlrun.replay.memory import action_dtype, available_memory, describe, require_memory
-from rlrun.replay.observations import ObservationStore, PlainObservations, leading, observation_dtype
+from rlrun.replay.observations import ObservationStore, PlainObservations, observation_dtype
+from rlrun.ring import newest, refill
 from rlrun.types import Batch, EnvSpec, Rollout, State
 
 _LOG = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ class UniformReplay:
     @property
     def num_bytes(self) -> int:
         """Bytes allocated now."""
-        return sum(tensor.nbytes for tensor in (*self._facts().values(), *self._observations.tensors()))
+        return sum(tensor.nbytes for tensor in (*self._rings().values(), self._upcoming, *self._observations.tensors()))
 
     def __len__(self) -> int:
         """How many transitions can be drawn: the newest n - 1 times of every slot wait for their successors."""
@@ -157,20 +158,13 @@ class UniformReplay:
             running = running & ~lasts[index] & (discount != 0)
         return reward, discount, final
 
-    def _facts(self) -> dict[str, Tensor]:
-        return {
-            "action": self._action,
-            "reward": self._reward,
-            "discount": self._discount,
-            "last": self._last,
-            "upcoming": self._upcoming,
-        }
+    def _rings(self) -> dict[str, Tensor]:
+        return {"action": self._action, "reward": self._reward, "discount": self._discount, "last": self._last}
 
     def state_dict(self) -> State:
-        """Everything kept. Tensors may share memory with the replay: write or copy them before the next `extend`."""
-        facts = {name: leading(tensor, self._stop) for name, tensor in self._facts().items() if name != "upcoming"}
+        """Everything kept. Rings share memory with the replay: write or copy them before the next `extend`."""
         return {
-            **facts,
+            **{name: newest(tensor, self._stop) for name, tensor in self._rings().items()},
             "upcoming": self._upcoming,
             "observations": self._observations.state_dict(self._stop),
             "stop": self._stop,
@@ -178,7 +172,8 @@ class UniformReplay:
 
     def load_state_dict(self, state: State) -> None:
         """Continues exactly where `state` was taken; `state` is copied."""
-        for name, tensor in self._facts().items():
-            tensor[: state[name].shape[0]] = state[name]
+        for name, tensor in self._rings().items():
+            refill(tensor, state[name])
+        self._upcoming.copy_(state["upcoming"])
         self._observations.load_state_dict(state["observations"])
         self._stop = state["stop"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 
 from rlrun.collect import Collector
 from rlrun.protocols import Agent, VecEnv
+from rlrun.ring import Ring, Rows
 from rlrun.types import EnvSpec, as_tensor
 
 _CPU = torch.device("cpu")
@@ -19,6 +21,8 @@ def same(left: Any, right: Any) -> bool:
     """Whether two states (trees of tensors, arrays and plain values) are equal, bit for bit."""
     if isinstance(left, torch.Tensor):
         return isinstance(right, torch.Tensor) and left.dtype == right.dtype and torch.equal(left, right)
+    if isinstance(left, Rows):
+        return isinstance(right, Rows) and _rows_equal(left, right)
     if isinstance(left, np.ndarray):
         return isinstance(right, np.ndarray) and left.dtype == right.dtype and np.array_equal(left, right)
     if isinstance(left, dict):
@@ -26,6 +30,14 @@ def same(left: Any, right: Any) -> bool:
     if isinstance(left, list | tuple):
         return len(left) == len(right) and all(same(a, b) for a, b in zip(left, right, strict=True))
     return bool(left == right)
+
+
+def _rows_equal(left: Rows, right: Rows) -> bool:
+    """Whether two rings hold rows of the same numbers and bits, wherever they lie."""
+    if (left.first, left.stop) != (right.first, right.stop):
+        return False
+    mine, theirs = ([rows for _, rows in ring.pieces()] for ring in (left, right))
+    return bool(mine) == bool(theirs) and (not mine or same(torch.cat(mine), torch.cat(theirs)))
 
 
 class AgentContract(ABC):
@@ -122,6 +134,8 @@ def _rng(seed: int) -> torch.Generator:
 
 
 def _copied(value: Any) -> Any:
+    if isinstance(value, Ring):
+        return replace(value, tensor=value.tensor.clone())
     if isinstance(value, torch.Tensor):
         return value.clone()
     if isinstance(value, np.ndarray):

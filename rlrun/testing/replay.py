@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from abc import ABC, abstractmethod
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from rlrun.checkpoint import Checkpoints
 from rlrun.protocols import Replay
 from rlrun.testing.agent import same
 from rlrun.types import Batch, EnvSpec, Episodes, Rollout
@@ -224,10 +226,12 @@ class ReplayContract(ABC):
             replay, other = (self.make(player.spec, 40, 3, 0.9) for _ in range(2))
             for _ in range(turns):
                 replay.extend(player.play(5))
-            file = io.BytesIO()
-            torch.save(replay.state_dict(), file)
-            file.seek(0)
-            other.load_state_dict(torch.load(file, weights_only=True))
+            with TemporaryDirectory() as folder:
+                saved = Checkpoints(Path(folder), {}, keep=1)
+                saved.save(turns, replay.state_dict())
+                loaded = saved.newest_sound(warn=print)
+                assert loaded is not None
+                other.load_state_dict(loaded)
             assert len(other) == len(replay), "a loaded replay must hold as much"
             assert same(other.state_dict(), replay.state_dict()), "a loaded replay must save what it was loaded from"
             for turn in range(8):

@@ -1,0 +1,76 @@
+"""Signals that ask a run to stop: it saves at the next safe point instead of dying where it is.
+
+Batch systems warn before they kill (Slurm with `--signal`, by SIGTERM or a user's signal), and people press Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from types import FrameType, TracebackType
+
+ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+_NOT_OURS = (signal.SIG_DFL, signal.SIG_IGN, signal.default_int_handler)  # they would end the process, or do nothing
+
+
+class Interrupted(Exception):  # noqa: N818 - nothing went wrong
+    """A run has saved and stopped because it was asked to.
+
+    Args:
+        signal_name: which signal asked.
+        step: how far the run is, agent steps.
+        saved: whether there is a checkpoint of that step.
+    """
+
+    def __init__(self, signal_name: str, step: int, *, saved: bool) -> None:
+        super().__init__(f"{signal_name} at step {step:,}")
+        self.signal_name, self.step, self.saved = signal_name, step, saved
+
+
+class StopRequest:
+    """Remembers that one of `ASKING` came, while it is entered. A second SIGINT raises KeyboardInterrupt at once.
+
+    `pass_on` calls the handlers that were there before, once everything is saved: batch launchers install their own.
+    Only a process's main thread can have handlers; elsewhere entering does nothing.
+    """
+
+    def __init__(self) -> None:
+        self._came: tuple[int, FrameType | None] | None = None
+        self._previous: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
+
+    def __enter__(self) -> StopRequest:
+        """Takes the signals over."""
+        for number in ASKING:
+            try:
+                self._previous[number] = signal.signal(number, self._note)
+            except ValueError:  # not the main thread: whoever started it is in charge of signals
+                break
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Gives the signals back."""
+        for number, handler in self._previous.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        self._previous.clear()
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self._came is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        if self._came is None:
+            self._came = number, frame
+
+    @property
+    def came(self) -> str | None:
+        """The name of the signal that came first, if one did."""
+        return None if self._came is None else signal.Signals(self._came[0]).name
+
+    def pass_on(self) -> None:
+        """Calls the handler that the first signal had before."""
+        if self._came is None:
+            return
+        number, frame = self._came
+        handler = self._previous.get(number)
+        if callable(handler) and handler not in _NOT_OURS:
+            handler(number, frame)

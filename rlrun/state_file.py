@@ -1,0 +1,262 @@
+"""A file of nested dicts, lists, numbers and arrays: nothing in it can run, and a changed byte is found out.
+
+The layout is `MAGIC`, the bytes of the arrays one after another, an index in JSON, its length (8 bytes), and the
+BLAKE2b-256 digest of all that. The index is the tree itself, in which an array is its kind, dtype, shape, codec and place.
+The tree comes last, so that a file can be written while it is being compressed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rlrun.errors import UserError
+from rlrun.types import Array, State
+
+MAGIC = b"rlrun state 1\n"
+_DIGEST = 32  # bytes
+_LENGTH = 8  # bytes of the index's length
+_BLOCK = 1 << 22  # bytes read at a time
+_MARK = "$"  # a dict of the index with this key stands for something that JSON does not know
+
+
+class DamagedFileError(UserError):
+    """The file is not what was written."""
+
+
+def write_state(path: Path, state: State, *, compress: bool) -> str:
+    """Writes `state` to `path`, whole or not at all, and returns its digest.
+
+    Args:
+        path: where; its folder exists.
+        state: nested dicts, lists and tuples of None, bool, int, float, str, tensors, and numpy arrays and scalars.
+        compress: arrays are compressed (level 1), those of bytes as differences between rows; takes several cores.
+
+    Raises:
+        TypeError: if something else is in `state`.
+        OSError: if it cannot be written; `path` is then as it was.
+    """
+    digest = hashlib.blake2b(digest_size=_DIGEST)
+
+    def write(file: BinaryIO) -> None:
+        position = 0
+
+        def put(data: bytes | memoryview) -> int:
+            nonlocal position
+            file.write(data)
+            digest.update(data)
+            position += len(data)
+            return position
+
+        put(MAGIC)
+        arrays: list[tuple[dict[str, Any], Array]] = []
+        index = _encode(state, arrays)
+        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+            packed = pool.map(_packed, [array for _, array in arrays]) if compress else (None for _ in arrays)
+            for (entry, array), small in zip(arrays, packed, strict=True):
+                data = _bytes(array) if small is None else small[1]
+                entry |= {"codec": "raw" if small is None else small[0], "at": position, "size": len(data)}
+                put(data)
+        text = json.dumps(index, separators=(",", ":")).encode()
+        put(text)
+        put(len(text).to_bytes(_LENGTH, "little"))
+        file.write(digest.digest())
+
+    write_atomically(path, write)
+    return digest.hexdigest()
+
+
+def read_state(path: Path) -> State:
+    """Reads a whole file back: tensors as tensors on the CPU, arrays as arrays, tuples as tuples.
+
+    Raises:
+        DamagedFileError: if a byte is not what was written, or it is no such file.
+    """
+    with _opened(path) as file:
+        verify(path, file)
+        return _index(file, lambda entry: _array(file, entry))
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """An array that is still in its file."""
+
+    path: Path
+    entry: Mapping[str, Any]
+
+    def read(self) -> Tensor | Array:
+        """The array."""
+        with _opened(self.path) as file:
+            return _array(file, self.entry)
+
+
+def peek_state(path: Path) -> State:
+    """The tree with every array `Unread`; nothing is verified, so do that before."""
+    with _opened(path) as file:
+        return _index(file, lambda entry: Unread(path, entry))
+
+
+def verify(path: Path, file: BinaryIO | None = None) -> str:
+    """Makes sure that every byte is the one that was written, and returns the digest.
+
+    Raises:
+        DamagedFileError: if not.
+    """
+    if file is None:
+        with _opened(path) as opened:
+            return verify(path, opened)
+    size = os.fstat(file.fileno()).st_size
+    file.seek(0)
+    if file.read(len(MAGIC)) != MAGIC:
+        raise DamagedFileError(f"{path} is not a state file of this version of rlrun, or it is damaged")
+    digest = hashlib.blake2b(MAGIC, digest_size=_DIGEST)
+    left = size - len(MAGIC) - _DIGEST
+    while left > 0:
+        block = file.read(min(_BLOCK, left))
+        if not block:
+            break
+        digest.update(block)
+        left -= len(block)
+    if left != 0 or file.read() != digest.digest():
+        raise DamagedFileError(f"{path} is damaged: it is not what was written")
+    return digest.hexdigest()
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise DamagedFileError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _index(file: BinaryIO, array: Callable[[dict[str, Any]], Any]) -> State:
+    end = os.fstat(file.fileno()).st_size - _DIGEST - _LENGTH
+    file.seek(end)
+    length = int.from_bytes(file.read(_LENGTH), "little")
+    file.seek(end - length)
+    state: State = _decode(json.loads(file.read(length)), array)
+    return state
+
+
+def _encode(value: Any, arrays: list[tuple[dict[str, Any], Array]]) -> Any:
+    """`value` as JSON can hold it; arrays are put aside, with the entry that will say where they are."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Tensor | np.ndarray):
+        return _put_aside(value, arrays)
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, list):
+        return [_encode(item, arrays) for item in value]
+    if isinstance(value, tuple):
+        return {_MARK: "tuple", "items": [_encode(item, arrays) for item in value]}
+    if isinstance(value, dict):
+        if all(isinstance(key, str) and key != _MARK for key in value):
+            return {key: _encode(item, arrays) for key, item in value.items()}
+        return {_MARK: "dict", "items": [[_encode(key, arrays), _encode(item, arrays)] for key, item in value.items()]}
+    raise TypeError(f"a state cannot hold a {type(value).__name__}")
+
+
+def _put_aside(value: Tensor | Array, arrays: list[tuple[dict[str, Any], Array]]) -> dict[str, Any]:
+    kind, dtype = "array", ""
+    if isinstance(value, Tensor):
+        kind, dtype = "tensor", str(value.dtype).removeprefix("torch.")
+        value = value.detach().cpu().contiguous()
+        value = (value.view(torch.int16) if dtype == "bfloat16" else value).numpy()
+    entry: dict[str, Any] = {
+        _MARK: kind,
+        "dtype": dtype or value.dtype.str,
+        "stored": value.dtype.str,
+        "shape": list(value.shape),
+    }
+    arrays.append((entry, np.ascontiguousarray(value).reshape(value.shape)))
+    return entry
+
+
+def _bytes(array: Array) -> memoryview:
+    return memoryview(array.reshape(-1).view(np.uint8))
+
+
+def _packed(array: Array) -> tuple[str, bytes]:
+    """Codec and bytes. Frames hardly change from one to the next, so their differences are mostly zeros."""
+    if array.dtype == np.uint8 and array.ndim > 1 and len(array) > 1:
+        difference = array.copy()
+        difference[1:] ^= array[:-1]
+        return "xor+zlib", zlib.compress(_bytes(difference), 1)
+    return "zlib", zlib.compress(_bytes(array), 1)
+
+
+def _array(file: BinaryIO, entry: Mapping[str, Any]) -> Tensor | Array:
+    file.seek(entry["at"])
+    data = file.read(entry["size"])
+    if entry["codec"] != "raw":
+        data = zlib.decompress(data)
+    array = np.frombuffer(bytearray(data), np.dtype(entry["stored"])).reshape(entry["shape"])
+    if entry["codec"] == "xor+zlib":
+        np.bitwise_xor.accumulate(array, axis=0, out=array)
+    if entry[_MARK] == "array":
+        return array
+    tensor = torch.from_numpy(array)
+    return tensor.view(torch.bfloat16) if entry["dtype"] == "bfloat16" else tensor
+
+
+def _decode(value: Any, array: Callable[[dict[str, Any]], Any]) -> Any:
+    if isinstance(value, list):
+        return [_decode(item, array) for item in value]
+    if not isinstance(value, dict):
+        return value
+    kind = value.get(_MARK)
+    if kind is None:
+        return {key: _decode(item, array) for key, item in value.items()}
+    if kind == "tuple":
+        return tuple(_decode(item, array) for item in value["items"])
+    if kind == "dict":
+        return {_decode(key, array): _decode(item, array) for key, item in value["items"]}
+    return array(value)
+
+
+def leaves(state: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """Every leaf of nested dicts, lists and tuples, with the keys that lead to it."""
+    if isinstance(state, dict):
+        for key, value in state.items():
+            yield from leaves(value, (*path, key))
+    elif isinstance(state, list | tuple):
+        for number, value in enumerate(state):
+            yield from leaves(value, (*path, number))
+    else:
+        yield path, state
+
+
+def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Calls `write(file)` on a temporary neighbour, syncs it and renames it: `path` is whole or not there."""
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with temporary.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)  # a full disk should not stay fuller for it
+        raise
+    sync_directory(path.parent)
+
+
+def sync_directory(directory: Path) -> None:
+    """Makes renames in `directory` last."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
