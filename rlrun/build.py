@@ -9,12 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from rlrun.checkpoint import Checkpoints
 from rlrun.collect import Collector
 from rlrun.config import Config
 from rlrun.device import Device
 from rlrun.errors import UserError
 from rlrun.evaluate import Evaluator
-from rlrun.loggers import JsonLines, Logger, Several
+from rlrun.loggers import Logger
 from rlrun.progress import make_display
 from rlrun.protocols import Agent, Tabular, VecEnv
 from rlrun.run_directory import check_writable, experiment_hash, run_directory
@@ -64,6 +65,11 @@ def directory_of(config: Config) -> Path:
     return run_directory(config.runs_dir, config.labels["env"], config.labels["algo"], name, config.seed)
 
 
+def identity_of(config: Config) -> dict[str, Any]:
+    """What a checkpoint of the run of `config` belongs to."""
+    return {"experiment": experiment_hash(config.experiment()), "seed": config.seed}
+
+
 def build(config: Config) -> Built:
     """Builds everything that the run of `config` needs. Makes no directory.
 
@@ -73,7 +79,7 @@ def build(config: Config) -> Built:
     directory = directory_of(config)
     check_writable(directory)
     device: Device = instantiate(config.device, {})
-    evaluation = EvaluationSettings(**config.evaluation)
+    evaluation, checkpoint = EvaluationSettings(**config.evaluation), CheckpointSettings(**config.checkpoint)
     if "num_envs" not in config.env.arguments:
         raise UserError(f"env._target_={config.env.target} takes no num_envs, so it cannot be evaluated apart")
     with ExitStack() as stack:
@@ -95,7 +101,8 @@ def build(config: Config) -> Built:
             total_steps=config.total_steps,
             log_every_steps=config.log_every_steps,
             evaluation=evaluation,
-            checkpoint=CheckpointSettings(**config.checkpoint),
+            checkpoint=checkpoint,
+            checkpoints=Checkpoints(directory, identity_of(config), checkpoint.keep),
             open_logger=_LoggerFactory(config.logger),
             open_display=make_display,
             keep=partial(keep, config.algo.arguments.get("gamma", 1.0)),
@@ -129,10 +136,10 @@ def _keep_tables(
 
 @dataclass(frozen=True, slots=True)
 class _LoggerFactory:
-    """Opens the chosen logger beside the files that every run has."""
+    """Opens the chosen logger."""
 
     component: Component
 
     def __call__(self, directory: Path, resume_step: int) -> Logger:
         chosen: Logger = instantiate(self.component, {"directory": directory, "resume_step": resume_step})
-        return Several([JsonLines(directory, resume_step), chosen])
+        return chosen

@@ -118,7 +118,9 @@ class Checkpoints:
         ]
 
     def _new_part(self, step: int, rings: Mapping[str, Ring]) -> list[Part]:
-        saved = {name: max((part.holds[name][1] for part in self._parts if name in part.holds), default=0) for name in rings}
+        saved = {
+            name: max((part.holds[name][1] for part in self._parts if name in part.holds), default=0) for name in rings
+        }
         holds = {
             name: (max(ring.first, saved[name]), ring.stop)
             for name, ring in rings.items()
@@ -158,10 +160,23 @@ class Checkpoints:
         found = [(int(match[1]), path) for path in self.folder.glob("*") if (match := _NAME.fullmatch(path.name))]
         return [path for _, path in sorted(found)]
 
-    def newest_sound(self, warn: Callable[[str], object]) -> State | None:
+    def mark_best(self, step: int) -> None:
+        """The checkpoint of `step`, if there is one, is the best from now on."""
+        path = self.folder / f"step-{step}.state"
+        if path.exists():
+            _link(path, self.folder / "best.state")
+            self._needs["best.state"] = self._needed_by(path)
+
+    def newest_sound(
+        self, warn: Callable[[str], object], accept: Callable[[State], object] = lambda state: None
+    ) -> State | None:
         """The newest checkpoint that is whole and belongs to this run; None if there is none at all.
 
         Newer ones that are not are named by `warn(line)`, and moved aside, for they would be in the way.
+
+        Args:
+            warn: is told of each that cannot be used.
+            accept: raises UserError for a state that cannot be used for other reasons.
 
         Raises:
             UserError: if there are some, and none is sound.
@@ -170,11 +185,12 @@ class Checkpoints:
         for path in reversed(self.paths()):
             try:
                 content = self._checked(path)
+                accept(content["state"])
             except UserError as error:
                 problems.append((path, error))
                 continue
-            for bad, error in problems:
-                warn(f"{error}; going on from step {content['step']:,}")
+            for bad, problem in problems:
+                warn(f"{problem}; going on from step {content['step']:,}")
                 bad.rename(bad.with_name(bad.name + ".damaged"))
             self._parts = [Part(part["name"], part["digest"], part["holds"]) for part in content["parts"]]
             state: State = self._with_rows(content["state"], self._parts)

@@ -14,13 +14,18 @@ from typing import Any
 
 from rlrun import __version__
 from rlrun.errors import UserError
+from rlrun.interruption import Interrupted
 
 _USER_ERROR, _INTERRUPTED = 2, 130
+STOPPED = 75  # EX_TEMPFAIL: saved and stopped because a signal asked for it; the same command goes on
 _PASSED_ON = ("cfg", "info", "shell_completion", "hydra_help", "experimental_rerun")  # Hydra's own business
 
 
 def main() -> None:
-    """Runs the command line and exits: 0 if all went well, 2 on bad input, 130 when interrupted."""
+    """Runs the command line and exits.
+
+    The status is 0 if all went well, 2 on bad input, 75 when a signal made it save and stop, 130 when stopped at once.
+    """
     sys.exit(run_command(sys.argv))
 
 
@@ -30,9 +35,21 @@ def run_command(argv: Sequence[str]) -> int:
         return _dispatch(list(argv))
     except UserError as error:
         return _refuse(error)
+    except Interrupted as interrupted:
+        print(
+            f"rlrun: stopped by {interrupted.signal_name} at step {interrupted.step:,}; {_what_next(interrupted)}",
+            file=sys.stderr,
+        )
+        return STOPPED
     except KeyboardInterrupt:
         print("rlrun: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
         return _INTERRUPTED
+
+
+def _what_next(interrupted: Interrupted) -> str:
+    if interrupted.saved:
+        return "everything is saved, and the same command goes on from there"
+    return "nothing is saved, since this environment cannot be resumed"
 
 
 def _refuse(error: UserError) -> int:

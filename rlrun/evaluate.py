@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +35,10 @@ class Evaluation:
         return float(self.returns.std(ddof=1) / np.sqrt(count)) if count > 1 else float("nan")
 
 
+class EvaluationStopped(Exception):  # noqa: N818 - nothing went wrong
+    """The run was asked to stop in the middle of an evaluation, which must be made again."""
+
+
 class Evaluator:
     """Plays whole episodes as the agent wants to be evaluated (`explore=False`).
 
@@ -58,8 +63,12 @@ class Evaluator:
         share, rest = divmod(episodes, env.spec.num_envs)
         self._quota = share + (np.arange(env.spec.num_envs) < rest)  # [B]
 
-    def evaluate(self, agent: Agent, index: int) -> Evaluation:
-        """Evaluation number `index` of this run."""
+    def evaluate(self, agent: Agent, index: int, stopping: Callable[[], bool] = lambda: False) -> Evaluation:
+        """Evaluation number `index` of this run.
+
+        Raises:
+            EvaluationStopped: if `stopping()` became true before it was complete.
+        """
         num_envs = self.env.spec.num_envs
         rng = torch_generator(self._seed, f"evaluation/{index}/act", self._device)
         obs = self.env.reset(named_seed(self._seed, f"evaluation/{index}/env"))
@@ -67,6 +76,8 @@ class Evaluator:
         left = self._quota.copy()
         meter = EpisodeMeter(num_envs)
         while (left > 0).any():
+            if stopping():
+                raise EvaluationStopped
             with torch.no_grad():
                 output = agent.act(as_tensor(obs, self._device), carry, rng, explore=False)
             time_step = self.env.step(output.action.cpu().numpy())

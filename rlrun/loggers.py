@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from collections.abc import Mapping
+from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
-from typing import Protocol, TextIO
+from time import time
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rlrun.errors import UserError
+
 TIMING_PREFIX = "time/"
+CLOCK = "unix_time"  # seconds since 1970; in rows of timings
+_METRICS, _TIMINGS = "metrics.jsonl", "timings.jsonl"
 
 
 class Logger(Protocol):
@@ -29,45 +38,94 @@ class Logger(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """How far the files of a run's numbers were written: their first so many bytes, with this digest, by file name."""
+
+    files: Mapping[str, tuple[int, str]]
+
+    def check(self, directory: Path) -> None:
+        """Makes sure that those bytes are still there.
+
+        Raises:
+            UserError: if they are not.
+        """
+        for name, (count, digest) in self.files.items():
+            path = directory / name
+            data = _first_bytes(path, count)
+            if len(data) < count or hashlib.blake2b(data, digest_size=16).hexdigest() != digest:
+                raise UserError(f"{path} is not what this run wrote: rows are missing, damaged or edited")
+
+
+def _first_bytes(path: Path, count: int) -> bytes:
+    if not path.is_file():
+        return b""
+    with path.open("rb") as file:
+        return file.read(count)
+
+
 class JsonLines:
     """One JSON object per row.
 
     What was measured by a clock goes into a file of its own, so that the other one is the same, byte for byte, whenever
-    the same run is repeated.
+    the same run is repeated, and however often it was interrupted.
 
     Args:
         directory: where `metrics.jsonl` and `timings.jsonl` are.
-        resume_step: rows after this step are dropped: the run is about to write them again. 0 starts afresh.
+        written: how far they were written when the checkpoint was made that is gone on from: what comes after is
+            dropped, for the run is about to write it again. None starts afresh.
     """
 
-    def __init__(self, directory: Path, resume_step: int) -> None:
-        self._metrics = _reopen(directory / "metrics.jsonl", resume_step)
-        self._timings = _reopen(directory / "timings.jsonl", resume_step)
+    def __init__(self, directory: Path, written: Written | None) -> None:
+        self._files = {name: _LineFile(directory / name, written) for name in (_METRICS, _TIMINGS)}
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Appends a row to each file that has something to say."""
-        for file, is_timing in ((self._metrics, False), (self._timings, True)):
-            row = {key: value for key, value in values.items() if key.startswith(TIMING_PREFIX) == is_timing}
-            if row:
-                file.write(json.dumps({"step": step, **row}) + "\n")
-                file.flush()
+        measured = {key: value for key, value in values.items() if key.startswith(TIMING_PREFIX)}
+        computed = {key: value for key, value in values.items() if key not in measured}
+        if computed:
+            self._files[_METRICS].append({"step": step, **computed})
+        if measured:
+            self._files[_TIMINGS].append({"step": step, **measured, CLOCK: time()})
 
     def image(self, step: int, name: str, image: NDArray[np.uint8]) -> None:
         """Keeps no pictures: these are files of numbers."""
 
+    def written(self) -> Written:
+        """How far the files are written; up to there they are safe on disk."""
+        return Written({name: file.written() for name, file in self._files.items()})
+
     def close(self) -> None:
         """Closes both files."""
-        self._metrics.close()
-        self._timings.close()
+        for file in self._files.values():
+            file.close()
 
 
-def _reopen(path: Path, resume_step: int) -> TextIO:
-    kept = [row for row in read_rows(path) if row["step"] <= resume_step] if resume_step else []
-    file = path.open("w", encoding="utf-8")
-    for row in kept:
-        file.write(json.dumps(row) + "\n")
-    file.flush()
-    return file
+class _LineFile:
+    """A file of lines that knows the digest of what it holds."""
+
+    def __init__(self, path: Path, written: Written | None) -> None:
+        count = written.files[path.name][0] if written is not None else 0
+        data = _first_bytes(path, count)
+        self._digest = hashlib.blake2b(data, digest_size=16)
+        self._count = count
+        self._file = path.open("r+b" if path.exists() else "wb")
+        self._file.truncate(count)
+        self._file.seek(count)
+
+    def append(self, row: Mapping[str, float]) -> None:
+        line = (json.dumps(row) + "\n").encode()
+        self._file.write(line)
+        self._file.flush()
+        self._digest.update(line)
+        self._count += len(line)
+
+    def written(self) -> tuple[int, str]:
+        os.fsync(self._file.fileno())
+        return self._count, self._digest.hexdigest()
+
+    def close(self) -> None:
+        self._file.close()
 
 
 def read_rows(path: Path) -> list[dict[str, float]]:
@@ -79,17 +137,32 @@ def read_rows(path: Path) -> list[dict[str, float]]:
 
 
 class TensorBoard:
-    """Scalars and pictures for `tensorboard --logdir runs`."""
+    """Scalars and pictures for `tensorboard --logdir runs`.
+
+    A run that goes on after a kill begins a new event file from `metrics.jsonl` and `timings.jsonl`, and removes the
+    old one: that one may know of steps that are about to come again.
+    """
 
     def __init__(self, directory: Path, resume_step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter  # takes a second to import, so only when wanted
 
-        self._writer = SummaryWriter(str(directory), purge_step=resume_step + 1 if resume_step else None)
+        del resume_step  # the rows say it themselves
+        for old in directory.glob("events.out.tfevents.*"):
+            old.unlink()
+        self._writer = SummaryWriter(str(directory))
+        timings = read_rows(directory / _TIMINGS)
+        clock = {row["step"]: row[CLOCK] for row in timings if CLOCK in row}
+        for row in sorted([*read_rows(directory / _METRICS), *timings], key=itemgetter("step")):
+            self._add(row, clock.get(row["step"]))
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Adds one scalar per value."""
-        for key, value in values.items():
-            self._writer.add_scalar(key, value, step)
+        self._add({"step": step, **values}, None)
+
+    def _add(self, row: Mapping[str, float], clock: float | None) -> None:
+        for key, value in row.items():
+            if key not in ("step", CLOCK):
+                self._writer.add_scalar(key, value, int(row["step"]), walltime=clock)
 
     def image(self, step: int, name: str, image: NDArray[np.uint8]) -> None:
         """Adds one picture."""

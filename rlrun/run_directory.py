@@ -15,8 +15,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from rlrun.checkpoint import write_atomically
 from rlrun.errors import UserError
+from rlrun.state_file import write_atomically
 
 _PACKAGES = ("rlrun", "torch", "numpy", "gymnasium", "ale-py", "hydra-core")
 

@@ -1,8 +1,8 @@
 """A file of nested dicts, lists, numbers and arrays: nothing in it can run, and a changed byte is found out.
 
 The layout is `MAGIC`, the bytes of the arrays one after another, an index in JSON, its length (8 bytes), and the
-BLAKE2b-256 digest of all that. The index is the tree itself, in which an array is its kind, dtype, shape, codec and place.
-The tree comes last, so that a file can be written while it is being compressed.
+BLAKE2b-256 digest of all that. The index is the tree itself, in which an array is its kind, dtype, shape, codec and
+place. It comes last, so that a file can be written while it is being compressed.
 """
 
 from __future__ import annotations
@@ -185,7 +185,7 @@ def _put_aside(value: Tensor | Array, arrays: list[tuple[dict[str, Any], Array]]
 
 
 def _bytes(array: Array) -> memoryview:
-    return memoryview(array.reshape(-1).view(np.uint8))
+    return array.reshape(-1).view(np.uint8).data
 
 
 def _packed(array: Array) -> tuple[str, bytes]:

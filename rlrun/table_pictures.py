@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from rlrun.bellman import Bellman
-from rlrun.checkpoint import write_atomically
 from rlrun.collect import empty_rollout
 from rlrun.errors import UserError
 from rlrun.pictures.as_text import values_as_text
@@ -24,6 +23,7 @@ from rlrun.pictures.sheet import side_by_side
 from rlrun.pictures.table import draw_table, table_as_text
 from rlrun.policies import TABLES
 from rlrun.protocols import Agent, Tabular
+from rlrun.state_file import write_atomically
 from rlrun.types import Float64Array, GridLayout, Tables, TabularModel
 
 PICTURE, FILM = "values.png", "values.gif"

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from math import isfinite
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
+from types import TracebackType
 from typing import Annotated
 
-import numpy as np
-import torch
 from pydantic import Field
-from torch import Tensor
 
-from rlrun.checkpoint import checkpoints, load_checkpoint, save_checkpoint, write_atomically
+from rlrun.checkpoint import Checkpoints
 from rlrun.collect import Collector
-from rlrun.errors import UserError
-from rlrun.evaluate import Evaluation, Evaluator
-from rlrun.loggers import Logger
+from rlrun.course import Course, Window, crosses
+from rlrun.evaluate import Evaluation, EvaluationStopped, Evaluator
+from rlrun.interruption import Interrupted, StopRequest
+from rlrun.loggers import JsonLines, Logger, Several
 from rlrun.progress import Display
 from rlrun.protocols import Agent
-from rlrun.types import Metrics, Progress, State
+from rlrun.state_file import write_atomically
+from rlrun.types import Progress
+
+_LOG = logging.getLogger(__name__)
+_MOST_TIME_SAVING = 0.03  # of wall time
 
 
 def iterate(agent: Agent, collector: Collector, total_steps: int, start: int = 0) -> Iterator[Progress]:
@@ -33,6 +36,29 @@ def iterate(agent: Agent, collector: Collector, total_steps: int, start: int = 0
         metrics = agent.learn(rollout)
         step += rollout.num_steps
         yield Progress(step, rollout.episodes, metrics)
+
+
+def train(run: Run) -> Result:
+    """Restores if it can, trains to `total_steps`, evaluates, saves and records.
+
+    Raises:
+        Interrupted: if a signal asked the run to stop; it has been saved.
+        UserError: if no checkpoint is sound, training diverged, or the disk is full.
+    """
+    with StopRequest() as stop, _Recorder(run, restore(run), stop) as recorder:
+        course = recorder.course
+        if course.step < run.total_steps:  # a longer run than the one that was saved, or one that was interrupted
+            recorder.evaluate_if_due()
+        for progress in iterate(run.agent, run.collector, run.total_steps, course.step):
+            before = course.advance(progress)
+            if crosses(before, course.step, run.log_every_steps):
+                recorder.log()
+            course.evaluation_due = crosses(before, course.step, run.evaluation.every_steps)
+            if course.step < run.total_steps:
+                recorder.evaluate_if_due()
+            recorder.stop_if_asked()
+            recorder.save_if_due()
+        return recorder.finish()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +74,7 @@ class EvaluationSettings:
 class CheckpointSettings:
     """How often to save (`checkpoint` in the config)."""
 
-    every_seconds: Annotated[float, Field(gt=0)]
+    every_seconds: Annotated[float, Field(gt=0)]  # wall time; longer where that would take more than 3% of it
     keep: Annotated[int, Field(gt=0)]
 
 
@@ -64,6 +90,7 @@ class Run:
     log_every_steps: int
     evaluation: EvaluationSettings
     checkpoint: CheckpointSettings
+    checkpoints: Checkpoints
     open_logger: Callable[[Path, int], Logger]  # (directory, step to resume from)
     open_display: Callable[[int, int], Display]  # (start, total_steps)
     keep: Callable[[int, Logger], None]  # (last step, logger): what a finished run leaves besides its numbers
@@ -85,52 +112,6 @@ class Result:
             "eval/episodes": len(self.evaluation.returns),
             "eval/returns": self.evaluation.returns.tolist(),
         }
-
-
-@dataclass(slots=True)
-class Window:
-    """What happened since the last row; metrics are read from the device only when a row is due."""
-
-    metrics: list[Metrics] = field(default_factory=list)
-    returns: list[float] = field(default_factory=list)
-    lengths: list[int] = field(default_factory=list)
-
-    def add(self, progress: Progress) -> None:
-        """Takes note of one turn of the loop."""
-        self.metrics.append(progress.metrics)
-        self.returns.extend(progress.episodes.returns.tolist())
-        self.lengths.extend(progress.episodes.lengths.tolist())
-
-    def state_dict(self) -> State:
-        """What the row will be made of; metrics as the float64 numbers that its means are taken of."""
-        metrics = [{key: float(value) for key, value in turn.items()} for turn in self.metrics]
-        return {"metrics": metrics, "returns": self.returns, "lengths": self.lengths}
-
-    def load_state_dict(self, state: State) -> None:
-        """Goes on with a row that was begun."""
-        self.metrics = list(state["metrics"])
-        self.returns, self.lengths = list(state["returns"]), list(state["lengths"])
-
-    def row(self) -> dict[str, float]:
-        """Means over the turns, and over the episodes.
-
-        Raises:
-            UserError: if one of them is no number any more.
-        """
-        row: dict[str, float] = {}
-        if self.returns:
-            row["train/episode_return"] = float(np.mean(self.returns))
-            row["train/episode_length"] = float(np.mean(self.lengths))
-            row["train/episodes"] = float(len(self.returns))
-        for key in {key: None for metrics in self.metrics for key in metrics}:
-            row[key] = _mean([metrics[key] for metrics in self.metrics if key in metrics])
-            if not isfinite(row[key]):
-                raise UserError(f"training has diverged: {key} is {row[key]}; a lower learning rate may help")
-        return row
-
-
-def _mean(values: list[Tensor | float]) -> float:
-    return float(torch.stack([torch.as_tensor(value, dtype=torch.float64) for value in values]).mean())
 
 
 class TimeSplit:
@@ -162,90 +143,128 @@ class TimeSplit:
         return row
 
 
-def crosses(before: int, after: int, period: int | None) -> bool:
-    """Whether a multiple of `period` lies in (before, after]; steps come in batches, so `step % period` misses."""
-    return period is not None and before // period < after // period
-
-
-def train(run: Run) -> Result:
-    """Restores if it can, trains to `total_steps`, evaluates, saves and records."""
-    start, evaluations, window = _restore(run)
-    logger = run.open_logger(run.directory, start)
-    display = run.open_display(start, run.total_steps)
-    if start:
-        display.say(f"resuming at step {start:,}")
-    step, saved_at = start, perf_counter()
-    split = TimeSplit(run.collector, start)
-    try:
-        for progress in iterate(run.agent, run.collector, run.total_steps, start):
-            before, step = step, progress.step
-            window.add(progress)
-            if crosses(before, step, run.log_every_steps):
-                row = window.row() | split.row(step)
-                logger.write(step, row)
-                display.update(step, row)
-                window = Window()
-            paused = perf_counter()
-            if crosses(before, step, run.evaluation.every_steps) and step < run.total_steps:
-                _evaluate(run, evaluations, step, logger, display)
-                evaluations += 1
-            if perf_counter() - saved_at >= run.checkpoint.every_seconds:
-                _save(run, step, evaluations, window)
-                saved_at = perf_counter()
-            split.exclude(perf_counter() - paused)
-        if window.metrics:
-            row = window.row() | split.row(step)
-            logger.write(step, row)
-            display.update(step, row)
-        evaluation = _evaluate(run, evaluations, step, logger, display)
-        _save(run, step, evaluations, window)
-        run.keep(step, logger)
-        result = Result(step, evaluation)
-        text = json.dumps(result.as_json(), indent=2)
-        write_atomically(run.directory / "result.json", lambda file: file.write(text.encode()))
-    finally:
-        display.close()
-        logger.close()
-    return result
-
-
-def _evaluate(run: Run, index: int, step: int, logger: Logger, display: Display) -> Evaluation:
-    started = perf_counter()
-    evaluation = run.evaluator.evaluate(run.agent, index)
-    row = {
-        "eval/episode_return": evaluation.mean,
-        "eval/episode_length": float(evaluation.lengths.mean()),
-        "time/eval_seconds": perf_counter() - started,
-    }
-    logger.write(step, row)
-    display.update(step, row)
-    count = len(evaluation.returns)
-    spread = f" ± {evaluation.standard_error:.2f}" if count > 1 else ""
-    display.say(f"step {step:,}: evaluation mean {evaluation.mean:.2f}{spread} over {count} episodes")
-    return evaluation
-
-
-def _save(run: Run, step: int, evaluations: int, window: Window) -> None:
-    if not run.collector.env.spec.resumable:
-        return
-    state: State = {
-        "step": step,
-        "evaluations": evaluations,
-        "agent": run.agent.state_dict(),
-        "collector": run.collector.state_dict(),
-        "window": window.state_dict(),
-    }
-    save_checkpoint(run.directory, step, state, run.checkpoint.keep)
-
-
-def _restore(run: Run) -> tuple[int, int, Window]:
-    """The step, the number of evaluations and the open row to go on from: the newest checkpoint's, or nothing."""
-    window = Window()
-    saved = checkpoints(run.directory)
-    if not saved:
-        return 0, 0, window
-    state = load_checkpoint(saved[-1])
+def restore(run: Run) -> Course:
+    """Loads the newest sound checkpoint, and returns how far it is; a new course if there is none."""
+    state = run.checkpoints.newest_sound(
+        _LOG.warning, lambda state: Course.from_state(state["course"]).check_written(run.directory)
+    )
+    if state is None:
+        return Course()
     run.agent.load_state_dict(state["agent"])
     run.collector.load_state_dict(state["collector"])
-    window.load_state_dict(state["window"])
-    return int(state["step"]), int(state["evaluations"]), window
+    course = Course.from_state(state["course"])
+    _LOG.info(f"resuming at step {course.step:,}")
+    return course
+
+
+class _Recorder:
+    """What surrounds the loop: rows, evaluations, checkpoints, and the end."""
+
+    def __init__(self, run: Run, course: Course, stop: StopRequest) -> None:
+        self._run, self.course, self._stop = run, course, stop
+        self._numbers = JsonLines(run.directory, course.written)
+        self._logger = Several([self._numbers, run.open_logger(run.directory, course.step)])
+        self._display = run.open_display(course.step, run.total_steps)
+        self._split = TimeSplit(run.collector, course.step)
+        self._saved_at, self._save_seconds = perf_counter(), 0.0
+
+    def __enter__(self) -> _Recorder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._display.close()
+        self._logger.close()
+
+    def log(self) -> None:
+        """Writes the row of what happened since the last one."""
+        step, row = self.course.step, self.course.window.row() | self._split.row(self.course.step)
+        self._logger.write(step, row)
+        self._display.update(step, row)
+        self.course.window = Window()
+
+    def evaluate_if_due(self) -> None:
+        """Evaluates, and keeps the agent if it is the best so far; if it is asked to stop, it stays due."""
+        if not self.course.evaluation_due:
+            return
+        started = perf_counter()
+        evaluation = self._evaluate()
+        if evaluation is not None:
+            self.course.evaluations += 1
+            self.course.evaluation_due = False
+            if self.course.best is None or evaluation.mean > self.course.best:
+                self.course.best = evaluation.mean
+                self._save(best=True)
+        self._split.exclude(perf_counter() - started)
+
+    def _evaluate(self) -> Evaluation | None:
+        step, started = self.course.step, perf_counter()
+        try:
+            evaluation = self._run.evaluator.evaluate(
+                self._run.agent, self.course.evaluations, lambda: self._stop.came is not None
+            )
+        except EvaluationStopped:
+            return None
+        row = {
+            "eval/episode_return": evaluation.mean,
+            "eval/episode_length": float(evaluation.lengths.mean()),
+            "time/eval_seconds": perf_counter() - started,
+        }
+        self._logger.write(step, row)
+        self._display.update(step, row)
+        count = len(evaluation.returns)
+        spread = f" ± {evaluation.standard_error:.2f}" if count > 1 else ""
+        self._display.say(f"step {step:,}: evaluation mean {evaluation.mean:.2f}{spread} over {count} episodes")
+        return evaluation
+
+    def stop_if_asked(self) -> None:
+        """Saves and raises `Interrupted` if a signal came."""
+        name = self._stop.came
+        if name is None:
+            return
+        self._save()
+        self._stop.pass_on()
+        raise Interrupted(name, self.course.step, saved=self._run.collector.env.spec.resumable)
+
+    def save_if_due(self) -> None:
+        """Saves when `every_seconds` have passed, and so many more that saving stays a small part of the time."""
+        period = max(self._run.checkpoint.every_seconds, self._save_seconds / _MOST_TIME_SAVING)
+        if perf_counter() - self._saved_at >= period:
+            started = perf_counter()
+            self._save()
+            self._split.exclude(perf_counter() - started)
+
+    def _save(self, *, best: bool = False) -> None:
+        if not self._run.collector.env.spec.resumable:
+            return
+        started = perf_counter()
+        state = {
+            "course": self.course.state_dict(self._numbers.written()),
+            "agent": self._run.agent.state_dict(),
+            "collector": self._run.collector.state_dict(),
+        }
+        self._run.checkpoints.save(self.course.step, state, best=best)
+        self._saved_at = perf_counter()
+        self._save_seconds = self._saved_at - started
+        self._logger.write(self.course.step, {"time/save_seconds": self._save_seconds})
+
+    def finish(self) -> Result:
+        """Saves, and then writes the last row, evaluates and records the result.
+
+        What is saved is not yet finished: a longer run goes on from there as if this one had never ended.
+        """
+        self._save()
+        if self.course.window.metrics:
+            self.log()
+        evaluation = self._evaluate()
+        if evaluation is None:
+            self._stop.pass_on()
+            raise Interrupted(str(self._stop.came), self.course.step, saved=self._run.collector.env.spec.resumable)
+        if self.course.best is None or evaluation.mean > self.course.best:
+            self._run.checkpoints.mark_best(self.course.step)
+        self._run.keep(self.course.step, self._logger)
+        result = Result(self.course.step, evaluation)
+        text = json.dumps(result.as_json(), indent=2)
+        write_atomically(self._run.directory / "result.json", lambda file: file.write(text.encode()))
+        return result

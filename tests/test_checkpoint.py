@@ -10,6 +10,7 @@ from rlrun import checkpoint
 from rlrun.checkpoint import Checkpoints
 from rlrun.errors import UserError
 from rlrun.ring import Ring, newest, refill
+from rlrun.state_file import peek_state
 from rlrun.testing.agent import same
 
 MINE = {"experiment": "abc", "seed": 3}
@@ -47,7 +48,7 @@ def test_a_ring_is_saved_in_parts_that_hold_only_what_is_new(tmp_path: Path) -> 
     saved.save(1, {"agent": {"ring": ring_of(10, 4)}})
     saved.save(2, {"agent": {"ring": ring_of(10, 9)}})
     parts = sorted((tmp_path / "checkpoints").glob("*.part"))
-    held = [checkpoint.peek_state(path)["agent/ring"] for path in parts]
+    held = [peek_state(path)["agent/ring"] for path in parts]
     assert [[(number, unread.entry["shape"][0]) for number, unread in piece] for piece in held] == [[(0, 4)], [(4, 5)]]
     loaded = reopened(tmp_path).newest_sound(no_warning)
     assert loaded is not None
@@ -108,7 +109,7 @@ def test_a_resumed_run_goes_on_with_the_parts_there_are(tmp_path: Path) -> None:
     again = reopened(tmp_path)
     assert again.newest_sound(no_warning) is not None
     again.save(2, {"ring": ring_of(10, 8)})
-    newest_part = checkpoint.peek_state(tmp_path / "checkpoints" / "replay-2-1.part")
+    newest_part = peek_state(tmp_path / "checkpoints" / "replay-2-1.part")
     assert [(number, unread.entry["shape"][0]) for number, unread in newest_part["ring"]] == [(6, 2)]
 
 
@@ -147,7 +148,7 @@ def test_a_damaged_checkpoint_makes_way_for_the_one_before(tmp_path: Path, which
 def test_where_none_is_sound_nothing_is_guessed(tmp_path: Path) -> None:
     reopened(tmp_path).save(1, {})
     spoil(tmp_path / "checkpoints" / "step-1.state", 20)
-    with pytest.raises(UserError, match="no checkpoint can be used: .*damaged.*fresh=true"):
+    with pytest.raises(UserError, match=r"no checkpoint can be used: .*damaged.*fresh=true"):
         reopened(tmp_path).newest_sound(no_warning)
     assert (tmp_path / "checkpoints" / "step-1.state").exists(), "what cannot be used is left for a person to look at"
 

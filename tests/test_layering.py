@@ -9,11 +9,10 @@ PACKAGE = Path(__file__).resolve().parent.parent / "rlrun"
 
 FLOORS = {
     0: {"types", "tree", "rng", "errors", "annotations", "ring"},
-    1: {"protocols", "schedules", "returns", "losses", "distributions", "bellman", "tabular_updates"}
-    | {"state_file"},
+    1: {"protocols", "schedules", "returns", "losses", "distributions", "bellman", "tabular_updates"} | {"state_file"},
     2: {"nn", "replay", "envs", "loggers", "checkpoint", "progress", "device", "episode_meter", "interruption"}
     | {"policies", "features", "pictures"},
-    3: {"agents", "collect", "evaluate", "run_directory"},
+    3: {"agents", "collect", "evaluate", "course", "run_directory"},
     4: {"train", "table_pictures"},
     5: {"schema", "config_files", "composition", "config", "build"},
     6: {"help_page", "cli", "__main__"},

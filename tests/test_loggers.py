@@ -1,12 +1,15 @@
 from pathlib import Path
+from time import time
 
+import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from rlrun.errors import UserError
 from rlrun.loggers import JsonLines, Several, TensorBoard, read_rows
 
 
 def test_metrics_and_timings_go_into_files_of_their_own(tmp_path: Path) -> None:
-    logger = JsonLines(tmp_path, resume_step=0)
+    logger = JsonLines(tmp_path, None)
     logger.write(10, {"train/episode_return": 2.5, "time/steps_per_second": 99.0})
     logger.write(20, {"loss/td": 0.25})
     logger.close()
@@ -14,36 +17,76 @@ def test_metrics_and_timings_go_into_files_of_their_own(tmp_path: Path) -> None:
         {"step": 10, "train/episode_return": 2.5},
         {"step": 20, "loss/td": 0.25},
     ]
-    assert read_rows(tmp_path / "timings.jsonl") == [{"step": 10, "time/steps_per_second": 99.0}]
+    (row,) = read_rows(tmp_path / "timings.jsonl")
+    assert abs(row.pop("unix_time") - time()) < 60
+    assert row == {"step": 10, "time/steps_per_second": 99.0}
 
 
 def test_resuming_drops_the_rows_that_will_be_written_again(tmp_path: Path) -> None:
-    logger = JsonLines(tmp_path, resume_step=0)
-    for step in (10, 20, 30):
-        logger.write(step, {"x": step / 2})
+    logger = JsonLines(tmp_path, None)
+    logger.write(10, {"x": 5.0, "time/y": 1.0})
+    logger.write(20, {"x": 10.0, "time/y": 1.0})
+    written = logger.written()
+    logger.write(20, {"x": 11.0, "time/y": 1.0})  # of the same step, but after the checkpoint
     logger.close()
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 40, "x"')  # a crash in the middle of a row
-    logger = JsonLines(tmp_path, resume_step=20)
+    written.check(tmp_path)
+    logger = JsonLines(tmp_path, written)
     logger.write(30, {"x": 1.0})
+    again = logger.written()
     logger.close()
     assert read_rows(tmp_path / "metrics.jsonl") == [
         {"step": 10, "x": 5.0},
         {"step": 20, "x": 10.0},
         {"step": 30, "x": 1.0},
     ]
+    assert [row["step"] for row in read_rows(tmp_path / "timings.jsonl")] == [10, 20]
+    again.check(tmp_path)
+
+
+def test_numbers_that_were_lost_or_changed_are_found_out(tmp_path: Path) -> None:
+    logger = JsonLines(tmp_path, None)
+    logger.write(10, {"x": 5.0})
+    written = logger.written()
+    logger.close()
+    path = tmp_path / "metrics.jsonl"
+    whole = path.read_bytes()
+    for spoiled in (whole[:-1], whole.replace(b"5", b"6"), b""):
+        path.write_bytes(spoiled)
+        with pytest.raises(UserError, match=r"metrics\.jsonl is not what this run wrote"):
+            written.check(tmp_path)
+    path.write_bytes(whole + b"more")
+    written.check(tmp_path)
+
+
+def test_tensorboard_begins_anew_from_the_rows_of_a_run_that_goes_on(tmp_path: Path) -> None:
+    numbers = JsonLines(tmp_path, None)
+    logger = Several([numbers, TensorBoard(tmp_path, 0)])
+    logger.write(10, {"x": 1.0, "time/y": 3.0})
+    written = numbers.written()
+    logger.write(20, {"x": 2.0})
+    logger.close()
+    logger = Several([JsonLines(tmp_path, written), TensorBoard(tmp_path, 10)])
+    logger.write(15, {"x": 1.5})
+    logger.close()
+    assert len(list(tmp_path.glob("events.out.tfevents.*"))) == 1
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
+    assert [(event.step, event.value) for event in events.Scalars("x")] == [(10, 1.0), (15, 1.5)]
+    assert [(event.step, event.value) for event in events.Scalars("time/y")] == [(10, 3.0)]
 
 
 def test_starting_afresh_keeps_no_rows(tmp_path: Path) -> None:
     for _ in range(2):
-        logger = JsonLines(tmp_path, resume_step=0)
+        logger = JsonLines(tmp_path, None)
         logger.write(1, {"x": 1.0})
         logger.close()
     assert len(read_rows(tmp_path / "metrics.jsonl")) == 1
 
 
 def test_tensorboard_reads_back_what_was_written(tmp_path: Path) -> None:
-    logger = Several([JsonLines(tmp_path, 0), TensorBoard(tmp_path, 0)])
+    logger = Several([JsonLines(tmp_path, None), TensorBoard(tmp_path, 0)])
     logger.write(10, {"eval/episode_return": 1.5})
     logger.write(20, {"eval/episode_return": 2.5})
     logger.close()
