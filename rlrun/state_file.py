@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rlrun.atomic_file import write_atomically
 from rlrun.errors import UserError
 from rlrun.types import Array, State
 
@@ -169,19 +170,24 @@ def _encode(value: Any, arrays: list[tuple[dict[str, Any], Array]]) -> Any:
 
 
 def _put_aside(value: Tensor | Array, arrays: list[tuple[dict[str, Any], Array]]) -> dict[str, Any]:
-    kind, dtype = "array", ""
+    entry: dict[str, Any] = {_MARK: "array"}
     if isinstance(value, Tensor):
-        kind, dtype = "tensor", str(value.dtype).removeprefix("torch.")
-        value = value.detach().cpu().contiguous()
-        value = (value.view(torch.int16) if dtype == "bfloat16" else value).numpy()
-    entry: dict[str, Any] = {
-        _MARK: kind,
-        "dtype": dtype or value.dtype.str,
-        "stored": value.dtype.str,
-        "shape": list(value.shape),
-    }
+        order = _axes_by_stride(value)
+        value = value.detach().cpu().permute(order).contiguous()
+        entry = {_MARK: "tensor", "dtype": str(value.dtype).removeprefix("torch."), "order": order}
+        value = (value.view(torch.int16) if value.dtype == torch.bfloat16 else value).numpy()
+    entry |= {"stored": value.dtype.str, "shape": list(value.shape)}
     arrays.append((entry, np.ascontiguousarray(value).reshape(value.shape)))
     return entry
+
+
+def _axes_by_stride(tensor: Tensor) -> list[int]:
+    """The axes as they lie in memory, slowest first.
+
+    Kernels choose by strides, and a fused optimizer walks parameter and moments by address: a tensor that came back
+    with the same numbers in another order would train differently, or wrongly.
+    """
+    return sorted(range(tensor.ndim), key=lambda axis: (-tensor.stride(axis), axis))
 
 
 def _bytes(array: Array) -> memoryview:
@@ -208,7 +214,9 @@ def _array(file: BinaryIO, entry: Mapping[str, Any]) -> Tensor | Array:
     if entry[_MARK] == "array":
         return array
     tensor = torch.from_numpy(array)
-    return tensor.view(torch.bfloat16) if entry["dtype"] == "bfloat16" else tensor
+    if entry["dtype"] == "bfloat16":
+        tensor = tensor.view(torch.bfloat16)
+    return tensor.permute([entry["order"].index(axis) for axis in range(tensor.ndim)])
 
 
 def _decode(value: Any, array: Callable[[dict[str, Any]], Any]) -> Any:
@@ -236,27 +244,3 @@ def leaves(state: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple
             yield from leaves(value, (*path, number))
     else:
         yield path, state
-
-
-def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Calls `write(file)` on a temporary neighbour, syncs it and renames it: `path` is whole or not there."""
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with temporary.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)  # a full disk should not stay fuller for it
-        raise
-    sync_directory(path.parent)
-
-
-def sync_directory(directory: Path) -> None:
-    """Makes renames in `directory` last."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

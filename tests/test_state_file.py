@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from rlrun.state_file import DamagedFileError, leaves, peek_state, read_state, verify, write_atomically, write_state
+from rlrun.atomic_file import write_atomically
+from rlrun.state_file import DamagedFileError, leaves, peek_state, read_state, verify, write_state
 from rlrun.testing.agent import same
 
 STATE = {
@@ -32,6 +33,21 @@ def test_a_state_comes_back_bit_for_bit_with_its_types(tmp_path: Path, compress:
     assert isinstance(back["list"][5], tuple)
     assert back["scalar_array"].shape == ()
     assert isinstance(back["list"][3], bool)
+
+
+def test_tensors_come_back_with_their_strides(tmp_path: Path) -> None:
+    numbers = torch.arange(2 * 3 * 4 * 5.0).reshape(2, 3, 4, 5)
+    tensors = {
+        "channels_last": numbers.contiguous(memory_format=torch.channels_last),
+        "transposed": numbers[0, 0].T,
+        "plain": numbers,
+        "of_one": torch.ones(1, 1, 3),
+    }
+    write_state(tmp_path / "file", tensors, compress=True)
+    back = read_state(tmp_path / "file")
+    assert same(back, tensors)
+    for name, tensor in tensors.items():
+        assert back[name].stride() == tensor.stride(), name
 
 
 def test_nan_comes_back(tmp_path: Path) -> None:
