@@ -34,7 +34,7 @@ HERE = Path(__file__).resolve().parent
 COMMON = (
     "device=cpu",
     "device.num_threads=1",
-    "checkpoint.every_seconds=0.1",
+    "checkpoint.every_seconds=0.05",
     "evaluation.episodes=3",
     "evaluation.num_envs=3",
 )
@@ -201,6 +201,7 @@ def start(words: Iterable[str], runs_dir: Path) -> Child:
     """The command in a forked process; its output goes to a file."""
     import rlrun.build  # imported before the fork, so that no kill is spent on imports
     import rlrun.cli
+    import rlrun.train
 
     runs_dir.mkdir(exist_ok=True)
     sys.stdout.flush()
@@ -212,6 +213,7 @@ def start(words: Iterable[str], runs_dir: Path) -> Child:
         with log_of(runs_dir).open("w") as log:
             os.dup2(log.fileno(), 1)
             os.dup2(log.fileno(), 2)
+        rlrun.train._MOST_TIME_SAVING = 1.0  # saves far more often than a run would, so that kills hit saves too
         status = rlrun.cli.run_command(["rlrun", *words, *COMMON, f"runs_dir={runs_dir}"])
     finally:
         sys.stdout.flush()

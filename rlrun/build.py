@@ -9,16 +9,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import get_protocol_members
+
 from rlrun.checkpoint import Checkpoints
 from rlrun.collect import Collector
 from rlrun.config import Config
 from rlrun.device import Device
+from rlrun.episode_recorder import NOT_RECORDED, EpisodeRecorder, Recorder
 from rlrun.errors import UserError
 from rlrun.evaluate import Evaluator
 from rlrun.loggers import Logger
 from rlrun.progress import make_display
-from rlrun.protocols import Agent, Tabular, VecEnv
-from rlrun.run_directory import check_writable, experiment_hash, run_directory
+from rlrun.protocols import Agent, Filmable, Tabular, VecEnv
+from rlrun.receipt import experiment_hash
+from rlrun.run_directory import attempt, check_writable, run_directory
 from rlrun.schema import Component
 from rlrun.table_pictures import Shown, picture, save_film, save_picture, save_tables
 from rlrun.train import CheckpointSettings, EvaluationSettings, Run
@@ -60,9 +64,10 @@ def _built(value: Any, runtime: Mapping[str, object]) -> Any:
 
 
 def directory_of(config: Config) -> Path:
-    """Where the run of `config` lives."""
+    """Where the run of `config` lives: its latest attempt, or, with `fresh=true`, the one after that."""
     name = config.name or experiment_hash(config.experiment())
-    return run_directory(config.runs_dir, config.labels["env"], config.labels["algo"], name, config.seed)
+    first = run_directory(config.runs_dir, config.labels["env"], config.labels["algo"], name, config.seed)
+    return attempt(first, fresh=config.fresh)
 
 
 def identity_of(config: Config) -> dict[str, Any]:
@@ -70,15 +75,22 @@ def identity_of(config: Config) -> dict[str, Any]:
     return {"experiment": experiment_hash(config.experiment()), "seed": config.seed}
 
 
-def build(config: Config) -> Built:
+def build(config: Config, directory: Path | None = None, num_threads: int | None = None) -> Built:
     """Builds everything that the run of `config` needs. Makes no directory.
+
+    Args:
+        config: a checked one.
+        directory: where the run is kept; None is `directory_of(config)`.
+        num_threads: how many CPU threads the run began with, where it goes on with as many.
 
     Raises:
         UserError: if the parts do not fit together, or the machine does not offer what they need.
     """
-    directory = directory_of(config)
+    directory = directory or directory_of(config)
     check_writable(directory)
     device: Device = instantiate(config.device, {})
+    if num_threads is not None:
+        device.keep_threads(num_threads)
     evaluation, checkpoint = EvaluationSettings(**config.evaluation), CheckpointSettings(**config.checkpoint)
     if "num_envs" not in config.env.arguments:
         raise UserError(f"env._target_={config.env.target} takes no num_envs, so it cannot be evaluated apart")
@@ -91,11 +103,12 @@ def build(config: Config) -> Built:
         network = instantiate(config.network, {}) if config.network is not None else None
         runtime = {"spec": env.spec, "device": device.torch_device, "seed": config.seed, "network": network}
         agent: Agent = instantiate(config.algo, runtime)
+        recorder = _recorder(env, directory, stack) if config.record_episodes else NOT_RECORDED
         title = config.labels["algo"]
         keep = partial(_keep_tables, agent, partial(instantiate, config.algo, runtime), env.spec, directory, title)
         run = Run(
             agent=agent,
-            collector=Collector(env, agent.collection, device.torch_device, config.seed),
+            collector=Collector(env, agent.collection, device.torch_device, config.seed, recorder),
             evaluator=Evaluator(evaluation_env, evaluation.episodes, config.seed, device.torch_device),
             directory=directory,
             total_steps=config.total_steps,
@@ -108,6 +121,19 @@ def build(config: Config) -> Built:
             keep=partial(keep, config.algo.arguments.get("gamma", 1.0)),
         )
         return Built(run, str(device.torch_device), device.threads_for(env.spec.obs_shape), stack.pop_all())
+
+
+def _recorder(env: VecEnv, directory: Path, stack: ExitStack) -> Recorder:
+    if not isinstance(env, Filmable):
+        missing = next(name for name in sorted(get_protocol_members(Filmable)) if not hasattr(env, name))
+        raise UserError(f"record_episodes=true cannot be: {env.spec.name} cannot be filmed, it has no {missing}")
+    if not env.spec.resumable:
+        raise UserError(
+            f"record_episodes=true cannot be: episodes of {env.spec.name} do not replay, so no film would be true"
+        )
+    recorder = EpisodeRecorder(env, directory)
+    stack.callback(recorder.close)
+    return recorder
 
 
 def _keep_tables(

@@ -1,23 +1,24 @@
-"""The command line: `rlrun key=value ...`. Bad input ends in one line and status 2."""
+"""The command line: `rlrun key=value ...` and `rlrun VERB ...`. Bad input ends in one line and status 2."""
 
 from __future__ import annotations
 
 import argparse
-import logging
 import os
+import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from rlrun import __version__
-from rlrun.errors import UserError
+from rlrun.errors import UserError, nearest
 from rlrun.interruption import Interrupted
 
 _USER_ERROR, _INTERRUPTED = 2, 130
 STOPPED = 75  # EX_TEMPFAIL: saved and stopped because a signal asked for it; the same command goes on
+_VERBS = ("ls", "show", "diff", "resume", "video", "rerun")
 _PASSED_ON = ("cfg", "info", "shell_completion", "hydra_help", "experimental_rerun")  # Hydra's own business
 
 
@@ -61,10 +62,13 @@ def _dispatch(argv: list[str]) -> int:
     if "--version" in argv[1:]:
         print(f"rlrun {__version__}")
         return 0
-    if argv[1:2] == ["show"]:
-        return _show(argv[2:])
+    status = _verb(argv)
+    if status is not None:
+        return status
+    from rlrun.config_files import config_directories
+
     args = _parse(argv[1:])
-    directories = _directories(args)
+    directories = config_directories(args.config_dir)
     if args.help or len(argv) == 1:
         from rlrun.help_page import help_page
 
@@ -73,20 +77,36 @@ def _dispatch(argv: list[str]) -> int:
     return _run_hydra(argv, args, directories)
 
 
-def _show(words: list[str]) -> int:
-    """`rlrun show DIR`: what a run came to, as text."""
-    if len(words) != 1:
-        raise UserError("rlrun show needs one run's directory: rlrun show runs/gridworld/value_iteration/<hash>/seed0")
-    from rlrun.table_pictures import as_text, load_tables
+def _verb(argv: list[str]) -> int | None:
+    """Does what a verb asks, importing only what it needs, and returns the exit status; None if there is no verb."""
+    match argv[1:2]:
+        case ["ls"]:
+            from rlrun.verbs.listing import ls
 
-    directory = Path(words[0])
-    if not directory.is_dir():
-        raise UserError(f"{directory} is not a directory")
-    print(as_text(load_tables(directory)))
-    kept = [name for name in ("values.png", "values.gif") if (directory / name).is_file()]
-    if kept:
-        print("pictures: " + ", ".join(str(directory / name) for name in kept))
-    return 0
+            return ls(argv[2:])
+        case ["show"]:
+            from rlrun.verbs.showing import show
+
+            return show(argv[2:])
+        case ["diff"]:
+            from rlrun.verbs.comparing import diff
+
+            return diff(argv[2:])
+        case ["resume"]:
+            from rlrun.verbs.resuming import resume
+
+            return resume(argv)
+        case ["video"]:
+            from rlrun.verbs.video import video
+
+            return video(argv[2:])
+        case ["rerun"]:
+            from rlrun.verbs.rerunning import rerun
+
+            return rerun(argv)
+        case [word] if re.fullmatch(r"[a-z]+", word):
+            raise UserError(f"unknown verb '{word}'; nearest: {nearest(word, _VERBS)[0]}; settings look like key=value")
+    return None
 
 
 def _parse(words: list[str]) -> argparse.Namespace:
@@ -99,16 +119,6 @@ def _parse(words: list[str]) -> argparse.Namespace:
 
     parser.error = error  # type: ignore[assignment,method-assign] # argparse would print the usage as well
     return parser.parse_args(words)
-
-
-def _directories(args: argparse.Namespace) -> list[Path]:
-    """Where config files are searched: what `--config-dir` adds, then rlrun's own."""
-    from rlrun.config_files import config_directory
-
-    if args.config_dir is not None and not Path(args.config_dir).is_dir():
-        raise UserError(f"--config-dir {args.config_dir} is not a directory")
-    added = [Path(args.config_dir).resolve()] if args.config_dir is not None else []
-    return [*added, config_directory()]
 
 
 def _run_hydra(argv: list[str], args: argparse.Namespace, directories: list[Path]) -> int:
@@ -125,7 +135,7 @@ def _run_hydra(argv: list[str], args: argparse.Namespace, directories: list[Path
         if clash := [name for name in _PASSED_ON if getattr(args, name)]:
             raise UserError(f"-m cannot be combined with --{clash[0].replace('_', '-')}")
         _check_sweep(overrides, directories)
-    failures: list[UserError] = []
+    failures: list[UserError | Interrupted] = []
     with ExitStack() as stack:
         flags = _flags(argv[1:], args.overrides)
         added: list[str] = []
@@ -140,21 +150,27 @@ def _run_hydra(argv: list[str], args: argparse.Namespace, directories: list[Path
             )()
         except HydraException as error:
             raise explain(error, overrides, directories) from error
+    stopped = next((failure for failure in failures if isinstance(failure, Interrupted)), None)
+    if stopped is not None:
+        raise stopped
     return _USER_ERROR if failures else 0
 
 
-def _job(directories: list[Path], argv: list[str], failures: list[UserError]) -> Callable[[Any], None]:
+def _job(directories: list[Path], argv: list[str], failures: list[UserError | Interrupted]) -> Callable[[Any], None]:
     def job(composed: Any) -> None:
         from hydra.core.hydra_config import HydraConfig
 
+        if any(isinstance(failure, Interrupted) for failure in failures):
+            return  # the rest of the sweep is not begun
         settings = HydraConfig.get()
         try:
             _run(composed, dict(settings.runtime.choices), list(settings.overrides.task), directories, argv)
-        except UserError as error:
+        except (UserError, Interrupted) as error:  # Hydra would print about them itself
             if "basic_launcher" not in str(settings.launcher.get("_target_")):
                 raise  # a job on another machine reports by itself
-            _refuse(error)
             failures.append(error)
+            if isinstance(error, UserError):
+                _refuse(error)
 
     return job
 
@@ -166,52 +182,9 @@ def _run(
 
     config = check(composed, choices, overrides, directories)  # before the imports below, which take seconds
 
-    from omegaconf import OmegaConf
+    from rlrun.running import Command, run_words
 
-    from rlrun.build import build, directory_of
-    from rlrun.run_directory import check_same_experiment, finished_result, make_receipt, opened
-    from rlrun.train import train
-
-    directory = directory_of(config)
-    experiment = config.experiment()
-    check_same_experiment(directory, experiment)
-    result = finished_result(directory, config.total_steps)
-    if result is not None:
-        mean, step = result["eval/episode_return"], result["step"]
-        print(f"{directory} is finished: evaluation mean {mean:.2f} at step {step:,}")
-        return
-    with _log_shown(), closing(build(config)) as built:
-        receipt = make_receipt(argv, experiment, config.total_steps, config.seed, built.device, built.num_threads)
-        with opened(directory, OmegaConf.to_yaml(config.as_plain()), receipt):
-            print(_summary(config.labels, config.seed, built.device, built.num_threads, directory), flush=True)
-            train(built.run)
-    print(f"finished; see it with: tensorboard --logdir {config.runs_dir}")
-
-
-class _Printed(logging.Handler):
-    """Prints, so that the line appears above a live display; a stream would write into it."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Prints one line."""
-        print(self.format(record), flush=True)
-
-
-@contextmanager
-def _log_shown() -> Iterator[None]:
-    """What the parts of a run have to say goes to standard output, as plain lines."""
-    log, handler = logging.getLogger("rlrun"), _Printed()
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        log.removeHandler(handler)
-
-
-def _summary(labels: Any, seed: int, device: str, num_threads: int, directory: Path) -> str:
-    preset = f"preset {labels['preset']}" if "preset" in labels else "no preset of tuned numbers"
-    threads = f"{num_threads} thread{'s' if num_threads > 1 else ''}"
-    return f"{labels['algo']} on {labels['env']} ({preset}), seed {seed}, {device} with {threads}\n{directory}"
+    run_words(config, Command(argv, overrides))
 
 
 def _flags(words: list[str], overrides: list[str]) -> list[str]:

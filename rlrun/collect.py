@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from rlrun.episode_meter import EpisodeMeter
+from rlrun.episode_recorder import NOT_RECORDED, Recorder
 from rlrun.protocols import Agent, VecEnv
 from rlrun.rng import named_seed, torch_generator
 from rlrun.tree import tree_where
@@ -37,13 +38,22 @@ class Collector:
         collection: what the agent learns from.
         device: where rollouts live; uint8 observations cross to it as uint8, once.
         seed: the run's seed; the environment's and the acting stream come from it.
+        recorder: is told what is played.
     """
 
-    def __init__(self, env: VecEnv, collection: Collection, device: torch.device, seed: int) -> None:
+    def __init__(
+        self,
+        env: VecEnv,
+        collection: Collection,
+        device: torch.device,
+        seed: int,
+        recorder: Recorder = NOT_RECORDED,
+    ) -> None:
         self.env = env
         self._collection = collection
         self._device = device
         self._seed = seed
+        self.recorder = recorder
         self._num_envs = env.spec.num_envs
         self._rng = torch_generator(seed, "collector/act", device)
         self._meter = EpisodeMeter(self._num_envs)
@@ -57,7 +67,9 @@ class Collector:
         if isinstance(self._collection, NoSteps):
             return empty_rollout(self._device)
         if self._obs is None:
-            self._obs = as_tensor(self.env.reset(named_seed(self._seed, "collector/env")), self._device)
+            env_seed = named_seed(self._seed, "collector/env")
+            self._obs = as_tensor(self.env.reset(env_seed), self._device)
+            self.recorder.begin(env_seed)
             self._carry = agent.initial_carry(self._num_envs)
         if isinstance(self._collection, WholeEpisodes):
             self._restart_unfinished(agent)
@@ -68,6 +80,7 @@ class Collector:
         if not self._fresh.all():
             slots = ~self._fresh
             self._obs = as_tensor(self.env.restart(slots), self._device)
+            self.recorder.restarted(slots)
             self._meter.forget(slots)
             self._fresh[:] = True
         self._carry = agent.initial_carry(self._num_envs)
@@ -91,7 +104,8 @@ class Collector:
             self.seconds["env"] += perf_counter() - acted
 
             mask = episodes_left > 0
-            self._meter.record(time_step, mask)
+            ended = self._meter.record(time_step, mask)
+            self.recorder.played(action, time_step.last, mask, ended)
             episodes_left = episodes_left - (time_step.last & np.isfinite(episodes_left))
             self._fresh = time_step.last
             self._carry = output.carry
@@ -152,6 +166,7 @@ class Collector:
             "fresh": self._fresh.copy(),
             "running_return": self._meter.running_return.copy(),
             "running_length": self._meter.running_length.copy(),
+            "recorder": self.recorder.state_dict(),
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -165,6 +180,7 @@ class Collector:
         self._fresh = state["fresh"]
         self._meter.running_return = state["running_return"]
         self._meter.running_length = state["running_length"]
+        self.recorder.load_state_dict(state.get("recorder", {}))  # older checkpoints have none
 
 
 def empty_rollout(device: torch.device) -> Rollout:

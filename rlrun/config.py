@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -34,7 +34,9 @@ _TOP = {
     "runs_dir": Annotated[str, Field(min_length=1)],
     "name": Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")] | None,
     "log_every_steps": Annotated[int, Field(ge=1)],
+    "record_episodes": bool,
 }
+_ASKED = {"fresh": bool}  # of this command, not of the run
 _COMPONENTS = ("algo", "env", "network", "device", "logger")
 
 
@@ -46,7 +48,9 @@ class Config:
     total_steps: int  # agent steps, all slots
     runs_dir: Path
     name: str | None
+    fresh: bool  # begin another run beside those there are
     log_every_steps: int
+    record_episodes: bool
     evaluation: Mapping[str, Any]  # the fields of `rlrun.train.EvaluationSettings`
     checkpoint: Mapping[str, Any]  # the fields of `rlrun.train.CheckpointSettings`
     algo: Component
@@ -65,6 +69,10 @@ class Config:
         """What defines the experiment, whatever its seed, length, machine, speed, logging and evaluation."""
         return {name: experiment(getattr(self, name)) for name in ("algo", "env", "network")}
 
+    def settings(self) -> dict[str, Any]:
+        """What decides which rows of numbers there are, besides the experiment, the seed and the length."""
+        return {"log_every_steps": self.log_every_steps, "evaluation": dict(self.evaluation)}
+
 
 def check(
     composed: DictConfig, choices: Mapping[str, str | None], overrides: Sequence[str], directories: Sequence[Path]
@@ -82,14 +90,32 @@ def check(
     """
     _check_named_preset(overrides, directories)
     raw = _resolved(composed)
-    expected = {**_TOP, **_SETTINGS, **dict.fromkeys(_COMPONENTS)}
+    network = _as_named(raw.get("network"), overrides, directories)
+    checked = check_plain(raw | {"network": network}, {"algo": str(choices.get("algo"))}, overrides)
+    return replace(checked, labels=_labels(raw, choices, directories))
+
+
+def check_plain(raw: Mapping[str, Any], labels: Mapping[str, str], overrides: Sequence[str] = ()) -> Config:
+    """The same for a config that is composed and resolved already, such as a run's `config.yaml`.
+
+    Args:
+        raw: plain values.
+        labels: what people call the algorithm and the environment.
+        overrides: what the command line asked for, for messages.
+
+    Raises:
+        UserError: at the first thing that is wrong.
+    """
+    expected = {**_TOP, **_ASKED, **_SETTINGS, **dict.fromkeys(_COMPONENTS)}
     for name in raw:
         if name not in expected:
             raise UserError(f"unknown key {name}; nearest: {', '.join(nearest(str(name), expected))}")
-    top = {name: check_value(annotation, raw.get(name), name) for name, annotation in _TOP.items()}
+    for name in ("algo", "env", "device", "logger"):
+        if name not in raw:
+            raise UserError(f"{name} is missing")
+    top = {name: check_value(annotation, raw.get(name), name) for name, annotation in (_TOP | _ASKED).items()}
     settings = {name: check_fields(raw.get(name), _fields(target), name) for name, target in _SETTINGS.items()}
     protocols = get_type_hints(import_target("rlrun.train.Run", "run"))
-    network = _as_named(raw.get("network"), overrides, directories)
     algo = check_component(raw["algo"], "algo", expected=protocols["agent"], runtime=RUN_VALUES)
     _check_that_it_learns(algo, top["total_steps"])
     vec_env = import_target("rlrun.protocols.VecEnv", "env")
@@ -98,17 +124,19 @@ def check(
         total_steps=top["total_steps"],
         runs_dir=Path(top["runs_dir"]),
         name=top["name"],
+        fresh=top["fresh"],
         log_every_steps=top["log_every_steps"],
+        record_episodes=top["record_episodes"],
         evaluation=settings["evaluation"],
         checkpoint=settings["checkpoint"],
         algo=algo,
         env=check_component(raw["env"], "env", expected=vec_env),
-        network=_network(network, algo, str(choices.get("algo")), overrides),
+        network=_network(raw.get("network"), algo, labels["algo"], overrides),
         device=check_component(raw["device"], "device", expected=import_target("rlrun.device.Device", "device")),
         logger=check_component(
             raw["logger"], "logger", expected=import_target("rlrun.loggers.Logger", "logger"), runtime=LOG_VALUES
         ),
-        labels=_labels(raw, choices, directories),
+        labels=labels,
     )
 
 

@@ -28,6 +28,17 @@ def config_directory() -> Path:
     raise UserError(f"there is no conf/config.yaml in {package} or beside it: the installation is broken")
 
 
+def config_directories(added: str | None) -> list[Path]:
+    """Where config files are searched: what `--config-dir` adds, then rlrun's own.
+
+    Raises:
+        UserError: if there is no such directory.
+    """
+    if added is not None and not Path(added).is_dir():
+        raise UserError(f"--config-dir {added} is not a directory")
+    return [*([Path(added).resolve()] if added is not None else []), config_directory()]
+
+
 def options(directories: Sequence[Path], group: str) -> list[str]:
     """The names that `group=` can take, sorted."""
     return sorted({path.stem for directory in directories for path in (directory / group).glob("*.yaml")})

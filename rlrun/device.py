@@ -50,6 +50,10 @@ class Device:
             return self._num_threads
         return available_cores() if len(obs_shape) >= 3 else 1
 
+    def keep_threads(self, num_threads: int) -> None:
+        """Takes as many threads as a run began with, even where there are fewer cores: another number, other bits."""
+        self._num_threads = num_threads
+
     def activate(self, obs_shape: tuple[int, ...]) -> None:
         """Sets up this process for a run with such observations."""
         torch.set_num_threads(self.threads_for(obs_shape))

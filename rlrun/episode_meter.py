@@ -15,14 +15,17 @@ class EpisodeMeter:
         self.running_length = np.zeros(num_envs, np.int64)
         self._ended: list[Episodes] = []
 
-    def record(self, time_step: TimeStep, counts: BoolArray) -> None:
-        """Adds one step of every slot; only episodes of slots in `counts` [B] are reported."""
+    def record(self, time_step: TimeStep, counts: BoolArray) -> Episodes:
+        """Adds one step of every slot; returns the episodes that ended with it, of slots in `counts` [B] only."""
         self.running_return += time_step.reward
         self.running_length += 1
-        if time_step.last.any():
-            (slots,) = np.nonzero(time_step.last & counts)
-            self._ended.append(Episodes(self.running_return[slots], self.running_length[slots], slots))
-            self.forget(time_step.last)
+        if not time_step.last.any():
+            return Episodes.none()
+        (slots,) = np.nonzero(time_step.last & counts)
+        ended = Episodes(self.running_return[slots], self.running_length[slots], slots)
+        self._ended.append(ended)
+        self.forget(time_step.last)
+        return ended
 
     def forget(self, slots: BoolArray) -> None:
         """Starts from nothing in the slots of the mask [B]."""

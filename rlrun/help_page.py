@@ -18,11 +18,15 @@ Try
   rlrun algo=dqn env=cartpole debug=short              only see that it goes through
   rlrun algo=dqn env=cartpole --cfg job                print the whole configuration and stop
   rlrun -m algo=dqn,random env=cartpole seed=0,1,2     run every combination, one after the other
-  rlrun algo=random env=atari env.game=space_invaders  any Atari game
-  rlrun algo=random env=gym env.id=Acrobot-v1          any Gymnasium id with discrete actions
 
 The same command again goes on where it stopped, or says that it is finished.
-Look at all runs with: tensorboard --logdir runs
+  rlrun ls [RUNS_DIR]          all runs: state, progress, evaluation
+  rlrun show DIR               what a run is, and what it came to
+  rlrun resume DIR [key=value] go on with a run from its own config; total_steps may grow
+  rlrun video DIR --episode N  any training episode as a film (trained with record_episodes=true)
+  rlrun rerun DIR [--into NEW] the same run again, and whether every bit is equal
+  rlrun diff A B               which key, version or first step differs
+Look at curves with: tensorboard --logdir runs
 """
 
 _KEYS = """\
@@ -30,13 +34,13 @@ Keys of every run (conf/config.yaml has them all, with units)
   seed=0                    everything random comes from it
   total_steps=100000        agent steps, all environment slots together
   runs_dir=runs name=...    where the run is kept: <runs_dir>/<env>/<algo>/<name or hash>/seed<seed>
+  fresh=true                another run beside the ones there are, instead of going on with the latest
   evaluation.episodes=20    and evaluation.every_steps, evaluation.num_envs
-  preset=null               do without the tuned numbers of an algorithm and environment pair
-  preset=NAME               use those of another pair
 
 Flags: -m (sweep over a,b,c), --cfg job (print), --config-dir DIR (add config files of your own), --version,
   --hydra-help (Hydra's own flags). Completion in bash: eval "$(rlrun -sc install=bash)"
-Exit status: 0 done, 2 bad input (one line says what would be right), 130 interrupted."""
+Exit status: 0 done, 1 rerun and diff found a difference, 2 bad input (one line says what would be right),
+  75 saved and stopped because a signal asked for it (Ctrl-C, SIGTERM, SIGUSR1, SIGUSR2), 130 stopped at once."""
 
 
 def help_page(directories: Sequence[Path]) -> str:
@@ -51,14 +55,14 @@ def help_page(directories: Sequence[Path]) -> str:
         ]
         lines = [f"  {group}={name:<{width}}  {line}" for name, line in zip(names, lines, strict=True)]
         sections.append("\n".join([title, *lines, ""]))
+    groups = [
+        f"{group}= {', '.join(options(directories, group)) or '(none yet)'}"
+        for group in ("network", "device", "logger", "experiment", "debug")
+    ]
+    presets = f"preset= null (no tuned numbers), {', '.join(options(directories, 'preset'))}"
     others = [
-        textwrap.fill(
-            f"{group}= {', '.join(options(directories, group)) or '(none yet)'}",
-            width=118,
-            initial_indent="  ",
-            subsequent_indent="      ",
-        )
-        for group in ("network", "device", "logger", "experiment", "debug", "preset")
+        textwrap.fill(text, width=118, initial_indent="  ", subsequent_indent="      ")
+        for text in ("; ".join(groups), presets)
     ]
     sections.append("\n".join(["Also to choose", *others, ""]))
     sections.append(_KEYS)

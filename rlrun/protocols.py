@@ -67,6 +67,38 @@ class VecEnv(Stateful, Protocol):
 
 
 @runtime_checkable
+class Filmable(VecEnv, Protocol):
+    """An environment whose streams can be begun again from their seeds, and looked at: what a film needs."""
+
+    @property
+    def steps_per_second(self) -> float:
+        """How many agent steps a person would watch in a second."""
+        ...
+
+    def stream_numbers(self) -> Int64Array:
+        """[B] which of its slot's streams is running: its seed is `stream_seeds(seed, slot, number)`."""
+        ...
+
+    def begin_streams(self, seeds: Int64Array) -> Array:
+        """Starts the streams with these seeds [B], whichever slots they once ran in, to be looked at.
+
+        Whatever follows them, after a stream has ended, is not specified. Returns obs [B, ...].
+
+        Raises:
+            UserError: if it cannot be looked at.
+        """
+        ...
+
+    def render_rgb(self, *, ended: bool) -> Array:
+        """Slot 0 as a picture, uint8 [H, W, 3].
+
+        Args:
+            ended: as its episode ended with the last step, instead of the next one's beginning.
+        """
+        ...
+
+
+@runtime_checkable
 class Agent(Stateful, Protocol):
     """Acts, and learns from rollouts."""
 

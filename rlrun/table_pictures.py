@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from rlrun.atomic_file import write_atomically
 from rlrun.bellman import Bellman
 from rlrun.collect import empty_rollout
 from rlrun.errors import UserError
@@ -23,7 +24,6 @@ from rlrun.pictures.sheet import side_by_side
 from rlrun.pictures.table import draw_table, table_as_text
 from rlrun.policies import TABLES
 from rlrun.protocols import Agent, Tabular
-from rlrun.state_file import write_atomically
 from rlrun.types import Float64Array, GridLayout, Tables, TabularModel
 
 PICTURE, FILM = "values.png", "values.gif"

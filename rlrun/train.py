@@ -13,15 +13,15 @@ from typing import Annotated
 
 from pydantic import Field
 
+from rlrun.atomic_file import disk_trouble_told, write_atomically
 from rlrun.checkpoint import Checkpoints
 from rlrun.collect import Collector
 from rlrun.course import Course, Window, crosses
 from rlrun.evaluate import Evaluation, EvaluationStopped, Evaluator
 from rlrun.interruption import Interrupted, StopRequest
-from rlrun.loggers import JsonLines, Logger, Several
+from rlrun.loggers import JsonLines, Logger, Several, Written
 from rlrun.progress import Display
 from rlrun.protocols import Agent
-from rlrun.state_file import write_atomically
 from rlrun.types import Progress
 
 _LOG = logging.getLogger(__name__)
@@ -43,9 +43,9 @@ def train(run: Run) -> Result:
 
     Raises:
         Interrupted: if a signal asked the run to stop; it has been saved.
-        UserError: if no checkpoint is sound, training diverged, or the disk is full.
+        UserError: if no checkpoint is sound, training diverged, or the disk is full or read-only.
     """
-    with StopRequest() as stop, _Recorder(run, restore(run), stop) as recorder:
+    with disk_trouble_told(run.directory), StopRequest() as stop, _Recorder(run, restore(run), stop) as recorder:
         course = recorder.course
         if course.step < run.total_steps:  # a longer run than the one that was saved, or one that was interrupted
             recorder.evaluate_if_due()
@@ -235,12 +235,15 @@ class _Recorder:
             self._save()
             self._split.exclude(perf_counter() - started)
 
+    def _written(self) -> Written:
+        return Written({**self._numbers.written().files, **self._run.collector.recorder.written()})
+
     def _save(self, *, best: bool = False) -> None:
         if not self._run.collector.env.spec.resumable:
             return
         started = perf_counter()
         state = {
-            "course": self.course.state_dict(self._numbers.written()),
+            "course": self.course.state_dict(self._written()),
             "agent": self._run.agent.state_dict(),
             "collector": self._run.collector.state_dict(),
         }

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -162,17 +163,18 @@ def test_help_and_simple_mistakes_do_not_wait_for_torch(conf: Path, tmp_path: Pa
     assert done.stdout.splitlines()[-1] == "[0, 2, 2, 2] False"
 
 
-def test_an_interrupted_run_says_so_and_ends_with_130(conf: Path, tmp_path: Path) -> None:
-    command = arguments(conf, *RUN, "total_steps=1e9", f"runs_dir={tmp_path / 'runs'}")
-    with subprocess.Popen(
-        command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline().startswith("random on scripted")
+def test_an_interrupted_run_saves_says_so_and_ends_with_75(conf: Path, tmp_path: Path) -> None:
+    command = arguments(conf, *RUN, "total_steps=1e9", "log_every_steps=100", f"runs_dir={tmp_path / 'runs'}")
+    with subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        while not any(path.stat().st_size for path in tmp_path.glob("runs/*/*/*/*/metrics.jsonl")):
+            assert process.poll() is None
+            time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert stderr.splitlines() == ["rlrun: interrupted; the same command goes on from the last checkpoint"]
+    assert process.returncode == 75
+    said = r"rlrun: stopped by SIGINT at step [\d,]+; everything is saved, and the same command goes on from there\n"
+    assert re.fullmatch(said, stderr.decode())
 
 
 def test_a_bug_keeps_its_traceback(conf: Path, rlrun: Command) -> None:
@@ -193,3 +195,17 @@ def test_a_bug_keeps_its_traceback(conf: Path, rlrun: Command) -> None:
     assert "Traceback" in done.stderr
     assert "RuntimeError: a bug of its own" in done.stderr
     assert not (conf / "runs").exists()
+
+
+def test_a_stopped_sweep_begins_no_other_run(conf: Path, tmp_path: Path) -> None:
+    words = ["-m", *RUN, "total_steps=1e9", "seed=0,1", "log_every_steps=100", f"runs_dir={tmp_path / 'runs'}"]
+    command = arguments(conf, *words)
+    with subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        while not any(path.stat().st_size for path in tmp_path.glob("runs/*/*/*/*/metrics.jsonl")):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 75
+    assert stderr.decode().startswith("rlrun: stopped by SIGTERM at step ")
+    assert [path.name for path in tmp_path.glob("runs/*/*/*/*")] == ["seed0"]

@@ -13,7 +13,7 @@ from rlrun.config import Config
 from rlrun.config_files import config_directory, identity, options, resolve_env, summary
 from rlrun.errors import UserError
 from rlrun.help_page import help_page
-from rlrun.run_directory import experiment_hash
+from rlrun.receipt import experiment_hash
 
 SCRIPTED = "_target_: rlrun.testing.scripted_env.ScriptedEnv\nnum_envs: 2\n"
 IMAGES = "defaults:\n  - override /network@_global_.network: nature2015\n  - _self_\n"

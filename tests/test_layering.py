@@ -8,14 +8,15 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "rlrun"
 
 FLOORS = {
-    0: {"types", "tree", "rng", "errors", "annotations", "ring"},
-    1: {"protocols", "schedules", "returns", "losses", "distributions", "bellman", "tabular_updates"} | {"state_file"},
+    0: {"types", "tree", "rng", "errors", "annotations", "ring", "atomic_file"},
+    1: {"protocols", "schedules", "returns", "losses", "distributions", "bellman", "tabular_updates"}
+    | {"state_file", "state_comparison", "row_tail", "row_comparison", "run_lock", "episode_log"},
     2: {"nn", "replay", "envs", "loggers", "checkpoint", "progress", "device", "episode_meter", "interruption"}
-    | {"policies", "features", "pictures"},
-    3: {"agents", "collect", "evaluate", "course", "run_directory"},
-    4: {"train", "table_pictures"},
+    | {"policies", "features", "pictures", "receipt", "episode_recorder"},
+    3: {"agents", "collect", "evaluate", "course", "run_directory", "films"},
+    4: {"train", "table_pictures", "run_summary"},
     5: {"schema", "config_files", "composition", "config", "build"},
-    6: {"help_page", "cli", "__main__"},
+    6: {"help_page", "cli", "__main__", "running", "receipt_config", "verbs"},
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}
 TOPICLESS = {"utils", "util", "base", "common", "helpers", "misc"}

@@ -4,33 +4,59 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rlrun.errors import UserError
+from rlrun.interruption import Interrupted
+from rlrun.receipt import Code, read_receipt
 from rlrun.run_directory import (
+    attempt,
     check_same_experiment,
     check_writable,
-    experiment_hash,
     finished_result,
-    make_receipt,
+    last_step,
     opened,
     run_directory,
 )
 
+NO_CODE = Code(None, None)
 
-def test_the_hash_depends_on_values_and_not_on_the_order_of_keys() -> None:
-    first = experiment_hash({"algo": {"gamma": 0.9, "n": 1}, "env": {}})
-    assert first == experiment_hash({"env": {}, "algo": {"n": 1, "gamma": 0.9}})
-    assert first != experiment_hash({"env": {}, "algo": {"n": 1, "gamma": 0.91}})
-    assert len(first) == 10
-    assert int(first, 16) >= 0
+
+def made(total_steps: int, **differing: Any) -> dict[str, Any]:
+    """A new receipt, as far as a directory cares."""
+    receipt = {"experiment": {"algo": {"gamma": 0.9, "lr": 1}, "env": None}, "seed": 0, "argv": ["rlrun"]}
+    machine = {"cpu": "Z80", "num_threads": 1}
+    return receipt | {"total_steps": total_steps, "machine": machine, "versions": {"torch": "2"}} | differing
+
+
+def sessions(directory: Path) -> list[dict[str, Any]]:
+    receipt = read_receipt(directory)
+    assert receipt is not None
+    found: list[dict[str, Any]] = receipt["sessions"]
+    return found
 
 
 def test_the_directory_has_only_plain_characters() -> None:
     path = run_directory(Path("runs"), "gym-ALE/Pong, [v5]=x", "dqn", "abc", 3)
     assert path == Path("runs/gym-ALE-Pong-v5-x/dqn/abc/seed3")
     assert run_directory(Path("runs"), "..", "a", "b", 0) == Path("runs/_/a/b/seed0")
+
+
+def test_attempts_are_numbered_and_the_latest_one_is_meant(tmp_path: Path) -> None:
+    first = tmp_path / "a" / "seed1"
+    assert attempt(first, fresh=False) == attempt(first, fresh=True) == first
+    first.mkdir(parents=True)
+    (first.parent / "seed1-rerun").mkdir()
+    (first.parent / "seed10-7").mkdir()
+    (first.parent / "seed1-5").write_text("no directory")
+    assert attempt(first, fresh=False) == first
+    assert attempt(first, fresh=True) == first.with_name("seed1-2")
+    for number in (2, 10):
+        first.with_name(f"seed1-{number}").mkdir()
+    assert attempt(first, fresh=False) == first.with_name("seed1-10")
+    assert attempt(first, fresh=True) == first.with_name("seed1-11")
 
 
 def test_checking_makes_no_directory(tmp_path: Path) -> None:
@@ -48,26 +74,45 @@ def test_a_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with (
         pytest.raises(UserError, match="Not a directory; choose another runs_dir"),
-        opened(tmp_path / "file/b", "", {}),
+        opened(tmp_path / "file/b", "", made(5), NO_CODE),
     ):
         pass
 
 
 def test_a_second_process_is_kept_out_while_the_first_one_runs(tmp_path: Path) -> None:
     with (
-        opened(tmp_path, "a: 1\n", {"total_steps": 5}),
-        pytest.raises(UserError, match="being run by another process"),
-        opened(tmp_path, "a: 2\n", {"total_steps": 6}),
+        opened(tmp_path, "a: 1\n", made(5), NO_CODE),
+        pytest.raises(UserError, match="being run by process"),
+        opened(tmp_path, "a: 2\n", made(6), NO_CODE),
     ):
         pass
     assert (tmp_path / "config.yaml").read_text() == "a: 1\n"
-    with opened(tmp_path, "a: 3\n", {"total_steps": 7}):
+    assert len(sessions(tmp_path)) == 1
+    with opened(tmp_path, "a: 3\n", made(7), NO_CODE):
         assert (tmp_path / "config.yaml").read_text() == "a: 3\n"
+
+
+def test_a_new_run_is_not_put_where_another_process_has_just_begun_one(tmp_path: Path) -> None:
+    with (
+        pytest.raises(UserError, match="another process has just made it"),
+        opened(tmp_path, "", made(5), NO_CODE, new=True),
+    ):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_another_process_has_just_finished_is_left_alone(tmp_path: Path) -> None:
+    with opened(tmp_path, "a: 1\n", made(5), NO_CODE):
+        (tmp_path / "result.json").write_text('{"step": 5}')
+    with pytest.raises(UserError, match="just been finished"), opened(tmp_path, "a: 2\n", made(5), NO_CODE):
+        pass
+    assert (tmp_path / "config.yaml").read_text() == "a: 1\n"
+    assert (tmp_path / "result.json").exists()
 
 
 def test_a_run_is_finished_up_to_the_steps_it_was_made_for(tmp_path: Path) -> None:
     assert finished_result(tmp_path, 100) is None
-    with opened(tmp_path, "", {"total_steps": 100}):
+    with opened(tmp_path, "", made(100), NO_CODE):
         assert finished_result(tmp_path, 100) is None
         (tmp_path / "result.json").write_text(json.dumps({"step": 60}))  # a planner stops when it has converged
     assert finished_result(tmp_path, 100) == {"step": 60}
@@ -77,33 +122,80 @@ def test_a_run_is_finished_up_to_the_steps_it_was_made_for(tmp_path: Path) -> No
 
 def test_going_on_beyond_the_end_keeps_the_old_result(tmp_path: Path) -> None:
     (tmp_path / "result.json").write_text(json.dumps({"step": 100}))
-    with opened(tmp_path, "", {"total_steps": 200}):
-        assert finished_result(tmp_path, 100) is None
+    with opened(tmp_path, "", made(200), NO_CODE):
+        assert finished_result(tmp_path, 200) is None
+        assert finished_result(tmp_path, 100) == {"step": 100}, "that far it is finished"
+        assert finished_result(tmp_path, 101) is None
     assert json.loads((tmp_path / "result-100.json").read_text()) == {"step": 100}
 
 
 def test_a_damaged_result_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "receipt.json").write_text(json.dumps(made(1)))
     (tmp_path / "result.json").write_text("{")
     with pytest.raises(UserError, match=r"result\.json cannot be read"):
         finished_result(tmp_path, 1)
 
 
-def test_the_receipt_names_command_versions_and_machine() -> None:
-    receipt = json.loads(json.dumps(make_receipt(["rlrun", "algo=dqn"], {"algo": 1}, 10, 3, "cpu", 2)))
-    assert receipt["argv"] == ["rlrun", "algo=dqn"]
-    assert receipt["experiment"] == {"algo": 1}
-    assert (receipt["total_steps"], receipt["seed"]) == (10, 3)
-    assert receipt["versions"]["torch"].startswith("2.")
-    assert receipt["versions"]["python"].startswith("3.")
-    assert receipt["machine"]["device"] == "cpu"
-    assert receipt["machine"]["num_threads"] == 2
-    assert receipt["machine"]["cpu"]
+def test_a_session_says_how_it_ended(tmp_path: Path) -> None:
+    (tmp_path / "timings.jsonl").write_text('{"step": 8}\n')
+    with opened(tmp_path, "", made(100), NO_CODE) as session:
+        session.began(0)
+        session.ended("finished", 100)
+    for error in (Interrupted("SIGTERM", 7, saved=True), KeyboardInterrupt(), SystemExit(), ZeroDivisionError("a bug")):
+        with pytest.raises(type(error)), opened(tmp_path, "", made(100), NO_CODE):
+            raise error
+    told = [(entry["status"], entry["reason"], entry["to_step"]) for entry in sessions(tmp_path)]
+    assert told == [
+        ("finished", None, 100),
+        ("interrupted", "SIGTERM", 7),
+        ("interrupted", "SIGINT, at once", 8),
+        ("interrupted", "a launcher ended the process", 8),
+        ("failed", "ZeroDivisionError: a bug", 8),
+    ]
+    assert all(entry["ended"] >= entry["started"] for entry in sessions(tmp_path))
+
+
+def test_a_session_that_goes_on_is_in_the_receipt_without_an_end(tmp_path: Path) -> None:
+    with opened(tmp_path, "", made(100), NO_CODE) as session:
+        session.began(40)
+        (entry,) = sessions(tmp_path)
+        assert (entry["from_step"], entry["ended"], entry["status"]) == (40, None, None)
+
+
+def test_what_made_a_run_stays_and_a_session_says_what_it_found_otherwise(tmp_path: Path) -> None:
+    with opened(tmp_path, "", made(100), NO_CODE):
+        pass
+    other = made(200, argv=["rlrun", "b"], versions={"torch": "3"})
+    with opened(tmp_path, "", other, NO_CODE):
+        pass
+    receipt = read_receipt(tmp_path)
+    assert receipt is not None
+    assert (receipt["argv"], receipt["versions"], receipt["total_steps"]) == (["rlrun"], {"torch": "2"}, 200)
+    assert [entry["differs"] for entry in receipt["sessions"]] == [{}, {"versions.torch": ["2", "3"]}]
+    assert receipt["sessions"][1]["argv"] == ["rlrun", "b"]
+
+
+def test_changes_of_the_code_are_kept_once(tmp_path: Path) -> None:
+    for diff in ("first", "first", None, "second"):
+        with opened(tmp_path, "", made(100), Code("abc", diff)):
+            pass
+    assert {path.name: path.read_text() for path in tmp_path.glob("*.diff")} == {
+        "code.diff": "first",
+        "code-4.diff": "second",
+    }
+
+
+def test_the_last_step_is_that_of_either_file(tmp_path: Path) -> None:
+    assert last_step(tmp_path) == 0
+    (tmp_path / "metrics.jsonl").write_text('{"step": 5}\n{"step": 9}\n{"st')
+    assert last_step(tmp_path) == 9
+    (tmp_path / "timings.jsonl").write_text('{"step": 12}\n')
+    assert last_step(tmp_path) == 12
 
 
 def test_a_directory_belongs_to_one_experiment(tmp_path: Path) -> None:
     check_same_experiment(tmp_path / "new", {"algo": {"gamma": 0.9}})
-    receipt = make_receipt([], {"algo": {"gamma": 0.9, "lr": 1}, "env": None}, 10, 0, "cpu", 1)
-    (tmp_path / "receipt.json").write_text(json.dumps(receipt))
+    (tmp_path / "receipt.json").write_text(json.dumps(made(10)))
     check_same_experiment(tmp_path, {"env": None, "algo": {"lr": 1, "gamma": 0.9}})
     with pytest.raises(UserError, match=r"there algo\.gamma=0\.9, now 0\.5; choose another name="):
         check_same_experiment(tmp_path, {"env": None, "algo": {"lr": 1, "gamma": 0.5}})

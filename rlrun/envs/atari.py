@@ -24,6 +24,7 @@ from rlrun.types import Array, BoolArray, EnvSpec, Int64Array, State, TimeStep
 FRAME_SKIP = 4  # frames per agent step; Mnih et al. 2015, Extended Data Table 1
 FRAME_STACK = 4  # screens in an observation; the same table (agent history length)
 SCREEN = 84  # pixels a side; the same paper, Methods
+_ZOOM = 4  # of pictures for people
 UNSEEDED = -1  # to ALE: continue the slot's own random stream
 
 
@@ -41,6 +42,8 @@ class Atari:
     Raises:
         UserError: if there is no such game.
     """
+
+    steps_per_second = 60.0 / FRAME_SKIP  # real time: the console draws 60 frames a second
 
     def __init__(
         self,
@@ -92,6 +95,8 @@ class Atari:
         self._everybody = np.ones(num_envs, bool)
         self._episode_steps = np.zeros(num_envs, np.int64)
         self._lives = np.zeros(num_envs, np.int64)
+        self._screens: Array = np.zeros((num_envs, FRAME_STACK, SCREEN, SCREEN), np.uint8)  # what is shown now
+        self._end_screens = self._screens  # what was shown when an episode ended
 
     def _action_space(self) -> spaces.Discrete:
         space = self._env.single_action_space
@@ -101,13 +106,19 @@ class Atari:
     def reset(self, seed: int) -> Array:
         """Starts stream 0 of every slot. Returns obs uint8 [B, 4, 84, 84], oldest screen first."""
         self._seed = seed
-        num_envs = self.spec.num_envs
-        numbers = np.zeros(num_envs, np.int64)
-        self._log.begin(self._everybody, stream_seeds(seed, np.arange(num_envs), numbers), numbers)
-        obs: Array
-        obs, info = self._env.reset(seed=self._log.seeds.copy())
+        return self.begin_streams(stream_seeds(seed, np.arange(self.spec.num_envs), np.zeros(1, np.int64)))
+
+    def begin_streams(self, seeds: Int64Array) -> Array:
+        """Starts the streams with these seeds [B]. Returns obs."""
+        self._log.begin(self._everybody, seeds, np.zeros(self.spec.num_envs, np.int64))
+        obs, info = self._env.reset(seed=seeds.copy())
         self._begin_episodes(self._everybody, info)
-        return obs
+        self._screens = obs
+        return self._screens
+
+    def stream_numbers(self) -> Int64Array:
+        """[B] which of its slot's streams is running."""
+        return self._log.numbers.copy()
 
     def restart(self, slots: BoolArray) -> Array:
         """Begins another episode in `slots` [B], inside their streams."""
@@ -115,6 +126,7 @@ class Atari:
         obs, info = self._env.reset(options={"reset_mask": slots.copy()})
         self._log.record_restart(slots)
         self._begin_episodes(slots, info)
+        self._screens = obs
         return obs
 
     def step(self, action: Int64Array) -> TimeStep:
@@ -129,11 +141,17 @@ class Atari:
         self._lives = lives
         last = terminated | truncated
         obs = self._next_episodes(last) if last.any() else next_obs
+        self._screens, self._end_screens = obs, next_obs
         return TimeStep(next_obs, reward, discount, last, obs, {"lives": lives})
 
     def close(self) -> None:
         """Frees the emulators."""
         self._env.close()
+
+    def render_rgb(self, *, ended: bool) -> Array:
+        """Slot 0's newest screen, uint8 [336, 336, 3] grey; as its last episode `ended`, or as it is now."""
+        screen = (self._end_screens if ended else self._screens)[0, -1]
+        return np.repeat(screen.repeat(_ZOOM, axis=0).repeat(_ZOOM, axis=1)[..., None], 3, axis=2)
 
     def _play(self, action: Int64Array) -> tuple[Array, Array, BoolArray, Int64Array]:
         obs, reward, terminated, _, info = self._env.step(action)

@@ -13,6 +13,7 @@ from gymnasium import spaces
 from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 from pydantic import Field
 
+from rlrun.envs.cartpole_render import render_cartpole
 from rlrun.rng import hash_uniform, stream_seeds
 from rlrun.types import Array, BoolArray, EnvSpec, Float64Array, Int64Array, State, TimeStep
 
@@ -27,6 +28,8 @@ class CartPole:
         max_episode_steps: the time limit (discount 1, last True).
     """
 
+    steps_per_second = 50.0  # real time: a step is 0.02 s (Gymnasium's `tau`)
+
     def __init__(
         self, *, num_envs: Annotated[int, Field(gt=0)], max_episode_steps: Annotated[int, Field(gt=0)]
     ) -> None:
@@ -40,6 +43,7 @@ class CartPole:
         self._drawn_from = np.zeros(num_envs, np.int64)  # [B] the episode that `_drawn[:, :, 0]` is for
         self._drawn = np.zeros((4, num_envs, _EPISODES_DRAWN))  # initial states of the next episodes
         self._nobody: BoolArray = np.zeros(num_envs, bool)
+        self._end_obs = np.zeros(4, np.float32)  # what slot 0 showed when an episode ended
 
     def reset(self, seed: int) -> Array:
         """Starts episode 0 of every slot. Returns obs [B, 4]: position, velocity, angle, angular velocity."""
@@ -61,12 +65,30 @@ class CartPole:
         obs = next_obs
         ended = last.nonzero()[0]
         if ended.size:
+            self._end_obs = next_obs[0].copy()
             obs = self._restart(ended)
         return TimeStep(next_obs, reward, (~terminated).astype(np.float32), last, obs, {})
 
     def close(self) -> None:
         """Frees the environment."""
         self._env.close()
+
+    def stream_numbers(self) -> Int64Array:
+        """[B] the number of each slot's running episode."""
+        return self._episode.copy()
+
+    def begin_streams(self, seeds: Int64Array) -> Array:
+        """Starts the episodes with these seeds [B]. Returns obs [B, 4]."""
+        self._draw()
+        self._state()[:] = initial_states(seeds)
+        self._env.steps[:] = 0
+        self._env.prev_done = self._nobody
+        return self._obs()
+
+    def render_rgb(self, *, ended: bool) -> Array:
+        """Slot 0 as a picture, uint8 [H, W, 3]; where its last episode `ended`, or where it is now."""
+        position, _, angle, _ = self._end_obs if ended else self._state()[:, 0]
+        return render_cartpole(float(position), float(angle))
 
     def _restart(self, chosen: Int64Array) -> Array:
         self._episode[chosen] += 1

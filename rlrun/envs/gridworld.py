@@ -38,6 +38,8 @@ class GridWorld:
         UserError: if there is no such map, or it is malformed.
     """
 
+    steps_per_second = 4.0  # slow enough to follow; ours
+
     def __init__(
         self,
         *,
@@ -70,6 +72,7 @@ class GridWorld:
         self._stream = np.zeros(num_envs, np.int64)  # the running episode's seed
         self._time = np.zeros(num_envs, np.int64)
         self._cell = np.zeros(num_envs, np.int64)
+        self._end_cell = 0  # where slot 0 was when an episode ended
 
     def reset(self, seed: int) -> Array:
         """Starts episode 0 of every slot."""
@@ -95,15 +98,29 @@ class GridWorld:
         discount = np.where(ends, 0.0, 1.0).astype(np.float32)
         limit = self._max_episode_steps
         last = ends if limit is None else ends | (self._time >= limit)
-        next_obs = observe(self.grid, self._cell, self._observation)
-        obs = self.restart(last) if last.any() else next_obs
+        next_obs = obs = observe(self.grid, self._cell, self._observation)
+        if last.any():
+            self._end_cell = int(self._cell[0])
+            obs = self.restart(last)
         return TimeStep(next_obs, reward, discount, last, obs, {})
 
     def close(self) -> None:
         """Nothing is open."""
 
+    def stream_numbers(self) -> Int64Array:
+        """[B] the number of each slot's running episode."""
+        return self._episode.copy()
+
+    def begin_streams(self, seeds: Int64Array) -> Array:
+        """Starts the episodes with these seeds [B]."""
+        self._begin_from(self._slots, seeds)
+        return observe(self.grid, self._cell, self._observation)
+
     def _begin(self, chosen: Int64Array) -> None:
-        self._stream[chosen] = stream_seeds(self._seed, chosen, self._episode[chosen])
+        self._begin_from(chosen, stream_seeds(self._seed, chosen, self._episode[chosen]))
+
+    def _begin_from(self, chosen: Int64Array, seeds: Int64Array) -> None:
+        self._stream[chosen] = seeds
         self._time[chosen] = 0
         draw = hash_uniform(self._stream[chosen], 0)
         self._cell[chosen] = self._starts[(draw * len(self._starts)).astype(np.int64)]
@@ -112,9 +129,9 @@ class GridWorld:
         """Slot 0 as text."""
         return render_ansi(self.grid, int(self._cell[0]))
 
-    def render_rgb(self) -> Array:
-        """Slot 0 as a picture, uint8 [H, W, 3]."""
-        return render_rgb(self.grid, int(self._cell[0]))
+    def render_rgb(self, *, ended: bool) -> Array:
+        """Slot 0 as a picture, uint8 [H, W, 3]; where its last episode `ended`, or where it is now."""
+        return render_rgb(self.grid, self._end_cell if ended else int(self._cell[0]))
 
     def state_dict(self) -> State:
         """The state arrays."""

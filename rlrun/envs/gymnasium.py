@@ -27,6 +27,8 @@ from rlrun.types import Array, BoolArray, EnvSpec, Int64Array, State, TimeStep
 Env: TypeAlias = gymnasium.Env[Any, Any]
 
 _LOG = logging.getLogger(__name__)
+_PICTURES = "rgb_array"  # Gymnasium's name of the render mode that returns pictures
+_STEPS_PER_SECOND = 30.0  # of films, where the environment does not say; ours
 _PROBED_STEPS = 40  # of each of two episodes; enough for caches (physics, terrain) to show
 
 
@@ -58,6 +60,9 @@ class GymnasiumEnv:
     ) -> None:
         _import(imports, id)
         self._make: Callable[[], Env] = lambda: _make(id, max_episode_steps, options or {})
+        self._make_shown: Callable[[], Env] = lambda: _make(
+            id, max_episode_steps, (options or {}) | {"render_mode": _PICTURES}
+        )
         self._envs = [self._make()]
         first = self._envs[0]
         action, self._first_action = _counted_from_0(_supported_action(first.action_space, id))
@@ -75,6 +80,7 @@ class GymnasiumEnv:
         self._log = StreamLog(num_envs)
         self._seed = 0
         self._obs = np.zeros((num_envs, *self.spec.obs_shape), observation.dtype)
+        self._end_picture: Array | None = None  # of slot 0 when an episode ended; only where pictures are drawn
 
     def reset(self, seed: int) -> Array:
         """Starts episode 0 of every slot. Returns obs [B, ...]."""
@@ -102,8 +108,56 @@ class GymnasiumEnv:
         self._log.record(action)
         next_obs = obs_now = self._obs.copy()
         if last.any():
+            self._end_picture = self._picture() if self._envs[0].render_mode == _PICTURES else None
             obs_now = self.restart(last)
         return TimeStep(next_obs, reward, discount, last, obs_now, {})
+
+    @property
+    def steps_per_second(self) -> float:
+        """What the environment says of itself; 30 where it says nothing."""
+        return float(self._envs[0].metadata.get("render_fps") or _STEPS_PER_SECOND)
+
+    def stream_numbers(self) -> Int64Array:
+        """[B] the number of each slot's running episode."""
+        return self._log.numbers.copy()
+
+    def begin_streams(self, seeds: Int64Array) -> Array:
+        """Starts the episodes with these seeds [B], in fresh instances that draw pictures. Returns obs [B, ...].
+
+        Raises:
+            UserError: if the environment draws none.
+        """
+        if _PICTURES not in (self._envs[0].metadata.get("render_modes") or ()):
+            raise UserError(f"env.id={self.spec.name} draws no pictures: it has no render mode {_PICTURES}")
+        self.close()
+        self._make = self._make_shown
+        self._envs = [self._make() for _ in self._envs]
+        self._log.begin(np.ones(self.spec.num_envs, bool), seeds, np.zeros(self.spec.num_envs, np.int64))
+        for slot, seed in enumerate(seeds.tolist()):
+            self._start_episode(slot, seed)
+        return self._obs.copy()
+
+    def render_rgb(self, *, ended: bool) -> Array:
+        """Slot 0 as a picture, uint8 [H, W, 3], once `begin_streams` was called; as its last episode `ended`, or now.
+
+        Raises:
+            UserError: if drawing needs a package that is not installed.
+        """
+        if not ended:
+            return self._picture()
+        assert self._end_picture is not None
+        return self._end_picture
+
+    def _picture(self) -> Array:
+        try:
+            picture = self._envs[0].render()
+        except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
+            raise UserError(
+                f"pictures of env.id={self.spec.name} need a package that is not installed: {_advice(error)}"
+            ) from None
+        if not isinstance(picture, np.ndarray) or picture.ndim != 3 or picture.shape[2] != 3:
+            raise UserError(f"env.id={self.spec.name} draws no pictures: render() returns a {type(picture).__name__}")
+        return picture.astype(np.uint8)
 
     def close(self) -> None:
         """Closes every instance."""
@@ -198,9 +252,7 @@ def _make(env_id: str, max_episode_steps: int | None, options: dict[str, bool | 
     except gymnasium.error.DeprecatedEnv as error:
         raise UserError(f"env.id={env_id} is outdated: {_first_line(error)}") from None
     except gymnasium.error.DependencyNotInstalled as error:
-        extra = re.search(r"gymnasium\[([\w-]+)\]", str(error))
-        advice = f'pip install "gymnasium[{extra[1]}]"' if extra else _first_line(error)
-        raise UserError(f"env.id={env_id} needs a package that is not installed: {advice}") from None
+        raise UserError(f"env.id={env_id} needs a package that is not installed: {_advice(error)}") from None
     except gymnasium.error.Error as error:  # also malformed ids
         if env_id in gymnasium.registry:
             raise UserError(f"env.id={env_id} cannot be made: {_first_line(error)}") from None
@@ -214,6 +266,11 @@ def _make(env_id: str, max_episode_steps: int | None, options: dict[str, bool | 
         if not options:
             raise  # the environment's own fault
         raise UserError(f"env.options do not fit env.id={env_id}: {_first_line(error)}") from None
+
+
+def _advice(error: Exception) -> str:
+    extra = re.search(r"gymnasium\[([\w-]+)\]", str(error))
+    return f'pip install "gymnasium[{extra[1]}]"' if extra else _first_line(error)
 
 
 def _first_line(error: Exception) -> str:

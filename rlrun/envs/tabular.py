@@ -12,6 +12,7 @@ import numpy as np
 from gymnasium import spaces
 from pydantic import Field
 
+from rlrun.envs.name_render import render_name
 from rlrun.rng import hash_uniform, stream_seeds
 from rlrun.types import Array, BoolArray, EnvSpec, Float64Array, Int64Array, State, TabularModel, TimeStep
 
@@ -33,6 +34,8 @@ class TabularEnv:
     Raises:
         ValueError: if the rows of the model do not fit together.
     """
+
+    steps_per_second = 2.0  # slow enough to read; ours
 
     def __init__(
         self,
@@ -70,6 +73,7 @@ class TabularEnv:
         self._stream = np.zeros(num_envs, np.int64)  # the running episode's seed
         self._time = np.zeros(num_envs, np.int64)
         self._state = np.zeros(num_envs, np.int64)
+        self._end_state = 0  # where slot 0 was when an episode ended
 
     def reset(self, seed: int) -> Array:
         """Starts episode 0 of every slot."""
@@ -99,8 +103,10 @@ class TabularEnv:
         ends = discount == 0
         limit = self._max_episode_steps
         last = ends if limit is None else ends | (self._time >= limit)
-        next_obs = self._observe()
-        obs = self.restart(last) if last.any() else next_obs
+        next_obs = obs = self._observe()
+        if last.any():
+            self._end_state = int(self._state[0])
+            obs = self.restart(last)
         return TimeStep(next_obs, reward, discount, last, obs, {})
 
     def close(self) -> None:
@@ -119,8 +125,26 @@ class TabularEnv:
         self._time = state["time"].copy()
         self._state = state["state"].copy()
 
+    def stream_numbers(self) -> Int64Array:
+        """[B] the number of each slot's running episode."""
+        return self._episode.copy()
+
+    def begin_streams(self, seeds: Int64Array) -> Array:
+        """Starts the episodes with these seeds [B]."""
+        self._begin_from(self._slots, seeds)
+        return self._observe()
+
+    def render_rgb(self, *, ended: bool) -> Array:
+        """The name of slot 0's state as a picture, uint8 [H, W, 3]; where its last episode `ended`, or now."""
+        state = self._end_state if ended else int(self._state[0])
+        names = self._model.state_names or tuple(map(str, range(self._model.num_states)))
+        return render_name(names, state)
+
     def _begin(self, chosen: Int64Array) -> None:
-        self._stream[chosen] = stream_seeds(self._seed, chosen, self._episode[chosen])
+        self._begin_from(chosen, stream_seeds(self._seed, chosen, self._episode[chosen]))
+
+    def _begin_from(self, chosen: Int64Array, seeds: Int64Array) -> None:
+        self._stream[chosen] = seeds
         self._time[chosen] = 0
         # A draw is at most 1 - 2^-53, and that times a total of about 1 rounds to less than the total.
         draw = hash_uniform(self._stream[chosen], 0) * self._start_cumulative[-1]

@@ -13,6 +13,7 @@ from PIL import Image
 _LAST_SECONDS = 2.0
 _LEAST_SECONDS = 0.02  # viewers play shorter frames slowly; GIF counts hundredths
 _PALETTE_FRAMES, _COLOURS = 8, 255
+_UNKNOWN = 255  # no colour of a palette has this number
 
 
 def write_film(path: Path, frames: Sequence[NDArray[np.uint8]], seconds_per_frame: float) -> None:
@@ -36,13 +37,13 @@ def write_film(path: Path, frames: Sequence[NDArray[np.uint8]], seconds_per_fram
         raise ValueError(f"the frames of a film must have one size, and these are {sorted(shapes)}")
     if not seconds_per_frame >= _LEAST_SECONDS:
         raise ValueError(f"a frame lasts at least {_LEAST_SECONDS} s, not {seconds_per_frame}")
-    palette = _palette(frames)
-    images = [_indexed(frame, palette) for frame in frames]
-    durations = [round(seconds_per_frame * 1000)] * (len(images) - 1) + [round(_LAST_SECONDS * 1000)]
+    index = _Index(_palette(frames))
+    images = (index.image(frame) for frame in frames)  # one at a time: long films are large
+    durations = [round(seconds_per_frame * 1000)] * (len(frames) - 1) + [round(_LAST_SECONDS * 1000)]
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        images[0].save(
-            partial, format="GIF", save_all=True, append_images=images[1:], duration=durations, loop=0, optimize=False
+        next(images).save(
+            partial, format="GIF", save_all=True, append_images=images, duration=durations, loop=0, optimize=False
         )
         os.replace(partial, path)
     finally:
@@ -66,15 +67,26 @@ def _palette(frames: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     return np.concatenate([colours, np.array(near[: 3 * (_COLOURS - exact)], np.uint8).reshape(-1, 3)])
 
 
-def _indexed(frame: NDArray[np.uint8], palette: NDArray[np.uint8]) -> Image.Image:
-    """The frame in the nearest colours of the palette (Pillow's own search ignores the last two bits)."""
-    codes, inverse = np.unique(_packed(frame.reshape(-1, 3)), return_inverse=True)
-    wanted, offered = _unpacked(codes).astype(np.int32), palette.astype(np.int32)
-    distance = sum((wanted[:, None, channel] - offered[None, :, channel]) ** 2 for channel in range(3))
-    nearest = np.asarray(distance).argmin(axis=1).astype(np.uint8)
-    image = Image.fromarray(nearest[inverse].reshape(frame.shape[:2]))
-    image.putpalette(palette.reshape(-1).tolist())
-    return image
+class _Index:
+    """Finds the nearest colour of a palette, once for each colour (Pillow's own search ignores the last two bits)."""
+
+    def __init__(self, palette: NDArray[np.uint8]) -> None:
+        self._palette = palette
+        self._nearest = np.full(1 << 24, _UNKNOWN, np.uint8)  # by packed colour
+
+    def image(self, frame: NDArray[np.uint8]) -> Image.Image:
+        """The frame in the colours of the palette."""
+        codes = _packed(frame.reshape(-1, 3))
+        found = self._nearest[codes]
+        new = np.unique(codes[found == _UNKNOWN])
+        if new.size:
+            wanted, offered = _unpacked(new).astype(np.int32), self._palette.astype(np.int32)
+            distance = sum((wanted[:, None, channel] - offered[None, :, channel]) ** 2 for channel in range(3))
+            self._nearest[new] = np.asarray(distance).argmin(axis=1)
+            found = self._nearest[codes]
+        image = Image.fromarray(found.reshape(frame.shape[:2]))
+        image.putpalette(self._palette.reshape(-1).tolist())
+        return image
 
 
 def _packed(pixels: NDArray[np.uint8]) -> NDArray[np.uint32]:

@@ -11,7 +11,8 @@ import torch
 
 from rlrun.collect import Collector
 from rlrun.protocols import Agent, VecEnv
-from rlrun.ring import Ring, Rows
+from rlrun.ring import Ring
+from rlrun.state_comparison import first_difference
 from rlrun.types import EnvSpec, as_tensor
 
 _CPU = torch.device("cpu")
@@ -19,25 +20,7 @@ _CPU = torch.device("cpu")
 
 def same(left: Any, right: Any) -> bool:
     """Whether two states (trees of tensors, arrays and plain values) are equal, bit for bit."""
-    if isinstance(left, torch.Tensor):
-        return isinstance(right, torch.Tensor) and left.dtype == right.dtype and torch.equal(left, right)
-    if isinstance(left, Rows):
-        return isinstance(right, Rows) and _rows_equal(left, right)
-    if isinstance(left, np.ndarray):
-        return isinstance(right, np.ndarray) and left.dtype == right.dtype and np.array_equal(left, right)
-    if isinstance(left, dict):
-        return isinstance(right, dict) and left.keys() == right.keys() and all(same(left[k], right[k]) for k in left)
-    if isinstance(left, list | tuple):
-        return len(left) == len(right) and all(same(a, b) for a, b in zip(left, right, strict=True))
-    return bool(left == right)
-
-
-def _rows_equal(left: Rows, right: Rows) -> bool:
-    """Whether two rings hold rows of the same numbers and bits, wherever they lie."""
-    if (left.first, left.stop) != (right.first, right.stop):
-        return False
-    mine, theirs = ([rows for _, rows in ring.pieces()] for ring in (left, right))
-    return bool(mine) == bool(theirs) and (not mine or same(torch.cat(mine), torch.cat(theirs)))
+    return first_difference(left, right) is None
 
 
 class AgentContract(ABC):

@@ -216,11 +216,11 @@ def test_pictures_move_with_the_agent() -> None:
     env = gridworld("book", slip=0.0)
     env.reset(0)
     assert env.render_ansi() == ". . . +\n. # . -\n@ . . ."
-    before = env.render_rgb()
+    before = env.render_rgb(ended=False)
     env.step(np.array([0]))
     assert env.render_ansi() == ". . . +\n@ # . -\nS . . ."
     assert before.shape == (3 * 48 + 1, 4 * 48 + 1, 3)
-    assert not np.array_equal(before, env.render_rgb())
+    assert not np.array_equal(before, env.render_rgb(ended=False))
 
 
 def test_the_gymnasium_environment_is_registered_and_passes_its_checker() -> None:

@@ -1,0 +1,213 @@
+"""The file of everything that was played in training, so that any episode can be played again.
+
+The layout is `MAGIC`, a line of JSON, and blocks: the length of what follows (4 bytes) and so many bytes of zlib. A
+block holds T rows of actions, one for every slot, and what happened at those rows: episodes that ended, and restarts
+inside a stream. Rows are numbered from 0 through the whole file. Everything is little-endian.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlrun.errors import UserError
+from rlrun.types import Array, Int64Array
+
+FILE = "episodes.log"
+MAGIC = b"rlrun episodes 1\n"
+RESTARTED = -1  # in a history: here the running episode was abandoned by request
+_LEVEL = 6  # of zlib; 9 takes ten times as long for the same size
+_LENGTH, _COUNTS = struct.Struct("<I"), struct.Struct("<III")  # of a block; of its rows, episodes and restarts
+_EPISODE = np.dtype(
+    [
+        ("slot", "<i4"),
+        ("stream", "<i8"),  # its number in the slot
+        ("before", "<i8"),  # rows of the stream before the episode
+        ("length", "<i8"),  # rows of the episode
+        ("last_row", "<i8"),  # where it ended
+        ("step", "<i8"),  # agent steps of the run, all slots together, when it had ended
+        ("episode_return", "<f8"),
+    ]
+)
+_RESTART = np.dtype([("row", "<i8"), ("slot", "<i4")])  # before the action of this row
+_ASCENDING = ("last_row", "step", "row")  # columns that are kept as differences
+Records = NDArray[np.void]
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a log needs to be read: how many slots and actions there are, and what the environment was seeded with."""
+
+    num_envs: int
+    num_actions: int
+    seed: int
+
+    @property
+    def action_dtype(self) -> np.dtype[Any]:
+        """The smallest unsigned one that holds every action."""
+        return np.min_scalar_type(max(self.num_actions - 1, 0)).newbyteorder("<")
+
+    def encoded(self) -> bytes:
+        """The beginning of the file."""
+        fields = {"num_envs": self.num_envs, "num_actions": self.num_actions, "seed": self.seed}
+        return MAGIC + json.dumps(fields).encode() + b"\n"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """Consecutive rows, and what happened at them."""
+
+    actions: Array  # [T, B]
+    episodes: Records  # [N], in order of time and then slot
+    restarts: Records  # [R], in order of time and then slot
+
+    def encoded(self) -> bytes:
+        """With its length in front; slot by slot and column by column, first bytes first, which compresses best."""
+        parts = [_COUNTS.pack(len(self.actions), len(self.episodes), len(self.restarts)), self.actions.T.tobytes()]
+        parts += [_planes(records, name) for records in (self.episodes, self.restarts) for name in _names(records)]
+        data = zlib.compress(b"".join(parts), _LEVEL)
+        return _LENGTH.pack(len(data)) + data
+
+
+def no_episodes(count: int = 0) -> Records:
+    """Room for so many records of episodes."""
+    return np.zeros(count, _EPISODE)
+
+
+def restarts_at(row: int, slots: Int64Array) -> Records:
+    """Records of restarts before the action of `row`."""
+    records = np.zeros(len(slots), _RESTART)
+    records["row"], records["slot"] = row, slots
+    return records
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Episode:
+    """An episode, and all that its slot was told since the stream began in which it lies."""
+
+    number: int  # from 1, in the order in which they ended; those that a rollout masks are not numbered
+    slot: int
+    stream: int  # the stream's number in the slot
+    step: int  # agent steps of the run, all slots together, when it had ended
+    episode_return: float  # sum of raw rewards, undiscounted
+    length: int  # agent steps
+    history: Int64Array  # [K] actions since the stream began, the episode's last of all; `RESTARTED` between them
+    start: int  # how many entries of `history` came before the episode
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EpisodeLog:
+    """All that a file says."""
+
+    path: Path
+    header: Header
+    actions: Array  # [T, B]
+    episodes: Records  # [N]
+    restarts: Records  # [R]
+
+    def __len__(self) -> int:
+        """How many episodes there are."""
+        return len(self.episodes)
+
+    @property
+    def best(self) -> int:
+        """The number of the first episode with the highest return."""
+        return int(np.argmax(self.episodes["episode_return"])) + 1
+
+    def episode(self, number: int) -> Episode:
+        """The episode with this number, from 1."""
+        record = self.episodes[number - 1]
+        slot, stop = int(record["slot"]), int(record["last_row"]) + 1
+        first = stop - int(record["length"])
+        begun = first - int(record["before"])
+        ours = self.restarts["row"][self.restarts["slot"] == slot]
+        ours = ours[(ours > begun) & (ours < stop)]
+        history = np.insert(self.actions[begun:stop, slot].astype(np.int64), ours - begun, RESTARTED)
+        return Episode(
+            number=number,
+            slot=slot,
+            stream=int(record["stream"]),
+            step=int(record["step"]),
+            episode_return=float(record["episode_return"]),
+            length=stop - first,
+            history=history,
+            start=first - begun + int((ours <= first).sum()),
+        )
+
+
+def read_episode_log(path: Path) -> EpisodeLog:
+    """Reads a file as far as it was written; a last block that is not whole yet is left out.
+
+    Raises:
+        UserError: if it is no such file, or damaged.
+    """
+    data = path.read_bytes()
+    end = data.find(b"\n", len(MAGIC)) + 1
+    if not data.startswith(MAGIC) or end == 0:
+        raise UserError(f"{path} is not a log of episodes of this version of rlrun, or it is damaged")
+    header = Header(**json.loads(data[len(MAGIC) : end]))
+    try:
+        blocks = [_decoded(block, header) for block in _blocks(data, end)]
+    except (zlib.error, ValueError, struct.error) as error:
+        raise UserError(f"{path} is damaged: {error}") from error
+    nothing = Block(np.zeros((0, header.num_envs), header.action_dtype), no_episodes(), np.zeros(0, _RESTART))
+    return EpisodeLog(
+        path,
+        header,
+        np.concatenate([block.actions for block in [nothing, *blocks]]),
+        np.concatenate([block.episodes for block in [nothing, *blocks]]),
+        np.concatenate([block.restarts for block in [nothing, *blocks]]),
+    )
+
+
+def _blocks(data: bytes, place: int) -> Iterator[bytes]:
+    while place + _LENGTH.size <= len(data):
+        (length,) = _LENGTH.unpack_from(data, place)
+        place += _LENGTH.size
+        if place + length > len(data):
+            return
+        yield zlib.decompress(data[place : place + length])
+        place += length
+
+
+def _decoded(data: bytes, header: Header) -> Block:
+    rows, episodes, restarts = _COUNTS.unpack_from(data)
+    place = _COUNTS.size
+    actions = np.frombuffer(data, header.action_dtype, rows * header.num_envs, place)
+    place += actions.nbytes
+    found, place = _records(data, place, _EPISODE, episodes)
+    restarted, _ = _records(data, place, _RESTART, restarts)
+    return Block(actions.reshape(header.num_envs, rows).T, found, restarted)
+
+
+def _records(data: bytes, place: int, dtype: np.dtype[Any], count: int) -> tuple[Records, int]:
+    records = np.zeros(count, dtype)
+    for name in _names(records):
+        dtype = records[name].dtype
+        planes = np.frombuffer(data, np.uint8, count * dtype.itemsize, place).reshape(dtype.itemsize, count)
+        column = np.ascontiguousarray(planes.T).view(dtype)[:, 0] if count else np.zeros(0, dtype)
+        records[name] = np.cumsum(column) if name in _ASCENDING else column
+        place += planes.size
+    return records, place
+
+
+def _planes(records: Records, name: str) -> bytes:
+    """A column: the first bytes of all its numbers, then the second ones, and so on."""
+    column = np.ascontiguousarray(records[name])
+    if name in _ASCENDING:
+        column = np.diff(column, prepend=np.zeros(1, column.dtype))
+    return column.view(np.uint8).reshape(len(column), column.dtype.itemsize).T.tobytes()
+
+
+def _names(records: Records) -> tuple[str, ...]:
+    names = records.dtype.names
+    assert names is not None
+    return names

@@ -1,0 +1,45 @@
+"""The newest rows of a file of JSON lines, read from its end, however long the file has grown."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+_BLOCK = 1 << 14  # bytes
+
+
+def newest_rows(path: Path, most_bytes: int = 1 << 20) -> Iterator[dict[str, Any]]:
+    """Whole rows, newest first; a last line that was cut off is left out.
+
+    Args:
+        path: of the file; nothing comes if it is not there.
+        most_bytes: how far back to look.
+    """
+    try:
+        file = path.open("rb")
+    except OSError:
+        return
+    with file:
+        position = file.seek(0, os.SEEK_END)
+        lowest = max(0, position - most_bytes)
+        begun = b""  # the end of a line whose beginning was not read yet
+        is_tail = True  # whether it is what follows the last newline: no whole row
+        while position > lowest:
+            start = max(lowest, position - _BLOCK)
+            file.seek(start)
+            begun, *lines = (file.read(position - start) + begun).split(b"\n")
+            position = start
+            if is_tail and lines:
+                is_tail = False
+                lines.pop()
+            yield from (json.loads(line) for line in reversed(lines))
+        if position == 0 and begun and not is_tail:
+            yield json.loads(begun)
+
+
+def newest_value(path: Path, key: str) -> float | None:
+    """What the newest row that knows `key` says of it."""
+    return next((row[key] for row in newest_rows(path) if key in row), None)

@@ -1,0 +1,155 @@
+"""One process at a time in a run's directory: a lock that the kernel frees when its owner ends, however it ends.
+
+`.lock` is locked as a whole (`flock`) for as long as its owner lives, so that kill -9 frees it. It also names the
+owner, for people, and for file systems that cannot lock (docs/runs.md).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import sleep
+from typing import TextIO
+
+from rlrun.errors import UserError
+
+_LOG = logging.getLogger(__name__)
+_LOCK = ".lock"
+_TRIES, _PAUSE_SECONDS = 10, 0.02  # `owner` holds the lock for a moment, and that is no reason to refuse
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The process that runs a run."""
+
+    host: str
+    pid: int
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}"
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is, or was, on this machine."""
+        return self.host == socket.gethostname()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether there is such a process on this machine."""
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+        return True
+
+
+_UNKNOWN = "another process"
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Keeps every other process out of `directory`.
+
+    Raises:
+        UserError: if another one is in it.
+        OSError: if the file cannot be made.
+    """
+    with (directory / _LOCK).open("a+", encoding="utf-8") as file:
+        before = _noted(file)
+        if not _take(file, directory):
+            _rely_on_the_note(before, directory)
+        elif before is not None and not before.is_here:
+            _LOG.warning(
+                f"{before} did not say that it stopped running this; if it is still at it, this file system's locks "
+                "do not reach other machines: stop one of the two"
+            )
+        _note(file, json.dumps(asdict(Owner(socket.gethostname(), os.getpid()))))
+        try:
+            yield
+        finally:
+            _note(file, "")
+
+
+def owner(directory: Path) -> str | None:
+    """Who is running what is in `directory`, in words; None if nobody is, as far as can be seen from here."""
+    try:
+        file = (directory / _LOCK).open(encoding="utf-8")
+    except OSError:
+        return None
+    with file:
+        noted = _noted(file)
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return str(noted or _UNKNOWN)
+        except OSError:  # there are no locks here
+            return str(noted) if noted is not None and (not noted.is_here or noted.is_alive) else None
+        return None
+
+
+def refuse_if_running(directory: Path) -> None:
+    """Says early what `locked` would say.
+
+    Raises:
+        UserError: if a process is running what is in `directory`.
+    """
+    busy = owner(directory)
+    if busy is not None:
+        raise _busy(directory, busy)
+
+
+def _busy(directory: Path, busy: str) -> UserError:
+    return UserError(
+        f"{directory} is being run by {busy}: wait for it or stop it, or start another one beside it with fresh=true"
+    )
+
+
+def _take(file: TextIO, directory: Path) -> bool:
+    """Locks `file`; False where the file system has no locks."""
+    for _ in range(_TRIES):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sleep(_PAUSE_SECONDS)
+        except OSError as error:
+            _LOG.warning(f"{directory} cannot be locked ({error.strerror}): start no second process on this run")
+            return False
+        else:
+            return True
+    raise _busy(directory, str(_noted(file) or _UNKNOWN))
+
+
+def _rely_on_the_note(before: Owner | None, directory: Path) -> None:
+    if before is None:
+        return
+    if before.is_here and before.is_alive and before.pid != os.getpid():
+        raise _busy(directory, str(before))
+    if not before.is_here:
+        raise UserError(
+            f"{directory} says that {before} is running it, and this file system has no locks to make sure; if that is "
+            f"over, remove {directory / _LOCK}"
+        )
+
+
+def _note(file: TextIO, text: str) -> None:
+    file.truncate(0)
+    file.write(text)
+    file.flush()
+
+
+def _noted(file: TextIO) -> Owner | None:
+    file.seek(0)
+    try:
+        content = json.loads(file.read())
+        return Owner(str(content["host"]), int(content["pid"]))
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,97 @@
+"""What can be said of a run from its small files alone, in milliseconds: state, progress, score, wall time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from time import time
+from typing import Any
+
+from rlrun.loggers import CLOCK
+from rlrun.receipt import RECEIPT, experiment_hash, read_json, receipt_of_run
+from rlrun.row_tail import newest_value
+from rlrun.run_directory import last_step
+from rlrun.run_lock import owner
+
+_SCORE = "eval/episode_return"
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """A run at a glance."""
+
+    directory: Path
+    receipt: Mapping[str, Any]
+    state: str  # finished, running, stopped, failed, or killed: its last process never said that it ended
+    owner: str | None  # who is running it
+    step: int  # agent steps
+    score: float | None  # the newest evaluation's mean raw return
+    wall_seconds: float  # of all its sessions
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """What people call its environment, algorithm and preset."""
+        labels: Mapping[str, str] = self.receipt.get("labels", {})
+        return labels
+
+    @property
+    def experiment(self) -> str:
+        """The hash of what defines its experiment."""
+        return experiment_hash(self.receipt["experiment"])
+
+
+def summarise(directory: Path) -> RunSummary:
+    """Looks at the run in `directory`.
+
+    Raises:
+        UserError: if there is no run, or its receipt or result cannot be read.
+    """
+    receipt = receipt_of_run(directory)
+    result = read_json(directory / "result.json")
+    sessions = receipt.get("sessions", [])
+    busy = None if sessions and sessions[-1]["ended"] is not None else owner(directory)
+    score: float | None
+    if result is not None:
+        state, step, score = "finished", int(result["step"]), float(result[_SCORE])
+    else:
+        state, score = _state(sessions, busy), newest_value(directory / "metrics.jsonl", _SCORE)
+        step = max([last_step(directory), *(session["to_step"] or 0 for session in sessions)])
+    wall = sum(_wall_seconds(session, directory, is_running=busy is not None) for session in sessions)
+    return RunSummary(directory, receipt, state, busy, step, score, wall)
+
+
+def _state(sessions: list[Mapping[str, Any]], busy: str | None) -> str:
+    if busy is not None:
+        return "running"
+    if not sessions or sessions[-1]["ended"] is None:
+        return "killed"
+    return "failed" if sessions[-1]["status"] == "failed" else "stopped"
+
+
+def _wall_seconds(session: Mapping[str, Any], directory: Path, *, is_running: bool) -> float:
+    """A killed process cannot have said it: then until its last row."""
+    if session["wall_seconds"] is not None:
+        return float(session["wall_seconds"])
+    end = time() if is_running else newest_value(directory / "timings.jsonl", CLOCK) or 0.0
+    return max(0.0, end - datetime.fromisoformat(session["started"]).timestamp())
+
+
+def find_runs(folder: Path) -> Iterator[Path]:
+    """The directories of all runs below `folder`, or `folder` itself, in the order of their names."""
+    for path, folders, files in os.walk(folder):
+        if RECEIPT in files:
+            folders.clear()  # nothing below a run is one
+            yield Path(path)
+        folders.sort(key=_natural)
+
+
+def _natural(name: str) -> tuple[str, int, int, str]:
+    """`seed2` before `seed10`, and `seed2` before `seed2-2`."""
+    stem, dash, number = name.partition("-")
+    text = stem.rstrip("0123456789")
+    digits = stem[len(text) :]
+    order = int(number) if dash and number.isdigit() else 0
+    return text, int(digits or 0), order, name

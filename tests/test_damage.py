@@ -1,0 +1,170 @@
+"""Whatever happens to a run's files: it goes on from what is sound and says so, or refuses in one line."""
+
+import random
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rlrun.checkpoint import Checkpoints
+from rlrun.cli import run_command
+from rlrun.testing.agent import same
+
+WORDS = (
+    "algo=dqn",
+    "env=cartpole",
+    "device=cpu",
+    "device.num_threads=1",
+    "logger=none",
+    "env.num_envs=2",
+    "algo.learning_starts_steps=100",
+    "algo.replay_capacity_steps=400",
+    "log_every_steps=100",
+    "evaluation.every_steps=300",
+    "evaluation.episodes=2",
+    "name=run",
+)
+PLACE = Path("cartpole/dqn/run/seed0")
+
+
+def go(runs_dir: Path, total_steps: int, *more: str) -> int:
+    return run_command(["rlrun", *WORDS, f"total_steps={total_steps}", f"runs_dir={runs_dir}", *more])
+
+
+def left_by(runs_dir: Path) -> tuple[object, bytes]:
+    state = Checkpoints(runs_dir / PLACE, {}, keep=2).newest_sound(warn=print)
+    assert state is not None
+    state["course"] |= {"written": state["course"]["written"]["metrics.jsonl"]}  # bytes of timings differ
+    return state, (runs_dir / PLACE / "metrics.jsonl").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def half(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of 600 steps, with checkpoints of steps 300 and 600."""
+    runs_dir = tmp_path_factory.mktemp("half")
+    assert go(runs_dir, 300) == 0
+    assert go(runs_dir, 600) == 0
+    names = [path.name for path in Checkpoints(runs_dir / PLACE, {}, keep=2).paths()]
+    assert len(names) == 2
+    return runs_dir
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[object, bytes]:
+    """What a run of 900 steps leaves that nothing happened to."""
+    runs_dir = tmp_path_factory.mktemp("whole")
+    assert go(runs_dir, 900) == 0
+    return left_by(runs_dir)
+
+
+def check(runs_dir: Path, whole: tuple[object, bytes], capfd: pytest.CaptureFixture[str], what: str) -> int:
+    """Continues to 900 steps: equal to the undisturbed run, or refused in one line and nothing newly written."""
+    before = sorted(path.relative_to(runs_dir) for path in runs_dir.rglob("*") if "step-" in path.name)
+    capfd.readouterr()
+    status = go(runs_dir, 900)
+    said = capfd.readouterr()
+    assert "Traceback" not in said.out + said.err, what
+    if status == 0:
+        state, metrics = left_by(runs_dir)
+        assert metrics == whole[1], what
+        assert same(state, whole[0]), what
+        return 0
+    assert status == 2, what
+    assert said.err.startswith("rlrun: error: "), what
+    assert said.err.count("\n") == 1, what
+    after = sorted(path.relative_to(runs_dir) for path in runs_dir.rglob("*") if "step-" in path.name)
+    assert before == after, what
+    return 2
+
+
+def test_a_longer_run_goes_on_as_if_it_had_never_ended(
+    half: Path, whole: tuple[object, bytes], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(half, tmp_path / "runs")
+    assert check(tmp_path / "runs", whole, capfd, "undamaged") == 0
+
+
+def test_no_changed_byte_changes_a_run_silently(
+    half: Path, whole: tuple[object, bytes], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rng = random.Random(0)
+    files = sorted(path.relative_to(half) for path in half.rglob("*") if path.is_file() and path.stat().st_size)
+    went_on = 0
+    for number in range(24):
+        name = files[number % len(files)]
+        runs_dir = tmp_path / str(number)
+        shutil.copytree(half, runs_dir)
+        data = bytearray((runs_dir / name).read_bytes())
+        place = rng.randrange(len(data))
+        data[place] ^= 1 << rng.randrange(8)
+        (runs_dir / name).write_bytes(bytes(data))
+        went_on += check(runs_dir, whole, capfd, f"{name}, byte {place}") == 0
+        shutil.rmtree(runs_dir)
+    assert went_on >= 12, "a single damaged file should rarely stop a run"
+
+
+@pytest.mark.parametrize("how", ["cut", "empty", "gone"])
+def test_no_missing_piece_changes_a_run_silently(
+    half: Path, whole: tuple[object, bytes], tmp_path: Path, capfd: pytest.CaptureFixture[str], how: str
+) -> None:
+    files = sorted(path.relative_to(half) for path in half.rglob("*") if path.is_file() and path.stat().st_size)
+    for number, name in enumerate(files):
+        runs_dir = tmp_path / str(number)
+        shutil.copytree(half, runs_dir)
+        path = runs_dir / name
+        if how == "gone":
+            path.unlink()
+        else:
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2 if how == "cut" else 0])
+        check(runs_dir, whole, capfd, f"{name} {how}")
+        shutil.rmtree(runs_dir)
+
+
+def test_a_checkpoint_of_another_experiment_is_refused(
+    half: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(half, tmp_path / "runs")
+    shutil.copytree(half / PLACE / "checkpoints", tmp_path / "runs" / "cartpole/dqn/other/seed0/checkpoints")
+    assert go(tmp_path / "runs", 900, "algo.gamma=0.5", "name=other") == 2
+    assert "belongs to another run: its experiment is" in capfd.readouterr().err
+
+
+@pytest.fixture(params=["20k", "500k", "2m"])
+def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A small file system of its own: one that is full at the first number, the first checkpoint, or a later one."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={request.param}", "tmpfs", str(place)], capture_output=True, check=False
+    )
+    if mounted.returncode != 0:
+        pytest.skip("only root can mount a small file system to fill it up")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_full_disk_ends_in_one_line_and_the_run_goes_on_when_there_is_room(
+    small_disk: Path, whole: tuple[object, bytes], capfd: pytest.CaptureFixture[str]
+) -> None:
+    capfd.readouterr()
+    assert go(small_disk, 900, "logger=tensorboard") == 2
+    said = capfd.readouterr().err
+    assert said.count("\n") == 1
+    assert "No space left on device" in said
+    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+    assert check(small_disk, whole, capfd, "after a full disk") == 0
+
+
+def test_a_read_only_disk_ends_in_one_line(small_disk: Path, half: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+    shutil.copytree(half, small_disk / "runs")
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    capfd.readouterr()
+    assert go(small_disk / "runs", 900) == 2
+    said = capfd.readouterr().err
+    assert said.count("\n") == 1
+    assert "ead-only file system" in said or "not writable" in said

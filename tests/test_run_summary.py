@@ -1,0 +1,86 @@
+"""What small files say of a run; `tests/test_verbs.py` has real ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rlrun.run_lock import locked
+from rlrun.run_summary import find_runs, summarise
+
+
+def run(directory: Path, *sessions: dict[str, Any], result: dict[str, Any] | None = None) -> Path:
+    directory.mkdir(parents=True)
+    receipt = {
+        "experiment": {"algo": 1},
+        "total_steps": 100,
+        "seed": 0,
+        "machine": {},
+        "versions": {},
+        "sessions": list(sessions),
+    }
+    (directory / "receipt.json").write_text(json.dumps(receipt))
+    (directory / "metrics.jsonl").write_text('{"step": 40, "eval/episode_return": 2.5}\n{"step": 50, "loss": 1}\n')
+    (directory / "timings.jsonl").write_text('{"step": 50, "unix_time": 1735689690.0}\n')
+    if result is not None:
+        (directory / "result.json").write_text(json.dumps(result))
+    return directory
+
+
+def session(status: str | None, to_step: int | None = None, wall_seconds: float | None = None) -> dict[str, Any]:
+    return {
+        "started": "2025-01-01T00:00:00+00:00",  # 1735689600 seconds after 1970
+        "ended": None if status is None else "2025-01-01T01:00:00+00:00",
+        "status": status,
+        "to_step": to_step,
+        "wall_seconds": wall_seconds,
+    }
+
+
+def test_states(tmp_path: Path) -> None:
+    result = {"step": 100, "eval/episode_return": 9.0}
+    cases: dict[str, tuple[list[dict[str, Any]], dict[str, Any] | None]] = {
+        "finished": ([session("finished", 100, 7.0)], result),
+        "stopped": ([session(None), session("interrupted", 70, 7.0)], None),
+        "failed": ([session("failed", 60, 7.0)], None),
+        "killed": ([session("interrupted", 45, 7.0), session(None)], None),
+    }
+    for state, (sessions, ending) in cases.items():
+        assert summarise(run(tmp_path / state, *sessions, result=ending)).state == state
+    assert summarise(run(tmp_path / "no session")).state == "killed"
+    interrupted_again = run(tmp_path / "longer", session("finished", 100, 7.0))
+    assert summarise(interrupted_again).state == "stopped", "it was going on beyond its end"
+    with locked(tmp_path / "killed"):
+        summary = summarise(tmp_path / "killed")
+        assert summary.state == "running"
+        assert summary.owner is not None
+
+
+def test_progress_score_and_time(tmp_path: Path) -> None:
+    killed = summarise(run(tmp_path / "killed", session("interrupted", 45, 7.0), session(None)))
+    assert (killed.step, killed.score, killed.wall_seconds) == (50, 2.5, 97.0)  # 7 s, and 90 until its last row
+    result = {"step": 104, "eval/episode_return": 9.0}
+    finished = summarise(run(tmp_path / "finished", session("finished", 104, 7.0), result=result))
+    assert (finished.step, finished.score, finished.wall_seconds) == (104, 9.0, 7.0)
+    stopped = summarise(run(tmp_path / "stopped", session("interrupted", 55, 7.0)))
+    assert stopped.step == 55, "it was saved after its last row"
+
+
+def test_runs_are_found_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    names = ["seed2", "seed10", "seed1", "seed1-10", "seed1-2", "seed1-rerun"]
+    for name in names:
+        run(tmp_path / "env" / "algo" / name)
+    run(tmp_path / "env" / "algo" / "seed1" / "inside")
+    (tmp_path / "sweeps").mkdir()
+    found = [path.name for path in find_runs(tmp_path)]
+    assert found == ["seed1", "seed1-rerun", "seed1-2", "seed1-10", "seed2", "seed10"]
+    assert list(find_runs(tmp_path / "env" / "algo" / "seed2")) == [tmp_path / "env" / "algo" / "seed2"]
+
+
+@pytest.mark.parametrize("name", ["nothing"])
+def test_an_empty_folder_has_no_runs(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    assert list(find_runs(tmp_path / name)) == []
