@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/tabular_speed.py
 
-prints a table and writes `benchmarks/results/tabular_speed.csv`. Everything is run through the real command, but for the
-plain Gymnasium loop, which is what a textbook's reader would write. Nothing else should run on the machine.
+prints a table and writes `benchmarks/results/tabular_speed.csv`. Everything is run through the real command, but for
+the plain Gymnasium loop, which is what a textbook's reader would write. Nothing else should run on the machine.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ _PASSED_ON = ("cfg", "info", "shell_completion", "hydra_help", "experimental_rer
 
 def main() -> None:
     """Runs the command line and exits: 0 if all went well, 2 on bad input, 130 when interrupted."""
+    sys.path.append(os.getcwd())  # where a user's own classes are looked for last, as with python -m rlrun
     sys.exit(run_command(sys.argv))
 
 

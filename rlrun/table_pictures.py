@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -172,9 +173,13 @@ def save_film(directory: Path, make_planner: Callable[[], Agent], layout: GridLa
     planner = make_planner()
     assert isinstance(planner, Tabular)
     history = [planner.tables()]
+    log = logging.getLogger("rlrun.agents")
+    level = log.level
+    log.setLevel(logging.WARNING)  # it has said before that its values settled
     while not planner.finished and len(history) < 10_000:
         planner.learn(empty_rollout(_CPU))
         history.append(planner.tables())
+    log.setLevel(level)
     chosen = frames_to_show(len(history))
     seen = np.concatenate([history[index].values for index in chosen])
     limits = (float(seen.min()), float(seen.max()))

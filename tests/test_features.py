@@ -254,10 +254,9 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixt
 
 def test_a_users_features_by_the_command_line(module: str, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
-    command = [sys.executable, "-m", "rlrun", *WORDS, f"runs_dir={runs}"]
+    command = [str(Path(sys.executable).parent / "rlrun"), *WORDS, f"runs_dir={runs}"]
     command += [f"algo.features._target_={module}.Places", "+algo.features.scale=0.25"]
-    root = str(Path(__file__).resolve().parent.parent)
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([root, str(tmp_path)]), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}  # the module is found because it lies in the working directory
     done = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
     )

@@ -28,6 +28,7 @@ from rlrun.composition import load_config
 from rlrun.config_files import config_directory
 from rlrun.envs.grid_map import load_map, tabular_model
 from rlrun.envs.tabular import random_walk_model
+from rlrun.errors import UserError
 from rlrun.pictures.heat_map import CELL_PIXELS, draw_values
 from rlrun.pictures.q_triangles import draw_q
 from rlrun.pictures.sheet import PAD
@@ -230,6 +231,15 @@ def test_tables_are_a_policy_for_other_runs(planned: Path) -> None:
     policy = load_policy(str(planned), "algo.policy", spec, 16)
     assert policy[1].tolist() == [0, 0, 0, 1]
     assert policy[6].tolist() == [0.25] * 4
+
+
+def test_damaged_tables_are_no_policy(planned: Path, tmp_path: Path) -> None:
+    spec = EnvSpec("lecture", _numbers(16), _numbers(4), 1, model=lecture())
+    whole = (planned / "tables.npz").read_bytes()
+    for spoiled in (b"", whole[:100], b"x" * 1000):
+        (tmp_path / "tables.npz").write_bytes(spoiled)
+        with pytest.raises(UserError, match=r"algo\.policy: .*tables\.npz cannot be read as a run's tables"):
+            load_policy(str(tmp_path), "algo.policy", spec, 16)
 
 
 def _numbers(count: int) -> Any:

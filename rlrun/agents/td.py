@@ -24,7 +24,7 @@ class TD:
 
     The last estimate of a decaying step size is a poor one: steps that fall fast forget their beginning slowly, steps
     that fall slowly stay noisy. The mean of the estimates on the way has neither fault, whatever the power between 1/2
-    and 1 (Polyak and Juditsky 1992); `iterate_average` reports it. Bootstrapping uses the running estimate all the same.
+    and 1 (Polyak and Juditsky 1992); `iterate_average` reports it. Bootstrapping uses the running estimate.
 
     Args:
         policy: `uniform`, the directory of a run that kept tables, or a YAML file from states to actions.
