@@ -183,7 +183,7 @@ def measure(work: Work, seeds: int) -> list[dict[str, object]]:
                     "episodes": answer.run.episodes(),
                     "seconds": round(answer.run.seconds, 1),
                     "command": " ".join(["rlrun", *typed]),
-                    "commit": (receipt["git_commit"] or "")[:7],
+                    "commit": commit_of(receipt),
                     "machine": f"{machine['cpu']}, {machine['cores']} cores",
                 }
             )
@@ -193,6 +193,12 @@ def measure(work: Work, seeds: int) -> list[dict[str, object]]:
     print(f"{work.name:13} {measured}  {reached} of {seeds} (needs {work.needed} of 5) {seconds:5.0f} s  {work.mark}")
     sys.stdout.flush()
     return rows
+
+
+def commit_of(receipt: Mapping[str, Any]) -> str:
+    """The first digits, and `+` where there were changes."""
+    commit = str(receipt["git_commit"] or "")
+    return commit[:7] + "+" * commit.endswith("+")
 
 
 def main() -> None:
