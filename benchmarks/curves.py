@@ -31,6 +31,8 @@ def collect(folder: Path, target: Path) -> None:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         for metrics in sorted(folder.glob("*/*/seed*/metrics.jsonl")):
+            if "-" in metrics.parent.name:  # seed0-2, seed0-rerun: other attempts at the same
+                continue
             receipt = json.loads((metrics.parent / "receipt.json").read_text())
             about = (command_of(receipt), receipt["git_commit"][:7], machine_of(receipt))
             for row in read_rows(metrics):

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -205,7 +206,9 @@ def start(words: Iterable[str], runs_dir: Path) -> Child:
 
     runs_dir.mkdir(exist_ok=True)
     sys.stdout.flush()
-    pid = os.fork()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of forks beside threads; torch's sleep
+        pid = os.fork()
     if pid:
         return Child(pid)
     status = 1

@@ -27,6 +27,7 @@ def main() -> None:
 
     The status is 0 if all went well, 2 on bad input, 75 when a signal made it save and stop, 130 when stopped at once.
     """
+    sys.path.append(os.getcwd())  # where a user's own classes are looked for last, as with python -m rlrun
     sys.exit(run_command(sys.argv))
 
 

@@ -1,7 +1,8 @@
 """Features of observations for linear functions: one-hot, the observation itself, tile coding, or a user's class.
 
 `Features` maps obs [B, ...] to f(s) [B, F]; `PairFeatures` maps it to f(s, a) for every action, [B, A, F]. A class of
-the user's needs `num_features` and `__call__` or `of_pairs`, and may take `spec` and `device` as keyword arguments.
+the user's needs `num_features` and `__call__` or `of_pairs`, and may take `spec` and `device` as keyword arguments;
+numbers of any type will do.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from torch import Tensor
 
 from rlrun.errors import UserError
 from rlrun.types import EnvSpec
+
+_MOST_FEATURES = 10_000_000  # of tile coding: 80 MB for each slot and step
 
 
 class Features(Protocol):
@@ -44,6 +47,21 @@ class PairFeatures(Protocol):
         ...
 
 
+def count_features(features: Features | PairFeatures) -> int:
+    """How many numbers `features` gives.
+
+    Raises:
+        UserError: if it does not say so.
+    """
+    count: object = getattr(features, "num_features", None)
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise UserError(
+            f"algo.features: {type(features).__name__} must say how many features it gives, by an attribute "
+            f"num_features that is a whole number above 0, not {count}"
+        )
+    return count
+
+
 class OneHot:
     """1 at the number of the state: a linear function of it is a table.
 
@@ -56,7 +74,11 @@ class OneHot:
 
     def __init__(self, *, spec: EnvSpec) -> None:
         if not isinstance(spec.observation, spaces.Discrete):
-            raise UserError(f"one-hot features need numbered states, and {spec.name} shows {spec.observation}")
+            raise UserError(
+                f"one-hot features need numbered states, and {spec.name} shows {spec.observation}: set "
+                "env.observation=index where there is such a key, or choose other features "
+                "(algo.features._target_=rlrun.features.Flat, or TileCoding)"
+            )
         self.num_features = int(spec.observation.n)
 
     def __call__(self, obs: Tensor) -> Tensor:
@@ -65,7 +87,7 @@ class OneHot:
 
 
 class Flat:
-    """The observation itself, flattened.
+    """The observation itself, flattened; bytes (pictures, memory) are divided by 255, as for networks.
 
     Args:
         spec: with boxes as observations.
@@ -77,23 +99,27 @@ class Flat:
     def __init__(self, *, spec: EnvSpec) -> None:
         if not isinstance(spec.observation, spaces.Box):
             raise UserError(
-                f"flat features need vectors, and {spec.name} shows {spec.observation}; use one-hot features"
+                f"flat features need vectors, and {spec.name} shows {spec.observation}: choose "
+                "algo.features._target_=rlrun.features.OneHot"
             )
         self.num_features = int(np.prod(spec.obs_shape))
+        self._largest = 255.0 if spec.observation.dtype == np.uint8 else 1.0
 
     def __call__(self, obs: Tensor) -> Tensor:
         """Obs [B, ...] to [B, F] float64."""
-        return obs.reshape(len(obs), -1).to(torch.float64)
+        return obs.reshape(len(obs), -1).to(torch.float64) / self._largest
 
 
 class TileCoding:
     """Overlapping grids laid over a box, each shifted a little; 1 in the tile of each that holds the point.
 
-    The shifts are odd multiples (1, 3, 5, ...) of a fraction of a tile along the dimensions, which spreads them evenly
-    (Sutton and Barto 2018, section 9.5.4). One more row of tiles takes what the shift pushes out.
+    Tiling t is shifted by t (1, 3, 5, ...) / T of a tile along the dimensions, which spreads the tilings evenly (Sutton
+    and Barto 2018, section 9.5.4); what goes beyond one tile begins anew. One more row of tiles takes what the shift
+    pushes out.
 
     Args:
-        num_tilings: T; exactly T features are 1 at a time.
+        num_tilings: T; exactly T features are 1 at a time. A power of two of at least 4 times the dimensions is good;
+            a dimension whose odd number shares a divisor with T sees fewer different shifts.
         tiles: along each dimension.
         low: where the box begins, for every dimension; None: as the observation space says.
         high: where it ends; points outside count as on the border.
@@ -128,17 +154,23 @@ class TileCoding:
         if not (lows < highs).all():
             raise UserError("low of tile coding must be below high in every dimension")
         dimensions = spec.obs_shape[0]
+        side = tiles + 1
+        per_tiling: int = side**dimensions
+        self.num_features = num_tilings * per_tiling
+        if self.num_features > _MOST_FEATURES:
+            raise UserError(
+                f"{num_tilings} tilings of {side}^{dimensions} tiles are {self.num_features:,} features, more than "
+                f"{_MOST_FEATURES:,}: give algo.features fewer tiles, or choose an agent with a network"
+            )
         self.num_tilings = num_tilings
         self._low = torch.from_numpy(lows).to(device)
         self._scale = torch.from_numpy(tiles / (highs - lows)).to(device)
         self._tiles = tiles
-        odd = 2 * torch.arange(dimensions, dtype=torch.float64) + 1
-        shift = torch.arange(num_tilings, dtype=torch.float64)[:, None] * odd / num_tilings
-        self._shift = (shift % 1.0).to(device)  # [T, D], in tiles
-        side = tiles + 1
-        self._stride = (side ** torch.arange(dimensions)).to(device)
-        self._tiling = (torch.arange(num_tilings) * side**dimensions).to(device)
-        self.num_features = num_tilings * side**dimensions
+        odd = torch.arange(1, 2 * dimensions, 2, dtype=torch.float64)
+        shift: Tensor = torch.arange(num_tilings, dtype=torch.float64)[:, None] * odd / num_tilings
+        self._shift = shift.remainder(1.0).to(device)  # [T, D], in tiles
+        self._stride = torch.tensor([side**dimension for dimension in range(dimensions)], device=device)
+        self._tiling = (torch.arange(num_tilings) * per_tiling).to(device)
 
     def tiles_of(self, obs: Tensor) -> Tensor:
         """Which features are 1: obs [B, D] to [B, T] int64."""
@@ -164,7 +196,7 @@ class Paired:
     def __init__(self, *, features: Features, spec: EnvSpec) -> None:
         self._features = features
         self._num_actions = spec.num_actions
-        self.num_features = features.num_features * spec.num_actions
+        self.num_features = count_features(features) * spec.num_actions
 
     def of_pairs(self, obs: Tensor) -> Tensor:
         """Obs [B, ...] to [B, A, A F]."""

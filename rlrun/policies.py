@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import yaml
@@ -32,14 +33,21 @@ def load_policy(source: str, key: str, spec: EnvSpec, num_states: int) -> Float6
     if source == "uniform":
         policy: Float64Array = legal / np.maximum(legal.sum(axis=1, keepdims=True), 1.0)
     elif (path / TABLES).is_file():
-        with np.load(path / TABLES, allow_pickle=False) as tables:
-            policy = np.asarray(tables["policy"], np.float64)
+        policy = _from_tables(path / TABLES, key)
     elif path.is_file():
         policy = _from_yaml(path, key, spec, num_states)
     else:
         raise UserError(f"{key}={source} is neither `uniform`, nor a run's directory with {TABLES}, nor a YAML file")
     _check(policy, legal, source, key)
     return policy
+
+
+def _from_tables(path: Path, key: str) -> Float64Array:
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as tables:
+            return np.asarray(tables["policy"], np.float64)
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise UserError(f"{key}: {path} cannot be read as a run's tables ({error}); it may be damaged") from error
 
 
 def _check(policy: Float64Array, legal: BoolArray, source: str, key: str) -> None:

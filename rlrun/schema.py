@@ -352,7 +352,8 @@ def _fits_one(product: Any, expected: Any) -> bool:
         return bool(product == expected)
     if is_protocol(expected):
         methods = [name for name in get_protocol_members(expected) if inspect.isfunction(_vars_of(expected).get(name))]
-        return product is expected or all(callable(getattr(product, name, None)) for name in methods)
+        has = _vars_of(product)  # not `getattr`, which finds the metaclass's `__call__` on every class
+        return product is expected or all(name in has and callable(getattr(product, name)) for name in methods)
     return issubclass(product, expected)
 
 

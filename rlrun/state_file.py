@@ -187,7 +187,8 @@ def _axes_by_stride(tensor: Tensor) -> list[int]:
     Kernels choose by strides, and a fused optimizer walks parameter and moments by address: a tensor that came back
     with the same numbers in another order would train differently, or wrongly.
     """
-    return sorted(range(tensor.ndim), key=lambda axis: (-tensor.stride(axis), axis))
+    strides = tensor.stride()
+    return sorted(range(tensor.ndim), key=lambda axis: (-strides[axis], axis))
 
 
 def _bytes(array: Array) -> memoryview:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import logging
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -76,7 +79,7 @@ def load_tables(directory: Path) -> Shown:
     if not path.is_file():
         raise UserError(f"{directory} has no {TABLES}: only finished runs of agents with tables have one")
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             layout = None
             if "wall" in arrays:
                 moves = tuple((int(row), int(column)) for row, column in arrays["moves"])
@@ -100,7 +103,7 @@ def load_tables(directory: Path) -> Shown:
             )
             visits = arrays.get("visits")
             return Shown(Tables(arrays["values"], arrays["q"], arrays["policy"], visits), model)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
         raise UserError(f"{path} cannot be read: {error}") from error
 
 
@@ -113,7 +116,7 @@ def as_text(shown: Shown) -> str:
 
 
 def random_values(model: TabularModel, gamma: float) -> Float64Array | None:
-    """What the uniformly random policy is worth, to 1e-6; None where that is not to be had in a moment."""
+    """What the uniformly random policy is worth, up to sweeps of 1e-6; None where that is not to be had in a moment."""
     if model.num_states > 10_000 or not len(model.state):
         return None
     bellman = Bellman(model, _CPU)
@@ -170,9 +173,13 @@ def save_film(directory: Path, make_planner: Callable[[], Agent], layout: GridLa
     planner = make_planner()
     assert isinstance(planner, Tabular)
     history = [planner.tables()]
+    log = logging.getLogger("rlrun.agents")
+    level = log.level
+    log.setLevel(logging.WARNING)  # it has said before that its values settled
     while not planner.finished and len(history) < 10_000:
         planner.learn(empty_rollout(_CPU))
         history.append(planner.tables())
+    log.setLevel(level)
     chosen = frames_to_show(len(history))
     seen = np.concatenate([history[index].values for index in chosen])
     limits = (float(seen.min()), float(seen.max()))

@@ -18,7 +18,7 @@ def names(group: str) -> list[str]:
 
 
 WITH_NETWORK = {"dqn", "reinforce", "actor_critic"}
-WITH_TABLE = {"q_learning", "sarsa", "td"}
+WITH_TABLE = {"q_learning", "sarsa", "td", "linear_q", "linear_v"}  # the linear ones as long as features are one-hot
 PLANNERS = {"value_iteration", "q_iteration", "policy_iteration", "policy_evaluation"}
 
 
@@ -46,7 +46,7 @@ def test_every_experiment_composes_with_a_game(experiment: str) -> None:
 def test_cheap_pairs_build(algo: str, env: str, tmp_path: Path) -> None:
     config = load_config([f"algo={algo}", f"env={env}", f"runs_dir={tmp_path}"], [CONF])
     if env in ("cartpole", "acrobot") and algo in WITH_TABLE | PLANNERS:
-        with pytest.raises(UserError, match=r"needs numbered states|needs a model"):
+        with pytest.raises(UserError, match=r"needs? numbered states|needs a model"):
             build(config)
         return
     if env == "short_corridor" and algo in PLANNERS:

@@ -1,11 +1,16 @@
+import io
+from collections.abc import Mapping
 from pathlib import Path
 from time import time
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rlrun.errors import UserError
-from rlrun.loggers import JsonLines, Several, TensorBoard, read_rows
+from rlrun.loggers import JsonLines, Logger, Several, Silent, TensorBoard, read_rows
 
 
 def test_metrics_and_timings_go_into_files_of_their_own(tmp_path: Path) -> None:
@@ -94,3 +99,58 @@ def test_tensorboard_reads_back_what_was_written(tmp_path: Path) -> None:
     events.Reload()
     assert [(event.step, event.value) for event in events.Scalars("eval/episode_return")] == [(10, 1.5), (20, 2.5)]
     assert len(read_rows(tmp_path / "metrics.jsonl")) == 2
+
+
+def picture(seed: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(256, size=(20, 30, 3), dtype=np.uint8)
+
+
+def test_pictures_come_back_from_tensorboard_pixel_for_pixel(tmp_path: Path) -> None:
+    logger = TensorBoard(tmp_path, 0)
+    logger.image(10, "tables", picture(1))
+    logger.image(20, "tables", picture(2))
+    logger.image(20, "other", picture(3))
+    logger.close()
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
+    assert sorted(events.Tags()["images"]) == ["other", "tables"]
+    found = events.Images("tables")
+    assert [(event.step, event.width, event.height) for event in found] == [(10, 30, 20), (20, 30, 20)]
+    for event, seed in zip([*found, *events.Images("other")], (1, 2, 3), strict=True):
+        with Image.open(io.BytesIO(event.encoded_image_string)) as image:
+            np.testing.assert_array_equal(np.asarray(image), picture(seed))
+
+
+def test_files_of_numbers_keep_no_pictures(tmp_path: Path) -> None:
+    loggers: list[Logger] = [JsonLines(tmp_path, None), Silent(tmp_path, 0)]
+    for logger in loggers:
+        logger.image(10, "tables", picture(1))
+        logger.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["metrics.jsonl", "timings.jsonl"]
+    assert read_rows(tmp_path / "metrics.jsonl") == []
+    assert read_rows(tmp_path / "timings.jsonl") == []
+
+
+class Noted:
+    """Remembers what it was handed."""
+
+    def __init__(self) -> None:
+        self.calls: list[object] = []
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        self.calls.append((step, dict(values)))
+
+    def image(self, step: int, name: str, image: NDArray[np.uint8]) -> None:
+        self.calls.append((step, name, image.shape))
+
+    def close(self) -> None:
+        self.calls.append("closed")
+
+
+def test_several_loggers_are_all_handed_everything() -> None:
+    noted = [Noted(), Noted()]
+    several = Several([*noted])
+    several.write(1, {"x": 2.0})
+    several.image(3, "tables", picture(1))
+    several.close()
+    assert [each.calls for each in noted] == [[(1, {"x": 2.0}), (3, "tables", (20, 30, 3)), "closed"]] * 2

@@ -35,3 +35,28 @@ def test_a_terminal_shows_one_line_with_everything() -> None:
     assert "100/200 steps" in out.getvalue()
     assert "return 12.5" in out.getvalue()
     assert "a line that stays\n" in out.getvalue().replace("\r\n", "\n")
+
+
+def test_planners_show_how_much_values_still_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(rlrun.progress, "monotonic", lambda: clock[0])
+    out = io.StringIO()
+    display = PlainDisplay(Console(file=out, width=200), start=0, total_steps=100)
+    clock[0] = 20.0
+    display.update(40, {"plan/residual": 0.00123, "plan/policy_changes": 3.0})
+    clock[0] = 21.0
+    display.update(50, {"plan/residual": 2e-9, "eval/episode_return": -1.95})  # too soon for a line
+    clock[0] = 50.0
+    display.update(100, {})
+    assert out.getvalue().splitlines() == [
+        "40/100 steps  2 steps/s  0:30 left  residual 1.2e-03",
+        "100/100 steps  2 steps/s  0:00 left  residual 2.0e-09  eval -1.9",
+    ]
+
+
+def test_a_terminal_shows_the_residual() -> None:
+    out = io.StringIO()
+    display = LiveDisplay(Console(file=out, width=120, force_terminal=True), start=0, total_steps=200)
+    display.update(100, {"plan/residual": 12.5})
+    display.close()
+    assert "residual 1.2e+01" in out.getvalue()

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+import numpy as np
 import torch
+from gymnasium import spaces
 from pydantic import Field
 from torch import Tensor
 
-from rlrun.distributions import epsilon_greedy, epsilon_greedy_probs
-from rlrun.features import Features, PairFeatures
+from rlrun.agents.planning import greedy_policy
+from rlrun.distributions import epsilon_greedy, epsilon_greedy_legal
+from rlrun.features import Features, PairFeatures, count_features
 from rlrun.schedules import Schedule, require_probability
-from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, Rollout, State, Steps
+from rlrun.types import ActorOutput, Carry, EnvSpec, Float64Array, Metrics, Rollout, State, Steps, Tables
+
+_STATES_AT_ONCE = 1000  # described together for tables; one-hot features of all at once would be the square of them
 
 
 class LinearQ:
@@ -19,7 +24,8 @@ class LinearQ:
 
     δ = r + γ d V(s') − Q(s, a), where V(s') is `max`: the best Q (Q-learning; the trace is cut where an action was not
     greedy, Watkins 1989), or `expected`: the mean of Q under the policy that explores (Expected Sarsa). Slots learn
-    together: their steps are averaged, so that α means the same for any number of them.
+    together: their steps are averaged, so that α means the same for any number of them. Actions that a model of
+    numbered states calls illegal are worth −∞, so they are neither taken nor bootstrapped from.
 
     Args:
         features: f(s), with a weight vector and a bias for each action; or f(s, a), with one weight vector.
@@ -27,12 +33,16 @@ class LinearQ:
         gamma: discount factor per step.
         alpha: step size; with tile coding 1/10 of the way per step is 0.1 / number of tilings.
         trace_lambda: how slowly traces fade; 0: one step.
-        replacing: whether a feature's trace is set to the new gradient instead of added to (Singh and Sutton 1996).
+        replacing: whether the trace of a feature that is not 0 is set to the new gradient instead of added to, and that
+            of the state's other actions to 0 (Singh and Sutton 1996).
         bias: whether there is a bias for each action; f(s) only.
         epsilon: probability of a random action, by agent step.
         evaluation_epsilon: the same when evaluated.
         spec: the environment's.
         device: where weights live.
+
+    Raises:
+        UserError: if `features` does not say how many there are, or epsilon leaves [0, 1].
     """
 
     def __init__(
@@ -62,10 +72,15 @@ class LinearQ:
         self._replacing = replacing
         self._bias = bias and self._pairs is None
         self._epsilon = epsilon
+        self._spec = spec
         self._evaluation_epsilon = evaluation_epsilon
-        self._num_actions = spec.num_actions
+        model = spec.seen_model
+        self._legal = None  # [S, A]; None: every action everywhere
+        if model is not None:
+            over = ~model.legal.any(axis=1, keepdims=True)  # terminal: nothing follows, so anything may be asked
+            self._legal = None if (model.legal | over).all() else torch.from_numpy(model.legal | over).to(device)
         rows = 1 if self._pairs is not None else spec.num_actions
-        columns = features.num_features + self._bias
+        columns = count_features(features) + self._bias
         self._weight = torch.zeros(rows, columns, dtype=torch.float64, device=device)
         self._trace = torch.zeros(spec.num_envs, rows, columns, dtype=torch.float64, device=device)
         self._steps = 0
@@ -73,62 +88,88 @@ class LinearQ:
     def act(self, obs: Tensor, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
         """Epsilon-greedy in each of the B slots."""
         epsilon = self._epsilon(self._steps) if explore else self._evaluation_epsilon
-        return ActorOutput(epsilon_greedy(self.q_values(obs), epsilon, rng), carry, {})
+        q = self.q_values(obs)
+        if self._legal is None:
+            return ActorOutput(epsilon_greedy(q, epsilon, rng), carry, {})
+        return ActorOutput(epsilon_greedy_legal(q, self._legal[obs], epsilon, rng), carry, {})
 
     def learn(self, rollout: Rollout) -> Metrics:
         """One step of every slot."""
         obs, action, last = rollout.obs[0], rollout.action[0], rollout.last[0]
         reward, discount = rollout.reward[0].double(), self._gamma * rollout.discount[0].double()
         described = self._described(obs)
-        q = self._q_of(described)
-        next_q = self.q_values(rollout.next_obs[0])
+        q = self._q_of(described, obs)
+        taken = q.gather(1, action[:, None]).squeeze(1)
         epsilon = self._epsilon(self._steps)
-        following = next_q.amax(dim=1)
-        if self._bootstrap == "expected":
-            following = (epsilon_greedy_probs(next_q, epsilon) * next_q).sum(dim=1)
-        error = reward + discount * following - q.gather(1, action[:, None]).squeeze(1)
+        error = reward + discount * self._worth(rollout.next_obs[0], epsilon) - taken
+        if self._bootstrap == "max":  # what was before a step down from the best says nothing of the best policy
+            self._trace[taken < q.amax(dim=1)] = 0.0
 
-        self._remember(described, action, q)
+        self._remember(described, action)
         self._weight += self._alpha * torch.einsum("b,brf->rf", error, self._trace) / len(obs)
         self._trace *= (self._trace_lambda * discount)[:, None, None]
         self._trace[last] = 0.0
         self._steps += rollout.num_steps
-        return {"loss/td": error.square().mean(), "value/q_mean": q.mean(), "policy/epsilon": epsilon}
+        return {"loss/td": error.square().mean(), "value/q_mean": taken.mean(), "policy/epsilon": epsilon}
 
-    def _remember(self, described: Tensor, action: Tensor, q: Tensor) -> None:
-        """Adds the gradient of Q(s, a) to the traces; with `max`, first forgets what was before a random action."""
-        slots = torch.arange(len(action), device=action.device)
+    def _worth(self, obs: Tensor, epsilon: float) -> Tensor:
+        """V of each observation: the best Q, or for `expected` (1 − ε) times that and ε times the mean of all: [B]."""
+        q = self.q_values(obs)
+        best = q.amax(dim=1)
         if self._bootstrap == "max":
-            chance = q.gather(1, action[:, None]).squeeze(1) < q.amax(dim=1)
-            self._trace[chance] = 0.0
+            return best
+        if self._legal is None:
+            return (1.0 - epsilon) * best + epsilon * q.mean(dim=1)
+        legal = self._legal[obs]
+        mean = torch.where(legal, q, 0.0).sum(dim=1) / legal.sum(dim=1)
+        return (1.0 - epsilon) * best + epsilon * mean
+
+    def _remember(self, described: Tensor, action: Tensor) -> None:
+        """Adds the gradient of Q(s, a) to the traces, or puts it in their place."""
+        slots = torch.arange(len(action), device=action.device)
         if self._pairs is not None:
             rows, gradient = torch.zeros_like(action), described[slots, action]
+            seen = (described != 0.0).any(dim=1)
         else:
             rows, gradient = action, described
+            seen = described != 0.0
         if self._replacing:
-            seen = gradient != 0.0
-            kept = self._trace * ~seen[:, None, :]  # the other actions' traces of these features go as well
-            kept[slots, rows] += gradient
-            self._trace = kept
-        else:
-            self._trace[slots, rows] += gradient
+            self._trace *= ~seen[:, None, :]
+        self._trace[slots, rows] += gradient
 
     def q_values(self, obs: Tensor) -> Tensor:
-        """Q(s, a): obs [B, ...] to [B, A]."""
-        return self._q_of(self._described(obs))
+        """Q(s, a): obs [B, ...] to [B, A]; −inf where an action is illegal."""
+        return self._q_of(self._described(obs), obs)
 
     def _described(self, obs: Tensor) -> Tensor:
         """f(s) with the 1 that the bias weighs, [B, F (+ 1)]; or f(s, a), [B, A, F]."""
         if self._pairs is not None:
             pairs: Tensor = self._pairs(obs)
-            return pairs
+            return pairs.to(torch.float64)
         state: Tensor = self._features(obs)  # type: ignore[operator] # has no of_pairs, so it is of the first kind
+        state = state.to(torch.float64)
         return torch.cat([state, torch.ones_like(state[:, :1])], dim=1) if self._bias else state
 
-    def _q_of(self, described: Tensor) -> Tensor:
-        if self._pairs is not None:
-            return described @ self._weight[0]
-        return described @ self._weight.T
+    def _q_of(self, described: Tensor, obs: Tensor) -> Tensor:
+        q = described @ (self._weight[0] if self._pairs is not None else self._weight.T)
+        return q if self._legal is None else q.masked_fill(~self._legal[obs], -torch.inf)
+
+    def tables(self) -> Tables:
+        """Q of every numbered state, the best of it, and all greedy actions; 0 and none where the episode is over.
+
+        Raises:
+            ValueError: if observations are no numbers, so that there are no tables to show.
+        """
+        if not isinstance(self._spec.observation, spaces.Discrete):
+            raise ValueError(f"there are no tables of {self._spec.observation}")
+        num_states, model = int(self._spec.observation.n), self._spec.seen_model
+        legal = np.ones((num_states, self._spec.num_actions), bool) if model is None else model.legal
+        states = torch.arange(num_states, device=self._weight.device)
+        parts = [states[first : first + _STATES_AT_ONCE] for first in range(0, num_states, _STATES_AT_ONCE)]
+        q = np.where(legal, torch.cat([self.q_values(part) for part in parts]).cpu().numpy(), -np.inf)
+        best = q.max(axis=1, keepdims=True)
+        values: Float64Array = np.where(legal.any(axis=1), best[:, 0], 0.0)
+        return Tables(values, q, greedy_policy(((q == best) & legal).T.astype(np.float64)))
 
     def initial_carry(self, num_envs: int) -> Carry:
         """No memory."""
@@ -141,6 +182,6 @@ class LinearQ:
 
     def load_state_dict(self, state: State) -> None:
         """Continues exactly."""
-        self._weight = state["weight"].to(self._weight.device)
-        self._trace = state["trace"].to(self._trace.device)
+        self._weight.copy_(state["weight"])
+        self._trace.copy_(state["trace"])
         self._steps = state["steps"]

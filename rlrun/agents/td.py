@@ -22,12 +22,18 @@ class TD:
     followed it (every-visit Monte Carlo). Episodes that a time limit cut off have no whole return and are left out
     of it, so it is biased where limits are common; TD bootstraps there.
 
+    The last estimate of a decaying step size is a poor one: steps that fall fast forget their beginning slowly, steps
+    that fall slowly stay noisy. The mean of the estimates on the way has neither fault, whatever the power between 1/2
+    and 1 (Polyak and Juditsky 1992); `iterate_average` reports it. Bootstrapping uses the running estimate.
+
     Args:
         policy: `uniform`, the directory of a run that kept tables, or a YAML file from states to actions.
         gamma: discount factor per step.
         alpha: step size of the first visit of a state.
         alpha_power: the n-th visit uses alpha * n^(-alpha_power); 0: constant.
         trace_lambda: 0: TD(0); above: accumulating traces, [B, S] of them. Errors of several slots are then added up.
+        iterate_average: whether V is the mean of the running estimates after each visit, the n-th one weighted by n
+            (Lacoste-Julien, Schmidt and Bach 2012), rather than the last of them.
         sample_average: whether to keep the sample average, which takes [B, S] numbers as well.
         initial_value: where every V starts.
         spec: with numbered states.
@@ -45,6 +51,7 @@ class TD:
         alpha: Annotated[float, Field(gt=0, le=1)],
         alpha_power: Annotated[float, Field(ge=0, le=1)],
         trace_lambda: Annotated[float, Field(ge=0, le=1)],
+        iterate_average: bool,
         sample_average: bool,
         initial_value: float,
         spec: EnvSpec,
@@ -57,6 +64,7 @@ class TD:
         self._alpha = alpha
         self._alpha_power = alpha_power
         self._trace_lambda = trace_lambda
+        self._iterate_average = iterate_average
         self._sample_average = sample_average
         policy_table = load_policy(policy, "algo.policy", spec, num_states)
         self._policy = torch.from_numpy(policy_table).to(device)  # [S, A]
@@ -70,6 +78,7 @@ class TD:
         if model is not None:  # nothing is earned in terminal states
             self._values[torch.from_numpy(~model.legal.any(axis=1)).to(device)] = 0.0
         self._visits = torch.zeros(num_states, dtype=torch.int64, device=device)
+        self._averaged = self._values.clone() if iterate_average else zeros(0)
         self._trace = zeros(spec.num_envs, num_states if trace_lambda > 0 else 0)
         # Of the running episodes: what is still to be paid to every visit (the trace of λ = 1), and what was paid.
         size = num_states if sample_average else 0
@@ -86,10 +95,13 @@ class TD:
         obs, next_obs, last = rollout.obs[0], rollout.next_obs[0], rollout.last[0]
         reward, discount = rollout.reward[0].double(), rollout.discount[0].double()
         target = reward + self._gamma * discount * self._values[next_obs]
+        visits = self._visits.clone() if self._iterate_average else self._visits
         if self._trace_lambda == 0.0:
             error = update_in_order(self._values, self._visits, obs, target, self._alpha, self._alpha_power)
         else:
             error = self._update_traced(obs, target, last)
+        if self._iterate_average:
+            self._average_iterates(visits)
         if self._sample_average:
             self._average(obs, reward, discount, last)
         return {"loss/td": error.square().mean(), **self._start_values()}
@@ -104,6 +116,13 @@ class TD:
         self._values += step * (error @ self._trace)
         self._trace[last] = 0.0
         return error
+
+    def _average_iterates(self, visits_before: Tensor) -> None:
+        """Several visits of a state in one turn all count with the estimate after them."""
+        before, after = visits_before.double(), self._visits.double()
+        total_before, total = before * (before + 1.0), after * (after + 1.0)  # twice 1 + 2 + ... + n
+        share = (total - total_before) / total.clamp(min=1.0)  # 0 where nobody came by, 1 at first
+        self._averaged += share * (self._values - self._averaged)
 
     def _average(self, obs: Tensor, reward: Tensor, discount: Tensor, last: Tensor) -> None:
         slots = torch.arange(len(obs), device=obs.device)
@@ -121,10 +140,13 @@ class TD:
     def _start_values(self) -> dict[str, Tensor]:
         if self._initial is None:
             return {}
-        known = {"value/start": self._values @ self._initial}
+        known = {"value/start": self._estimate() @ self._initial}
         if self._sample_average:
             known["value/start_sample_average"] = self.sample_averages().nan_to_num(0.0) @ self._initial
         return known
+
+    def _estimate(self) -> Tensor:
+        return self._averaged if self._iterate_average else self._values
 
     def sample_averages(self) -> Tensor:
         """[S] the mean return of every state; NaN where no whole episode came by."""
@@ -137,7 +159,7 @@ class TD:
 
     def tables(self) -> Tables:
         """V and the policy; there is no Q."""
-        values = self._values.cpu().numpy().copy()
+        values = self._estimate().cpu().numpy().copy()
         policy = self._policy.cpu().numpy().copy()
         unknown = torch.full(policy.shape, torch.nan, dtype=torch.float64).numpy()
         visits = self._visits.cpu().numpy()[:, None] * (policy > 0)
@@ -153,4 +175,4 @@ class TD:
             getattr(self, "_" + name).copy_(state[name])
 
 
-_STATE = ("values", "visits", "trace", "owed", "paid", "seen", "returns", "returns_count")
+_STATE = ("values", "visits", "averaged", "trace", "owed", "paid", "seen", "returns", "returns_count")

@@ -26,8 +26,11 @@ def model_of(env: gymnasium.Env[Any, Any]) -> TabularModel | None:
     """The model in `env.unwrapped.P`, or None where there is none.
 
     A state is terminal if it is only ever entered by outcomes that terminate; what P says of leaving it is ignored.
+    Taxi with `fickle_passenger` has no model: P does not say, and no state shows, when the passenger chooses again.
     """
     inside = env.unwrapped
+    if getattr(inside, "fickle_passenger", False):
+        return None
     transitions: Transitions | None = getattr(inside, "P", None)
     observation, action = env.observation_space, env.action_space
     if not isinstance(transitions, Mapping) or not isinstance(observation, spaces.Discrete):

@@ -14,7 +14,15 @@ from rlrun.verbs.words import Words
 _METRICS = "metrics.jsonl"
 _PLACE = ("runs_dir", "name")  # where a run is kept
 # What changes neither a number nor which rows there are. Device and threads are compared as they really were.
-_NO_MATTER = (*_PLACE, "checkpoint.", "logger.", "device.kind", "device.num_threads", "device._target_")
+_NO_MATTER = (
+    *_PLACE,
+    "checkpoint.",
+    "logger.",
+    "record_episodes",
+    "device.kind",
+    "device.num_threads",
+    "device._target_",
+)
 _EXPERIMENT = ("algo", "env", "network")
 
 

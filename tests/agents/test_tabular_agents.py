@@ -56,6 +56,7 @@ def td(spec: EnvSpec, **changes: Any) -> TD:
         "alpha": 0.5,
         "alpha_power": 0.0,
         "trace_lambda": 0.0,
+        "iterate_average": False,
         "sample_average": True,
         "initial_value": 0.0,
     }
@@ -141,6 +142,23 @@ def test_td_in_one_environment_is_the_textbooks_loop(trace_lambda: float) -> Non
         if last:
             trace[:] = 0.0
     np.testing.assert_allclose(agent.tables().values, plain, rtol=1e-10, atol=1e-12)
+
+
+def test_the_iterate_average_weights_the_nth_estimate_by_n() -> None:
+    env = grid()
+    plain, agent = td(env.spec, alpha_power=0.6), td(env.spec, alpha_power=0.6, iterate_average=True)
+    collector = Collector(env, plain.collection, CPU, 0)
+    estimates: dict[int, list[float]] = {}
+    for _ in range(1000):
+        rollout = collector.collect(plain)
+        plain.learn(rollout)
+        agent.learn(rollout)
+        state = int(rollout.obs[0, 0])
+        estimates.setdefault(state, []).append(float(plain.tables().values[state]))
+    assert sum(len(seen) >= 20 for seen in estimates.values()) >= 5, "too few visits to tell weights apart"
+    for state, seen in estimates.items():
+        expected = np.average(seen, weights=np.arange(1, len(seen) + 1))
+        assert agent.tables().values[state] == pytest.approx(expected, rel=1e-9)
 
 
 def test_the_sample_average_is_the_mean_of_the_returns_of_whole_episodes() -> None:
@@ -244,4 +262,4 @@ class TestSarsaContract(TestQLearningContract):
 class TestTDContract(TestQLearningContract):
     def make_agent(self, spec: EnvSpec, seed: int) -> Agent:
         del seed
-        return td(spec, trace_lambda=0.5)
+        return td(spec, trace_lambda=0.5, iterate_average=True)

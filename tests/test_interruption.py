@@ -1,0 +1,118 @@
+"""Signals: save at the next safe point, distinct status, handlers of others called afterwards."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+
+import pytest
+
+from rlrun.cli import STOPPED
+from rlrun.interruption import ASKING, StopRequest
+
+WORDS = ("algo=q_learning", "env=gridworld", "env.num_envs=2", "log_every_steps=500", "logger=none", "name=run")
+PLACE = Path("gridworld/q_learning/run/seed0")
+
+
+def start(runs_dir: Path, *more: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "rlrun", *WORDS, f"runs_dir={runs_dir}", *more]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finish(runs_dir: Path, *more: str) -> int:
+    """Runs the command to its end."""
+    command = [sys.executable, "-m", "rlrun", *WORDS, f"runs_dir={runs_dir}", *more]
+    return subprocess.run(command, capture_output=True, timeout=120, check=False).returncode
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 90
+    while not condition():
+        assert time.monotonic() < deadline, "it should have come so far"
+        assert process.poll() is None, f"it ended too early: {process.communicate()}"
+        time.sleep(0.02)
+
+
+def rows(runs_dir: Path) -> int:
+    path = runs_dir / PLACE / "metrics.jsonl"
+    return path.read_text().count("\n") if path.exists() else 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2])
+def test_a_signal_saves_and_the_run_ends_as_if_none_had_come(tmp_path: Path, number: signal.Signals) -> None:
+    process = start(tmp_path / "asked", "total_steps=20000", "evaluation.every_steps=null")
+    wait_for(lambda: rows(tmp_path / "asked") >= 3, process)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == STOPPED
+    assert said.startswith(f"rlrun: stopped by {number.name} at step ")
+    assert "everything is saved" in said
+    steps = sorted((tmp_path / "asked" / PLACE / "checkpoints").glob("step-*.state"))
+    assert len(steps) == 1
+    reached = int(steps[0].stem.split("-")[1])
+    assert 1000 < reached < 20000
+    if number == signal.SIGTERM:  # once is enough
+        for name in ("asked", "undisturbed"):
+            assert finish(tmp_path / name, "total_steps=20000", "evaluation.every_steps=null") == 0
+        asked, undisturbed = ((tmp_path / name / PLACE / "metrics.jsonl") for name in ("asked", "undisturbed"))
+        assert asked.read_bytes() == undisturbed.read_bytes()
+
+
+def test_a_signal_in_the_middle_of_an_evaluation_does_not_wait_for_its_end(tmp_path: Path) -> None:
+    endless = ("evaluation.episodes=1000000", "evaluation.every_steps=1000", "total_steps=2000")
+    process = start(tmp_path, *endless)
+    wait_for(lambda: rows(tmp_path) >= 2, process)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == STOPPED, said
+    assert len(list((tmp_path / PLACE / "checkpoints").glob("step-*.state"))) == 1
+    assert finish(tmp_path, "evaluation.episodes=5", "evaluation.every_steps=1000", "total_steps=2000") == 0
+    text = (tmp_path / PLACE / "metrics.jsonl").read_text()
+    assert text.count('"step": 1000, "eval/episode_return"') == 1, "the evaluation that was due is made when it goes on"
+
+
+@pytest.fixture
+def called() -> Iterator[list[int]]:
+    """Numbers of the signals that reached handlers which were there before."""
+    seen: list[int] = []
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        seen.append(number)
+
+    before = {number: signal.signal(number, handler) for number in ASKING}
+    yield seen
+    for number, previous in before.items():
+        signal.signal(number, previous)
+
+
+def test_handlers_that_were_there_before_are_called_afterwards(called: list[int]) -> None:
+    with StopRequest() as stop:
+        os.kill(os.getpid(), signal.SIGUSR2)
+        assert stop.came == "SIGUSR2"
+        assert called == []
+        stop.pass_on()
+        assert called == [signal.SIGUSR2]
+    os.kill(os.getpid(), signal.SIGUSR1)
+    assert called == [signal.SIGUSR2, signal.SIGUSR1], "afterwards they are in charge again"
+
+
+def test_only_the_first_signal_counts_but_a_second_sigint_stops_at_once(called: list[int]) -> None:
+    with StopRequest() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert stop.came == "SIGTERM"
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        stop.pass_on()
+    assert called == [signal.SIGTERM]
+
+
+def test_without_a_signal_nothing_is_passed_on(called: list[int]) -> None:
+    with StopRequest() as stop:
+        assert stop.came is None
+        stop.pass_on()
+    assert called == []
