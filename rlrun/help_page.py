@@ -59,7 +59,8 @@ def help_page(directories: Sequence[Path]) -> str:
         f"{group}= {', '.join(options(directories, group)) or '(none yet)'}"
         for group in ("network", "device", "logger", "experiment", "debug")
     ]
-    presets = f"preset= null (no tuned numbers), {', '.join(options(directories, 'preset'))}"
+    count = len(options(directories, "preset"))
+    presets = f"preset= <algo>_<env>: tuned numbers, found by themselves for {count} pairs; null does without"
     others = [
         textwrap.fill(text, width=118, initial_indent="  ", subsequent_indent="      ")
         for text in ("; ".join(groups), presets)
