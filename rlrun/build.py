@@ -157,7 +157,7 @@ def _keep_tables(
         save_picture(directory, image)
         logger.image(step, "tables", image)
     if isinstance(agent.collection, NoSteps) and model.layout is not None:
-        save_film(directory, make_agent, model.layout, title)
+        save_film(directory, make_agent, model.layout, title, step)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 from rlrun.build import Built, build, directory_of
 from rlrun.config import Config
 from rlrun.progress import Display
+from rlrun.protocols import Agent, Planner
 from rlrun.receipt import Made, code_state, describe_machine, differing, facts, in_words, make_receipt, read_receipt
 from rlrun.run_directory import Session, check_same_experiment, finished_result, opened
 from rlrun.run_lock import refuse_if_running
@@ -80,8 +81,19 @@ def carry_out(
             print(_summary(config, built, directory), flush=True)
             result = train(replace(built.run, open_display=_Noted(session, built)))
             session.ended("finished", result.step)
+            warn_if_unsettled(built.run.agent, result.step)
     kept = config.runs_dir if directory.is_relative_to(config.runs_dir) else directory
     print(f"finished; see it with: tensorboard --logdir {kept}")
+
+
+def warn_if_unsettled(agent: Agent, sweeps: int) -> None:
+    """Says so, loudly, if a planner ran out of sweeps: what it leaves is not yet the answer."""
+    if isinstance(agent, Planner) and not agent.finished:
+        print(
+            f"NOT SETTLED after {sweeps:,} sweeps (residual {agent.residual:.2g}): the values and the policy of this "
+            "run are not yet what was asked for; go on with a larger total_steps",
+            flush=True,
+        )
 
 
 def facts_before(directory: Path, rerun_of: Path | None) -> dict[str, Any] | None:

@@ -19,15 +19,20 @@ def show(words: Sequence[str]) -> int:
     """Prints all there is to say about a run; its tables, if it has some, come last."""
     parser = Words("rlrun show", description="What a run is, and what it came to.")
     parser.add_argument("directory", help="of a run")
-    directory = Path(parser.parse_args(words).directory)
+    parser.add_argument("--q", action="store_true", help="also the value of every action, where states are cells")
+    chosen = parser.parse_args(words)
+    directory = Path(chosen.directory)
     tables = directory / "tables.npz"
     if (directory / RECEIPT).is_file() or not tables.is_file():
         for name, text in _lines(summarise(directory)):
             print(f"{name:<12} {text}".rstrip())
     if tables.is_file():
-        from rlrun.table_pictures import as_text, load_tables
+        from rlrun.table_pictures import as_text, load_tables, more_as_text
 
-        print(as_text(load_tables(directory)))
+        shown = load_tables(directory)
+        print(as_text(shown))
+        for heading, text in more_as_text(shown, with_q=chosen.q):
+            print(f"\n{heading}:\n{text}")
         kept = [str(directory / name) for name in _PICTURES if (directory / name).is_file()]
         if kept:
             print("pictures: " + ", ".join(kept))
