@@ -140,7 +140,8 @@ def _first_cell_top(drawn: NDArray[np.uint8]) -> int:
 def test_show_prints_the_grid_with_values_and_arrows(planned: Path) -> None:
     done = rlrun("show", str(planned), cwd=planned)
     assert (done.returncode, done.stderr) == (0, "")
-    *grid, pictures = done.stdout.splitlines()
+    *about, pictures = done.stdout.splitlines()
+    grid = about[-4:]  # what comes before says what the run is
     assert pictures == f"pictures: {planned / 'values.png'}, {planned / 'values.gif'}"
     words = [
         [word for at in range(4) for word in (["·"] if not distance[at] else [f"-{distance[at]}.00", arrows[at]])]
@@ -162,13 +163,11 @@ def test_show_refuses_what_is_no_run_in_one_line(tmp_path: Path, capsys: pytest.
         assert re.fullmatch(r"rlrun: error: [^\n]+\n", err)
         return err
 
-    assert f"{tmp_path} has no tables.npz: only finished runs of agents with tables have one" in refused(str(tmp_path))
-    assert "nowhere is not a directory" in refused(str(tmp_path / "nowhere"))
-    assert "rlrun show needs one run's directory" in refused()
-    assert "rlrun show needs one run's directory" in refused("one", "two")
+    assert f"{tmp_path} is no run: there is no receipt.json in it" in refused(str(tmp_path))
+    assert "nowhere is no run: there is no such directory" in refused(str(tmp_path / "nowhere"))
     file = tmp_path / "result.json"
     file.write_text("{}")
-    assert "result.json is not a directory" in refused(str(file))
+    assert "result.json is no run" in refused(str(file))
 
 
 def lecture() -> TabularModel:
