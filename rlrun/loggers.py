@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from rlrun.errors import UserError
 
 TIMING_PREFIX = "time/"
+_LOG = logging.getLogger(__name__)
 CLOCK = "unix_time"  # seconds since 1970; in rows of timings
 _METRICS, _TIMINGS = "metrics.jsonl", "timings.jsonl"
 
@@ -45,16 +47,20 @@ class Written:
     files: Mapping[str, tuple[int, str]]
 
     def check(self, directory: Path) -> None:
-        """Makes sure that those bytes are still there.
+        """Makes sure that those bytes are still there, but for what a clock measured: nothing depends on that.
 
         Raises:
             UserError: if they are not.
         """
-        for name, (count, digest) in self.files.items():
-            path = directory / name
-            data = _first_bytes(path, count)
-            if len(data) < count or hashlib.blake2b(data, digest_size=16).hexdigest() != digest:
-                raise UserError(f"{path} is not what this run wrote: rows are missing, damaged or edited")
+        for name in self.files:
+            if name != _TIMINGS and not self.intact(directory / name):
+                raise UserError(f"{directory / name} is not what this run wrote: rows are missing, damaged or edited")
+
+    def intact(self, path: Path) -> bool:
+        """Whether the file still begins as it was written."""
+        count, digest = self.files[path.name]
+        data = _first_bytes(path, count)
+        return len(data) == count and hashlib.blake2b(data, digest_size=16).hexdigest() == digest
 
 
 def _first_bytes(path: Path, count: int) -> bytes:
@@ -77,7 +83,15 @@ class JsonLines:
     """
 
     def __init__(self, directory: Path, written: Written | None) -> None:
-        self._files = {name: _LineFile(directory / name, written) for name in (_METRICS, _TIMINGS)}
+        self._files = {_METRICS: _LineFile(directory / _METRICS, written)}
+        timings = directory / _TIMINGS
+        if written is not None and not written.intact(timings):
+            _LOG.warning(f"{timings} is not what this run wrote: it begins anew, and the old one is set aside")
+            if timings.exists():
+                timings.replace(timings.with_name(timings.name + ".damaged"))
+            self._files[_TIMINGS] = _LineFile(timings, None)
+        else:
+            self._files[_TIMINGS] = _LineFile(timings, written)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Appends a row to each file that has something to say."""

@@ -270,4 +270,5 @@ class _Recorder:
         result = Result(self.course.step, evaluation)
         text = json.dumps(result.as_json(), indent=2)
         write_atomically(self._run.directory / "result.json", lambda file: file.write(text.encode()))
+        self._stop.pass_on()  # a signal that came in the last moments changes nothing here, but others wait for it
         return result
