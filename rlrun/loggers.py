@@ -7,6 +7,7 @@ import json
 import logging
 import os
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -83,15 +84,13 @@ class JsonLines:
     """
 
     def __init__(self, directory: Path, written: Written | None) -> None:
-        self._files = {_METRICS: _LineFile(directory / _METRICS, written)}
-        timings = directory / _TIMINGS
-        if written is not None and not written.intact(timings):
-            _LOG.warning(f"{timings} is not what this run wrote: it begins anew, and the old one is set aside")
-            if timings.exists():
-                timings.replace(timings.with_name(timings.name + ".damaged"))
-            self._files[_TIMINGS] = _LineFile(timings, None)
-        else:
-            self._files[_TIMINGS] = _LineFile(timings, written)
+        self._files: dict[str, _LineFile] = {}
+        try:
+            self._files[_METRICS] = _LineFile(directory / _METRICS, written)
+            self._files[_TIMINGS] = _LineFile(directory / _TIMINGS, _unless_spoiled(directory / _TIMINGS, written))
+        except OSError:
+            self.close()
+            raise
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Appends a row to each file that has something to say."""
@@ -110,9 +109,20 @@ class JsonLines:
         return Written({name: file.written() for name, file in self._files.items()})
 
     def close(self) -> None:
-        """Closes both files."""
-        for file in self._files.values():
-            file.close()
+        """Closes both files, even if what is left cannot be written."""
+        with ExitStack() as stack:
+            for file in self._files.values():
+                stack.callback(file.close)
+
+
+def _unless_spoiled(path: Path, written: Written | None) -> Written | None:
+    """`written`; or None if the file is not what was written: it is set aside, and begins anew."""
+    if written is None or written.intact(path):
+        return written
+    _LOG.warning(f"{path} is not what this run wrote: it begins anew, and the old one is set aside")
+    if path.exists():
+        path.replace(path.with_name(path.name + ".damaged"))
+    return None
 
 
 class _LineFile:
@@ -220,6 +230,7 @@ class Several:
             logger.image(step, name, image)
 
     def close(self) -> None:
-        """Closes all."""
-        for logger in self._loggers:
-            logger.close()
+        """Closes all, even if one of them cannot be."""
+        with ExitStack() as stack:
+            for logger in self._loggers:
+                stack.callback(logger.close)
