@@ -11,7 +11,8 @@ from typing import BinaryIO
 
 from rlrun.errors import UserError
 
-_DISK_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_DISK_TROUBLE = _FULL | {errno.EROFS, errno.EIO, errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ESTALE}
 
 
 @contextmanager
@@ -26,9 +27,13 @@ def disk_trouble_told(directory: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in _DISK_TROUBLE:
             raise
-        raise UserError(
-            f"{directory} cannot be written ({error.strerror}); when it can, the same words go on from the newest save"
-        ) from error
+        raise UserError(why_not_written(str(directory), error)) from error
+
+
+def why_not_written(what: str, error: OSError) -> str:
+    """One line that says why, and when the same words go on."""
+    when = "when there is room again" if error.errno in _FULL else "when it can"
+    return f"{what} cannot be written ({error.strerror}); the same words go on from the checkpoint before {when}"
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
