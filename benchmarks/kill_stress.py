@@ -218,9 +218,10 @@ def start(words: Iterable[str], runs_dir: Path) -> Child:
         return Child(pid)
     status = 1
     try:
-        with log_of(runs_dir).open("w") as log:
-            os.dup2(log.fileno(), 1)
-            os.dup2(log.fileno(), 2)
+        log = log_of(runs_dir).open("w", buffering=1)
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+        sys.stdout = sys.stderr = log  # whoever forked may have put something else there
         rlrun.train._MOST_TIME_SAVING = 1.0  # saves far more often than a run would, so that kills hit saves too
         status = rlrun.cli.run_command(["rlrun", *words, *COMMON, f"runs_dir={runs_dir}"])
     finally:
