@@ -173,7 +173,8 @@ def until_finished(
             said = log_of(runs_dir).read_text()
             outcome.before_training += "seed0" not in said or (had_checkpoint and "resuming at" not in said)
             continue
-        outcome.begun_again += had_checkpoint and "resuming at" not in log_of(runs_dir).read_text()
+        said = log_of(runs_dir).read_text()  # a kill after the result was written leaves a run that is finished
+        outcome.begun_again += had_checkpoint and "resuming at" not in said and "is finished" not in said
         if status != 0:
             outcome.unreadable += 1
             print(log_of(runs_dir).read_text(), file=sys.stderr)
