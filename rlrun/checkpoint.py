@@ -194,10 +194,10 @@ class Checkpoints:
             except UserError as error:
                 problems.append((path, error))
                 continue
-            for bad, problem in problems:
+            for _, problem in problems:
                 warn(f"{problem}; going on from step {content['step']:,}")
-                if move_aside:
-                    self._set_aside(bad)
+            if move_aside and problems:
+                self._set_aside([bad for bad, _ in problems])
             self._parts = [Part(part["name"], part["digest"], part["holds"]) for part in content["parts"]]
             state: State = self._with_rows(content["state"], self._parts)
             return state
@@ -205,11 +205,12 @@ class Checkpoints:
             raise UserError(f"no checkpoint can be used: {problems[0][1]}; fresh=true starts anew beside this run")
         return None
 
-    def _set_aside(self, bad: Path) -> None:
-        """Keeps one that cannot be used for people to look at, and none from earlier."""
+    def _set_aside(self, bad: list[Path]) -> None:
+        """Keeps those that cannot be used for people to look at, and none from earlier."""
         for older in self.folder.glob("*.damaged"):
             older.unlink()
-        bad.rename(bad.with_name(bad.name + ".damaged"))
+        for path in bad:
+            path.rename(path.with_name(path.name + ".damaged"))
 
     def _checked(self, path: Path) -> State:
         content = read_state(path)

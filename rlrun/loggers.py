@@ -168,12 +168,12 @@ class TensorBoard:
     """
 
     def __init__(self, directory: Path, resume_step: int) -> None:
-        from torch.utils.tensorboard import SummaryWriter  # takes a second to import, so only when wanted
+        from rlrun.event_file import EventFile  # TensorBoard takes a while to import, so only when wanted
 
         del resume_step  # the rows say it themselves
         for old in directory.glob("events.out.tfevents.*"):
             old.unlink()
-        self._writer = SummaryWriter(str(directory))
+        self._file = EventFile(directory)
         timings = read_rows(directory / _TIMINGS)
         clock = {row["step"]: row[CLOCK] for row in timings if CLOCK in row}
         for row in sorted([*read_rows(directory / _METRICS), *timings], key=itemgetter("step")):
@@ -184,17 +184,16 @@ class TensorBoard:
         self._add({"step": step, **values}, None)
 
     def _add(self, row: Mapping[str, float], clock: float | None) -> None:
-        for key, value in row.items():
-            if key not in ("step", CLOCK):
-                self._writer.add_scalar(key, value, int(row["step"]), walltime=clock)
+        values = {key: value for key, value in row.items() if key not in ("step", CLOCK)}
+        self._file.scalars(int(row["step"]), values, clock)
 
     def image(self, step: int, name: str, image: NDArray[np.uint8]) -> None:
         """Adds one picture."""
-        self._writer.add_image(name, image, step, dataformats="HWC")
+        self._file.image(step, name, image)
 
     def close(self) -> None:
-        """Flushes and closes the event file."""
-        self._writer.close()
+        """Closes the event file."""
+        self._file.close()
 
 
 class Silent:

@@ -160,7 +160,16 @@ def test_the_best_is_the_last_resort(tmp_path: Path) -> None:
     assert loaded is not None
     assert loaded["step"] == 1
     assert len(said) == 2
-    assert len(list((tmp_path / "checkpoints").glob("*.damaged"))) == 1, "only the last is kept to look at"
+    assert aside(tmp_path) == ["step-1.state.damaged", "step-2.state.damaged"]
+    saved = reopened(tmp_path)
+    saved.save(3, {"step": 3})
+    spoil(tmp_path / "checkpoints" / "step-3.state", 30)
+    assert reopened(tmp_path).newest_sound(said.append) is not None
+    assert aside(tmp_path) == ["step-3.state.damaged"], "those from earlier make room"
+
+
+def aside(run: Path) -> list[str]:
+    return sorted(path.name for path in (run / "checkpoints").glob("*.damaged"))
 
 
 def test_who_only_reads_moves_nothing(tmp_path: Path) -> None:
