@@ -24,7 +24,7 @@ from torch import Tensor
 from rlrun.atomic_file import sync_directory, why_not_written
 from rlrun.errors import UserError
 from rlrun.ring import Ring
-from rlrun.state_file import DamagedFileError, leaves, peek_state, read_state, verify, write_state
+from rlrun.state_file import DamagedFileError, leaves, peek_state, read_ahead, read_state, verify, write_state
 from rlrun.types import State
 
 FORMAT = 1  # of what a checkpoint holds; a higher one is another version's
@@ -57,12 +57,12 @@ class SavedRows:
 
     def pieces(self) -> Iterator[tuple[int, Tensor]]:
         """Oldest first, without what is not needed any more."""
-        for path in self.parts:
-            for number, unread in peek_state(path)[self.ring]:
-                rows = unread.read()
-                skip = max(0, self.first - number)
-                if skip < rows.shape[0]:
-                    yield number + skip, rows[skip:]
+        saved = [piece for path in self.parts for piece in peek_state(path)[self.ring]]
+        for (number, _), rows in zip(saved, read_ahead(unread for _, unread in saved), strict=True):
+            assert isinstance(rows, Tensor)
+            skip = max(0, self.first - number)
+            if skip < rows.shape[0]:
+                yield number + skip, rows[skip:]
 
 
 class Checkpoints:
