@@ -19,7 +19,7 @@ from rlrun.types import (
     Carry,
     Collection,
     Episodes,
-    Float64Array,
+    Int64Array,
     NoSteps,
     Rollout,
     State,
@@ -92,6 +92,7 @@ class Collector:
         time_steps: list[TimeStep] = []
         masks: list[BoolArray] = []
         episodes_left = self._quota()
+        mask = np.ones(self._num_envs, bool)
         while self._wants_more(len(time_steps), episodes_left):
             started = perf_counter()
             with torch.no_grad():
@@ -103,10 +104,11 @@ class Collector:
             self.seconds["act"] += acted - started
             self.seconds["env"] += perf_counter() - acted
 
-            mask = episodes_left > 0
+            if episodes_left is not None:
+                mask = episodes_left > 0
+                episodes_left = episodes_left - time_step.last
             ended = self._meter.record(time_step, mask)
             self.recorder.played(action, time_step.last, mask, ended)
-            episodes_left = episodes_left - (time_step.last & np.isfinite(episodes_left))
             self._fresh = time_step.last
             self._carry = output.carry
             if output.carry != () and time_step.last.any():
@@ -118,16 +120,16 @@ class Collector:
         self._obs = obs
         return self._assemble(sequence, outputs, time_steps, masks)
 
-    def _quota(self) -> Float64Array:
-        """[B] how many more episodes of each slot count; infinite when it is steps that are collected."""
+    def _quota(self) -> Int64Array | None:
+        """[B] how many more episodes of each slot count; None when it is steps that are collected."""
         if isinstance(self._collection, WholeEpisodes):
-            return np.full(self._num_envs, float(self._collection.per_slot))
-        return np.full(self._num_envs, np.inf)
+            return np.full(self._num_envs, self._collection.per_slot)
+        return None
 
-    def _wants_more(self, played: int, episodes_left: Float64Array) -> bool:
+    def _wants_more(self, played: int, episodes_left: Int64Array | None) -> bool:
         if isinstance(self._collection, Steps):
             return played < self._collection.num_steps
-        return bool((episodes_left > 0).any())
+        return episodes_left is not None and bool((episodes_left > 0).any())
 
     def _assemble(
         self, sequence: list[Tensor], outputs: list[ActorOutput], time_steps: list[TimeStep], masks: list[BoolArray]

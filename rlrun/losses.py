@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def q_td_target(reward: Tensor, discount: Tensor, next_q: Tensor, next_q_selector: Tensor | None) -> Tensor:
@@ -31,22 +31,22 @@ def squared_error(error: Tensor) -> Tensor:
 
 def huber(error: Tensor, delta: float) -> Tensor:
     """e² / 2 up to ±delta and linear beyond, so that the gradient is the error clamped to ±delta (Huber 1964)."""
-    size = error.abs()
-    return torch.where(size <= delta, 0.5 * error.square(), delta * (size - 0.5 * delta))
+    return nn.functional.huber_loss(error, error.new_zeros(()).expand_as(error), reduction="none", delta=delta)
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """The mean over the entries in `mask`; 0 if there are none."""
-    if values.shape != mask.shape:
+    """The mean over the entries in `mask`; 0 if there are none. values [..., T, B], mask [T, B] -> [...]."""
+    if values.shape[-mask.ndim :] != mask.shape:
         raise ValueError(f"shapes differ: {tuple(values.shape)} and {tuple(mask.shape)}")
-    return torch.where(mask, values, 0.0).sum() / mask.sum().clamp(min=1)
+    kept = torch.where(mask, values, 0.0).flatten(values.ndim - mask.ndim)
+    return kept.sum(-1) / mask.sum().clamp(min=1)
 
 
-def policy_gradient_loss(log_prob: Tensor, weight: Tensor, mask: Tensor) -> Tensor:
-    """− mean of weight · log π(a|s): its gradient is minus the policy gradient (Sutton et al. 2000, theorem 1)."""
-    return -masked_mean(log_prob * weight.detach(), mask)
+def policy_gradient_loss(log_prob: Tensor, weight: Tensor) -> Tensor:
+    """− weight · log π(a|s): its gradient is minus the policy gradient (Sutton et al. 2000, theorem 1). [...]."""
+    return -log_prob * weight.detach()
 
 
-def value_loss(value: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """Half the mean squared error of `value` against `target`, over the entries in `mask`."""
-    return masked_mean(squared_error(target.detach() - value), mask)
+def value_loss(value: Tensor, target: Tensor) -> Tensor:
+    """Half the squared error of `value` against `target`, of every step."""
+    return squared_error(target.detach() - value)

@@ -33,15 +33,22 @@ def lambda_returns(
     Sutton and Barto 2018, eq. 12.18 in recursive form.
     """
     _check(reward, discount, last, next_value)
-    result = torch.empty_like(reward)
-    following = next_value[-1]
-    for t in range(reward.shape[0] - 1, -1, -1):
-        mixed = torch.where(last[t], next_value[t], (1 - lambda_) * next_value[t] + lambda_ * following)
-        if t == reward.shape[0] - 1:
-            mixed = next_value[t]
-        following = reward[t] + gamma * discount[t] * mixed
-        result[t] = following
-    return result
+    mixing = lambda_ * (~last).to(reward.dtype)
+    mixing[-1] = 0.0
+    fixed = reward + gamma * discount * (1 - mixing) * next_value
+    return _backwards(fixed, gamma * discount * mixing)
+
+
+def _backwards(addend: Tensor, factor: Tensor) -> Tensor:
+    """Xₜ = aₜ + fₜ Xₜ₊₁ with nothing after the end. [T, B] each."""
+    addends, factors = addend.unbind(0), factor.unbind(0)
+    following = addends[-1]
+    result = [following]
+    for t in range(len(addends) - 2, -1, -1):
+        following = torch.addcmul(addends[t], factors[t], following)
+        result.append(following)
+    result.reverse()
+    return torch.stack(result)
 
 
 def discounted_returns(reward: Tensor, discount: Tensor, last: Tensor, bootstrap: Tensor, gamma: float) -> Tensor:
@@ -58,6 +65,8 @@ def n_step_returns(reward: Tensor, discount: Tensor, last: Tensor, next_value: T
     _check(reward, discount, last, next_value)
     if n < 1:
         raise ValueError(f"n must be at least 1, got {n}")
+    if n >= reward.shape[0]:
+        return discounted_returns(reward, discount, last, next_value, gamma)
     # One more step at a time: the (k)-step return of t needs the (k-1)-step return of t + 1.
     result = reward + gamma * discount * next_value
     one_step = result
@@ -85,12 +94,7 @@ def gae(
     _check(reward, discount, last, value, next_value)
     delta = td_errors(reward, discount, value, next_value, gamma)
     decay = gamma * gae_lambda * discount * (~last).to(reward.dtype)
-    advantage = torch.empty_like(reward)
-    running = torch.zeros_like(reward[0])
-    for t in range(reward.shape[0] - 1, -1, -1):
-        running = delta[t] + decay[t] * running
-        advantage[t] = running
-    return advantage
+    return _backwards(delta, decay)
 
 
 def reward_to_go(reward: Tensor, last: Tensor, mask: Tensor, gamma: float) -> Tensor:

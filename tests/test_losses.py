@@ -30,7 +30,7 @@ def test_targets_and_weights_carry_no_gradient() -> None:
     assert not q_td_target(tensor(1, 2), tensor(1, 1), next_q, None).requires_grad
     weight = tensor(1, 2).requires_grad_()
     log_prob = tensor(-1, -2).requires_grad_()
-    policy_gradient_loss(log_prob, weight, torch.tensor([True, True])).backward()  # type: ignore[no-untyped-call]
+    policy_gradient_loss(log_prob, weight).sum().backward()  # type: ignore[no-untyped-call]
     assert weight.grad is None
     assert log_prob.grad is not None
 
@@ -60,9 +60,13 @@ def test_masked_steps_count_nothing_even_if_they_are_not_finite() -> None:
 
 
 def test_policy_gradient_and_value_losses_by_hand() -> None:
-    mask = torch.tensor([True, True, False])
-    assert policy_gradient_loss(tensor(-1, -2, -4), tensor(3, -5, 100), mask) == pytest.approx(-(-3 + 10) / 2)
-    assert value_loss(tensor(1, 2, 3), tensor(4, 0, 99), mask) == pytest.approx((9 + 4) / 2 / 2)
+    torch.testing.assert_close(policy_gradient_loss(tensor(-1, -2), tensor(3, -5)), tensor(3, -10))
+    torch.testing.assert_close(value_loss(tensor(1, 2), tensor(4, 0)), tensor(9 / 2, 4 / 2))
+
+
+def test_several_means_are_taken_at_once() -> None:
+    values = torch.stack([tensor(1, 2, 100), tensor(3, 5, float("nan"))])
+    torch.testing.assert_close(masked_mean(values, torch.tensor([True, True, False])), tensor(1.5, 4))
 
 
 @pytest.mark.parametrize(
@@ -70,8 +74,8 @@ def test_policy_gradient_and_value_losses_by_hand() -> None:
     [
         lambda x: huber(x, 0.7).sum(),
         lambda x: squared_error(x).mean(),
-        lambda x: policy_gradient_loss(x, tensor(1, -2, 3, 0.5), torch.tensor([True, False, True, True])),
-        lambda x: value_loss(x, tensor(1, -2, 3, 0.5), torch.tensor([True, True, False, True])),
+        lambda x: masked_mean(policy_gradient_loss(x, tensor(1, -2, 3, 0.5)), torch.tensor([True, False, True, True])),
+        lambda x: masked_mean(value_loss(x, tensor(1, -2, 3, 0.5)), torch.tensor([True, True, False, True])),
     ],
 )
 def test_gradients_agree_with_finite_differences(loss: Callable[[Tensor], Tensor]) -> None:

@@ -19,6 +19,7 @@ from rlrun.distributions import categorical_entropy, categorical_log_prob, categ
 from rlrun.errors import UserError
 from rlrun.legality import require_every_action
 from rlrun.losses import masked_mean, policy_gradient_loss, value_loss
+from rlrun.nn.descent import descend
 from rlrun.nn.networks import Network, build_policy_value
 from rlrun.returns import discounted_returns, gae, n_step_returns, td_errors
 from rlrun.rng import torch_generator
@@ -110,7 +111,7 @@ class ActorCritic:
         self._normalize = normalize
         self._value_coefficient = value_coefficient
         self._entropy_bonus = entropy_bonus
-        self._max_grad_norm = max_grad_norm if max_grad_norm is not None else float("inf")
+        self._max_grad_norm = max_grad_norm
         self._reward_clip = reward_clip
         self._evaluation_policy = evaluation_policy
 
@@ -131,44 +132,38 @@ class ActorCritic:
         reward, mask = rollout.reward, rollout.mask
         if self._reward_clip is not None:
             reward = reward.clamp(-self._reward_clip, self._reward_clip)
-        num_steps, num_envs = reward.shape
-        logits, values = self._network(rollout.obs_sequence.flatten(0, 1))
-        logits = logits.unflatten(0, (num_steps + 1, num_envs))[:-1]
-        values = values.unflatten(0, (num_steps + 1, num_envs))
-        value = values[:-1]
+        logits, values = self._network.forward(_together(rollout))
+        num_steps = rollout.mask.numel()
+        logits = logits[:num_steps].view(*mask.shape, -1)
+        value = values[:num_steps].view(mask.shape)
         with torch.no_grad():
-            next_value = values[1:]
-            if rollout.final_obs.shape[0]:  # where an episode ended, the next entry belongs to another episode
-                next_value = next_value.clone()
-                next_value[rollout.last] = self._network(rollout.final_obs)[1]
             rollout = dataclasses.replace(rollout, reward=reward)
-            advantage, target = self.estimate(rollout, value.detach(), next_value)
+            advantage, target = self.estimate(rollout, value.detach(), _next_value(rollout, values.detach()))
             if self._normalize:
                 centred = advantage - masked_mean(advantage, mask)
                 advantage = centred / (masked_mean(centred.square(), mask).sqrt() + 1e-8)
-        policy_loss = policy_gradient_loss(categorical_log_prob(logits, rollout.action), advantage, mask)
-        entropy = masked_mean(categorical_entropy(logits), mask)
-        critic_loss = value_loss(value, target, mask)
+        of_steps = [
+            policy_gradient_loss(categorical_log_prob(logits, rollout.action), advantage),
+            value_loss(value, target),
+            categorical_entropy(logits),
+            value.detach(),
+        ]
+        policy_loss, critic_loss, entropy, mean_value = masked_mean(torch.stack(of_steps), mask).unbind()
         loss = policy_loss + self._value_coefficient * critic_loss - self._entropy_bonus * entropy
         grad_norm = self._descend(loss)
         for _ in range(self._value_updates - 1):
-            refitted = self._network.value(rollout.obs.flatten(0, 1))
-            self._descend(self._value_coefficient * value_loss(refitted.reshape(target.shape), target, mask))
+            refitted = self._network.values(rollout.obs.flatten(0, 1)).view(mask.shape)
+            self._descend(self._value_coefficient * masked_mean(value_loss(refitted, target), mask))
         return {
             "loss/policy": policy_loss.detach(),
             "loss/value": critic_loss.detach(),
             "policy/entropy": entropy.detach(),
-            "value/mean": masked_mean(value.detach(), mask),
-            "grad/norm": grad_norm.detach(),
+            "value/mean": mean_value.detach(),
+            "grad/norm": grad_norm,
         }
 
     def _descend(self, loss: Tensor) -> Tensor:
-        """One step of the optimizer; parameters that `loss` does not depend on stay. Returns the gradient's norm."""
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(self._parameters, self._max_grad_norm)
-        self._optimizer.step()
-        return norm
+        return descend(loss, self._parameters, self._optimizer, self._max_grad_norm)
 
     def estimate(self, rollout: Rollout, value: Tensor, next_value: Tensor) -> tuple[Tensor, Tensor]:
         """Advantages and what the value is to learn, [T, B] each; value and next_value [T, B]."""
@@ -192,3 +187,18 @@ class ActorCritic:
         """Continues exactly."""
         self._network.load_state_dict(state["network"])
         self._optimizer.load_state_dict(state["optimizer"])
+
+
+def _together(rollout: Rollout) -> Tensor:
+    """All T B observations, then the B that follow, then the N true last ones of episodes, for one forward pass."""
+    return torch.cat([rollout.obs_sequence.flatten(0, 1), rollout.final_obs])
+
+
+def _next_value(rollout: Rollout, values: Tensor) -> Tensor:
+    """V of each step's true successor [T, B], out of V of `_together`."""
+    num_steps, num_envs = rollout.last.shape
+    upcoming = num_steps * num_envs + num_envs
+    following = values[num_envs:upcoming].view(num_steps, num_envs)
+    if upcoming == len(values):
+        return following
+    return following.masked_scatter(rollout.last, values[upcoming:])  # the next entry belongs to another episode there

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from rlrun.losses import masked_mean, value_loss
+from rlrun.nn.descent import descend
 from rlrun.types import State
 
 
@@ -113,6 +114,7 @@ class LearnedValue:
 
     def __init__(self, value: nn.Module, optimizer: torch.optim.Optimizer, updates: int) -> None:
         self._value = value
+        self._parameters = list(value.parameters())
         self._optimizer = optimizer
         self._updates = updates
 
@@ -128,10 +130,8 @@ class LearnedValue:
         loss = torch.zeros(())
         for _ in range(self._updates):
             value = self._value(obs.flatten(0, 1)).reshape(weight.shape)
-            loss = value_loss(value, weight, mask)
-            self._optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            self._optimizer.step()
+            loss = masked_mean(value_loss(value, weight), mask)
+            descend(loss, self._parameters, self._optimizer, None)
         return {"loss/value": loss.detach()}
 
     def state_dict(self) -> State:

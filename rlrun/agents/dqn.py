@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -20,12 +23,15 @@ from rlrun.distributions import epsilon_greedy
 from rlrun.errors import UserError
 from rlrun.legality import require_every_action
 from rlrun.losses import huber, q_td_target, squared_error
+from rlrun.nn.descent import backward, gradient_norm, scale_down
 from rlrun.nn.networks import Network, build_q_network
+from rlrun.replay.disk import StorageFolder, StorageKind, open_storage
 from rlrun.replay.uniform import UniformReplay
 from rlrun.rng import torch_generator
 from rlrun.schedules import Schedule, require_probability
 from rlrun.types import ActorOutput, Batch, Carry, EnvSpec, Metrics, Rollout, State, Steps
 
+_TOGETHER_BYTES = 1 << 24  # of transitions that are drawn at once
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
 
@@ -38,6 +44,8 @@ class DQN:
         batch_size: transitions per update.
         replay_ratio: transitions learned from per transition collected; batch 32 and one update per 4 steps make 8.
         replay_capacity_steps: agent steps that the replay memory holds.
+        replay_storage: `disk` keeps observations in a file, which may be larger than memory (docs/replay.md).
+        replay_folder: where that file is; None is the file system of the run.
         learning_starts_steps: agent steps before the first update.
         rollout_steps: steps of every slot between two calls of `learn`.
         target_period_steps: agent steps between copies into the target network; None bootstraps from the network
@@ -54,6 +62,7 @@ class DQN:
         spec: the environment's.
         device: where network and replay live.
         seed: the run's.
+        directory: the run's.
         network: trunk and hidden layers.
 
     Raises:
@@ -69,6 +78,8 @@ class DQN:
         batch_size: Annotated[int, Field(gt=0)],
         replay_ratio: Annotated[float, Field(gt=0)],
         replay_capacity_steps: Annotated[int, Field(gt=0)],
+        replay_storage: StorageKind,
+        replay_folder: StorageFolder | None,
         learning_starts_steps: Annotated[int, Field(ge=1)],
         rollout_steps: Annotated[int, Field(gt=0)],
         target_period_steps: Annotated[int, Field(gt=0)] | None,
@@ -84,6 +95,7 @@ class DQN:
         spec: EnvSpec,
         device: torch.device,
         seed: int,
+        directory: Path,
         network: Network,
     ) -> None:
         require_every_action(spec, "DQN")
@@ -107,12 +119,19 @@ class DQN:
         self._num_actions = spec.num_actions
         self._q = build_q_network(network, spec, torch_generator(seed, "agent/init"), dueling=dueling).to(device)
         self._target = copy.deepcopy(self._q) if target_period_steps is not None else self._q
-        self._optimizer = optimizer(self._q.parameters())
+        self._parameters = list(self._q.parameters())
+        self._optimizer = optimizer(self._parameters)
         self._replay = UniformReplay(
-            capacity_steps=replay_capacity_steps, n_step=n_step, gamma=gamma, spec=spec, device=device
+            capacity_steps=replay_capacity_steps,
+            n_step=n_step,
+            gamma=gamma,
+            spec=spec,
+            device=device,
+            storage=open_storage(replay_storage, replay_folder, directory, device),
         )
         self._rng = torch_generator(seed, "agent/replay")
         self._batch_size = batch_size
+        self._most_together = max(1, _TOGETHER_BYTES // (batch_size * _transition_bytes(spec)))
         self._updates_per_step = replay_ratio / batch_size
         self._learning_starts_steps = learning_starts_steps
         self._target_period_steps = target_period_steps
@@ -148,9 +167,10 @@ class DQN:
         if self._steps < self._learning_starts_steps:
             return metrics
         self._updates_owed += rollout.num_steps * self._updates_per_step
-        while self._updates_owed >= 1.0:
-            self._updates_owed -= 1.0
-            metrics |= self.update(self._replay.sample(self._batch_size, self._rng))
+        updates = int(self._updates_owed)
+        self._updates_owed -= updates
+        for batch, next_q in self._batches(updates):
+            metrics |= self.update(batch, next_q)
         period = self._target_period_steps
         if period is not None and before // period < self._steps // period:
             self._target.load_state_dict(self._q.state_dict())
@@ -159,22 +179,42 @@ class DQN:
     @torch.no_grad()
     def q_values(self, obs: Tensor) -> Tensor:
         """Q(s, a) of the online network: obs [N, ...] to [N, A]."""
-        q: Tensor = self._q(obs)
+        q: Tensor = self._q.forward(obs)
         return q
 
-    def update(self, batch: Batch) -> dict[str, Tensor]:
-        """One step of gradient descent on the temporal-difference error."""
-        with torch.no_grad():
-            next_q = self._target(batch.next_obs)
-            selector = self._q(batch.next_obs) if self._double else None
-            target = q_td_target(batch.reward, batch.discount, next_q, selector)
-        q = self._q(batch.obs).gather(1, batch.action[:, None]).squeeze(1)
+    def _batches(self, count: int) -> Iterator[tuple[Batch, Tensor]]:
+        """Draws for several updates at once, and values what follows at once: the target network stays as it is."""
+        while count:
+            together = 1 if self._target is self._q else min(count, self._most_together)
+            drawn = self._replay.sample(together * self._batch_size, self._rng)
+            parts = [torch.split(field, self._batch_size) for field in (*drawn, self._value_next(drawn))]
+            for *fields, next_q in zip(*parts, strict=True):
+                yield Batch(*fields), next_q
+            count -= together
+
+    @torch.no_grad()
+    def _value_next(self, batch: Batch) -> Tensor:
+        """Q(s', a) [N, A] of the network that values."""
+        next_q: Tensor = self._target.forward(batch.next_obs)
+        return next_q
+
+    def update(self, batch: Batch, next_q: Tensor | None = None) -> dict[str, Tensor]:
+        """One step of gradient descent on the temporal-difference error.
+
+        Args:
+            batch: N transitions.
+            next_q: [N, A] what the target network thinks of their successors, where that is known already.
+        """
+        if next_q is None:
+            next_q = self._value_next(batch)
+        selector = self.q_values(batch.next_obs) if self._double else None
+        target = q_td_target(batch.reward, batch.discount, next_q, selector)
+        q = self._q.forward(batch.obs).gather(1, batch.action[:, None]).squeeze(1)
         error = target - q
         loss = (huber(error, self._huber_delta) if self._loss == "huber" else squared_error(error)).mean()
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        gradients = backward(loss, self._parameters)
         if self._max_grad_norm is not None:
-            nn.utils.clip_grad_norm_(self._q.parameters(), self._max_grad_norm)
+            scale_down(gradients, gradient_norm(gradients), self._max_grad_norm)
         self._optimizer.step()
         return {"loss/td": loss.detach(), "value/q_mean": q.detach().mean(), "value/target_mean": target.mean()}
 
@@ -206,3 +246,8 @@ class DQN:
         self._rng.set_state(state["rng"])
         self._steps = state["steps"]
         self._updates_owed = state["updates_owed"]
+
+
+def _transition_bytes(spec: EnvSpec) -> int:
+    """Of an observation and its successor."""
+    return 2 * math.prod(spec.obs_shape) * int(np.dtype(spec.observation.dtype).itemsize)

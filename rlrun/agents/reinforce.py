@@ -20,6 +20,7 @@ from rlrun.distributions import categorical_entropy, categorical_log_prob, categ
 from rlrun.errors import UserError
 from rlrun.legality import require_every_action
 from rlrun.losses import masked_mean
+from rlrun.nn.descent import descend
 from rlrun.nn.networks import Network, build_policy, build_value
 from rlrun.returns import episode_time, reward_to_go, whole_returns
 from rlrun.rng import torch_generator
@@ -109,7 +110,8 @@ class Reinforce:
         self.collection = WholeEpisodes(episodes_per_batch // spec.num_envs)
         self.finished = False
         self._policy = build_policy(network, spec, torch_generator(seed, "agent/init")).to(device)
-        self._optimizer = optimizer(self._policy.parameters())
+        self._parameters = list(self._policy.parameters())
+        self._optimizer = optimizer(self._parameters)
         self._baseline: Baseline
         if baseline == "value":
             value = build_value(network, spec, torch_generator(seed, "agent/init_value")).to(device)
@@ -152,15 +154,11 @@ class Reinforce:
         entropy = categorical_entropy(logits)
         policy_loss = -sum_per_episode(log_prob * advantage, rollout)
         loss = policy_loss - self._entropy_bonus * sum_per_episode(entropy, rollout)
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        limit = self._max_grad_norm if self._max_grad_norm is not None else float("inf")
-        grad_norm = nn.utils.clip_grad_norm_(self._policy.parameters(), limit)
-        self._optimizer.step()
+        grad_norm = descend(loss, self._parameters, self._optimizer, self._max_grad_norm)
         return {
             "loss/policy": policy_loss.detach(),
             "policy/entropy": masked_mean(entropy.detach(), mask),
-            "grad/norm": grad_norm.detach(),
+            "grad/norm": grad_norm,
             "value/weight_mean": masked_mean(weight, mask),
             **self._baseline.learn(obs, weight, mask),
         }

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from rlrun.nn.initialisation import initialise_orthogonal, initialise_uniform, unfilled
-from rlrun.nn.trunks import Layers
+from rlrun.nn.trunks import Layers, Straight
 from rlrun.types import EnvSpec
 
 
@@ -40,8 +40,8 @@ class Dueling(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """[N, F] to [N, A]."""
-        advantage: Tensor = self.advantage(features)
-        value: Tensor = self.value(features)
+        advantage: Tensor = self.advantage.forward(features)
+        value: Tensor = self.value.forward(features)
         return value + advantage - advantage.mean(dim=1, keepdim=True)
 
 
@@ -62,26 +62,31 @@ class PolicyValue(nn.Module):
 
     def forward(self, obs: Tensor) -> tuple[Tensor, Tensor]:
         """Obs [N, ...] to logits [N, A] and values [N]."""
-        features = self.shared(obs)
-        return self.policy(features), self.value(features).squeeze(-1)
+        features = self.shared.forward(obs)
+        return self.policy.forward(features), self.value.forward(features).squeeze(-1)
 
     def logits(self, obs: Tensor) -> Tensor:
         """The policy alone: obs [N, ...] to logits [N, A]."""
-        logits: Tensor = self.policy(self.shared(obs))
+        logits: Tensor = self.policy.forward(self.shared.forward(obs))
         return logits
 
+    def values(self, obs: Tensor) -> Tensor:
+        """The value function alone: obs [N, ...] to values [N]."""
+        values: Tensor = self.value.forward(self.shared.forward(obs))
+        return values.squeeze(-1)
 
-def _head(network: Network, in_features: int, out_features: int) -> tuple[nn.Sequential, nn.Linear]:
+
+def _head(network: Network, in_features: int, out_features: int) -> tuple[Straight, nn.Linear]:
     """A hidden and a last layer in sequence, and the last one by itself."""
     hidden = network.hidden(in_features)
     last = unfilled(nn.Linear, hidden.out_features, out_features)
-    return nn.Sequential(hidden, last), last
+    return Straight(hidden, last), last
 
 
-def _whole(network: Network, spec: EnvSpec, out_features: int) -> tuple[nn.Sequential, nn.Linear]:
+def _whole(network: Network, spec: EnvSpec, out_features: int) -> tuple[Straight, nn.Linear]:
     trunk = network.trunk(spec)
     head, last = _head(network, trunk.out_features, out_features)
-    return nn.Sequential(trunk, head), last
+    return Straight(trunk, head), last
 
 
 def build_q_network(network: Network, spec: EnvSpec, rng: torch.Generator, *, dueling: bool) -> nn.Module:
@@ -90,7 +95,7 @@ def build_q_network(network: Network, spec: EnvSpec, rng: torch.Generator, *, du
         trunk = network.trunk(spec)
         value, _ = _head(network, trunk.out_features, 1)
         advantage, _ = _head(network, trunk.out_features, spec.num_actions)
-        q = nn.Sequential(trunk, Dueling(value, advantage))
+        q = Straight(trunk, Dueling(value, advantage))
     else:
         q, _ = _whole(network, spec, spec.num_actions)
     initialise_uniform(q, rng)
@@ -121,7 +126,7 @@ def build_policy_value(network: Network, spec: EnvSpec, rng: torch.Generator, *,
     hidden = network.hidden(trunk.out_features)
     policy = unfilled(nn.Linear, hidden.out_features, spec.num_actions)
     value = unfilled(nn.Linear, hidden.out_features, 1)
-    body = nn.Sequential(trunk, hidden)
+    body = Straight(trunk, hidden)
     initialise_orthogonal(body, math.sqrt(2), rng)
     initialise_orthogonal(policy, 0.01, rng)
     initialise_orthogonal(value, 1.0, rng)

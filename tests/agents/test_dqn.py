@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -35,6 +37,8 @@ def dqn(
         batch_size=batch_size,
         replay_ratio=replay_ratio,
         replay_capacity_steps=64,
+        replay_storage="memory",
+        replay_folder=None,
         learning_starts_steps=learning_starts_steps,
         rollout_steps=4,
         target_period_steps=target_period_steps,
@@ -50,6 +54,7 @@ def dqn(
         spec=spec,
         device=CPU,
         seed=seed,
+        directory=Path(),
         network=MLP(hidden=[16], activation="relu"),
     )
 
@@ -79,9 +84,9 @@ def count_updates(agent: DQN, monkeypatch: pytest.MonkeyPatch) -> list[Batch]:
     batches: list[Batch] = []
     update = agent.update
 
-    def counted(batch: Batch) -> dict[str, torch.Tensor]:
+    def counted(batch: Batch, next_q: torch.Tensor) -> dict[str, torch.Tensor]:
         batches.append(batch)
-        return update(batch)
+        return update(batch, next_q)
 
     monkeypatch.setattr(agent, "update", counted)
     return batches
@@ -168,6 +173,22 @@ def test_double_q_learning_values_the_choice_of_the_online_network() -> None:
     ones = torch.ones(1)
     batch = Batch(next_obs, torch.tensor([0]), ones, 0.5 * ones, next_obs, ones, torch.zeros(1, dtype=torch.int64))
     assert agent.update(batch)["value/target_mean"] == pytest.approx(1.0 - 2.5)
+
+
+@pytest.mark.parametrize("double", [False, True])
+@pytest.mark.parametrize("updates", [1, 100])
+def test_updates_drawn_together_are_those_drawn_one_by_one(
+    monkeypatch: pytest.MonkeyPatch, updates: int, double: bool
+) -> None:
+    weights = []
+    for together in (1 << 24, 1):
+        monkeypatch.setattr("rlrun.agents.dqn._TOGETHER_BYTES", together)
+        env = ScriptedEnv(2)
+        agent = dqn(env.spec, replay_ratio=float(updates), target_period_steps=1000, double=double)  # 8 steps, batch 8
+        agent.learn(rollouts(agent, env, turns=1)[0])
+        weights.append(agent.state_dict()["q"])
+    for name, weight in weights[0].items():
+        torch.testing.assert_close(weight, weights[1][name], rtol=1e-4, atol=1e-6)
 
 
 def test_epsilon_follows_the_agent_steps_that_were_learned_from() -> None:

@@ -76,3 +76,26 @@ def test_parameters_without_a_gradient_stay(factory: Factory) -> None:
     optimizer = factory([used, unused])
     assert step(used, optimizer, 2.0) != 1.0
     assert unused.item() == 1.0
+
+
+def two_layers() -> list[nn.Parameter]:
+    rng = torch.Generator().manual_seed(1)
+    images = torch.randn(2, 3, 4, 5, generator=rng).contiguous(memory_format=torch.channels_last)
+    return [nn.Parameter(images), nn.Parameter(torch.randn(7, generator=rng))]
+
+
+def test_adam_is_torchs_fused_one_bit_for_bit_and_goes_on_from_its_state() -> None:
+    ours, theirs = two_layers(), two_layers()
+    mine = FACTORIES[0](ours)
+    reference = torch.optim.Adam(theirs, lr=0.1, eps=1e-3, fused=True)
+    rng = torch.Generator().manual_seed(2)
+    for number in range(100):
+        for a, b in zip(ours, theirs, strict=True):
+            a.grad = torch.randn(a.shape, generator=rng)
+            b.grad = a.grad.clone()
+        mine.step()
+        reference.step()
+        if number == 50:  # an optimizer of before, from a checkpoint
+            mine = FACTORIES[0](ours)
+            mine.load_state_dict(copy.deepcopy(reference.state_dict()))
+    assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))

@@ -1,0 +1,49 @@
+"""One step down a gradient, for every agent: few calls, since small networks spend their time on calls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+def descend(
+    loss: Tensor, parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer, max_grad_norm: float | None
+) -> Tensor:
+    """One step of the optimizer. Parameters that `loss` does not depend on stay as they are.
+
+    Args:
+        loss: a scalar.
+        parameters: all that the optimizer moves.
+        optimizer: of `parameters`.
+        max_grad_norm: longer gradients are scaled down to this norm; None leaves them alone.
+
+    Returns:
+        The gradient's norm before it was scaled, a scalar without gradient.
+    """
+    gradients = backward(loss, parameters)
+    norm = gradient_norm(gradients)
+    if max_grad_norm is not None:
+        scale_down(gradients, norm, max_grad_norm)
+    optimizer.step()
+    return norm
+
+
+def backward(loss: Tensor, parameters: Sequence[nn.Parameter]) -> list[Tensor]:
+    """Fills in `grad` of the parameters that `loss` depends on, and returns those gradients."""
+    for parameter in parameters:
+        parameter.grad = None
+    loss.backward()  # type: ignore[no-untyped-call]
+    return [parameter.grad for parameter in parameters if parameter.grad is not None]
+
+
+def gradient_norm(gradients: list[Tensor]) -> Tensor:
+    """The length of all of them as one vector."""
+    norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    return norm
+
+
+def scale_down(gradients: list[Tensor], norm: Tensor, limit: float) -> None:
+    """Makes gradients of this norm no longer than `limit`, in place (Pascanu et al. 2013, algorithm 1)."""
+    torch._foreach_mul_(gradients, (limit / (norm + 1e-6)).clamp(max=1.0))
