@@ -8,10 +8,7 @@ from torch import Tensor
 
 def greedy(values: Tensor) -> Tensor:
     """The best action of each row; the lowest index where several are best. values [B, A] -> [B] int64."""
-    # argmax promises no order among ties, and the first True is found by a running maximum of integers.
-    best = values == values.amax(dim=1, keepdim=True)
-    first = best.to(torch.int8).cumsum(dim=1).eq(0).sum(dim=1)
-    return first.clamp_(max=values.shape[1] - 1)  # nothing equals the best of a row with NaN
+    return values.argmax(dim=1)  # torch promises the first of several maxima
 
 
 def epsilon_greedy_probs(q: Tensor, epsilon: float) -> Tensor:
