@@ -101,7 +101,13 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
         evaluation_env: VecEnv = instantiate(config.env, {}, num_envs=evaluation.num_envs)
         stack.callback(evaluation_env.close)
         network = instantiate(config.network, {}) if config.network is not None else None
-        runtime = {"spec": env.spec, "device": device.torch_device, "seed": config.seed, "network": network}
+        runtime = {
+            "spec": env.spec,
+            "device": device.torch_device,
+            "seed": config.seed,
+            "directory": directory,
+            "network": network,
+        }
         agent: Agent = instantiate(config.algo, runtime)
         recorder = _recorder(env, directory, stack) if config.record_episodes else NOT_RECORDED
         title = config.labels["algo"]

@@ -25,7 +25,7 @@ from rlrun.schema import (
     runtime_annotation,
 )
 
-RUN_VALUES = frozenset({"spec", "device", "seed", "network"})  # what build supplies to algorithms
+RUN_VALUES = frozenset({"spec", "device", "seed", "directory", "network"})  # what build supplies to algorithms
 LOG_VALUES = frozenset({"directory", "resume_step"})  # what build supplies to loggers
 _SETTINGS = {"evaluation": "rlrun.train.EvaluationSettings", "checkpoint": "rlrun.train.CheckpointSettings"}
 _TOP = {

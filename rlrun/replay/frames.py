@@ -10,15 +10,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from rlrun.replay.memory import initial_finals
+from rlrun.replay.storage import Storage, StoredRing
 from rlrun.ring import Ring, Rows, newest, refill
 from rlrun.types import EnvSpec, Rollout, State
-
-STEPS_PER_FINAL = 512  # room for true last frames at first: one for so many steps. It doubles when that is too little.
-
-
-def initial_finals(length: int, num_envs: int) -> int:
-    """How many true last frames there is room for at first."""
-    return max(1, length * num_envs // STEPS_PER_FINAL)
 
 
 class FrameObservations:
@@ -33,13 +28,13 @@ class FrameObservations:
     Args:
         length: L, how many times are kept.
         spec: observations are uint8 [S, H, W], S = `frame_stack` > 1; gives the number of slots B too.
-        device: where they are kept.
+        storage: where they are kept.
 
     Raises:
         ValueError: if `spec` does not describe such stacks.
     """
 
-    def __init__(self, *, length: int, spec: EnvSpec, device: torch.device) -> None:
+    def __init__(self, *, length: int, spec: EnvSpec, storage: Storage) -> None:
         shape, dtype = spec.obs_shape, spec.observation.dtype
         if len(shape) != 3 or shape[0] != spec.frame_stack or spec.frame_stack < 2 or dtype != "uint8":
             raise ValueError(f"expected uint8 observations [{spec.frame_stack}, height, width], not {dtype} {shape}")
@@ -49,13 +44,16 @@ class FrameObservations:
         self._rows = length + spec.frame_stack
         count = self._rows * spec.num_envs
         finals = initial_finals(length, spec.num_envs)
-        self._planes = torch.empty((1 + count, *shape[1:]), dtype=torch.uint8, device=device)  # zeros, then the ring
-        self._planes[0] = 0
+        device = storage.device
+        self._storage = storage
+        self._planes = storage.allocate((1 + count, *shape[1:]), torch.uint8)  # zeros, then the ring
+        self._planes.write(0, torch.zeros((1, *shape[1:]), dtype=torch.uint8, device=device))
+        self._ring = StoredRing(self._planes, spec.num_envs, offset=1)  # [L + S, B, H, W]
         self._age = torch.empty(count, dtype=torch.uint8, device=device)  # earlier frames of the episode, at most S - 1
         self._serial = torch.empty(
             (length, spec.num_envs), dtype=torch.int32, device=device
         )  # of the last frame, or -1
-        self._finals = torch.empty((finals, *shape[1:]), dtype=torch.uint8, device=device)  # serial mod size
+        self._finals = storage.allocate((finals, *shape[1:]), torch.uint8)  # serial mod size
         self._oldest_final = 0  # serial number
         self._next_final = 0  # serial number
         self._back = torch.arange(self._stack - 1, -1, -1, device=device)  # [S] how old each frame of a stack is
@@ -69,14 +67,12 @@ class FrameObservations:
         """
         self._refuse_other_than_stacks(rollout)
         num_steps = rollout.obs.shape[0]
-        device = self._planes.device
-        ring = self._ring()
         age = self._age.view(self._rows, self._num_envs)
         if start == 0:  # perhaps in mid-episode: the earlier frames are known from the first observation alone
-            ring[: self._stack] = rollout.obs_sequence[0].transpose(0, 1)
+            self._ring.write(0, rollout.obs_sequence[0].transpose(0, 1))
             age[: self._stack] = self._stack - 1
-        row = (torch.arange(start, start + num_steps + 1, device=device) + self._stack - 1) % self._rows
-        ring[row[1:]] = rollout.obs_sequence[1:, :, -1]
+        row = (torch.arange(start, start + num_steps + 1, device=age.device) + self._stack - 1) % self._rows
+        self._ring.write(start + self._stack, rollout.obs_sequence[1:, :, -1])
         age[row[1:]] = self._ages(age[row[0]], rollout.last)
         self._keep_finals(start, rollout)
 
@@ -107,40 +103,53 @@ class FrameObservations:
         self._make_room(count)
         serial = self._next_final + rollout.last.flatten().cumsum(0).view_as(rollout.last) - 1
         self._serial[row] = torch.where(rollout.last, serial, -1).to(torch.int32)
-        new = torch.arange(self._next_final, self._next_final + count, device=self._finals.device)
-        self._finals[new % self._finals.shape[0]] = rollout.final_obs[:, -1]
+        StoredRing(self._finals, 1).write(self._next_final, rollout.final_obs[:, None, -1])
         self._next_final += count
 
     def _make_room(self, count: int) -> None:
         """Doubles the pool of last frames until `count` more fit."""
-        size = self._finals.shape[0]
+        size = self._finals.tensor.shape[0]
         while size < self._next_final - self._oldest_final + count:
             size *= 2
-        if size > self._finals.shape[0]:
-            kept, serial = self._kept_finals()
-            self._finals = self._finals.new_empty((size, *self._finals.shape[1:]))
-            self._finals[serial % size] = kept
+        if size > self._finals.tensor.shape[0]:
+            kept = self._kept_finals()
+            self._finals = self._storage.allocate((size, *self._finals.tensor.shape[1:]), torch.uint8)
+            self._refill_finals(kept)
 
-    def _kept_finals(self) -> tuple[Tensor, Tensor]:
-        """The last frames [N, H, W], oldest first, and their serial numbers [N]."""
-        serial = torch.arange(self._oldest_final, self._next_final, device=self._finals.device)
-        return self._finals[serial % self._finals.shape[0]], serial
+    def _kept_finals(self) -> Ring:
+        """The last frames [N, H, W] by their serial numbers."""
+        return Ring(self._finals.tensor, self._oldest_final, self._next_final)
+
+    def _refill_finals(self, finals: Rows) -> None:
+        ring = StoredRing(self._finals, 1)
+        for serial, frames in finals.pieces():
+            ring.write(serial, frames[:, None])
 
     def gather(self, first: Tensor, final: Tensor, slot: Tensor) -> tuple[Tensor, Tensor]:
         """See `ObservationStore.gather`. One step ahead, S + 1 frames are read for each transition, not 2 S."""
-        window = self._window(first, slot)
-        successor = window if final is first else self._window(final, slot)
+        places = self._places(first, slot)
+        if final is first:
+            window = successor = self._window(places, first, slot)
+        else:
+            later = self._places(final, slot)
+            window, successor = self._window(places, first, slot), self._window(later, final, slot)
         return window[:, :-1], successor[:, 1:]
 
-    def _window(self, time: Tensor, slot: Tensor) -> Tensor:
-        """[N, S + 1, H, W]: the observations at `time` and then their successors' newest frame."""
+    def _places(self, time: Tensor, slot: Tensor) -> Tensor:
+        """[N, S + 1] where in `_planes` the observations at `time` and then their successors' newest frame are."""
         earlier = self._flat(time[:, None] - self._back, slot[:, None])
         in_episode = self._back <= self._age[earlier[:, -1] - 1][:, None]
-        index = torch.cat([earlier * in_episode, self._flat(time + 1, slot)[:, None]], 1)
-        window = self._planes.index_select(0, index.flatten()).view(*index.shape, *self._planes.shape[1:])
+        places = torch.cat([earlier * in_episode, self._flat(time + 1, slot)[:, None]], 1)
+        self._planes.expect(places)
+        return places
+
+    def _window(self, places: Tensor, time: Tensor, slot: Tensor) -> Tensor:
+        """[N, S + 1, H, W]: what is there; where an episode ended, its last frame instead of the next one's first."""
+        planes = self._planes.tensor
+        window = planes.index_select(0, places.flatten()).view(*places.shape, *planes.shape[1:])
         serial = self._serial.flatten()[time % self._length * self._num_envs + slot]
         ends = (serial >= 0).nonzero().squeeze(1)  # few; choosing with `where` costs more than all the reading
-        window[ends, -1] = self._finals[serial[ends].long() % self._finals.shape[0]]
+        window[ends, -1] = self._finals.tensor[serial[ends].long() % self._finals.tensor.shape[0]]
         return window
 
     def _flat(self, time: Tensor, slot: Tensor) -> Tensor:
@@ -149,29 +158,25 @@ class FrameObservations:
 
     def tensors(self) -> list[Tensor]:
         """Everything it allocated."""
-        return [self._planes, self._age, self._serial, self._finals, self._back]
+        return [self._planes.tensor, self._age, self._serial, self._finals.tensor, self._back]
 
     def state_dict(self, stop: int) -> State:
         """The rows written so far, and the last frames still needed."""
         frames = stop + self._stack if stop else 0  # row t + S - 1 has the newest frame of time t, up to t = stop
         return {
-            "planes": newest(self._ring(), frames),
+            "planes": newest(self._ring.tensor, frames),
             "age": newest(self._age.view(self._rows, self._num_envs), frames),
             "serial": newest(self._serial, stop),
-            "finals": Ring(self._finals, self._oldest_final, self._next_final),
+            "finals": self._kept_finals(),
         }
 
     def load_state_dict(self, state: State) -> None:
         """Continues exactly."""
-        refill(self._ring(), state["planes"])
+        self._ring.refill(state["planes"])
         refill(self._age.view(self._rows, self._num_envs), state["age"])
         refill(self._serial, state["serial"])
         finals: Rows = state["finals"]
         self._oldest_final = self._next_final = finals.first
         self._make_room(finals.stop - finals.first)
-        refill(self._finals, finals)
+        self._refill_finals(finals)
         self._next_final = finals.stop
-
-    def _ring(self) -> Tensor:
-        """The frames [L + S, B, H, W]."""
-        return self._planes[1:].view(self._rows, self._num_envs, *self._planes.shape[1:])

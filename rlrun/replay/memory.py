@@ -1,17 +1,17 @@
-"""How much memory a replay needs, and whether there is as much: refused at the start, not hours into a run."""
+"""How much room a replay needs, and whether there is as much: refused at the start, not hours into a run."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 import torch
 
 from rlrun.errors import UserError
-from rlrun.replay.frames import initial_finals
-from rlrun.replay.observations import observation_dtype
 from rlrun.types import EnvSpec
 
+STEPS_PER_FINAL = 512  # room for true last frames at first: one for so many steps. It doubles when that is too little.
 _GIB = 2**30
 
 
@@ -22,48 +22,115 @@ def action_dtype(num_actions: int) -> torch.dtype:
     return torch.int16 if num_actions <= 2**15 else torch.int32
 
 
+def observation_dtype(spec: EnvSpec) -> torch.dtype:
+    """The torch dtype of an environment's observations."""
+    dtype: torch.dtype = getattr(torch, str(spec.observation.dtype))
+    return dtype
+
+
+def initial_finals(length: int, num_envs: int) -> int:
+    """How many true last frames there is room for at first."""
+    return max(1, length * num_envs // STEPS_PER_FINAL)
+
+
 def estimate_bytes(spec: EnvSpec, capacity_steps: int) -> int:
     """What `UniformReplay` allocates for `capacity_steps` agent steps, in bytes.
 
     With stacked frames there is room for one time limit or end of an episode in 512 steps; shorter episodes take one
     frame more each, later.
     """
+    return _fact_bytes(spec, capacity_steps) + observation_bytes(spec, capacity_steps)
+
+
+def observation_bytes(spec: EnvSpec, capacity_steps: int) -> int:
+    """What of that are observations, which may be kept on disk."""
     length = capacity_steps // spec.num_envs
-    obs_bytes = observation_dtype(spec).itemsize
-    for size in spec.obs_shape:
-        obs_bytes *= size
-    step_bytes = action_dtype(spec.num_actions).itemsize + 4 + 4 + 1  # reward, discount, last
-    facts = length * spec.num_envs * step_bytes + spec.num_envs * obs_bytes  # and the observation to come
     if spec.frame_stack == 1:
-        return facts + 2 * length * spec.num_envs * obs_bytes
-    plane_bytes = obs_bytes // spec.frame_stack
+        return 2 * length * spec.num_envs * _obs_bytes(spec)
     ring = (length + spec.frame_stack) * spec.num_envs
-    finals = initial_finals(length, spec.num_envs)
+    return (1 + ring + initial_finals(length, spec.num_envs)) * (_obs_bytes(spec) // spec.frame_stack)
+
+
+def _fact_bytes(spec: EnvSpec, capacity_steps: int) -> int:
+    """What is always in memory."""
+    length = capacity_steps // spec.num_envs
+    step_bytes = action_dtype(spec.num_actions).itemsize + 4 + 4 + 1  # reward, discount, last
+    facts = length * spec.num_envs * step_bytes + spec.num_envs * _obs_bytes(spec)  # and the observation to come
+    if spec.frame_stack == 1:
+        return facts
+    ages = (length + spec.frame_stack) * spec.num_envs
     serials = 4 * length * spec.num_envs
-    return facts + (1 + ring + finals) * plane_bytes + ring + serials + 8 * spec.frame_stack
+    return facts + ages + serials + 8 * spec.frame_stack
 
 
-def describe(spec: EnvSpec, capacity_steps: int) -> str:
-    """One line for people, such as `replay: 100,000 steps, 0.66 GiB`."""
-    return f"replay: {capacity_steps:,} steps, {_readable(estimate_bytes(spec, capacity_steps))}"
+def _obs_bytes(spec: EnvSpec) -> int:
+    count = observation_dtype(spec).itemsize
+    for size in spec.obs_shape:
+        count *= size
+    return count
+
+
+def describe(capacity_steps: int, in_memory: int, on_disk: int = 0, folder: Path | None = None) -> str:
+    """One line for people, such as `replay: 100,000 steps, 0.66 GiB`; numbers of bytes."""
+    place = f" in memory, {readable(on_disk)} on disk in {folder}" if folder is not None else ""
+    return f"replay: {capacity_steps:,} steps, {readable(in_memory)}{place}"
 
 
 def require_memory(spec: EnvSpec, capacity_steps: int, available_bytes: int) -> None:
-    """Refuses a replay that would not fit.
+    """Refuses a replay that would not fit in memory.
 
     Raises:
         UserError: if it needs more than `available_bytes`; says which capacity would fit.
     """
-    needed = estimate_bytes(spec, capacity_steps)
-    if needed <= available_bytes:
+    _require(
+        capacity_steps,
+        available_bytes,
+        lambda steps: estimate_bytes(spec, steps),
+        "are available",
+        "; algo.replay_storage=disk keeps observations in a file instead",
+    )
+
+
+def require_memory_beside_disk(spec: EnvSpec, capacity_steps: int, available_bytes: int) -> None:
+    """Refuses a replay of which not even that would fit in memory which is not on disk.
+
+    Raises:
+        UserError: if that needs more than `available_bytes`; says which capacity would fit.
+    """
+    _require(
+        capacity_steps,
+        available_bytes,
+        lambda steps: _fact_bytes(spec, steps),
+        "of memory are available for what is not on disk",
+    )
+
+
+def require_disk(spec: EnvSpec, capacity_steps: int, free_bytes: int, folder: Path) -> None:
+    """Refuses a replay that would not fit on disk.
+
+    Raises:
+        UserError: if it needs more than the `free_bytes` of `folder`'s file system; says which capacity would fit.
+    """
+    _require(
+        capacity_steps,
+        free_bytes,
+        lambda steps: observation_bytes(spec, steps),
+        f"are free on the disk of {folder}",
+        "; algo.replay_folder=DIR takes another disk",
+    )
+
+
+def _require(capacity_steps: int, room: int, need: Callable[[int], int], where: str, advice: str = "") -> None:
+    needed = need(capacity_steps)
+    if needed <= room:
         return
-    low, high = 0, capacity_steps  # estimates grow with capacity: bisect for the largest that fits
+    low, high = 0, capacity_steps  # needs grow with capacity: bisect for the largest that fits
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if estimate_bytes(spec, middle) <= available_bytes else (low, middle)
+        low, high = (middle, high) if need(middle) <= room else (low, middle)
     raise UserError(
-        f"a replay of {capacity_steps:,} steps needs {_readable(needed)} but {_readable(available_bytes)} are "
-        f"available: at most {low:,} steps fit"
+        f"a replay of {capacity_steps:,} steps needs {readable(needed)} but {readable(room)} {where}: at most "
+        f"{low:,} steps fit{advice}"
     )
 
 
@@ -106,6 +173,6 @@ def left_in_control_groups(root: Path) -> list[int]:
     return left
 
 
-def _readable(count: int) -> str:
+def readable(count: int) -> str:
     """Bytes in GiB, or MiB where that says more."""
     return f"{count / _GIB:,.2f} GiB" if count >= _GIB // 100 else f"{count / 2**20:.2f} MiB"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
-from rlrun.ring import newest, refill
+from rlrun.replay.memory import observation_dtype
+from rlrun.replay.storage import Storage, StoredRing
+from rlrun.ring import newest
 from rlrun.types import EnvSpec, Rollout, State
 
 
@@ -44,52 +45,46 @@ class ObservationStore(Protocol):
         ...
 
 
-def observation_dtype(spec: EnvSpec) -> torch.dtype:
-    """The torch dtype of an environment's observations."""
-    dtype: torch.dtype = getattr(torch, str(spec.observation.dtype))
-    return dtype
-
-
 class PlainObservations:
     """Observation and true successor of every step, side by side: simple, and the yardstick for anything cleverer.
 
     Args:
         length: L, how many times are kept.
         spec: shape and dtype of observations, and the number of slots B.
-        device: where they are kept.
+        storage: where they are kept.
     """
 
-    def __init__(self, *, length: int, spec: EnvSpec, device: torch.device) -> None:
+    def __init__(self, *, length: int, spec: EnvSpec, storage: Storage) -> None:
         self._length = length
         self._num_envs = spec.num_envs
-        shape = (length, spec.num_envs, *spec.obs_shape)
-        self._obs = torch.empty(shape, dtype=observation_dtype(spec), device=device)  # [L, B, ...]
-        self._next_obs = torch.empty_like(self._obs)  # [L, B, ...]
+        shape, dtype = (length * spec.num_envs, *spec.obs_shape), observation_dtype(spec)
+        self._stored = [storage.allocate(shape, dtype) for _ in range(2)]  # [L B, ...] obs and next_obs
+        self._obs, self._next_obs = (StoredRing(stored, spec.num_envs) for stored in self._stored)
 
     def extend(self, start: int, rollout: Rollout) -> None:
         """Writes times start ... start + T - 1."""
-        num_steps = rollout.obs.shape[0]
-        row = torch.arange(start, start + num_steps, device=self._obs.device) % self._length
-        self._obs[row] = rollout.obs
-        self._next_obs[row] = rollout.next_obs
+        self._obs.write(start, rollout.obs)
+        self._next_obs.write(start, rollout.next_obs)
 
     def gather(self, first: Tensor, final: Tensor, slot: Tensor) -> tuple[Tensor, Tensor]:
         """See `ObservationStore.gather`."""
-
-        def pick(source: Tensor, time: Tensor) -> Tensor:
-            return source.flatten(0, 1).index_select(0, time % self._length * self._num_envs + slot)
-
-        return pick(self._obs, first), pick(self._next_obs, final)
+        places = [time % self._length * self._num_envs + slot for time in (first, final)]
+        for stored, place in zip(self._stored, places, strict=True):
+            stored.expect(place)
+        obs, next_obs = (
+            stored.tensor.index_select(0, place) for stored, place in zip(self._stored, places, strict=True)
+        )
+        return obs, next_obs
 
     def tensors(self) -> list[Tensor]:
         """Everything it allocated."""
-        return [self._obs, self._next_obs]
+        return [stored.tensor for stored in self._stored]
 
     def state_dict(self, stop: int) -> State:
         """The rows written so far."""
-        return {"obs": newest(self._obs, stop), "next_obs": newest(self._next_obs, stop)}
+        return {"obs": newest(self._obs.tensor, stop), "next_obs": newest(self._next_obs.tensor, stop)}
 
     def load_state_dict(self, state: State) -> None:
         """Continues exactly."""
-        for mine, saved in ((self._obs, state["obs"]), (self._next_obs, state["next_obs"])):
-            refill(mine, saved)
+        self._obs.refill(state["obs"])
+        self._next_obs.refill(state["next_obs"])

@@ -6,6 +6,7 @@ wraps, row = time mod L.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from typing import Annotated
 
@@ -15,8 +16,9 @@ from torch import Tensor
 
 from rlrun.errors import UserError
 from rlrun.replay.frames import FrameObservations
-from rlrun.replay.memory import action_dtype, available_memory, describe, require_memory
-from rlrun.replay.observations import ObservationStore, PlainObservations, observation_dtype
+from rlrun.replay.memory import action_dtype, observation_dtype
+from rlrun.replay.observations import ObservationStore, PlainObservations
+from rlrun.replay.storage import MemoryStorage, Storage
 from rlrun.ring import newest, refill
 from rlrun.types import Batch, EnvSpec, Rollout, State
 
@@ -31,10 +33,11 @@ class UniformReplay:
         n_step: how many rewards are summed before bootstrapping, fewer where an episode ends.
         gamma: discount factor per step.
         spec: shapes, dtypes and the number of slots; stacked frames (`frame_stack` > 1) are stored once each.
-        device: where everything is kept, and where batches are.
+        device: where batches are.
+        storage: where everything is kept; None is the memory of `device`.
 
     Raises:
-        UserError: if not one n-step window fits, or memory is short.
+        UserError: if not one n-step window fits, or memory or the disk is short.
 
     What it is going to need is logged first.
     """
@@ -47,6 +50,7 @@ class UniformReplay:
         gamma: Annotated[float, Field(ge=0, le=1)],
         spec: EnvSpec,
         device: torch.device,
+        storage: Storage | None = None,
     ) -> None:
         self._length = capacity_steps // spec.num_envs
         if self._length < n_step:
@@ -54,12 +58,14 @@ class UniformReplay:
                 f"a replay of {capacity_steps} steps is too small: {n_step}-step returns in {spec.num_envs} "
                 f"environments need at least {n_step * spec.num_envs}"
             )
-        _LOG.info(describe(spec, capacity_steps))
-        require_memory(spec, capacity_steps, available_memory(device))
+        storage = storage or MemoryStorage(device)
+        _LOG.info(storage.describe(spec, capacity_steps))
+        storage.require_room(spec, capacity_steps)
         self._num_envs = spec.num_envs
         self._n_step = n_step
         self._gamma = gamma
-        self._device = device
+        self._batch_device = device
+        device = self._device = storage.device
         shape = (self._length, spec.num_envs)
         self._action = torch.empty(shape, dtype=action_dtype(spec.num_actions), device=device)
         self._reward = torch.empty(shape, dtype=torch.float32, device=device)
@@ -69,12 +75,12 @@ class UniformReplay:
             (spec.num_envs, *spec.obs_shape), dtype=observation_dtype(spec), device=device
         )
         store = FrameObservations if spec.frame_stack > 1 else PlainObservations
-        self._observations: ObservationStore = store(length=self._length, spec=spec, device=device)
+        self._observations: ObservationStore = store(length=self._length, spec=spec, storage=storage)
         self._stop = 0  # times written so far, forgotten ones too
 
     @property
     def num_bytes(self) -> int:
-        """Bytes allocated now."""
+        """Bytes allocated now, in memory and on disk."""
         return sum(tensor.nbytes for tensor in (*self._rings().values(), self._upcoming, *self._observations.tensors()))
 
     def __len__(self) -> int:
@@ -89,7 +95,7 @@ class UniformReplay:
             ValueError: if steps do not follow one another without a gap (within a rollout, or from one to the next),
                 observations have another shape or dtype than the environment's, or stacks are not stacks.
         """
-        num_steps = rollout.last.shape[0]
+        num_steps, rollout = rollout.last.shape[0], self._brought(rollout)
         if num_steps == 0:
             return
         if num_steps > self._length:
@@ -106,6 +112,13 @@ class UniformReplay:
         self._last[row] = rollout.last
         self._upcoming.copy_(rollout.obs_sequence[-1])
         self._stop += num_steps
+
+    def _brought(self, rollout: Rollout) -> Rollout:
+        """What is going to be kept, to where it is kept."""
+        if self._device == self._batch_device:
+            return rollout
+        names = ("obs_sequence", "final_obs", "action", "reward", "discount", "last", "mask")
+        return dataclasses.replace(rollout, **{name: getattr(rollout, name).to(self._device) for name in names})
 
     def _refuse_gaps(self, rollout: Rollout) -> None:
         given, wanted = rollout.obs_sequence[0], self._upcoming
@@ -139,7 +152,8 @@ class UniformReplay:
         reward, discount, final = self._returns(time, slot)
         obs, next_obs = self._observations.gather(time, final, slot)
         action = self._action.flatten().index_select(0, index).long()
-        return Batch(obs, action, reward, discount, next_obs, torch.ones_like(reward), index)
+        batch = Batch(obs, action, reward, discount, next_obs, torch.ones_like(reward), index)
+        return Batch(*(item.to(self._batch_device) for item in batch))
 
     def _returns(self, time: Tensor, slot: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Walks all windows at once: sum of rewards [N], what the future is worth [N], and the last time of each."""

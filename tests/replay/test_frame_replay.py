@@ -9,6 +9,7 @@ from torch import Tensor
 from rlrun.protocols import Replay
 from rlrun.replay.frames import FrameObservations
 from rlrun.replay.observations import PlainObservations
+from rlrun.replay.storage import MemoryStorage
 from rlrun.replay.uniform import UniformReplay
 from rlrun.testing.replay import Player, ReplayContract
 from rlrun.types import Batch, EnvSpec, Episodes, Rollout
@@ -33,7 +34,9 @@ def frame_and_plain(spec: EnvSpec, capacity_steps: int, n_step: int) -> tuple[Un
         UniformReplay(capacity_steps=capacity_steps, n_step=n_step, gamma=0.99, spec=spec, device=CPU) for _ in range(2)
     )
     assert isinstance(frame._observations, FrameObservations)
-    plain._observations = PlainObservations(length=capacity_steps // spec.num_envs, spec=spec, device=CPU)
+    plain._observations = PlainObservations(
+        length=capacity_steps // spec.num_envs, spec=spec, storage=MemoryStorage(CPU)
+    )
     return frame, plain
 
 

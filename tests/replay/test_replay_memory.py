@@ -8,11 +8,14 @@ from gymnasium import spaces
 from rlrun.errors import UserError
 from rlrun.replay.memory import (
     available_memory,
-    describe,
     estimate_bytes,
     left_in_control_groups,
+    observation_bytes,
+    require_disk,
     require_memory,
+    require_memory_beside_disk,
 )
+from rlrun.replay.storage import MemoryStorage
 from rlrun.replay.uniform import UniformReplay
 from rlrun.types import EnvSpec
 
@@ -57,8 +60,9 @@ def test_estimate_equals_what_is_allocated(spec: EnvSpec) -> None:
 
 
 def test_describe_gives_one_line() -> None:
-    assert describe(atari(), 100_000) == "replay: 100,000 steps, 0.66 GiB"
-    assert describe(cart_pole(), 10_000) == "replay: 10,000 steps, 0.40 MiB"
+    memory = MemoryStorage(CPU)
+    assert memory.describe(atari(), 100_000) == "replay: 100,000 steps, 0.66 GiB"
+    assert memory.describe(cart_pole(), 10_000) == "replay: 10,000 steps, 0.40 MiB"
 
 
 def test_too_much_is_refused_with_the_capacity_that_fits() -> None:
@@ -67,6 +71,27 @@ def test_too_much_is_refused_with_the_capacity_that_fits() -> None:
     fits = int(str(error.value).split("at most ")[1].split(" ")[0].replace(",", ""))
     assert estimate_bytes(atari(), fits) <= 2 * GIB < estimate_bytes(atari(), fits + 1)
     require_memory(atari(), fits, 2 * GIB)
+
+
+def test_on_disk_are_observations_and_in_memory_the_rest() -> None:
+    # By hand, 1,000 steps of 84 x 84 = 7,056 bytes a frame: one of zeros, 1,000 + 4 in the ring, 1 true last frame.
+    assert observation_bytes(atari(), 1000) == (1 + 1004 + 1) * 7056
+    # 13 steps are 4 times of 3 slots, two observations of 16 bytes each.
+    assert observation_bytes(cart_pole(), 13) == 12 * 2 * 16
+    # A step: action 1, reward 4, discount 4, last 1, age 1, serial 4. Then 4 more ages, the observation to come, and
+    # how old each of 4 frames is.
+    facts = 1000 * 15 + 4 + 4 * 7056 + 4 * 8
+    assert estimate_bytes(atari(), 1000) - observation_bytes(atari(), 1000) == facts
+    require_memory_beside_disk(atari(), 1000, facts)
+    with pytest.raises(UserError, match=r"of memory are available for what is not on disk: at most 999 steps fit$"):
+        require_memory_beside_disk(atari(), 1000, facts - 1)
+
+
+def test_too_little_disk_is_refused_with_the_capacity_that_fits(tmp_path: Path) -> None:
+    room = observation_bytes(atari(), 1000)
+    require_disk(atari(), 1000, room, tmp_path)
+    with pytest.raises(UserError, match=rf"are free on the disk of {tmp_path}: at most 1,000 steps fit; algo.replay_f"):
+        require_disk(atari(), 1024, room, tmp_path)
 
 
 def test_a_replay_beyond_all_memory_is_refused_before_it_is_allocated() -> None:

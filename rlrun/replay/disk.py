@@ -1,0 +1,182 @@
+"""Observations in a file, so that a replay may be larger than memory: written to it, and read through a memory map.
+
+The file has no name. So no other run can open it, nothing is left to be removed however a process ends (kill -9
+too), and nothing needs to be found again: what a run goes on from is its checkpoint.
+
+Everything is written with `pwrite`, never through the map, for two reasons. A write to a map that finds the disk full
+kills the process (SIGBUS), while `pwrite` returns an error; that is so even where a file system keeps no promise about
+room that was reserved (ZFS and btrfs copy on write). And a page that is not in memory would be read before it could be
+written through the map. On Linux a file and its shared map are the same pages, so what was written is seen at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+import mmap
+import os
+import shutil
+import tempfile
+import weakref
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rlrun.annotations import EXECUTION
+from rlrun.atomic_file import why_not_written
+from rlrun.errors import UserError
+from rlrun.replay.memory import (
+    available_memory,
+    describe,
+    estimate_bytes,
+    observation_bytes,
+    require_disk,
+    require_memory_beside_disk,
+)
+from rlrun.replay.storage import MemoryStorage, Storage
+from rlrun.types import EnvSpec
+
+StorageKind = Annotated[Literal["memory", "disk"], EXECUTION]  # equal bits, so no part of what defines an experiment
+StorageFolder = Annotated[str, EXECUTION]
+
+
+def open_storage(kind: Literal["memory", "disk"], folder: str | None, directory: Path, device: torch.device) -> Storage:
+    """What the keys `replay_storage` and `replay_folder` of an algorithm say.
+
+    Args:
+        kind: `memory` is that of `device`.
+        folder: whose file system the file is in; None is that of `directory`.
+        directory: of the run; it need not exist yet.
+        device: where the agent learns.
+
+    Raises:
+        UserError: if the folder is none, or would be of no use.
+    """
+    if kind == "memory":
+        if folder is not None:
+            raise UserError(f"algo.replay_folder={folder} needs algo.replay_storage=disk: in memory it does nothing")
+        return MemoryStorage(device)
+    if folder is None:
+        return DiskStorage(_existing(directory))
+    chosen = Path(folder).expanduser()
+    if not chosen.is_dir():
+        raise UserError(f"algo.replay_folder={folder} is not a directory")
+    return DiskStorage(chosen)
+
+
+def _existing(directory: Path) -> Path:
+    """The directory itself or the nearest one above it that is there: the file system it is going to be in."""
+    directory = directory.absolute()
+    while not directory.is_dir():
+        directory = directory.parent
+    return directory
+
+
+class DiskStorage:
+    """Files without names in the file system of `folder`; facts and batches are in the CPU's memory.
+
+    Args:
+        folder: exists.
+
+    Raises:
+        UserError: where the operating system has no such files.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if not hasattr(os, "posix_fallocate"):
+            raise UserError("a replay on disk needs Linux: this system cannot reserve room in a file")
+        self.device = torch.device("cpu")
+        self._folder = folder
+
+    def describe(self, spec: EnvSpec, capacity_steps: int) -> str:
+        """See `Storage.describe`."""
+        on_disk = observation_bytes(spec, capacity_steps)
+        return describe(capacity_steps, estimate_bytes(spec, capacity_steps) - on_disk, on_disk, self._folder)
+
+    def require_room(self, spec: EnvSpec, capacity_steps: int) -> None:
+        """See `Storage.require_room`."""
+        require_memory_beside_disk(spec, capacity_steps, available_memory(self.device))
+        require_disk(spec, capacity_steps, shutil.disk_usage(self._folder).free, self._folder)
+
+    def allocate(self, shape: tuple[int, ...], dtype: torch.dtype) -> DiskRows:
+        """See `Storage.allocate`. The room is reserved, so another program cannot fill it up later."""
+        try:
+            descriptor = _nameless_file(self._folder)
+            try:
+                os.posix_fallocate(descriptor, 0, math.prod(shape) * dtype.itemsize)
+                return DiskRows(descriptor, shape, dtype, self._folder)
+            except BaseException:
+                os.close(descriptor)
+                raise
+        except OSError as error:
+            raise _not_kept(self._folder, error) from error
+
+
+def _nameless_file(folder: Path) -> int:
+    """An open file that is gone when it is closed."""
+    try:
+        return os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_EXCL, 0o600)  # O_EXCL: no name can be given to it later
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):  # file systems without, such as NFS
+            raise
+    descriptor, name = tempfile.mkstemp(prefix=".replay-", dir=folder)
+    os.unlink(name)
+    return descriptor
+
+
+def _not_kept(folder: Path, error: OSError) -> UserError:
+    return UserError(why_not_written(f"the replay in {folder}", error))
+
+
+class DiskRows:
+    """Rows in a file, read through a map of it.
+
+    Args:
+        descriptor: of a file with room for all of them; it is closed with the last reference to this object. The map,
+            and so the tensor, outlives it.
+        shape: [N, ...].
+        dtype: of the tensor.
+        folder: where the file is, for messages.
+
+    Raises:
+        OSError: if the file cannot be mapped.
+    """
+
+    def __init__(self, descriptor: int, shape: tuple[int, ...], dtype: torch.dtype, folder: Path) -> None:
+        size = math.prod(shape) * dtype.itemsize
+        mapped = mmap.mmap(descriptor, size)  # shared
+        mapped.madvise(mmap.MADV_RANDOM)  # drawn rows have no neighbours worth reading: `expect` says what comes
+        self.tensor = torch.from_numpy(np.frombuffer(mapped, np.uint8)).view(dtype).view(shape)
+        self._descriptor, self._folder = descriptor, folder
+        self._row_bytes = size // shape[0]
+        weakref.finalize(self, os.close, descriptor)
+
+    def write(self, first: int, rows: Tensor) -> None:
+        """See `StoredRows.write`."""
+        left = rows.contiguous().view(-1).view(torch.uint8).numpy().data
+        place = first * self._row_bytes
+        try:
+            while left:
+                count = os.pwrite(self._descriptor, left, place)
+                left, place = left[count:], place + count
+        except OSError as error:
+            raise _not_kept(self._folder, error) from error
+
+    def expect(self, index: Tensor) -> None:
+        """Asks for all rows at once, so that the disk has many requests to work on instead of one page after another.
+
+        Rows side by side are asked for together.
+        """
+        rows = np.unique(index.numpy())
+        first = np.flatnonzero(np.diff(rows, prepend=rows[:1] - 2) > 1)  # where each range begins
+        last = np.append(first[1:], len(rows))[: len(first)] - 1
+        for start, end in zip(rows[first].tolist(), rows[last].tolist(), strict=True):
+            os.posix_fadvise(
+                self._descriptor,
+                start * self._row_bytes,
+                (end + 1 - start) * self._row_bytes,
+                os.POSIX_FADV_WILLNEED,
+            )
