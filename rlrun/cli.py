@@ -19,7 +19,7 @@ from rlrun.patient_output import PatientOutput
 
 _USER_ERROR, _INTERRUPTED = 2, 130
 STOPPED = 75  # EX_TEMPFAIL: saved and stopped because a signal asked for it; the same command goes on
-_VERBS = ("ls", "show", "diff", "resume", "video", "rerun")
+_VERBS = ("ls", "show", "diff", "resume", "video", "rerun", "bench")
 _PASSED_ON = ("cfg", "info", "shell_completion", "hydra_help", "experimental_rerun")  # Hydra's own business
 
 
@@ -107,6 +107,10 @@ def _verb(argv: list[str]) -> int | None:
             from rlrun.verbs.rerunning import rerun
 
             return rerun(argv)
+        case ["bench"]:
+            from rlrun.verbs.benching import bench
+
+            return bench(argv[2:])
         case [word] if re.fullmatch(r"[a-z]+", word):
             raise UserError(f"unknown verb '{word}'; nearest: {nearest(word, _VERBS)[0]}; settings look like key=value")
     return None

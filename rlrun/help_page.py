@@ -26,7 +26,7 @@ The same command again goes on where it stopped, or says that it is finished.
   rlrun video DIR --episode N  any training episode as a film (trained with record_episodes=true)
   rlrun rerun DIR [--into NEW] the same run again, and whether every bit is equal
   rlrun diff A B               which key, version or first step differs
-Look at curves with: tensorboard --logdir runs
+Look at curves with: tensorboard --logdir runs. How fast this machine is, in about a minute: rlrun bench
 """
 
 _KEYS = """\

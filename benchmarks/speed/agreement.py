@@ -1,0 +1,82 @@
+"""Whether rlrun and a peer really do the same work: facts read off both, and what they disagree about."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from rlrun.build import build
+from rlrun.composition import load_config
+from rlrun.config import Config
+from rlrun.config_files import config_directory
+
+Facts = dict[str, Any]
+
+# Whoever wrote an optimizer, these are the same rule; where eps stands is said in `works.py`.
+SAME_OPTIMIZER = {"RMSProp": "RMSprop", "RMSpropTFLike": "RMSprop"}
+
+
+def facts_of_rlrun(words: Sequence[str]) -> Facts:
+    """The facts of what `rlrun` builds from `words`: from the agent where it can be seen, else from the config."""
+    one_thread = ("device.num_threads=1", "evaluation.num_envs=1")  # nothing is run, and no fact depends on it
+    config = load_config([*words, *one_thread], [config_directory()])
+    with tempfile.TemporaryDirectory() as folder, closing(build(config, Path(folder) / "run")) as built:
+        state = built.run.agent.state_dict()
+        network = state["q"] if "q" in state else state["network"]
+        num_envs = built.run.collector.env.spec.num_envs
+        num_parameters = sum(tensor.numel() for tensor in network.values())
+    algo = config.algo.arguments
+    optimizer = algo["optimizer"]
+    facts = {
+        "num_parameters": num_parameters,
+        "optimizer": optimizer.target.rpartition(".")[2],
+        "learning_rate": optimizer.arguments["learning_rate"],
+        "eps": optimizer.arguments["eps"],
+        "gamma": algo["gamma"],
+        "num_envs": num_envs,
+        "max_grad_norm": algo["max_grad_norm"],
+        "update_steps": algo["rollout_steps"] * num_envs,
+    }
+    return facts | (_dqn(config) if "replay_ratio" in algo else _actor_critic(config, num_envs))
+
+
+def _dqn(config: Config) -> Facts:
+    algo = config.algo.arguments
+    return {
+        "batch_size": algo["batch_size"],
+        "updates_per_step": algo["replay_ratio"] / algo["batch_size"],
+        "replay_capacity_steps": algo["replay_capacity_steps"],
+        "target_period_steps": algo["target_period_steps"],
+        "final_epsilon": algo["epsilon"].arguments["end"],
+    }
+
+
+def _actor_critic(config: Config, num_envs: int) -> Facts:
+    algo = config.algo.arguments
+    steps = algo["rollout_steps"] * num_envs
+    return {
+        "batch_size": steps,
+        "updates_per_step": algo["value_updates"] / steps,
+        "value_coefficient": algo["value_coefficient"] / 2,  # of half the squared error here, of the whole one there
+        "entropy_bonus": algo["entropy_bonus"],
+        "decay": algo["optimizer"].arguments["decay"],
+    }
+
+
+def disagreements(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
+    """A line for every fact that is not the same on both sides, or is missing on one."""
+    return [
+        f"{name}: rlrun {ours.get(name)}, peer {theirs.get(name)}"
+        for name in sorted({*ours, *theirs})
+        if not _same(ours.get(name), theirs.get(name))
+    ]
+
+
+def _same(ours: Any, theirs: Any) -> bool:
+    if isinstance(ours, int | float) and isinstance(theirs, int | float):
+        return math.isclose(ours, theirs, rel_tol=1e-9)
+    return bool(SAME_OPTIMIZER.get(ours, ours) == SAME_OPTIMIZER.get(theirs, theirs))

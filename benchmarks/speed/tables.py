@@ -1,0 +1,156 @@
+"""Makes the tables of `docs/speed.md` from the CSVs in `benchmarks/results`.
+
+    .venv/bin/python benchmarks/speed/tables.py
+
+Each table stands between `<!-- table NAME -->` and `<!-- end -->`; what is between them is replaced. A test checks that
+the page is what the CSVs give. What differs between the two sides comes from `works.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from provenance import RESULTS, ROOT, read_rows
+from works import COMPARISONS, WORKS
+
+PAGE = ROOT / "docs" / "speed.md"
+BLOCK = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+Row = Mapping[str, str]
+
+
+def main() -> None:
+    PAGE.write_text(render(PAGE.read_text(encoding="utf-8"), RESULTS), encoding="utf-8")
+
+
+def render(text: str, results: Path) -> str:
+    """The page with every table made anew.
+
+    Raises:
+        KeyError: if the page asks for a table that nothing makes.
+    """
+    return BLOCK.sub(lambda match: match[1] + table(match[2], results) + match[3], text)
+
+
+def table(name: str, results: Path) -> str:
+    """One table in Markdown, and where its numbers come from."""
+    if name == "differences":
+        return differences()
+    csv, columns, cells = TABLES[name]
+    rows = read_rows(results / csv)
+    if not rows:
+        return f"Not measured yet: there is no `benchmarks/results/{csv}`.\n"
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    lines += ["| " + " | ".join(row) + " |" for row in map(cells, ordered(name, rows))]
+    return "\n".join([*lines, "", *sources(csv, rows)]) + "\n"
+
+
+def differences() -> str:
+    """What `works.py` says is not the same on both sides: a list."""
+    lines = [f"- {work.title}: {what}." for work in WORKS.values() for what in work.differences]
+    return "\n".join(lines) + "\n"
+
+
+def ordered(name: str, rows: Sequence[Row]) -> list[Row]:
+    """Works in the order in which `works.py` has them, everything else as measured."""
+    if name not in ("works", "time"):
+        return list(rows)
+    places = {work: place for place, work in enumerate(COMPARISONS)}
+    return sorted(rows, key=lambda row: places.get(row["work"], len(places)))
+
+
+def sources(csv: str, rows: Sequence[Row]) -> list[str]:
+    """A line for every command, commit and machine that the rows come from."""
+    kinds = dict.fromkeys((row["command"], row["commit"], row["machine"]) for row in rows)
+    link = f"[`{csv}`](../benchmarks/results/{csv})"
+    return [f"{link}: `{command}` at {commit} on {machine}.  " for command, commit, machine in kinds]
+
+
+def number(text: str) -> str:
+    """With commas, and no more digits than it deserves; a dash for nothing."""
+    if text == "":
+        return "-"
+    value = float(text)
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def spread(row: Row, value: str, low: str, high: str) -> str:
+    """A median, and from where to where it went."""
+    if row.get(low, "") == "":
+        return number(row[value])
+    return f"{number(row[value])} ({number(row[low])} to {number(row[high])})"
+
+
+def share(row: Row, name: str) -> str:
+    """A percentage."""
+    return "-" if row.get(name, "") == "" else f"{float(row[name]):.0%}"
+
+
+def works(row: Row) -> list[str]:
+    """Rlrun against the peer."""
+    comparison = COMPARISONS[row["work"]]
+    return [
+        comparison.title,
+        spread(row, "rlrun_steps_per_second", "rlrun_min", "rlrun_max"),
+        spread(row, "peer_steps_per_second", "peer_min", "peer_max"),
+        f"**{float(row['ratio']):.2f}** ({float(row['ratio_min']):.2f} to {float(row['ratio_max']):.2f})",
+        f"{comparison.goal:g} / {comparison.aim:g}",
+        row["rounds"],
+    ]
+
+
+def time_split(row: Row) -> list[str]:
+    """Where rlrun's time goes."""
+    shares = [share(row, name) for name in ("env_share", "act_share", "learn_share")]
+    return [COMPARISONS[row["work"]].title, number(row["num_parameters"]), row["threads"] or "-", *shares]
+
+
+def ceilings(row: Row) -> list[str]:
+    """What the machine does."""
+    return [row["what"], spread(row, "value", "min", "max"), row["unit"], row["rounds"]]
+
+
+def memory(row: Row) -> list[str]:
+    """Peaks."""
+    steps, peak, million = number(row["replay_steps"]), float(row["peak_gib"]), row["million_gib"]
+    per_step = number(row["replay_bytes_per_step"]), number(row["measured_bytes_per_step"])
+    return [row["what"], steps, f"{peak:.2f} GiB", *per_step, f"{float(million):.1f} GiB" if million else "-"]
+
+
+def startup(row: Row) -> list[str]:
+    """Seconds."""
+    return [f"`{row['what']}`", f"{float(row['seconds']):.2f} s ({row['min']} to {row['max']})", row["rounds"]]
+
+
+def scaling(row: Row) -> list[str]:
+    """Steps per second."""
+    counts = [row[name] for name in ("num_envs", "num_threads", "num_runs")]
+    return [row["what"], *counts, spread(row, "steps_per_second", "min", "max"), row["rounds"]]
+
+
+# Name in the page: CSV, headings, and what makes the cells of a row.
+TABLES: dict[str, tuple[str, Sequence[str], Callable[[Row], list[str]]]] = {
+    "works": (
+        "speed.csv",
+        ("work", "rlrun steps/s", "stable-baselines3 steps/s", "ratio", "asked for / hoped for", "rounds"),
+        works,
+    ),
+    "time": ("speed.csv", ("work", "parameters", "threads", "environment", "acting", "learning"), time_split),
+    "ceilings": ("ceilings.csv", ("what", "median", "unit", "rounds"), ceilings),
+    "memory": (
+        "memory.csv",
+        ("what", "steps in the replay", "peak", "replay bytes a step", "measured bytes a step", "at a million steps"),
+        memory,
+    ),
+    "startup": ("startup.csv", ("what", "to the first step", "rounds"), startup),
+    "scaling": (
+        "scaling.csv",
+        ("what", "environments", "threads", "runs at once", "steps/s of all", "rounds"),
+        scaling,
+    ),
+}
+
+
+if __name__ == "__main__":
+    main()

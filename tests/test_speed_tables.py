@@ -1,0 +1,109 @@
+"""`docs/speed.md` says what the CSVs say, and CSVs say where they come from."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import provenance
+import pytest
+from memory import Peak, bytes_per_step, row_of, run
+from provenance import RESULTS, read_rows, typed, write_rows
+from tables import PAGE, render, table
+
+MADE = {"command": "benchmarks/speed/x.py", "commit": "abc1234", "machine": "a CPU, 2 cores"}
+
+
+def test_the_page_is_what_the_csvs_give() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert render(text, RESULTS) == text, "run benchmarks/speed/tables.py"
+    for name in ("works", "time", "ceilings", "memory", "startup", "scaling", "differences"):
+        assert f"<!-- table {name} -->" in text
+
+
+def test_another_number_in_a_csv_is_another_page(tmp_path: Path) -> None:
+    (tmp_path / "startup.csv").write_text(
+        "what,seconds,rounds,min,max,command,commit,machine\nrlrun,1.984,5,1.9,2.25,c.py,abc1234,m\n"
+    )
+    text = "before\n<!-- table startup -->\nold\n<!-- end -->\nafter\n"
+    made = render(text, tmp_path)
+    assert made == (
+        "before\n<!-- table startup -->\n"
+        "| what | to the first step | rounds |\n|---|---|---|\n| `rlrun` | 1.98 s (1.9 to 2.25) | 5 |\n\n"
+        "[`startup.csv`](../benchmarks/results/startup.csv): `c.py` at abc1234 on m.  \n"
+        "<!-- end -->\nafter\n"
+    )
+    assert render(made, tmp_path) == made
+    (tmp_path / "startup.csv").unlink()
+    assert "Not measured yet: there is no `benchmarks/results/startup.csv`." in render(made, tmp_path)
+
+
+def test_works_come_in_their_order_with_ratio_and_spread(tmp_path: Path) -> None:
+    names = "work,rlrun_steps_per_second,rlrun_min,rlrun_max,peer_steps_per_second,peer_min,peer_max,ratio,ratio_min"
+    (tmp_path / "speed.csv").write_text(
+        f"{names},ratio_max,rounds,command,commit,machine\n"
+        "dqn_cartpole,2000,1900,2100,500,,,4,3.9,4.25,3,c,d,m\n"
+        "dqn_pong,222.4,200,230,101,90,110,2.2,2.1,2.34,3,c,d,m\n"
+    )
+    lines = table("works", tmp_path).splitlines()
+    assert lines[2] == (
+        "| DQN Pong (Nature network, batch 32, one update per 4 steps) | 222 (200 to 230) | 101 (90 to 110) | "
+        "**2.20** (2.10 to 2.34) | 2.2 / 3 | 3 |"
+    )
+    assert "| 2,000 (1,900 to 2,100) | 500 | **4.00** (3.90 to 4.25) | 2.2 / 3.5 | 3 |" in lines[3]
+    with pytest.raises(KeyError):
+        table("nothing", tmp_path)
+
+
+def test_rows_keep_their_origin_and_only_what_was_measured_anew_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "new" / "x.csv"
+    monkeypatch.setattr(provenance, "provenance", lambda: MADE)
+    write_rows(path, [{"what": "a", "value": 1}, {"what": "b", "value": 2}], ["what"])
+    monkeypatch.setattr(provenance, "provenance", lambda: MADE | {"commit": "def5678"})
+    write_rows(path, [{"what": "b", "value": 3}], ["what"])
+    assert [(row["what"], row["value"], row["commit"]) for row in read_rows(path)] == [
+        ("a", "1", "abc1234"),
+        ("b", "3", "def5678"),
+    ]
+    assert read_rows(tmp_path / "none.csv") == []
+
+
+def test_a_command_is_written_down_without_paths_of_this_machine() -> None:
+    argv = ["elsewhere/benchmarks/speed/x.py", "--peer", "elsewhere/python", "--rounds", "3", "--results=here"]
+    assert typed(argv) == "benchmarks/speed/x.py --peer PYTHON --rounds 3"
+    assert typed(["x.py", "--results", "here", "--peer=elsewhere/python", "--only", "dqn_pong"]) == (
+        "benchmarks/speed/x.py --peer PYTHON --only dqn_pong"
+    )
+
+
+def test_memory_of_a_million_steps_is_worked_out_from_two_peaks() -> None:
+    small, large = Peak(10_000, 2**30), Peak(110_000, 2**30 + 100_000 * 8192)
+    assert bytes_per_step(small, large) == 8192
+    row = row_of("rlrun", [small, large], 7000.04)
+    assert row["measured_bytes_per_step"] == 8192
+    assert row["replay_bytes_per_step"] == 7000.0
+    hidden = row_of("rlrun", [Peak(10_000, 2**30), Peak(110_000, 2**30)], 8192.0)  # never less than what is allocated
+    assert hidden["million_gib"] == pytest.approx(1 + 890_000 * 8192 / 2**30, abs=0.005)
+    assert row["million_gib"] == pytest.approx((2**30 + 990_000 * 8192) / 2**30, abs=0.005)
+
+
+def test_a_peak_is_that_of_the_process() -> None:
+    # pytest itself is large, and Linux hands its peak down: the program refuses, which a small parent would not.
+    with pytest.raises(RuntimeError, match="larger than the one it measures"):
+        run([sys.executable, "-c", "print(1)"], {})
+    with pytest.raises(RuntimeError, match="ended with status 3"):
+        run([sys.executable, "-c", "raise SystemExit(3)"], {})
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from memory import run; "
+        "import json; print(json.dumps(run([sys.executable, '-c', 'b = bytes([7]) * (300 * 2**20); print(7)'], {})))"
+    )
+    folder = str(PAGE.parent.parent / "benchmarks" / "speed")
+    path = {"PYTHONPATH": str(PAGE.parent.parent)}
+    done = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=True, env=path)
+    peak, output = json.loads(done.stdout)
+    assert output == "7\n"
+    assert 300 * 2**20 < peak < 340 * 2**20
