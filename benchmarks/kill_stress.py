@@ -23,6 +23,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -202,8 +203,8 @@ def start(words: Iterable[str], runs_dir: Path) -> Child:
     """The command in a forked process; its output goes to a file."""
     import rlrun.build  # imported before the fork, so that no kill is spent on imports
     import rlrun.cli
-    import rlrun.train
 
+    loop = import_module("rlrun.train")  # `rlrun.train` is the function for notebooks
     runs_dir.mkdir(exist_ok=True)
     sys.stdout.flush()
     with warnings.catch_warnings():
@@ -216,7 +217,7 @@ def start(words: Iterable[str], runs_dir: Path) -> Child:
         with log_of(runs_dir).open("w") as log:
             os.dup2(log.fileno(), 1)
             os.dup2(log.fileno(), 2)
-        rlrun.train._MOST_TIME_SAVING = 1.0  # saves far more often than a run would, so that kills hit saves too
+        vars(loop)["_MOST_TIME_SAVING"] = 1.0  # saves far more often than a run would, so that kills hit saves too
         status = rlrun.cli.run_command(["rlrun", *words, *COMMON, f"runs_dir={runs_dir}"])
     finally:
         sys.stdout.flush()

@@ -18,7 +18,7 @@ from rlrun.interruption import Interrupted
 
 _USER_ERROR, _INTERRUPTED = 2, 130
 STOPPED = 75  # EX_TEMPFAIL: saved and stopped because a signal asked for it; the same command goes on
-_VERBS = ("ls", "show", "diff", "resume", "video", "rerun")
+_VERBS = ("ls", "show", "diff", "resume", "video", "rerun", "explain", "check", "completion")
 _PASSED_ON = ("cfg", "info", "shell_completion", "hydra_help", "experimental_rerun")  # Hydra's own business
 
 
@@ -55,11 +55,16 @@ def _what_next(interrupted: Interrupted) -> str:
 
 
 def _refuse(error: UserError) -> int:
-    print(f"rlrun: error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+    lines = [f"rlrun: error: {' '.join(str(error).split())}", *(f"  {line}" for line in error.details)]
+    print("\n".join(lines), file=sys.stderr, flush=True)
     return _USER_ERROR
 
 
 def _dispatch(argv: list[str]) -> int:
+    if argv[1:2] == ["complete"]:  # first, since the words after it may be anything; people wait for it at every Tab
+        from rlrun.verbs.completion import complete
+
+        return complete(argv[2:])
     if "--version" in argv[1:]:
         print(f"rlrun {__version__}")
         return 0
@@ -105,6 +110,18 @@ def _verb(argv: list[str]) -> int | None:
             from rlrun.verbs.rerunning import rerun
 
             return rerun(argv)
+        case ["explain"]:
+            from rlrun.verbs.explaining import explain
+
+            return explain(argv[2:])
+        case ["check"]:
+            from rlrun.verbs.checking import check
+
+            return check(argv[2:])
+        case ["completion"]:
+            from rlrun.verbs.completion import completion
+
+            return completion(argv[2:])
         case [word] if re.fullmatch(r"[a-z]+", word):
             raise UserError(f"unknown verb '{word}'; nearest: {nearest(word, _VERBS)[0]}; settings look like key=value")
     return None
@@ -125,9 +142,11 @@ def _parse(words: list[str]) -> argparse.Namespace:
 def _run_hydra(argv: list[str], args: argparse.Namespace, directories: list[Path]) -> int:
     from hydra import main as hydra_main
     from hydra.errors import HydraException
+    from yaml import YAMLError
 
     from rlrun.composition import explain, for_hydra
-    from rlrun.config_files import resolve_env
+    from rlrun.config_files import resolve_env, search_path
+    from rlrun.launching import check_sweep, for_sweep, refuse_without_sweep
 
     overrides = resolve_env(directories, args.overrides)
     if overrides != args.overrides:
@@ -135,7 +154,9 @@ def _run_hydra(argv: list[str], args: argparse.Namespace, directories: list[Path
     if args.multirun:
         if clash := [name for name in _PASSED_ON if getattr(args, name)]:
             raise UserError(f"-m cannot be combined with --{clash[0].replace('_', '-')}")
-        _check_sweep(overrides, directories)
+        check_sweep(overrides, directories)
+    else:
+        refuse_without_sweep(overrides)
     failures: list[UserError | Interrupted] = []
     with ExitStack() as stack:
         flags = _flags(argv[1:], args.overrides)
@@ -144,12 +165,13 @@ def _run_hydra(argv: list[str], args: argparse.Namespace, directories: list[Path
             # Hydra's own launcher keeps a file that nobody reads
             added = [f"hydra.sweep.dir={stack.enter_context(tempfile.TemporaryDirectory(prefix='rlrun-'))}"]
         os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us instead of being printed
-        sys.argv = [argv[0], *flags, *for_hydra(overrides), *added]
+        added += search_path(directories[args.config_dir is not None :])  # Hydra adds that one itself
+        sys.argv = [argv[0], *flags, *(for_sweep if args.multirun else for_hydra)(overrides), *added]
         try:
             hydra_main(version_base="1.3", config_path=str(directories[-1]), config_name="config")(
                 _job(directories, argv, failures)
             )()
-        except HydraException as error:
+        except (HydraException, YAMLError) as error:
             raise explain(error, overrides, directories) from error
     stopped = next((failure for failure in failures if isinstance(failure, Interrupted)), None)
     if stopped is not None:
@@ -160,11 +182,16 @@ def _run_hydra(argv: list[str], args: argparse.Namespace, directories: list[Path
 def _job(directories: list[Path], argv: list[str], failures: list[UserError | Interrupted]) -> Callable[[Any], None]:
     def job(composed: Any) -> None:
         from hydra.core.hydra_config import HydraConfig
+        from hydra.types import RunMode
+
+        from rlrun.launching import refuse_ignored
 
         if any(isinstance(failure, Interrupted) for failure in failures):
             return  # the rest of the sweep is not begun
         settings = HydraConfig.get()
         try:
+            if settings.mode is not RunMode.MULTIRUN:
+                refuse_ignored({"launcher": settings.launcher, "sweeper": settings.sweeper})
             _run(composed, dict(settings.runtime.choices), list(settings.overrides.task), directories, argv)
         except (UserError, Interrupted) as error:  # Hydra would print about them itself
             if "basic_launcher" not in str(settings.launcher.get("_target_")):
@@ -197,12 +224,3 @@ def _flags(words: list[str], overrides: list[str]) -> list[str]:
         else:
             flags.append(word)
     return flags
-
-
-def _check_sweep(overrides: list[str], directories: list[Path]) -> None:
-    """Checks every run of a sweep before the first one starts; other sweepers choose their runs as they go."""
-    from rlrun.composition import load_config, sweep_jobs
-
-    if not any(item.startswith("hydra/sweeper") for item in overrides):
-        for job in sweep_jobs(overrides, directories):
-            load_config(job, directories)

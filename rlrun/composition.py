@@ -9,15 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.utils import create_config_search_path
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
+from yaml import YAMLError
 
 from rlrun.config import Config, check
-from rlrun.config_files import GROUPS, one_line, options, resolve_env, unknown_option
-from rlrun.errors import UserError, nearest
+from rlrun.config_files import GROUPS, one_line, options, resolve_env, search_path, unknown_option
+from rlrun.config_keys import leaves
+from rlrun.errors import UnknownKeyError, UserError
+from rlrun.problem_report import reported
+from rlrun.suggestions import closest
 
+_OPTIONS_OF = (*GROUPS, "optimizer")  # groups, wherever their options are put
 _NULL_ANYWAY = ("experiment", "debug")
 
 
@@ -34,7 +42,7 @@ def load_config(overrides: Sequence[str], directories: Sequence[Path]) -> Config
     overrides = resolve_env(directories, overrides)
     try:
         composed, choices = _compose(for_hydra(overrides), directories)
-    except HydraException as error:
+    except (HydraException, YAMLError) as error:
         raise explain(error, overrides, directories) from error
     task = [item for item in overrides if not item.startswith(("hydra.", "hydra/"))]
     return check(composed, choices, task, directories)
@@ -77,7 +85,7 @@ def for_hydra(overrides: Sequence[str]) -> list[str]:
 
 def _compose(overrides: list[str], directories: Sequence[Path]) -> tuple[DictConfig, dict[str, str | None]]:
     """The config without Hydra's node, and the option of every group."""
-    added = [f"hydra.searchpath=[file://{directory}]" for directory in directories[:-1]]  # at most one
+    added = search_path(directories)
     with initialize_config_dir(str(directories[-1]), version_base="1.3"):
         composed = compose("config", overrides=[*overrides, *added], return_hydra_config=True)
     choices = dict(composed.hydra.runtime.choices)
@@ -87,15 +95,17 @@ def _compose(overrides: list[str], directories: Sequence[Path]) -> tuple[DictCon
     return composed, choices
 
 
-def explain(error: HydraException, overrides: Sequence[str], directories: Sequence[Path]) -> UserError:
-    """A Hydra error in one line of our own.
+def explain(error: HydraException | YAMLError, overrides: Sequence[str], directories: Sequence[Path]) -> UserError:
+    """An error of composing in one line of our own.
 
     Args:
-        error: what composing raised.
+        error: what composing raised; of YAML, it names file and line.
         overrides: what was composed.
         directories: where config files are searched.
     """
     text = str(error)
+    if isinstance(error, YAMLError):
+        return UserError(f"a config file is not YAML: {text}")
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = error.missing_cfg_file.rpartition("/")
         return UserError(unknown_option(group.lstrip("/"), name, sorted(error.options or [])))
@@ -103,7 +113,13 @@ def explain(error: HydraException, overrides: Sequence[str], directories: Sequen
         known = ", ".join(options(directories, match[1]))
         return UserError(f"no {match[1]} is chosen: give {match[1]}=, one of {known}")
     if match := re.match(r"(?:Could not override|Could not delete from config\.) '([^']+)'", text):
-        return UserError(_unknown_key(match[1], _without_values(overrides, directories)))
+        inside = re.search(r"full_key: (\S+)", str(error.__cause__))  # what is wrong in key={name: value}
+        key = inside[1] if inside is not None and inside[1].startswith(f"{match[1]}.") else match[1]
+        if key.startswith("hydra."):
+            return _unknown_hydra_key(key, directories)
+        raw, choices = _without_values(overrides, directories)
+        problem = UnknownKeyError(f"unknown key {key}", key)
+        return reported(problem, raw, choices, overrides, directories)
     if match := re.match(r"Ambiguous value for argument '([^']+)'", text):
         return UserError(f"{match[1]} gives several values: add -m to run each of them, or write a list as [a,b]")
     if isinstance(error, OverrideParseException):
@@ -111,27 +127,25 @@ def explain(error: HydraException, overrides: Sequence[str], directories: Sequen
     return UserError(one_line(error))
 
 
-def _without_values(overrides: Sequence[str], directories: Sequence[Path]) -> Mapping[str, Any]:
-    """The same config without the keys that were set: it knows what keys there are."""
-    chosen = [item for item in overrides if item.split("=")[0] in GROUPS and "," not in item]
+def _unknown_hydra_key(key: str, directories: Sequence[Path]) -> UserError:
+    loader = ConfigLoaderImpl(create_config_search_path(str(directories[-1])))
+    composed = loader.load_configuration("config", [], run_mode=RunMode.MULTIRUN)
+    hydra = OmegaConf.to_container(composed.hydra, resolve=False)
+    assert isinstance(hydra, dict)
+    known = [name for name, _ in leaves({"hydra": hydra})]
+    return UnknownKeyError(f"unknown key {key}, which would be Hydra's; nearest: {', '.join(closest(key, known))}", key)
+
+
+def _without_values(
+    overrides: Sequence[str], directories: Sequence[Path]
+) -> tuple[Mapping[str, Any], Mapping[str, str | None]]:
+    """The same config without the keys that were set, and its choices: it knows what keys there are."""
+    chosen = [
+        item for item in overrides if item.split("=")[0].partition("@")[0] in _OPTIONS_OF and not set(item) & set(",{")
+    ]
     with suppress(HydraException):  # then it is a group that is wrong, and top-level names are all that helps
-        composed, _ = _compose(for_hydra(chosen), directories)
-        return {str(key): value for key, value in composed.items()}
-    return {}
-
-
-def _unknown_key(key: str, valid: Mapping[str, Any]) -> str:
-    *parents, name = key.split(".")
-    inside: Any = valid
-    for depth, parent in enumerate(parents):
-        if parent not in inside:
-            return _unknown_key(".".join(parents[: depth + 1]), valid)
-        inside = inside[parent]
-        if not isinstance(inside, Mapping | DictConfig):
-            return f"unknown key {key}: {'.'.join(parents[: depth + 1])} has no keys"
-    names = [str(candidate) for candidate in inside if not str(candidate).startswith("_")]
-    if not parents:
-        names += GROUPS
-    prefix = ".".join(parents) + "." if parents else ""
-    close = ", ".join(prefix + candidate for candidate in nearest(name, names))
-    return f"unknown key {key}; nearest: {close}"
+        composed, choices = _compose(for_hydra(chosen), directories)
+        content = OmegaConf.to_container(composed)
+        assert isinstance(content, dict)
+        return {str(key): value for key, value in content.items()}, choices
+    return {}, {}

@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from rlrun.errors import UserError, nearest
+from rlrun.plugins import installed
 
 GROUPS = ("algo", "env", "network", "device", "logger", "preset", "experiment", "debug")
 _IDENTITY = ("game", "id")
@@ -29,14 +32,21 @@ def config_directory() -> Path:
 
 
 def config_directories(added: str | None) -> list[Path]:
-    """Where config files are searched: what `--config-dir` adds, then rlrun's own.
+    """Where config files are searched: what `--config-dir` adds, what installed packages bring, then rlrun's own.
 
     Raises:
         UserError: if there is no such directory.
     """
     if added is not None and not Path(added).is_dir():
         raise UserError(f"--config-dir {added} is not a directory")
-    return [*([Path(added).resolve()] if added is not None else []), config_directory()]
+    own = [Path(added).resolve()] if added is not None else []
+    return [*own, *(plugin.directory for plugin in installed().plugins), config_directory()]
+
+
+def search_path(directories: Sequence[Path]) -> list[str]:
+    """The override that makes Hydra search `directories`, the last of which it is given anyway."""
+    places = [str(directory).replace("'", "\\'") for directory in directories[:-1]]
+    return ["hydra.searchpath=[" + ",".join(f"'file://{place}'" for place in places) + "]"] if places else []
 
 
 def options(directories: Sequence[Path], group: str) -> list[str]:
@@ -53,8 +63,15 @@ def summary(directories: Sequence[Path], group: str, option: str) -> str:
 
 
 def read_option(directories: Sequence[Path], group: str, option: str) -> dict[str, Any]:
-    """What an option's file says by itself, without its defaults list."""
-    content = OmegaConf.to_container(OmegaConf.create(_text(directories, group, option)))
+    """What an option's file says by itself, without its defaults list.
+
+    Raises:
+        UserError: if it is not YAML.
+    """
+    try:
+        content = OmegaConf.to_container(OmegaConf.create(_text(directories, group, option)))
+    except (OmegaConfBaseException, YAMLError) as error:
+        raise UserError(f"the config file of {group}={option} is not YAML: {error}") from error
     return {str(key): value for key, value in content.items()} if isinstance(content, dict) else {}
 
 
@@ -84,7 +101,7 @@ def resolve_env(directories: Sequence[Path], overrides: Sequence[str]) -> list[s
     known = options(directories, "env")
     if chosen not in known or identity(directories, chosen) is not None:
         return list(overrides)
-    files = {found: name for name in reversed(known) if (found := identity(directories, name)) is not None}
+    files = {found: name for name in reversed(known) if (found := _readable_identity(directories, name)) is not None}
     for key in _IDENTITY:
         value = _value(overrides, f"env.{key}")
         if value is None:
@@ -95,6 +112,14 @@ def resolve_env(directories: Sequence[Path], overrides: Sequence[str]) -> list[s
             kept = [item for item in overrides if not item.startswith((f"env.{key}=", "env="))]
             return [f"env={env}", *kept]
     return list(overrides)
+
+
+def _readable_identity(directories: Sequence[Path], env: str) -> tuple[str, str] | None:
+    """The same; None for a file with an error in it, which is for the run that uses it to tell."""
+    try:
+        return identity(directories, env)
+    except UserError:
+        return None
 
 
 def _value(overrides: Sequence[str], key: str) -> str | None:
@@ -113,9 +138,10 @@ def _text(directories: Sequence[Path], group: str, option: str) -> str:
 
 def unknown_option(group: str, name: str, known: Sequence[str]) -> str:
     """The message for an option that a group does not have."""
+    troubles = "".join(f"; {trouble}" for trouble in installed().broken)  # it may be one of theirs
     if not known:
-        return f"unknown {group} '{name}': there is none to choose"
-    return f"unknown {group} '{name}'; nearest: {nearest(name, known)[0]}; available: {', '.join(known)}"
+        return f"unknown {group} '{name}': there is none to choose{troubles}"
+    return f"unknown {group} '{name}'; nearest: {nearest(name, known)[0]}; available: {', '.join(known)}{troubles}"
 
 
 def one_line(error: Exception) -> str:

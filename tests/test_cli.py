@@ -118,7 +118,7 @@ def test_a_sweep_runs_every_combination_and_leaves_only_runs(rlrun: Command, tmp
         (["algo=dqn", "env=scripted", "network=nature2015"], ""),
     ],
 )
-def test_bad_input_is_one_line_status_2_and_no_directory(
+def test_bad_input_is_one_line_and_details_status_2_and_no_directory(
     rlrun: Command, tmp_path: Path, words: list[str], message: str
 ) -> None:
     refused = rlrun(*words)
@@ -126,7 +126,10 @@ def test_bad_input_is_one_line_status_2_and_no_directory(
     assert refused.stdout == ""
     assert refused.stderr.startswith("rlrun: error: ")
     assert message in refused.stderr
-    assert refused.stderr.count("\n") == 1
+    first, *details = refused.stderr.splitlines()
+    assert message in first
+    assert all(line.startswith("  ") for line in details), "one line says it; what follows is indented"
+    assert len(details) < 20, "it fits one screen"
     assert list((tmp_path / "here").iterdir()) == []
 
 

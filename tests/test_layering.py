@@ -14,9 +14,11 @@ FLOORS = {
     2: {"nn", "replay", "envs", "loggers", "checkpoint", "progress", "device", "episode_meter", "interruption"}
     | {"policies", "features", "pictures", "receipt", "episode_recorder"},
     3: {"agents", "collect", "evaluate", "course", "run_directory", "films"},
-    4: {"train", "table_pictures", "run_summary"},
-    5: {"schema", "config_files", "composition", "config", "build"},
-    6: {"help_page", "cli", "__main__", "running", "receipt_config", "verbs"},
+    4: {"train", "table_pictures", "run_summary", "testing"},
+    5: {"schema", "config_files", "composition", "config", "build", "plugins"}
+    | {"catalogue", "catalogue_writer", "docstrings", "units", "provenance", "config_keys", "suggestions"}
+    | {"problem_report", "launching"},
+    6: {"help_page", "completion", "cli", "__main__", "running", "receipt_config", "verbs", "notebook", "explanation"},
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}
 TOPICLESS = {"utils", "util", "base", "common", "helpers", "misc"}

@@ -26,4 +26,5 @@ def test_the_wheel_brings_configs_maps_and_types(tmp_path: Path) -> None:
     for grid in (ROOT / "rlrun/envs/maps").glob("*.txt"):
         assert f"rlrun/envs/maps/{grid.name}" in names
     assert "rlrun/py.typed" in names
+    assert "rlrun/catalogue.json" in names
     assert not any(name.startswith("tests/") for name in names)
