@@ -90,6 +90,9 @@ WORKS: dict[str, tuple[str, ...]] = {
 }
 
 
+COUNTS = ("runs", "kills", "in_saves", "before_training", "resumed", "begun_again", "unreadable", "double_rows")
+
+
 @dataclass
 class Outcome:
     """What happened to the runs of one work."""
@@ -98,6 +101,8 @@ class Outcome:
     kills: int = 0
     in_saves: int = 0  # kills that left a half-written temporary file
     before_training: int = 0  # kills while the environment and agent were built, or a checkpoint was loaded
+    resumed: int = 0  # starts that went on from a checkpoint and got to the end, or were killed later
+    begun_again: int = 0  # starts that had a checkpoint, got to the end, and did not go on from it
     unreadable: int = 0  # restarts that ended with an error
     double_rows: int = 0
     different: list[str] = field(default_factory=list)  # what differed from the uninterrupted run
@@ -111,12 +116,12 @@ def main() -> None:
     share = -(-args.kills // len(WORKS))
     outcomes = {name: stress(words, share, random.Random(f"{args.seed} {name}")) for name, words in WORKS.items()}
     write(outcomes, f"benchmarks/kill_stress.py --kills {args.kills} --seed {args.seed}")
-    print("| work | runs | kills | inside a save | before training | unreadable | double rows | different |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("| work | " + " | ".join(COUNTS).replace("_", " ") + " | different |")
+    print("|---" * (len(COUNTS) + 2) + "|")
     for name, seen in outcomes.items():
-        counts = (seen.runs, seen.kills, seen.in_saves, seen.before_training, seen.unreadable, seen.double_rows)
+        counts = [getattr(seen, count) for count in COUNTS]
         print(f"| {name} | {' | '.join(map(str, counts))} | {'; '.join(seen.different) or 0} |")
-    if any(seen.unreadable or seen.double_rows or seen.different for seen in outcomes.values()):
+    if any(seen.begun_again or seen.unreadable or seen.double_rows or seen.different for seen in outcomes.values()):
         sys.exit(1)
 
 
@@ -124,15 +129,13 @@ def write(outcomes: dict[str, Outcome], command: str) -> None:
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True, check=True
     ).stdout.strip()
-    names = ("work", "runs", "kills", "in_saves", "before_training", "unreadable", "double_rows", "different")
     with (HERE / "results" / "kill_stress.csv").open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow([*names, "command", "commit", "machine"])
+        writer.writerow(["work", *COUNTS, "different", "command", "commit", "machine"])
         for name, seen in outcomes.items():
-            about = [seen.runs, seen.kills, seen.in_saves, seen.before_training, seen.unreadable, seen.double_rows]
-            writer.writerow(
-                [name, *about, len(seen.different), command, commit, platform.processor() or os.uname().machine]
-            )
+            counts = [getattr(seen, count) for count in COUNTS]
+            machine = platform.processor() or os.uname().machine
+            writer.writerow([name, *counts, len(seen.different), command, commit, machine])
 
 
 def stress(words: Iterable[str], kills: int, rng: random.Random) -> Outcome:
@@ -163,6 +166,7 @@ def until_finished(
         # Half of the kills come early, where a run is built and resumed; the others anywhere.
         patience = rng.uniform(0, 0.8) if rng.random() < 0.3 else rng.uniform(0, seconds)
         status = child.wait(patience if outcome.kills < kills else None)
+        outcome.resumed += "resuming at" in log_of(runs_dir).read_text()
         if status is None:
             child.kill()
             outcome.kills += 1
@@ -170,6 +174,8 @@ def until_finished(
             said = log_of(runs_dir).read_text()
             outcome.before_training += "seed0" not in said or (had_checkpoint and "resuming at" not in said)
             continue
+        said = log_of(runs_dir).read_text()  # a kill after the result was written leaves a run that is finished
+        outcome.begun_again += had_checkpoint and "resuming at" not in said and "is finished" not in said
         if status != 0:
             outcome.unreadable += 1
             print(log_of(runs_dir).read_text(), file=sys.stderr)
@@ -214,9 +220,10 @@ def start(words: Iterable[str], runs_dir: Path) -> Child:
         return Child(pid)
     status = 1
     try:
-        with log_of(runs_dir).open("w") as log:
-            os.dup2(log.fileno(), 1)
-            os.dup2(log.fileno(), 2)
+        log = log_of(runs_dir).open("w", buffering=1)
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+        sys.stdout = sys.stderr = log  # whoever forked may have put something else there
         vars(loop)["_MOST_TIME_SAVING"] = 1.0  # saves far more often than a run would, so that kills hit saves too
         status = rlrun.cli.run_command(["rlrun", *words, *COMMON, f"runs_dir={runs_dir}"])
     finally:

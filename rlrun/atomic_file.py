@@ -11,12 +11,14 @@ from typing import BinaryIO
 
 from rlrun.errors import UserError
 
-_DISK_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FAILING = {errno.EROFS, errno.EIO, errno.ESTALE}
+_GONE = {errno.ENOENT, errno.ENOTDIR, errno.EACCES}  # of a file outside the directory it is somebody else's mistake
 
 
 @contextmanager
 def disk_trouble_told(directory: Path) -> Iterator[None]:
-    """A full, read-only or failing disk in one readable line; other errors as they are.
+    """A full, read-only, failing or vanished disk in one readable line; errors that are not of `directory` as they are.
 
     Raises:
         UserError: if writing failed because of the disk.
@@ -24,11 +26,22 @@ def disk_trouble_told(directory: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _DISK_TROUBLE:
+        if not _is_trouble_with(directory, error):
             raise
-        raise UserError(
-            f"{directory} cannot be written ({error.strerror}); when it can, the same words go on from the newest save"
-        ) from error
+        raise UserError(why_not_written(str(directory), error)) from error
+
+
+def _is_trouble_with(directory: Path, error: OSError) -> bool:
+    if isinstance(error.filename, str | bytes | os.PathLike):
+        inside = Path(os.fsdecode(error.filename)).absolute().is_relative_to(directory.absolute())
+        return inside and error.errno in _FULL | _FAILING | _GONE
+    return error.errno in _FULL | _FAILING  # a write to an open file has no name; those of a run are the ones it writes
+
+
+def why_not_written(what: str, error: OSError) -> str:
+    """One line that says why, and when the same words go on."""
+    when = "when there is room again" if error.errno in _FULL else "when it can"
+    return f"{what} cannot be written ({error.strerror}); the same words go on from the checkpoint before {when}"
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:

@@ -13,8 +13,9 @@ from torch import Tensor
 from rlrun.errors import UserError
 from rlrun.types import Float64Array, Int64Array, TabularModel
 
-ROUNDING = 1e-13  # of the largest value: what sums of float64 numbers leave
 TIE = 1e-9  # actions whose values differ by less, relative to the larger, are equally good
+_COARSEST = 1e-5  # reward units: a coarse tolerance must not hide that one action is better than another
+_MOST_STEPS_AHEAD = 1000.0  # as which no discount counts: what an error of one sweep may grow to
 
 
 class Bellman:
@@ -38,6 +39,8 @@ class Bellman:
         total: Float64Array = np.bincount(pair, model.probability, num_pairs).astype(np.float64)
         self.legal = torch.from_numpy(np.ascontiguousarray(model.legal.T)).to(device)  # [A, S]
         self.terminal = ~self.legal.any(dim=0)  # [S] nothing can be done, so nothing is earned
+        ending = np.bincount(pair, model.probability * (model.discount != 1.0), num_pairs) > 0
+        self._ending = torch.from_numpy(ending).to(device)  # [A S] may end the episode
         self._check(total, model)
         reward = np.bincount(pair, model.probability * model.reward, num_pairs)
         reward[~model.legal.T.reshape(-1)] = -np.inf
@@ -86,10 +89,51 @@ class Bellman:
         """Σ over a of π(a|s) Q(s, a): q, policy [A, S] to [S]; 0 in terminal states."""
         return (policy * q.masked_fill(~self.legal, 0.0)).sum(dim=0).masked_fill_(self.terminal, 0.0)
 
-    def greedy_set(self, q: Tensor) -> Tensor:
-        """Which actions are best, ties within rounding included: [A, S] bool."""
+    def greedy_set(self, q: Tensor, margin: float = 0.0) -> Tensor:
+        """Which actions are best, those included that fall short by rounding or by `margin`: [A, S] bool."""
         best = q.amax(dim=0)
-        return (q >= best - TIE * best.abs().clamp(min=1.0)) & self.legal
+        return (q >= best - best.abs().clamp_(min=1.0).mul_(TIE).add_(margin)) & self.legal
+
+    def trapped(self, within: Tensor, pairs: Tensor) -> Tensor:
+        """The largest part of the states `within` that no outcome of `pairs` leaves, and in which none ends.
+
+        Args:
+            within: [S] bool.
+            pairs: [A, S] bool, the (action, state) pairs that are played.
+
+        Returns:
+            [S] bool, without terminal states.
+        """
+        inside = within & ~self.terminal
+        while True:
+            outside = (~inside).to(torch.float64)
+            leaving = self._ending.to(torch.float64)
+            for where, successor, share in self._layers:
+                out = outside.index_select(0, successor).mul_(share.abs())
+                if where is None:
+                    leaving += out
+                else:
+                    leaving.index_add_(0, where, out)
+            remaining = inside & ~((leaving.view(self.num_actions, self.num_states) > 0) & pairs).any(dim=0)
+            if torch.equal(remaining, inside):
+                return inside
+            inside = remaining
+
+    def solve(self, policy: Tensor, gamma: float) -> Tensor:
+        """V of a policy [A, S] from its linear equations (Sutton and Barto 2018, equation 4.4): [S].
+
+        The matrix is dense, [S, S]. With gamma 1 there is a solution only if the policy ends from everywhere: if
+        nothing is `trapped` by it.
+        """
+        chance = policy.masked_fill(~self.legal, 0.0).reshape(-1)
+        matrix = torch.eye(self.num_states, dtype=torch.float64, device=policy.device)
+        every = torch.arange(len(chance), device=policy.device)
+        for where, successor, share in self._layers:
+            pairs = every if where is None else where
+            matrix.index_put_((pairs % self.num_states, successor), -gamma * chance[pairs] * share, accumulate=True)
+        earned = self.expected(self._reward.view(self.num_actions, self.num_states), policy)
+        solution: Tensor = torch.linalg.solve(matrix, earned)
+        return solution
 
 
 def _rank_within(group: Int64Array) -> Int64Array:
@@ -103,6 +147,20 @@ def _rank_within(group: Int64Array) -> Int64Array:
     return rank
 
 
+def value_error(tolerance: float, gamma: float) -> float:
+    """By how much values may be wrong, at about, when they change by no more than `tolerance` a sweep.
+
+    For gamma below 1 this is the bound tolerance / (1 - gamma), but an episode's end discounts as well, so no more than
+    1,000 steps are reckoned with.
+    """
+    return tolerance * min(1.0 / max(1.0 - gamma, 1e-12), _MOST_STEPS_AHEAD)
+
+
+def tie_margin(tolerance: float, gamma: float) -> float:
+    """Two values of actions that differ by less cannot be told apart once values have settled; reward units."""
+    return min(2.0 * value_error(tolerance, gamma), _COARSEST)
+
+
 def lowest(best: Tensor) -> Tensor:
     """The lowest marked action of each state, 0 where there is none: [A, S] bool to [S] int64."""
     return best.to(torch.uint8).argmax(dim=0)
@@ -111,52 +169,3 @@ def lowest(best: Tensor) -> Tensor:
 def as_policy(action: Tensor, num_actions: int) -> Tensor:
     """Actions [S] as probabilities [A, S]."""
     return torch.nn.functional.one_hot(action, num_actions).T.to(torch.float64)
-
-
-class Settling:
-    """Watches the residual of sweep after sweep: has it settled, and will it ever?
-
-    With gamma 1 a model whose policy earns or pays for ever has no finite values, and its residual stops falling;
-    sweeps never raise it (backups do not expand). It may stand still for as many sweeps as there are states, while
-    values travel through the model.
-
-    Args:
-        tolerance: settled when no value changed by more in one sweep, or by more than rounding; reward units.
-        num_states: of the model.
-    """
-
-    def __init__(self, tolerance: float, num_states: int) -> None:
-        self._tolerance = tolerance
-        self._patience = 2 * num_states + 100
-        self.restart()
-
-    def restart(self) -> None:
-        """Another fixed point is looked for from here on."""
-        self._least, self._waited = float("inf"), 0
-
-    def settled(self, residual: float, largest: float) -> bool:
-        """Takes note of one sweep: its residual, and the largest value after it.
-
-        Raises:
-            UserError: if values change for ever.
-        """
-        if residual <= max(self._tolerance, ROUNDING * largest):
-            return True
-        if residual < self._least * (1.0 - 1e-9):
-            self._least, self._waited = residual, 0
-        else:
-            self._waited += 1
-        if self._waited > self._patience:
-            raise UserError(
-                f"values still change by {residual:g} a sweep, after {self._waited} sweeps that made it no less: they "
-                "have no finite limit without discount here; give algo.gamma below 1"
-            )
-        return False
-
-    def state_dict(self) -> dict[str, float]:
-        """How long it has waited."""
-        return {"least": self._least, "waited": self._waited}
-
-    def load_state_dict(self, state: dict[str, float]) -> None:
-        """Goes on waiting."""
-        self._least, self._waited = state["least"], int(state["waited"])

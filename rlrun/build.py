@@ -118,6 +118,8 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
             checkpoints=Checkpoints(directory, identity_of(config), checkpoint.keep),
             open_logger=_LoggerFactory(config.logger),
             open_display=make_display,
+            began=lambda step: None,
+            still_ours=lambda: None,
             keep=partial(keep, config.algo.arguments.get("gamma", 1.0)),
         )
         return Built(run, str(device.torch_device), device.threads_for(env.spec.obs_shape), stack.pop_all())
@@ -157,7 +159,7 @@ def _keep_tables(
         save_picture(directory, image)
         logger.image(step, "tables", image)
     if isinstance(agent.collection, NoSteps) and model.layout is not None:
-        save_film(directory, make_agent, model.layout, title)
+        save_film(directory, make_agent, model.layout, title, step)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from typing import Any
 
 from torch import Tensor
 
+from rlrun.atomic_file import sync_directory, why_not_written
 from rlrun.errors import UserError
 from rlrun.ring import Ring
 from rlrun.state_file import DamagedFileError, leaves, peek_state, read_state, verify, write_state
@@ -87,7 +88,9 @@ class Checkpoints:
             UserError: if it cannot be written; those before it are as they were.
         """
         try:
-            self.folder.mkdir(exist_ok=True)
+            if not self.folder.exists():
+                self.folder.mkdir()
+                sync_directory(self.folder.parent)
             rings = {_joined(path): leaf for path, leaf in leaves(state) if isinstance(leaf, Ring)}
             self._parts = self._still_needed(rings) + self._new_part(step, rings)
             path = self.folder / f"step-{step}.state"
@@ -105,10 +108,7 @@ class Checkpoints:
                 self._needs["best.state"] = self._needs[path.name]
             self._tidy()
         except OSError as error:
-            raise UserError(
-                f"the checkpoint of step {step:,} cannot be written ({error.strerror}: {self.folder}); the same words "
-                "go on from the one before when there is room again"
-            ) from error
+            raise UserError(why_not_written(f"the checkpoint of step {step:,} in {self.folder}", error)) from error
 
     def _still_needed(self, rings: Mapping[str, Ring]) -> list[Part]:
         return [
@@ -168,36 +168,49 @@ class Checkpoints:
             self._needs["best.state"] = self._needed_by(path)
 
     def newest_sound(
-        self, warn: Callable[[str], object], accept: Callable[[State], object] = lambda state: None
+        self,
+        warn: Callable[[str], object],
+        accept: Callable[[State], object] = lambda state: None,
+        *,
+        move_aside: bool = True,
     ) -> State | None:
         """The newest checkpoint that is whole and belongs to this run; None if there is none at all.
 
-        Newer ones that are not are named by `warn(line)`, and moved aside, for they would be in the way.
+        Those that are not are named by `warn(line)`. The best one comes last, under its other name.
 
         Args:
             warn: is told of each that cannot be used.
             accept: raises UserError for a state that cannot be used for other reasons.
+            move_aside: renames those that cannot be used and are newer, for they would be in the way of the run.
 
         Raises:
             UserError: if there are some, and none is sound.
         """
         problems: list[tuple[Path, UserError]] = []
-        for path in reversed(self.paths()):
+        for path in [*reversed(self.paths()), *self.folder.glob("best.state")]:
             try:
                 content = self._checked(path)
                 accept(content["state"])
             except UserError as error:
                 problems.append((path, error))
                 continue
-            for bad, problem in problems:
+            for _, problem in problems:
                 warn(f"{problem}; going on from step {content['step']:,}")
-                bad.rename(bad.with_name(bad.name + ".damaged"))
+            if move_aside and problems:
+                self._set_aside([bad for bad, _ in problems])
             self._parts = [Part(part["name"], part["digest"], part["holds"]) for part in content["parts"]]
             state: State = self._with_rows(content["state"], self._parts)
             return state
         if problems:
             raise UserError(f"no checkpoint can be used: {problems[0][1]}; fresh=true starts anew beside this run")
         return None
+
+    def _set_aside(self, bad: list[Path]) -> None:
+        """Keeps those that cannot be used for people to look at, and none from earlier."""
+        for older in self.folder.glob("*.damaged"):
+            older.unlink()
+        for path in bad:
+            path.rename(path.with_name(path.name + ".damaged"))
 
     def _checked(self, path: Path) -> State:
         content = read_state(path)
@@ -255,3 +268,4 @@ def _link(path: Path, name: Path) -> None:
     except OSError:
         shutil.copyfile(path, temporary)
     temporary.replace(name)
+    sync_directory(name.parent)

@@ -14,7 +14,8 @@ from typing import Any
 
 from rlrun import __version__
 from rlrun.errors import UserError, nearest
-from rlrun.interruption import Interrupted
+from rlrun.interruption import Interrupted, StopRequest
+from rlrun.patient_output import PatientOutput
 
 _USER_ERROR, _INTERRUPTED = 2, 130
 STOPPED = 75  # EX_TEMPFAIL: saved and stopped because a signal asked for it; the same command goes on
@@ -27,6 +28,7 @@ def main() -> None:
 
     The status is 0 if all went well, 2 on bad input, 75 when a signal made it save and stop, 130 when stopped at once.
     """
+    sys.stdout, sys.stderr = PatientOutput(sys.stdout), PatientOutput(sys.stderr)
     sys.path.append(os.getcwd())  # where a user's own classes are looked for last, as with python -m rlrun
     sys.exit(run_command(sys.argv))
 
@@ -140,6 +142,11 @@ def _parse(words: list[str]) -> argparse.Namespace:
 
 
 def _run_hydra(argv: list[str], args: argparse.Namespace, directories: list[Path]) -> int:
+    with StopRequest() as stop:  # before the imports, which take seconds, and for all runs of a sweep
+        return _run_jobs(argv, args, directories, stop)
+
+
+def _run_jobs(argv: list[str], args: argparse.Namespace, directories: list[Path], stop: StopRequest) -> int:
     from hydra import main as hydra_main
     from hydra.errors import HydraException
     from yaml import YAMLError
@@ -169,26 +176,32 @@ def _run_hydra(argv: list[str], args: argparse.Namespace, directories: list[Path
         sys.argv = [argv[0], *flags, *(for_sweep if args.multirun else for_hydra)(overrides), *added]
         try:
             hydra_main(version_base="1.3", config_path=str(directories[-1]), config_name="config")(
-                _job(directories, argv, failures)
+                _job(directories, argv, failures, stop)
             )()
         except (HydraException, YAMLError) as error:
             raise explain(error, overrides, directories) from error
     stopped = next((failure for failure in failures if isinstance(failure, Interrupted)), None)
     if stopped is not None:
         raise stopped
+    if args.multirun and stop.came is not None:
+        stop.pass_on()
+        print(f"rlrun: stopped by {stop.came}; the same command goes on with the rest of the sweep", file=sys.stderr)
+        return STOPPED
     return _USER_ERROR if failures else 0
 
 
-def _job(directories: list[Path], argv: list[str], failures: list[UserError | Interrupted]) -> Callable[[Any], None]:
+def _job(
+    directories: list[Path], argv: list[str], failures: list[UserError | Interrupted], stop: StopRequest
+) -> Callable[[Any], None]:
     def job(composed: Any) -> None:
         from hydra.core.hydra_config import HydraConfig
         from hydra.types import RunMode
 
         from rlrun.launching import refuse_ignored
 
-        if any(isinstance(failure, Interrupted) for failure in failures):
-            return  # the rest of the sweep is not begun
         settings = HydraConfig.get()
+        if stop.came is not None and settings.mode is not None and settings.mode.name == "MULTIRUN":
+            return  # the rest of the sweep is not begun
         try:
             if settings.mode is not RunMode.MULTIRUN:
                 refuse_ignored({"launcher": settings.launcher, "sweeper": settings.sweeper})

@@ -55,6 +55,17 @@ class Header:
         """The smallest unsigned one that holds every action."""
         return np.min_scalar_type(max(self.num_actions - 1, 0)).newbyteorder("<")
 
+    def check(self) -> None:
+        """Makes sure that it can be the header of a log.
+
+        Raises:
+            ValueError: if not.
+        """
+        for name, least in (("num_envs", 1), ("num_actions", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise ValueError(f"its header says {name}={value!r}")
+
     def encoded(self) -> bytes:
         """The beginning of the file."""
         fields = {"num_envs": self.num_envs, "num_actions": self.num_actions, "seed": self.seed}
@@ -153,10 +164,11 @@ def read_episode_log(path: Path) -> EpisodeLog:
     end = data.find(b"\n", len(MAGIC)) + 1
     if not data.startswith(MAGIC) or end == 0:
         raise UserError(f"{path} is not a log of episodes of this version of rlrun, or it is damaged")
-    header = Header(**json.loads(data[len(MAGIC) : end]))
     try:
+        header = Header(**json.loads(data[len(MAGIC) : end]))
+        header.check()
         blocks = [_decoded(block, header) for block in _blocks(data, end)]
-    except (zlib.error, ValueError, struct.error) as error:
+    except (zlib.error, ValueError, TypeError, struct.error) as error:
         raise UserError(f"{path} is damaged: {error}") from error
     nothing = Block(np.zeros((0, header.num_envs), header.action_dtype), no_episodes(), np.zeros(0, _RESTART))
     return EpisodeLog(

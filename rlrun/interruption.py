@@ -8,6 +8,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 from types import FrameType, TracebackType
+from typing import ClassVar
 
 ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 _NOT_OURS = (signal.SIG_DFL, signal.SIG_IGN, signal.default_int_handler)  # they would end the process, or do nothing
@@ -31,15 +32,22 @@ class StopRequest:
     """Remembers that one of `ASKING` came, while it is entered. A second SIGINT raises KeyboardInterrupt at once.
 
     `pass_on` calls the handlers that were there before, once everything is saved: batch launchers install their own.
-    Only a process's main thread can have handlers; elsewhere entering does nothing.
+    Only a process's main thread can have handlers; elsewhere entering does nothing. There is one at a time: entering
+    another one inside gives the outer one, so that a command can take the signals before it imports anything slow.
     """
+
+    _entered: ClassVar[StopRequest | None] = None
 
     def __init__(self) -> None:
         self._came: tuple[int, FrameType | None] | None = None
+        self._passed_on = False
         self._previous: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
 
     def __enter__(self) -> StopRequest:
-        """Takes the signals over."""
+        """Takes the signals over, unless an outer one has them."""
+        if StopRequest._entered is not None:
+            return StopRequest._entered
+        StopRequest._entered = self
         for number in ASKING:
             try:
                 self._previous[number] = signal.signal(number, self._note)
@@ -50,7 +58,10 @@ class StopRequest:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Gives the signals back."""
+        """Gives the signals back, if it is this one that has them."""
+        if StopRequest._entered is not self:
+            return
+        StopRequest._entered = None
         for number, handler in self._previous.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         self._previous.clear()
@@ -67,9 +78,10 @@ class StopRequest:
         return None if self._came is None else signal.Signals(self._came[0]).name
 
     def pass_on(self) -> None:
-        """Calls the handler that the first signal had before."""
-        if self._came is None:
+        """Calls the handler that the first signal had before, once."""
+        if self._came is None or self._passed_on:
             return
+        self._passed_on = True
         number, frame = self._came
         handler = self._previous.get(number)
         if callable(handler) and handler not in _NOT_OURS:

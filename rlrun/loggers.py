@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -18,6 +20,7 @@ from numpy.typing import NDArray
 from rlrun.errors import UserError
 
 TIMING_PREFIX = "time/"
+_LOG = logging.getLogger(__name__)
 CLOCK = "unix_time"  # seconds since 1970; in rows of timings
 _METRICS, _TIMINGS = "metrics.jsonl", "timings.jsonl"
 
@@ -45,16 +48,20 @@ class Written:
     files: Mapping[str, tuple[int, str]]
 
     def check(self, directory: Path) -> None:
-        """Makes sure that those bytes are still there.
+        """Makes sure that those bytes are still there, but for what a clock measured: nothing depends on that.
 
         Raises:
             UserError: if they are not.
         """
-        for name, (count, digest) in self.files.items():
-            path = directory / name
-            data = _first_bytes(path, count)
-            if len(data) < count or hashlib.blake2b(data, digest_size=16).hexdigest() != digest:
-                raise UserError(f"{path} is not what this run wrote: rows are missing, damaged or edited")
+        for name in self.files:
+            if name != _TIMINGS and not self.intact(directory / name):
+                raise UserError(f"{directory / name} is not what this run wrote: rows are missing, damaged or edited")
+
+    def intact(self, path: Path) -> bool:
+        """Whether the file still begins as it was written."""
+        count, digest = self.files[path.name]
+        data = _first_bytes(path, count)
+        return len(data) == count and hashlib.blake2b(data, digest_size=16).hexdigest() == digest
 
 
 def _first_bytes(path: Path, count: int) -> bytes:
@@ -77,7 +84,13 @@ class JsonLines:
     """
 
     def __init__(self, directory: Path, written: Written | None) -> None:
-        self._files = {name: _LineFile(directory / name, written) for name in (_METRICS, _TIMINGS)}
+        self._files: dict[str, _LineFile] = {}
+        try:
+            self._files[_METRICS] = _LineFile(directory / _METRICS, written)
+            self._files[_TIMINGS] = _LineFile(directory / _TIMINGS, _unless_spoiled(directory / _TIMINGS, written))
+        except OSError:
+            self.close()
+            raise
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Appends a row to each file that has something to say."""
@@ -96,9 +109,20 @@ class JsonLines:
         return Written({name: file.written() for name, file in self._files.items()})
 
     def close(self) -> None:
-        """Closes both files."""
-        for file in self._files.values():
-            file.close()
+        """Closes both files, even if what is left cannot be written."""
+        with ExitStack() as stack:
+            for file in self._files.values():
+                stack.callback(file.close)
+
+
+def _unless_spoiled(path: Path, written: Written | None) -> Written | None:
+    """`written`; or None if the file is not what was written: it is set aside, and begins anew."""
+    if written is None or written.intact(path):
+        return written
+    _LOG.warning(f"{path} is not what this run wrote: it begins anew, and the old one is set aside")
+    if path.exists():
+        path.replace(path.with_name(path.name + ".damaged"))
+    return None
 
 
 class _LineFile:
@@ -144,12 +168,12 @@ class TensorBoard:
     """
 
     def __init__(self, directory: Path, resume_step: int) -> None:
-        from torch.utils.tensorboard import SummaryWriter  # takes a second to import, so only when wanted
+        from rlrun.event_file import EventFile  # TensorBoard takes a while to import, so only when wanted
 
         del resume_step  # the rows say it themselves
         for old in directory.glob("events.out.tfevents.*"):
             old.unlink()
-        self._writer = SummaryWriter(str(directory))
+        self._file = EventFile(directory)
         timings = read_rows(directory / _TIMINGS)
         clock = {row["step"]: row[CLOCK] for row in timings if CLOCK in row}
         for row in sorted([*read_rows(directory / _METRICS), *timings], key=itemgetter("step")):
@@ -160,17 +184,16 @@ class TensorBoard:
         self._add({"step": step, **values}, None)
 
     def _add(self, row: Mapping[str, float], clock: float | None) -> None:
-        for key, value in row.items():
-            if key not in ("step", CLOCK):
-                self._writer.add_scalar(key, value, int(row["step"]), walltime=clock)
+        values = {key: value for key, value in row.items() if key not in ("step", CLOCK)}
+        self._file.scalars(int(row["step"]), values, clock)
 
     def image(self, step: int, name: str, image: NDArray[np.uint8]) -> None:
         """Adds one picture."""
-        self._writer.add_image(name, image, step, dataformats="HWC")
+        self._file.image(step, name, image)
 
     def close(self) -> None:
-        """Flushes and closes the event file."""
-        self._writer.close()
+        """Closes the event file."""
+        self._file.close()
 
 
 class Silent:
@@ -206,6 +229,7 @@ class Several:
             logger.image(step, name, image)
 
     def close(self) -> None:
-        """Closes all."""
-        for logger in self._loggers:
-            logger.close()
+        """Closes all, even if one of them cannot be."""
+        with ExitStack() as stack:
+            for logger in self._loggers:
+                stack.callback(logger.close)

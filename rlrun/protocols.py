@@ -139,6 +139,16 @@ class Tabular(Protocol):
 
 
 @runtime_checkable
+class Planner(Agent, Protocol):
+    """An agent that sweeps over a model until its values settle; `finished` says that they have."""
+
+    @property
+    def residual(self) -> float:
+        """The largest change of a value in the last sweep, reward units."""
+        ...
+
+
+@runtime_checkable
 class Replay(Stateful, Protocol):
     """Keeps the newest transitions and gives them back at random."""
 

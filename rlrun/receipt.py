@@ -24,7 +24,8 @@ from rlrun.atomic_file import write_atomically
 from rlrun.errors import UserError
 
 RECEIPT = "receipt.json"
-FORMAT = 2  # 1 had no sessions
+RESULT = "result.json"
+FORMAT = 3  # 1 had no sessions, 2 no digests
 _PACKAGES = (
     "rlrun",
     "torch",
@@ -93,6 +94,7 @@ def make_receipt(made: Made, code: Code) -> dict[str, Any]:
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in _PACKAGES},
         "git_commit": code.commit,
         "code_diff": digest(code.diff) if code.diff else None,
+        "config_digests": [],  # of config.yaml: two of them while one replaces the other
         "machine": dict(made.machine),
         "rerun_of": made.rerun_of,
         "sessions": [],
@@ -171,15 +173,43 @@ def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def read_receipt(directory: Path) -> dict[str, Any] | None:
-    """The receipt in `directory`, if there is one.
+    """The receipt in `directory`, if there is one, as rlrun wrote it.
+
+    Raises:
+        UserError: if it cannot be read, or was changed since.
+    """
+    path = directory / RECEIPT
+    receipt = read_json(path)
+    if receipt is None:
+        return None
+    if not {"experiment", "total_steps", "seed", "machine", "versions"} <= receipt.keys():
+        raise UserError(f"{path} is not the receipt of a run")
+    told = receipt.pop("digest", None)
+    if told is None and receipt.get("format") in (1, 2):
+        raise UserError(f"{path} was written by an older version of rlrun; fresh=true starts anew beside this run")
+    if told != _digest_of(receipt):
+        raise UserError(f"{path} was changed since rlrun wrote it; fresh=true starts anew beside this run")
+    return receipt
+
+
+def read_result(path: Path) -> dict[str, Any] | None:
+    """What a run came to, if it has: `result.json`, or `result-<step>.json` of a shorter run before.
 
     Raises:
         UserError: if it cannot be read.
     """
-    receipt = read_json(directory / RECEIPT)
-    if receipt is not None and not {"experiment", "total_steps", "seed", "machine", "versions"} <= receipt.keys():
-        raise UserError(f"{directory / RECEIPT} is not the receipt of a run")
-    return receipt
+    result = read_json(path)
+    if result is None:
+        return None
+    whole = all(_is_whole(result.get(key)) for key in ("step", "eval/episodes"))
+    numbers = (result.get(key) for key in ("eval/episode_return", "eval/standard_error"))
+    if not whole or not all(_is_whole(number) or isinstance(number, float) for number in numbers):
+        raise UserError(f"{path} is not the result of a run")
+    return result
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def receipt_of_run(directory: Path) -> dict[str, Any]:
@@ -190,29 +220,37 @@ def receipt_of_run(directory: Path) -> dict[str, Any]:
     """
     receipt = read_receipt(directory)
     if receipt is None:
-        why = "there is no receipt.json in it" if directory.is_dir() else "there is no such directory"
+        why = "there is no such directory"
+        if directory.exists():
+            why = "there is no receipt.json in it" if directory.is_dir() else "it is a file; give the directory"
         raise UserError(f"{directory} is no run: {why}; `rlrun ls` lists the runs there are")
     return receipt
 
 
 def write_receipt(directory: Path, receipt: Mapping[str, Any]) -> None:
-    """Writes it, whole or not at all."""
-    text = json.dumps(receipt, indent=2)
+    """Writes it, whole or not at all, with a digest of what it says."""
+    text = json.dumps({**receipt, "digest": _digest_of(receipt)}, indent=2)
     write_atomically(directory / RECEIPT, lambda file: file.write(text.encode()))
 
 
+def _digest_of(receipt: Mapping[str, Any]) -> str:
+    return digest(json.dumps(receipt, sort_keys=True))
+
+
 def read_json(path: Path) -> dict[str, Any] | None:
-    """A small JSON file, if it is there.
+    """An object in a small JSON file, if it is there.
 
     Raises:
         UserError: if it cannot be read.
     """
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, OSError) as error:
-        raise UserError(f"{path} cannot be read ({error}); remove it to go on with the run") from error
+        raise UserError(f"{path} cannot be read ({error}); fresh=true starts anew beside this run") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} cannot be read (it holds no JSON object); fresh=true starts anew beside this run")
     return content
 
 

@@ -16,6 +16,7 @@ from yaml import YAMLError
 from rlrun.config import Config, check_plain
 from rlrun.config_files import one_line, options, read_option, unknown_option
 from rlrun.errors import UserError
+from rlrun.receipt import digest
 from rlrun.run_directory import differing_key
 
 _WHERE = ("runs_dir", "name", "fresh")
@@ -39,7 +40,7 @@ def config_of_run(
     """
     if "labels" not in receipt:
         raise UserError(f"{directory} was made by an older version of rlrun: give the words it was made with again")
-    raw = _read(directory / "config.yaml")
+    raw = _read(directory / "config.yaml", receipt["config_digests"])
     asked = []
     for override in _parsed(overrides):
         key = _refused_or_key(override, receipt)
@@ -50,10 +51,16 @@ def config_of_run(
     return config
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, digests: Sequence[str]) -> dict[str, Any]:
     try:
-        content = OmegaConf.to_container(OmegaConf.load(path))
-    except (OSError, OmegaConfBaseException, YAMLError) as error:
+        text = path.read_text(encoding="utf-8")
+        if digest(text) not in digests:
+            raise UserError(
+                f"{path} was changed since rlrun wrote it: give the words that the run was made with instead, which "
+                f"write it again (`rlrun show {path.parent}` has them), or put its old content back"
+            )
+        content = OmegaConf.to_container(OmegaConf.create(text))
+    except (OSError, ValueError, OmegaConfBaseException, YAMLError) as error:
         raise UserError(f"{path} cannot be read: {one_line(error)}") from error
     if not isinstance(content, dict):
         raise UserError(f"{path} is not the config of a run")

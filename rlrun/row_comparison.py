@@ -9,6 +9,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from rlrun.errors import UserError
+
 
 @dataclass(frozen=True, slots=True)
 class RowDifference:
@@ -41,14 +43,17 @@ def compare_rows(left: Path, right: Path, before_step: int | None = None) -> Row
         left: one file; one that is not there has no rows.
         right: the other one.
         before_step: only rows of smaller steps; None for all.
+
+    Raises:
+        UserError: at a line that is no row.
     """
     equal, last = 0, 0
     for a, b in zip_longest(_lines(left, before_step), _lines(right, before_step)):
         if a is None or b is None:
             return RowComparison(equal, None, "left" if b is None else "right", last)
         if a != b:
-            return RowComparison(equal, _difference(equal + 1, json.loads(a), json.loads(b)), None, last)
-        equal, last = equal + 1, int(json.loads(a)["step"])
+            return RowComparison(equal, _difference(equal + 1, _row(a, left), _row(b, right)), None, last)
+        equal, last = equal + 1, int(_row(a, left)["step"])
     return RowComparison(equal, None, None, last)
 
 
@@ -62,8 +67,18 @@ def _lines(path: Path, before_step: int | None) -> Iterator[bytes]:
         for line in file:
             if not line.endswith(b"\n"):
                 return
-            if before_step is None or json.loads(line)["step"] < before_step:
+            if before_step is None or _row(line, path)["step"] < before_step:
                 yield line
+
+
+def _row(line: bytes, path: Path) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise UserError(f"{path} is damaged: a line of it is no row") from error
+    if not isinstance(row, dict) or not isinstance(row.get("step"), int):
+        raise UserError(f"{path} is damaged: a line of it is no row")
+    return row
 
 
 def _difference(row: int, left: dict[str, Any], right: dict[str, Any]) -> RowDifference:

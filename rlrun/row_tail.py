@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from rlrun.errors import UserError
+
 _BLOCK = 1 << 14  # bytes
 
 
@@ -17,6 +19,9 @@ def newest_rows(path: Path, most_bytes: int = 1 << 20) -> Iterator[dict[str, Any
     Args:
         path: of the file; nothing comes if it is not there.
         most_bytes: how far back to look.
+
+    Raises:
+        UserError: at a whole line that is no row.
     """
     try:
         file = path.open("rb")
@@ -35,11 +40,28 @@ def newest_rows(path: Path, most_bytes: int = 1 << 20) -> Iterator[dict[str, Any
             if is_tail and lines:
                 is_tail = False
                 lines.pop()
-            yield from (json.loads(line) for line in reversed(lines))
+            yield from (_row(line, path) for line in reversed(lines))
         if position == 0 and begun and not is_tail:
-            yield json.loads(begun)
+            yield _row(begun, path)
 
 
 def newest_value(path: Path, key: str) -> float | None:
-    """What the newest row that knows `key` says of it."""
-    return next((row[key] for row in newest_rows(path) if key in row), None)
+    """What the newest row that knows `key` says of it.
+
+    Raises:
+        UserError: if it is no number, or a line on the way is no row.
+    """
+    value = next((row[key] for row in newest_rows(path) if key in row), None)
+    if value is not None and not isinstance(value, int | float):
+        raise UserError(f"{path} is damaged: {key} is no number in it")
+    return value
+
+
+def _row(line: bytes, path: Path) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise UserError(f"{path} is damaged: a line of it is no row") from error
+    if not isinstance(row, dict) or not isinstance(row.get("step"), int):
+        raise UserError(f"{path} is damaged: a line of it is no row")
+    return row

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from time import perf_counter
@@ -15,14 +15,15 @@ from rlrun.atomic_file import write_atomically
 from rlrun.errors import UserError
 from rlrun.interruption import Interrupted
 from rlrun.receipt import (
+    RESULT,
     Code,
     differing,
     digest,
     facts,
     flat,
     now,
-    read_json,
     read_receipt,
+    read_result,
     write_receipt,
 )
 from rlrun.row_tail import newest_rows
@@ -75,19 +76,54 @@ def differing_key(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, 
 
 def finished_result(directory: Path, total_steps: int) -> dict[str, Any] | None:
     """The result of a run that already got as far as `total_steps`; None if there is training left."""
-    receipt = read_receipt(directory)
-    if receipt is None:
-        return None
-    result = read_json(directory / "result.json")
-    if result is not None and receipt["total_steps"] >= total_steps:
+    receipt, result = read_receipt(directory), read_result(directory / RESULT)
+    if result is not None and (receipt["total_steps"] if receipt is not None else result["step"]) >= total_steps:
         return result
-    steps = [int(match[1]) for path in directory.iterdir() if (match := re.fullmatch(r"result-(\d+)\.json", path.name))]
-    reached = [step for step in steps if step >= total_steps]  # before it went on
-    return read_json(directory / f"result-{min(reached)}.json") if reached else None
+    reached = [step for step in _old_results(directory) if step >= total_steps]  # before it went on
+    return read_result(directory / f"result-{min(reached)}.json") if reached else None
+
+
+def _old_results(directory: Path) -> list[int]:
+    names = [path.name for path in directory.glob("result-*.json")]
+    return sorted(int(match[1]) for name in names if (match := re.fullmatch(r"result-(\d+)\.json", name)))
+
+
+def check_can_go_on(directory: Path, total_steps: int) -> None:
+    """Makes sure that training what is in `directory`, if anything, up to `total_steps` loses nothing that is finished.
+
+    Raises:
+        UserError: if it is unfinished and for more steps, or was finished and has no checkpoint to go on from.
+    """
+    receipt = read_receipt(directory)
+    if receipt is not None and total_steps < receipt["total_steps"]:
+        raise UserError(
+            f"{directory} is unfinished and for {receipt['total_steps']} steps: total_steps={total_steps} is less, and "
+            "it may only grow; fresh=true starts anew beside it"
+        )
+    is_finished = (directory / RESULT).exists() or bool(_old_results(directory))
+    if is_finished and not has_checkpoint(directory):
+        raise UserError(
+            f"{directory} was finished and has no checkpoint to go on from: fresh=true starts anew beside it"
+        )
+
+
+def has_checkpoint(directory: Path) -> bool:
+    """Whether there is one, sound or not."""
+    return newest_checkpoint(directory) is not None or (directory / "checkpoints" / "best.state").exists()
+
+
+def newest_checkpoint(directory: Path) -> int | None:
+    """The step of the newest one, by its name; None if there is none."""
+    names = [path.name for path in (directory / "checkpoints").glob("step-*.state")]
+    return max((int(match[1]) for name in names if (match := re.fullmatch(r"step-(\d+)\.state", name))), default=None)
 
 
 def last_step(directory: Path) -> int:
-    """How far the rows of a run are, agent steps; 0 where there are none."""
+    """How far the rows of a run are, agent steps; 0 where there are none.
+
+    Raises:
+        UserError: if there are lines that are no rows.
+    """
     newest = (next(newest_rows(directory / name), None) for name in (_METRICS, _TIMINGS))
     return max((int(row["step"]) for row in newest if row is not None), default=0)
 
@@ -112,57 +148,85 @@ def _unusable(directory: Path, why: str) -> UserError:
 
 
 class Session:
-    """One process's work on a run, written into the receipt as it goes.
+    """One process's work on a run, written into its directory once training begins.
+
+    Until then nothing is changed, so that a command that is refused on the way leaves the run as it was.
 
     Args:
         directory: of the run, which this process has locked.
-        receipt: as it is to be from now on, without this session.
+        config_yaml: the resolved config.
         made: what this process has found: the receipt that it would write for a new run.
+        code: what it was made from, of which the receipt has only digests.
+        still_ours: raises UserError if the directory is not the one that is locked any more.
     """
 
-    def __init__(self, directory: Path, receipt: dict[str, Any], made: Mapping[str, Any]) -> None:
-        self._directory, self._receipt, self._started = directory, receipt, perf_counter()
-        self._entry: dict[str, Any] = {
-            "started": now(),
+    def __init__(
+        self,
+        directory: Path,
+        config_yaml: str,
+        made: Mapping[str, Any],
+        code: Code,
+        still_ours: Callable[[], None],
+    ) -> None:
+        self.still_ours = still_ours
+        self._directory, self._config_yaml, self._made, self._code = directory, config_yaml, made, code
+        self._receipt: dict[str, Any] | None = None
+        self._started, self._clock = now(), perf_counter()
+
+    def began(self, step: int) -> None:
+        """Training goes on from `step`: now the run is what this process makes of it.
+
+        The order matters to whoever is killed here. The receipt names both configs while one replaces the other, and a
+        result has its new name before the receipt says that the run is longer.
+        """
+        before = read_receipt(self._directory)
+        config = digest(self._config_yaml)
+        if before is not None:
+            self._write(before | {"config_digests": sorted({config, *before["config_digests"]})})
+        receipt = (before or dict(self._made)) | {
+            "total_steps": self._made["total_steps"],
+            "config_digests": [config],
+        }
+        receipt["sessions"] = [*receipt.get("sessions", []), self._entry(receipt, step)]
+        write_atomically(self._directory / "config.yaml", lambda file: file.write(self._config_yaml.encode()))
+        _keep_old_result(self._directory)
+        _keep_diff(self._directory, self._code, len(receipt["sessions"]))
+        self._write(receipt)
+        self._receipt = receipt
+
+    def _entry(self, receipt: Mapping[str, Any], step: int) -> dict[str, Any]:
+        return {
+            "started": self._started,
             "ended": None,  # stays so when it is killed
             "status": None,  # finished, interrupted or failed
             "reason": None,
-            "from_step": None,
+            "from_step": step,
             "to_step": None,
             "wall_seconds": None,
             "host": socket.gethostname(),
             "pid": os.getpid(),
-            "cpu": made["machine"]["cpu"],
-            "argv": made["argv"],
-            "differs": differing(facts(receipt), facts(made)),
+            "cpu": self._made["machine"]["cpu"],
+            "argv": self._made["argv"],
+            "differs": differing(facts(receipt), facts(self._made)),
         }
-        receipt["sessions"] = [*receipt.get("sessions", []), self._entry]
-        self._write()
-
-    @property
-    def number(self) -> int:
-        """Which session of the run it is, from 1."""
-        return len(self._receipt["sessions"])
-
-    def began(self, step: int) -> None:
-        """Training goes on from `step`."""
-        self._entry["from_step"] = step
-        self._write()
 
     def ended(self, status: str, step: int, reason: str | None = None) -> None:
         """Nothing more will come."""
-        self._entry |= {
+        if self._receipt is None:
+            return
+        self._receipt["sessions"][-1] |= {
             "ended": now(),
             "status": status,
             "reason": reason,
             "to_step": step,
-            "wall_seconds": round(perf_counter() - self._started, 3),
+            "wall_seconds": round(perf_counter() - self._clock, 3),
         }
-        self._write()
+        self._write(self._receipt)
 
-    def _write(self) -> None:
+    def _write(self, receipt: Mapping[str, Any]) -> None:
+        self.still_ours()
         try:
-            write_receipt(self._directory, self._receipt)
+            write_receipt(self._directory, receipt)
         except OSError as error:
             raise UserError(f"the receipt in {self._directory} cannot be written: {error.strerror}") from error
 
@@ -171,9 +235,9 @@ class Session:
 def opened(
     directory: Path, config_yaml: str, made: Mapping[str, Any], code: Code, *, new: bool = False
 ) -> Iterator[Session]:
-    """Makes the directory of a run, writes down what it is, and keeps every other process out while it runs.
+    """Makes the directory of a run, and keeps every other process out while this one works on it.
 
-    What made the run first stays in its receipt; this process adds its session.
+    What made the run first stays in its receipt; this process adds its session when it begins to train.
 
     Args:
         directory: of the run.
@@ -183,27 +247,25 @@ def opened(
         new: there must be nothing yet.
 
     Raises:
-        UserError: if it cannot be written, another process is running it, or has just finished it.
+        UserError: if it cannot be written or gone on with, another process is running it, or has just finished it.
     """
     with ExitStack() as stack:
         try:
             directory.mkdir(parents=True, exist_ok=not new)
-            stack.enter_context(locked(directory))
+            still_ours = stack.enter_context(locked(directory))
         except OSError as error:
             is_taken = new and isinstance(error, FileExistsError)
             why = "another process has just made it" if is_taken else str(error.strerror)
             raise _unusable(directory, why) from error
+        check_same_experiment(directory, made["experiment"])  # again: now nobody else can change it
         if finished_result(directory, made["total_steps"]) is not None:
             raise UserError(f"{directory} has just been finished by another process")
-        _keep_old_result(directory)
-        receipt = (read_receipt(directory) or dict(made)) | {"total_steps": made["total_steps"]}
-        session = Session(directory, receipt, made)
-        write_atomically(directory / "config.yaml", lambda file: file.write(config_yaml.encode()))
-        _keep_diff(directory, code, session.number)
+        check_can_go_on(directory, made["total_steps"])
+        session = Session(directory, config_yaml, made, code, still_ours)
         try:
             yield session
         except BaseException as error:
-            with suppress(UserError):  # a full disk may be why it ends
+            with suppress(UserError):  # a full disk may be why it ends, or that the directory is gone
                 session.ended(*_how_it_ended(error, directory))
             raise
 
@@ -221,9 +283,9 @@ def _how_it_ended(error: BaseException, directory: Path) -> tuple[str, int, str]
 
 def _keep_old_result(directory: Path) -> None:
     """A run that goes on beyond its old end is unfinished again; what it had reached stays, under another name."""
-    result = read_json(directory / "result.json")
+    result = read_result(directory / RESULT)
     if result is not None:
-        (directory / "result.json").rename(directory / f"result-{result['step']}.json")
+        (directory / RESULT).rename(directory / f"result-{result['step']}.json")
 
 
 def _keep_diff(directory: Path, code: Code, session: int) -> None:

@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -56,8 +56,12 @@ _UNKNOWN = "another process"
 
 
 @contextmanager
-def locked(directory: Path) -> Iterator[None]:
+def locked(directory: Path) -> Iterator[Callable[[], None]]:
     """Keeps every other process out of `directory`.
+
+    The lock is on a file, but what a run writes goes by names: where the directory was removed meanwhile, another
+    process may have made and locked it anew. So what is yielded is to be called before anything is written: it raises
+    UserError if the directory's lock is not this one any more.
 
     Raises:
         UserError: if another one is in it.
@@ -65,18 +69,36 @@ def locked(directory: Path) -> Iterator[None]:
     """
     with (directory / _LOCK).open("a+", encoding="utf-8") as file:
         before = _noted(file)
-        if not _take(file, directory):
+
+        def still_ours() -> None:
+            if not _is_at(file, directory / _LOCK):
+                raise UserError(
+                    f"{directory} was removed or replaced while this process had it: nothing more is written there"
+                )
+
+        has_lock = _take(file, directory)
+        if not has_lock:
             _rely_on_the_note(before, directory)
-        elif before is not None and not before.is_here:
+        still_ours()
+        if has_lock and before is not None and not before.is_here:
             _LOG.warning(
                 f"{before} did not say that it stopped running this; if it is still at it, this file system's locks "
                 "do not reach other machines: stop one of the two"
             )
         _note(file, json.dumps(asdict(Owner(socket.gethostname(), os.getpid()))))
         try:
-            yield
+            yield still_ours
         finally:
             _note(file, "")
+
+
+def _is_at(file: TextIO, path: Path) -> bool:
+    """Whether the open `file` is the one that is found at `path`."""
+    try:
+        there = path.stat()
+    except OSError:
+        return False
+    return os.path.samestat(os.fstat(file.fileno()), there)
 
 
 def owner(directory: Path) -> str | None:

@@ -11,9 +11,9 @@ from time import time
 from typing import Any
 
 from rlrun.loggers import CLOCK
-from rlrun.receipt import RECEIPT, experiment_hash, read_json, receipt_of_run
+from rlrun.receipt import RECEIPT, RESULT, experiment_hash, read_result, receipt_of_run
 from rlrun.row_tail import newest_value
-from rlrun.run_directory import last_step
+from rlrun.run_directory import has_checkpoint, last_step, newest_checkpoint
 from rlrun.run_lock import owner
 
 _SCORE = "eval/episode_return"
@@ -25,7 +25,7 @@ class RunSummary:
 
     directory: Path
     receipt: Mapping[str, Any]
-    state: str  # finished, running, stopped, failed, or killed: its last process never said that it ended
+    state: str  # finished, running, stopped, unsaved: stopped and nothing is saved, failed, or killed: it never ended
     owner: str | None  # who is running it
     step: int  # agent steps
     score: float | None  # the newest evaluation's mean raw return
@@ -47,28 +47,40 @@ def summarise(directory: Path) -> RunSummary:
     """Looks at the run in `directory`.
 
     Raises:
-        UserError: if there is no run, or its receipt or result cannot be read.
+        UserError: if there is no run, or its receipt, result or rows cannot be read.
     """
     receipt = receipt_of_run(directory)
-    result = read_json(directory / "result.json")
+    result = read_result(directory / RESULT)
     sessions = receipt.get("sessions", [])
-    busy = None if sessions and sessions[-1]["ended"] is not None else owner(directory)
+    busy = owner(directory)  # also where the last session ended: the next one is not written before it trains
     score: float | None
     if result is not None:
         state, step, score = "finished", int(result["step"]), float(result[_SCORE])
     else:
-        state, score = _state(sessions, busy), newest_value(directory / "metrics.jsonl", _SCORE)
-        step = max([last_step(directory), *(session["to_step"] or 0 for session in sessions)])
-    wall = sum(_wall_seconds(session, directory, is_running=busy is not None) for session in sessions)
+        state, score = _state(directory, sessions, busy), newest_value(directory / "metrics.jsonl", _SCORE)
+        step = _step(directory, sessions)
+    wall = sum(
+        _wall_seconds(session, directory, is_running=busy is not None and session is sessions[-1])
+        for session in sessions
+    )
     return RunSummary(directory, receipt, state, busy, step, score, wall)
 
 
-def _state(sessions: list[Mapping[str, Any]], busy: str | None) -> str:
+def _step(directory: Path, sessions: list[Mapping[str, Any]]) -> int:
+    """How far it is: what an earlier session had and was lost since, with a damaged checkpoint, does not count."""
+    last = sessions[-1] if sessions else {"from_step": 0, "to_step": 0}
+    told = last["to_step"] if last["to_step"] is not None else last["from_step"]
+    return max(last_step(directory), newest_checkpoint(directory) or 0, told or 0)
+
+
+def _state(directory: Path, sessions: list[Mapping[str, Any]], busy: str | None) -> str:
     if busy is not None:
         return "running"
     if not sessions or sessions[-1]["ended"] is None:
         return "killed"
-    return "failed" if sessions[-1]["status"] == "failed" else "stopped"
+    if sessions[-1]["status"] == "failed":
+        return "failed"
+    return "stopped" if has_checkpoint(directory) else "unsaved"
 
 
 def _wall_seconds(session: Mapping[str, Any], directory: Path, *, is_running: bool) -> float:

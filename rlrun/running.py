@@ -14,9 +14,17 @@ from omegaconf import OmegaConf
 
 from rlrun.build import Built, build, directory_of
 from rlrun.config import Config
-from rlrun.progress import Display
+from rlrun.episode_log import FILE
+from rlrun.errors import UserError
+from rlrun.protocols import Agent, Planner
 from rlrun.receipt import Made, code_state, describe_machine, differing, facts, in_words, make_receipt, read_receipt
-from rlrun.run_directory import Session, check_same_experiment, finished_result, opened
+from rlrun.run_directory import (
+    check_can_go_on,
+    check_same_experiment,
+    finished_result,
+    has_checkpoint,
+    opened,
+)
 from rlrun.run_lock import refuse_if_running
 from rlrun.train import train
 
@@ -67,6 +75,8 @@ def carry_out(
         UserError: if it cannot be.
     """
     refuse_if_running(directory)
+    check_can_go_on(directory, config.total_steps)
+    _check_recording(config, directory)
     before = facts_before(directory, rerun_of)
     threads = None
     if before is not None and (rerun_of is not None or config.device.arguments.get("num_threads") is None):
@@ -78,10 +88,32 @@ def carry_out(
             _say_what_differs(before, facts(made), rerun_of)
         with opened(directory, OmegaConf.to_yaml(config.as_plain()), made, code, new=new) as session:
             print(_summary(config, built, directory), flush=True)
-            result = train(replace(built.run, open_display=_Noted(session, built)))
+            if read_receipt(directory) is not None and not has_checkpoint(directory):
+                print("no checkpoint: starting again from step 0", flush=True)
+            result = train(replace(built.run, began=session.began, still_ours=session.still_ours))
             session.ended("finished", result.step)
+            warn_if_unsettled(built.run.agent, result.step)
     kept = config.runs_dir if directory.is_relative_to(config.runs_dir) else directory
     print(f"finished; see it with: tensorboard --logdir {kept}")
+
+
+def warn_if_unsettled(agent: Agent, sweeps: int) -> None:
+    """Says so, loudly, if a planner ran out of sweeps: what it leaves is not yet the answer."""
+    if isinstance(agent, Planner) and not agent.finished:
+        print(
+            f"NOT SETTLED after {sweeps:,} sweeps (residual {agent.residual:.2g}): the values and the policy of this "
+            "run are not yet what was asked for; go on with a larger total_steps",
+            flush=True,
+        )
+
+
+def _check_recording(config: Config, directory: Path) -> None:
+    """An earlier refusal than the recorder's own: that one comes when the run has been loaded, after a minute maybe."""
+    if config.record_episodes and has_checkpoint(directory) and not (directory / FILE).exists():
+        raise UserError(
+            f"what {directory} has played so far was not recorded, so record_episodes=true comes too late: leave it "
+            "out, or begin another run with fresh=true"
+        )
 
 
 def facts_before(directory: Path, rerun_of: Path | None) -> dict[str, Any] | None:
@@ -119,18 +151,6 @@ def _say_what_differs(before: Mapping[str, Any], after: Mapping[str, Any], rerun
     if mattering:
         than = "the run that is repeated" if rerun_of is not None else "before"
         print(f"other than {than}: {in_words(mattering)}; bits are not comparable", flush=True)
-
-
-@dataclass(frozen=True, slots=True)
-class _Noted:
-    """Opens the display, and tells the session where training begins, which is known by then."""
-
-    session: Session
-    built: Built
-
-    def __call__(self, start: int, total_steps: int) -> Display:
-        self.session.began(start)
-        return self.built.run.open_display(start, total_steps)
 
 
 class _Printed(logging.Handler):

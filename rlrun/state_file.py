@@ -11,8 +11,9 @@ import hashlib
 import json
 import os
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -61,14 +62,13 @@ def write_state(path: Path, state: State, *, compress: bool) -> str:
             return position
 
         put(MAGIC)
-        arrays: list[tuple[dict[str, Any], Array]] = []
+        arrays: list[tuple[dict[str, Any], Tensor | Array]] = []
         index = _encode(state, arrays)
-        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-            packed = pool.map(_packed, [array for _, array in arrays]) if compress else (None for _ in arrays)
-            for (entry, array), small in zip(arrays, packed, strict=True):
-                data = _bytes(array) if small is None else small[1]
-                entry |= {"codec": "raw" if small is None else small[0], "at": position, "size": len(data)}
-                put(data)
+        for (entry, _), packed in zip(
+            arrays, _packed_side_by_side([value for _, value in arrays], compress), strict=True
+        ):
+            entry |= {**packed.about, "at": position, "size": len(packed.data)}
+            put(packed.data)
         text = json.dumps(index, separators=(",", ":")).encode()
         put(text)
         put(len(text).to_bytes(_LENGTH, "little"))
@@ -150,7 +150,7 @@ def _index(file: BinaryIO, array: Callable[[dict[str, Any]], Any]) -> State:
     return state
 
 
-def _encode(value: Any, arrays: list[tuple[dict[str, Any], Array]]) -> Any:
+def _encode(value: Any, arrays: list[tuple[dict[str, Any], Tensor | Array]]) -> Any:
     """`value` as JSON can hold it; arrays are put aside, with the entry that will say where they are."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
@@ -169,16 +169,46 @@ def _encode(value: Any, arrays: list[tuple[dict[str, Any], Array]]) -> Any:
     raise TypeError(f"a state cannot hold a {type(value).__name__}")
 
 
-def _put_aside(value: Tensor | Array, arrays: list[tuple[dict[str, Any], Array]]) -> dict[str, Any]:
+def _put_aside(value: Tensor | Array, arrays: list[tuple[dict[str, Any], Tensor | Array]]) -> dict[str, Any]:
     entry: dict[str, Any] = {_MARK: "array"}
     if isinstance(value, Tensor):
-        order = _axes_by_stride(value)
-        value = value.detach().cpu().permute(order).contiguous()
-        entry = {_MARK: "tensor", "dtype": str(value.dtype).removeprefix("torch."), "order": order}
-        value = (value.view(torch.int16) if value.dtype == torch.bfloat16 else value).numpy()
-    entry |= {"stored": value.dtype.str, "shape": list(value.shape)}
-    arrays.append((entry, np.ascontiguousarray(value).reshape(value.shape)))
+        dtype = str(value.dtype).removeprefix("torch.")
+        entry = {_MARK: "tensor", "dtype": dtype, "order": _axes_by_stride(value)}
+    arrays.append((entry, value))
     return entry
+
+
+def _as_array(value: Tensor | Array) -> Array:
+    """On the CPU, in the order in which it lies in memory."""
+    if isinstance(value, Tensor):
+        tensor = value.detach().cpu().permute(_axes_by_stride(value)).contiguous()
+        array: Array = (tensor.view(torch.int16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
+        return array
+    return np.ascontiguousarray(value).reshape(value.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class _Packed:
+    """The bytes of an array, and what else is needed to read them."""
+
+    about: Mapping[str, Any]
+    data: bytes | memoryview
+
+
+def _packed_side_by_side(values: list[Tensor | Array], compress: bool) -> Iterator[_Packed]:
+    """In order, and only a few at a time in memory, since they may come from a GPU's."""
+    if not compress:
+        yield from (_packed(value, compress=False) for value in values)
+        return
+    workers = min(4, os.cpu_count() or 1)
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque[Future[_Packed]] = deque()
+        for value in values:
+            waiting.append(pool.submit(_packed, value, compress=True))
+            if len(waiting) > 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def _axes_by_stride(tensor: Tensor) -> list[int]:
@@ -195,13 +225,17 @@ def _bytes(array: Array) -> memoryview:
     return array.reshape(-1).view(np.uint8).data
 
 
-def _packed(array: Array) -> tuple[str, bytes]:
-    """Codec and bytes. Frames hardly change from one to the next, so their differences are mostly zeros."""
+def _packed(value: Tensor | Array, *, compress: bool) -> _Packed:
+    """Frames hardly change from one to the next, so their differences are mostly zeros."""
+    array = _as_array(value)
+    about = {"stored": array.dtype.str, "shape": list(array.shape)}
+    if not compress:
+        return _Packed({**about, "codec": "raw"}, _bytes(array))
     if array.dtype == np.uint8 and array.ndim > 1 and len(array) > 1:
         difference = array.copy()
         difference[1:] ^= array[:-1]
-        return "xor+zlib", zlib.compress(_bytes(difference), 1)
-    return "zlib", zlib.compress(_bytes(array), 1)
+        return _Packed({**about, "codec": "xor+zlib"}, zlib.compress(_bytes(difference), 1))
+    return _Packed({**about, "codec": "zlib"}, zlib.compress(_bytes(array), 1))
 
 
 def _array(file: BinaryIO, entry: Mapping[str, Any]) -> Tensor | Array:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import logging
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
@@ -19,13 +20,13 @@ from rlrun.atomic_file import write_atomically
 from rlrun.bellman import Bellman
 from rlrun.collect import empty_rollout
 from rlrun.errors import UserError
-from rlrun.pictures.as_text import values_as_text
+from rlrun.pictures.as_text import q_as_text, values_as_text
 from rlrun.pictures.film import write_film
 from rlrun.pictures.heat_map import draw_values
 from rlrun.pictures.q_triangles import draw_q
 from rlrun.pictures.sheet import side_by_side
 from rlrun.pictures.table import draw_table, table_as_text
-from rlrun.policies import TABLES
+from rlrun.policies import TABLES, uniform_policy
 from rlrun.protocols import Agent, Tabular
 from rlrun.types import Float64Array, GridLayout, Tables, TabularModel
 
@@ -34,6 +35,7 @@ _MOST_CELLS_WITH_Q = 400  # beyond, triangles are too small to read
 _MOST_STATES_IN_TABLE = 50
 _MOST_CELLS_IN_FILM = 400
 _MOST_FRAMES = 60
+_MOST_SWEEPS_IN_FILM = 10_000
 _COMPASS = {(-1, 0), (0, 1), (1, 0), (0, -1)}
 _CPU = torch.device("cpu")
 
@@ -60,6 +62,8 @@ def save_tables(directory: Path, shown: Shown) -> None:
     }
     if tables.visits is not None:
         arrays["visits"] = tables.visits
+    if tables.sample_averages is not None:
+        arrays["sample_averages"] = tables.sample_averages
     if model.layout is not None:
         layout = model.layout
         arrays |= {"wall": layout.wall, "terminal": layout.terminal, "marks": np.array(layout.marks, np.str_)}
@@ -101,18 +105,38 @@ def load_tables(directory: Path) -> Shown:
                 tuple(map(str, arrays["action_names"])),
                 layout,
             )
-            visits = arrays.get("visits")
-            return Shown(Tables(arrays["values"], arrays["q"], arrays["policy"], visits), model)
+            visits, averages = arrays.get("visits"), arrays.get("sample_averages")
+            return Shown(Tables(arrays["values"], arrays["q"], arrays["policy"], visits, averages), model)
     except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
         raise UserError(f"{path} cannot be read: {error}") from error
 
 
 def as_text(shown: Shown) -> str:
-    """The values for a terminal: a grid with arrows, or a row for each state."""
+    """The values for a terminal: a grid with arrows, or a row for each state with all that is known of it."""
     tables, model = shown.tables, shown.model
     if model.layout is not None:
         return values_as_text(model.layout, tables.values, tables.policy)
-    return table_as_text(model, tables.values, tables.q)
+    visits = None if tables.visits is None else tables.visits.sum(axis=1)
+    return table_as_text(model, tables.values, tables.q, sample_averages=tables.sample_averages, visits=visits)
+
+
+def more_as_text(shown: Shown, *, with_q: bool) -> Iterator[tuple[str, str]]:
+    """What is known of a grid besides its values, each with its heading: sample averages, visits, and Q if asked for.
+
+    Yields nothing where states are no cells: there `as_text` says it all.
+    """
+    tables, model = shown.tables, shown.model
+    if model.layout is None:
+        return
+    if tables.sample_averages is not None:
+        yield "mean of the returns seen", values_as_text(model.layout, tables.sample_averages, None)
+    if tables.visits is not None:
+        visits = tables.visits.sum(axis=1).astype(np.float64)
+        yield "visits", values_as_text(model.layout, visits, None, counts=True)
+    if with_q:
+        known = not np.isnan(tables.q[model.legal]).all()
+        q = q_as_text(model.layout, tables.q, model.legal) if known else "nothing is known of it"
+        yield "Q", q or f"too large for a terminal; {PICTURE} may have it"
 
 
 def random_values(model: TabularModel, gamma: float) -> Float64Array | None:
@@ -148,14 +172,34 @@ def picture(shown: Shown, gamma: float, title: str) -> NDArray[np.uint8] | None:
         return draw_table(model, tables.values, tables.q, title) if small else None
     sheets = []
     by_chance = random_values(model, gamma)
+    limits, remark = None, ""
     if by_chance is not None:
-        policy = model.legal / np.maximum(model.legal.sum(axis=1, keepdims=True), 1.0)
-        sheets.append(draw_values(model.layout, by_chance, policy, "random policy: V"))
-    sheets.append(draw_values(model.layout, tables.values, tables.policy, f"{title}: V"))
+        playable = model.legal.any(axis=1)
+        limits = common_limits(by_chance[playable], tables.values[playable])
+        remark = "" if limits is not None else ", in colours of its own"
+        sheets.append(
+            draw_values(model.layout, by_chance, uniform_policy(model.legal), "random policy: V", limits=limits)
+        )
+    sheets.append(draw_values(model.layout, tables.values, tables.policy, f"{title}: V{remark}", limits=limits))
     has_q = bool(np.isfinite(tables.q[model.legal]).all())
     if has_q and set(model.layout.moves) == _COMPASS and model.num_states <= _MOST_CELLS_WITH_Q:
         sheets.append(draw_q(model.layout, tables.q, model.legal, f"{title}: Q"))
     return side_by_side(sheets)
+
+
+def common_limits(by_chance: Float64Array, found: Float64Array) -> tuple[float, float] | None:
+    """The least and greatest finite value of both, so that one colour means one value in pictures that are compared.
+
+    None where what was found would then be all of one shade, within a tenth of the colours: beside a cliff the random
+    policy loses hundreds, and the best one a dozen.
+    """
+    chance, best = (values[np.isfinite(values)] for values in (by_chance, found))
+    both = np.concatenate([chance, best])
+    if not both.size:
+        return 0.0, 0.0
+    low, high = float(both.min()), float(both.max())
+    own = float(np.ptp(best)) if best.size else 0.0
+    return None if 0.0 < own < 0.1 * (high - low) else (low, high)
 
 
 def save_picture(directory: Path, image: NDArray[np.uint8]) -> None:
@@ -163,24 +207,32 @@ def save_picture(directory: Path, image: NDArray[np.uint8]) -> None:
     write_atomically(directory / PICTURE, lambda file: Image.fromarray(image).save(file, "PNG"))
 
 
-def save_film(directory: Path, make_planner: Callable[[], Agent], layout: GridLayout, title: str) -> None:
+def save_film(
+    directory: Path, make_planner: Callable[[], Agent], layout: GridLayout, title: str, num_sweeps: int
+) -> None:
     """Plans again from the beginning, which is quick, and films the values sweep by sweep into `values.gif`.
 
-    Does nothing on grids that are too large for it.
+    Does nothing on grids that are too large for it. Of more than 10,000 sweeps, it films the first 10,000.
+
+    Args:
+        directory: of the run.
+        make_planner: makes the run's planner as it began.
+        layout: of the grid.
+        title: of every frame.
+        num_sweeps: that the run took.
     """
     if layout.wall.size > _MOST_CELLS_IN_FILM:
         return
     planner = make_planner()
     assert isinstance(planner, Tabular)
-    history = [planner.tables()]
-    log = logging.getLogger("rlrun.agents")
-    level = log.level
-    log.setLevel(logging.WARNING)  # it has said before that its values settled
-    while not planner.finished and len(history) < 10_000:
-        planner.learn(empty_rollout(_CPU))
-        history.append(planner.tables())
-    log.setLevel(level)
-    chosen = frames_to_show(len(history))
+    num_sweeps = min(num_sweeps, _MOST_SWEEPS_IN_FILM)
+    chosen = frames_to_show(num_sweeps + 1)
+    history = {0: planner.tables()}
+    with _quiet(logging.getLogger("rlrun.agents")):  # it has said before that its values settled
+        for sweep in range(1, num_sweeps + 1):
+            planner.learn(empty_rollout(_CPU))
+            if sweep in chosen:
+                history[sweep] = planner.tables()
     seen = np.concatenate([history[index].values for index in chosen])
     limits = (float(seen.min()), float(seen.max()))
     frames = [
@@ -188,6 +240,16 @@ def save_film(directory: Path, make_planner: Callable[[], Agent], layout: GridLa
         for index in chosen
     ]
     write_film(directory / FILM, frames, seconds_per_frame=0.4)
+
+
+@contextmanager
+def _quiet(log: logging.Logger) -> Iterator[None]:
+    level = log.level
+    log.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def frames_to_show(count: int) -> list[int]:

@@ -104,6 +104,8 @@ class Run:
     checkpoints: Checkpoints
     open_logger: Callable[[Path, int], Logger]  # (directory, step to resume from)
     open_display: Callable[[int, int], Display]  # (start, total_steps)
+    began: Callable[[int], None]  # is told the step from which training goes on, before anything is written
+    still_ours: Callable[[], None]  # raises UserError if the directory is not this process's any more
     keep: Callable[[int, Logger], None]  # (last step, logger): what a finished run leaves besides its numbers
 
 
@@ -173,8 +175,13 @@ class _Recorder:
 
     def __init__(self, run: Run, course: Course, stop: StopRequest) -> None:
         self._run, self.course, self._stop = run, course, stop
+        run.began(course.step)
         self._numbers = JsonLines(run.directory, course.written)
-        self._logger = Several([self._numbers, run.open_logger(run.directory, course.step)])
+        try:
+            self._logger = Several([self._numbers, run.open_logger(run.directory, course.step)])
+        except BaseException:
+            self._numbers.close()
+            raise
         self._display = run.open_display(course.step, run.total_steps)
         self._split = TimeSplit(run.collector, course.step)
         self._saved_at, self._save_seconds = perf_counter(), 0.0
@@ -252,6 +259,7 @@ class _Recorder:
     def _save(self, *, best: bool = False) -> None:
         if not self._run.collector.env.spec.resumable:
             return
+        self._run.still_ours()
         started = perf_counter()
         state = {
             "course": self.course.state_dict(self._written()),
@@ -275,10 +283,12 @@ class _Recorder:
         if evaluation is None:
             self._stop.pass_on()
             raise Interrupted(str(self._stop.came), self.course.step, saved=self._run.collector.env.spec.resumable)
+        self._run.still_ours()
         if self.course.best is None or evaluation.mean > self.course.best:
             self._run.checkpoints.mark_best(self.course.step)
         self._run.keep(self.course.step, self._logger)
         result = Result(self.course.step, evaluation)
         text = json.dumps(result.as_json(), indent=2)
         write_atomically(self._run.directory / "result.json", lambda file: file.write(text.encode()))
+        self._stop.pass_on()  # a signal that came in the last moments changes nothing here, but others wait for it
         return result

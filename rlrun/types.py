@@ -85,7 +85,8 @@ class Tables:
     values: Float64Array  # [S]
     q: Float64Array  # [S, A]; -inf where an action is illegal, NaN where nothing is known
     policy: Float64Array  # [S, A] how it acts when it is evaluated; 0 everywhere in terminal states
-    visits: Int64Array | None = None  # [S, A] how often each was learned from
+    visits: Int64Array | None = None  # [S, A] how often each was learned from; [S, 1] where states alone are counted
+    sample_averages: Float64Array | None = None  # [S] mean return that followed each state; NaN: none was seen whole
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,6 +102,7 @@ class EnvSpec:
     frame_stack: int = 1  # > 1: obs is [frame_stack, H, W] uint8, oldest plane first, zeros before an episode's first
     extras: Mapping[str, spaces.Box] = field(default_factory=dict)
     model: TabularModel | None = None
+    legal_where_seen: BoolArray | None = None  # [observation.n, A] where numbers are observed that are not the model's
 
     @property
     def obs_shape(self) -> tuple[int, ...]:

@@ -145,6 +145,45 @@ def test_a_damaged_checkpoint_makes_way_for_the_one_before(tmp_path: Path, which
         assert said[0].endswith("going on from step 1")
 
 
+def test_the_best_is_the_last_resort(tmp_path: Path) -> None:
+    saved = reopened(tmp_path)
+    saved.save(1, {"step": 1}, best=True)
+    best = tmp_path / "checkpoints" / "best.state"
+    whole = best.read_bytes()
+    best.unlink()
+    best.write_bytes(whole)  # a file of its own
+    saved.save(2, {"step": 2})
+    for name in ("step-1.state", "step-2.state"):
+        spoil(tmp_path / "checkpoints" / name, 30)
+    said: list[str] = []
+    loaded = reopened(tmp_path).newest_sound(said.append)
+    assert loaded is not None
+    assert loaded["step"] == 1
+    assert len(said) == 2
+    assert aside(tmp_path) == ["step-1.state.damaged", "step-2.state.damaged"]
+    saved = reopened(tmp_path)
+    saved.save(3, {"step": 3})
+    spoil(tmp_path / "checkpoints" / "step-3.state", 30)
+    assert reopened(tmp_path).newest_sound(said.append) is not None
+    assert aside(tmp_path) == ["step-3.state.damaged"], "those from earlier make room"
+
+
+def aside(run: Path) -> list[str]:
+    return sorted(path.name for path in (run / "checkpoints").glob("*.damaged"))
+
+
+def test_who_only_reads_moves_nothing(tmp_path: Path) -> None:
+    saved = reopened(tmp_path)
+    saved.save(1, {})
+    saved.save(2, {})
+    spoil(tmp_path / "checkpoints" / "step-2.state", 20)
+    before = sorted((tmp_path / "checkpoints").iterdir())
+    said: list[str] = []
+    assert reopened(tmp_path).newest_sound(said.append, move_aside=False) is not None
+    assert len(said) == 1
+    assert sorted((tmp_path / "checkpoints").iterdir()) == before
+
+
 def test_where_none_is_sound_nothing_is_guessed(tmp_path: Path) -> None:
     reopened(tmp_path).save(1, {})
     spoil(tmp_path / "checkpoints" / "step-1.state", 20)
@@ -179,7 +218,9 @@ def test_a_full_disk_leaves_the_checkpoint_before_as_it_was(tmp_path: Path, monk
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(checkpoint, "write_state", full)
-    with pytest.raises(UserError, match=r"checkpoint of step 2 cannot be written \(No space left on device"):
+    with pytest.raises(
+        UserError, match=r"checkpoint of step 2 in .* cannot be written \(No space left on device\); .* room again"
+    ):
         saved.save(2, {"step": 2})
     loaded = reopened(tmp_path).newest_sound(no_warning)
     assert loaded is not None

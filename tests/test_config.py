@@ -265,7 +265,7 @@ def test_a_sweep_is_every_combination(directories: list[Path]) -> None:
 
 def test_the_help_page_names_every_option(directories: list[Path]) -> None:
     page = help_page(directories)
-    for group in ("algo", "env", "network", "device", "logger", "experiment"):
+    for group in ("algo", "env", "network", "device", "logger", "experiment"):  # presets are found by themselves
         for option in options(directories, group):
             assert option in page
     assert f"found by themselves for {len(options(directories, 'preset'))} pairs" in " ".join(page.split())

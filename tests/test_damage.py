@@ -67,6 +67,8 @@ def check(runs_dir: Path, whole: tuple[object, bytes], capfd: pytest.CaptureFixt
     said = capfd.readouterr()
     assert "Traceback" not in said.out + said.err, what
     if status == 0:
+        resumed = "resuming at step " in said.out
+        assert resumed or not before, f"{what}: it must go on from what is sound, not begin again"
         state, metrics = left_by(runs_dir)
         assert metrics == whole[1], what
         assert same(state, whole[0]), what

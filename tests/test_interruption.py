@@ -11,8 +11,9 @@ from types import FrameType
 
 import pytest
 
-from rlrun.cli import STOPPED
+from rlrun.cli import STOPPED, run_command
 from rlrun.interruption import ASKING, StopRequest
+from rlrun.train import Result
 
 WORDS = ("algo=q_learning", "env=gridworld", "env.num_envs=2", "log_every_steps=500", "logger=none", "name=run")
 PLACE = Path("gridworld/q_learning/run/seed0")
@@ -116,3 +117,32 @@ def test_without_a_signal_nothing_is_passed_on(called: list[int]) -> None:
         assert stop.came is None
         stop.pass_on()
     assert called == []
+
+
+def test_one_inside_another_is_the_outer_one(called: list[int]) -> None:
+    with StopRequest() as outer:
+        os.kill(os.getpid(), signal.SIGTERM)
+        with StopRequest() as inner:
+            assert inner is outer
+            inner.pass_on()
+        outer.pass_on()
+        os.kill(os.getpid(), signal.SIGUSR1)
+    assert called == [signal.SIGTERM], "once, and not before the outer one is left"
+
+
+def test_a_signal_in_the_last_moments_of_a_run_ends_its_sweep(
+    tmp_path: Path, called: list[int], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    whole = Result.as_json
+
+    def asked(result: Result) -> dict[str, float | int | list[float]]:
+        os.kill(os.getpid(), signal.SIGTERM)  # after the final evaluation
+        return whole(result)
+
+    monkeypatch.setattr(Result, "as_json", asked)
+    words = [word for word in WORDS if not word.startswith("name=")]
+    sweep = ["rlrun", "-m", *words, "seed=0,1", "total_steps=300", "evaluation.episodes=2", f"runs_dir={tmp_path}"]
+    assert run_command(sweep) == STOPPED
+    assert "goes on with the rest of the sweep" in capfd.readouterr().err
+    assert [path.parent.name for path in tmp_path.rglob("result.json")] == ["seed0"], "seed 1 is not begun"
+    assert called == [signal.SIGTERM]

@@ -8,9 +8,9 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "rlrun"
 
 FLOORS = {
-    0: {"types", "tree", "rng", "errors", "annotations", "ring", "atomic_file"},
-    1: {"protocols", "schedules", "returns", "losses", "distributions", "bellman", "tabular_updates"}
-    | {"state_file", "state_comparison", "row_tail", "row_comparison", "run_lock", "episode_log"},
+    0: {"types", "tree", "rng", "errors", "annotations", "ring", "atomic_file", "patient_output"},
+    1: {"protocols", "schedules", "returns", "losses", "distributions", "bellman", "tabular_updates", "legality"}
+    | {"state_file", "state_comparison", "row_tail", "row_comparison", "run_lock", "episode_log", "event_file"},
     2: {"nn", "replay", "envs", "loggers", "checkpoint", "progress", "device", "episode_meter", "interruption"}
     | {"policies", "features", "pictures", "receipt", "episode_recorder"},
     3: {"agents", "collect", "evaluate", "course", "run_directory", "films"},

@@ -1,4 +1,6 @@
 import io
+import math
+import resource
 from collections.abc import Mapping
 from pathlib import Path
 from time import time
@@ -99,6 +101,29 @@ def test_tensorboard_reads_back_what_was_written(tmp_path: Path) -> None:
     events.Reload()
     assert [(event.step, event.value) for event in events.Scalars("eval/episode_return")] == [(10, 1.5), (20, 2.5)]
     assert len(read_rows(tmp_path / "metrics.jsonl")) == 2
+
+
+def test_tensorboard_has_every_row_before_the_writer_is_closed(tmp_path: Path) -> None:
+    logger = TensorBoard(tmp_path, 0)
+    logger.write(10, {"x": 1.0, "y": float("nan")})
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
+    assert [event.value for event in events.Scalars("x")] == [1.0]
+    assert math.isnan(events.Scalars("y")[0].value)
+    logger.close()
+
+
+def test_tensorboard_on_a_full_disk_is_an_error_of_the_thread_that_wrote(tmp_path: Path) -> None:
+    logger = TensorBoard(tmp_path, 0)
+    events = next(tmp_path.glob("events.out.tfevents.*"))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (events.stat().st_size + 10, resource.RLIM_INFINITY))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            logger.write(10, {"x": 1.0})
+        with pytest.raises(OSError, match="File too large"):
+            logger.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 
 def picture(seed: int) -> NDArray[np.uint8]:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rlrun import run_directory as run_directory_module
 from rlrun.errors import UserError
 from rlrun.interruption import Interrupted
-from rlrun.receipt import Code, read_receipt
+from rlrun.receipt import Code, digest, read_receipt, write_receipt
 from rlrun.run_directory import (
     attempt,
+    check_can_go_on,
     check_same_experiment,
     check_writable,
     finished_result,
@@ -24,11 +29,26 @@ from rlrun.run_directory import (
 NO_CODE = Code(None, None)
 
 
+def result(step: int) -> dict[str, Any]:
+    return {"step": step, "eval/episode_return": 1.5, "eval/standard_error": 0.0, "eval/episodes": 1}
+
+
+def checkpoint(directory: Path, step: int) -> None:
+    """Its file, which nothing here opens."""
+    (directory / "checkpoints").mkdir(exist_ok=True)
+    (directory / "checkpoints" / f"step-{step}.state").touch()
+
+
 def made(total_steps: int, **differing: Any) -> dict[str, Any]:
     """A new receipt, as far as a directory cares."""
     receipt = {"experiment": {"algo": {"gamma": 0.9, "lr": 1}, "env": None}, "seed": 0, "argv": ["rlrun"]}
     machine = {"cpu": "Z80", "num_threads": 1}
-    return receipt | {"total_steps": total_steps, "machine": machine, "versions": {"torch": "2"}} | differing
+    return (
+        receipt
+        | {"total_steps": total_steps, "machine": machine, "versions": {"torch": "2"}}
+        | {"config_digests": []}
+        | differing
+    )
 
 
 def sessions(directory: Path) -> list[dict[str, Any]]:
@@ -80,15 +100,15 @@ def test_a_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_second_process_is_kept_out_while_the_first_one_runs(tmp_path: Path) -> None:
-    with (
-        opened(tmp_path, "a: 1\n", made(5), NO_CODE),
-        pytest.raises(UserError, match="being run by process"),
-        opened(tmp_path, "a: 2\n", made(6), NO_CODE),
-    ):
-        pass
+    with opened(tmp_path, "a: 1\n", made(5), NO_CODE) as session:
+        session.began(0)
+        with pytest.raises(UserError, match="being run by process"), opened(tmp_path, "a: 2\n", made(6), NO_CODE):
+            pass
     assert (tmp_path / "config.yaml").read_text() == "a: 1\n"
     assert len(sessions(tmp_path)) == 1
-    with opened(tmp_path, "a: 3\n", made(7), NO_CODE):
+    with opened(tmp_path, "a: 3\n", made(7), NO_CODE) as session:
+        assert (tmp_path / "config.yaml").read_text() == "a: 1\n"
+        session.began(0)
         assert (tmp_path / "config.yaml").read_text() == "a: 3\n"
 
 
@@ -102,8 +122,9 @@ def test_a_new_run_is_not_put_where_another_process_has_just_begun_one(tmp_path:
 
 
 def test_what_another_process_has_just_finished_is_left_alone(tmp_path: Path) -> None:
-    with opened(tmp_path, "a: 1\n", made(5), NO_CODE):
-        (tmp_path / "result.json").write_text('{"step": 5}')
+    with opened(tmp_path, "a: 1\n", made(5), NO_CODE) as session:
+        session.began(0)
+        (tmp_path / "result.json").write_text(json.dumps(result(5)))
     with pytest.raises(UserError, match="just been finished"), opened(tmp_path, "a: 2\n", made(5), NO_CODE):
         pass
     assert (tmp_path / "config.yaml").read_text() == "a: 1\n"
@@ -112,28 +133,135 @@ def test_what_another_process_has_just_finished_is_left_alone(tmp_path: Path) ->
 
 def test_a_run_is_finished_up_to_the_steps_it_was_made_for(tmp_path: Path) -> None:
     assert finished_result(tmp_path, 100) is None
-    with opened(tmp_path, "", made(100), NO_CODE):
+    with opened(tmp_path, "", made(100), NO_CODE) as session:
+        session.began(0)
         assert finished_result(tmp_path, 100) is None
-        (tmp_path / "result.json").write_text(json.dumps({"step": 60}))  # a planner stops when it has converged
-    assert finished_result(tmp_path, 100) == {"step": 60}
-    assert finished_result(tmp_path, 50) == {"step": 60}
+        (tmp_path / "result.json").write_text(json.dumps(result(60)))  # a planner stops when it has converged
+    assert finished_result(tmp_path, 100) == result(60)
+    assert finished_result(tmp_path, 50) == result(60)
     assert finished_result(tmp_path, 101) is None
 
 
 def test_going_on_beyond_the_end_keeps_the_old_result(tmp_path: Path) -> None:
-    (tmp_path / "result.json").write_text(json.dumps({"step": 100}))
-    with opened(tmp_path, "", made(200), NO_CODE):
+    write_receipt(tmp_path, made(100))
+    (tmp_path / "result.json").write_text(json.dumps(result(100)))
+    checkpoint(tmp_path, 100)
+    with opened(tmp_path, "", made(200), NO_CODE) as session:
+        session.began(100)
         assert finished_result(tmp_path, 200) is None
-        assert finished_result(tmp_path, 100) == {"step": 100}, "that far it is finished"
+        assert finished_result(tmp_path, 100) == result(100), "that far it is finished"
         assert finished_result(tmp_path, 101) is None
-    assert json.loads((tmp_path / "result-100.json").read_text()) == {"step": 100}
+    assert json.loads((tmp_path / "result-100.json").read_text()) == result(100)
+
+
+def contents(directory: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file() and path.name != ".lock"}
+
+
+def test_who_is_refused_before_training_leaves_a_finished_run_as_it_was(tmp_path: Path) -> None:
+    with opened(tmp_path, "a: 1\n", made(100), NO_CODE) as session:
+        session.began(0)
+        (tmp_path / "result.json").write_text(json.dumps(result(100)))
+        session.ended("finished", 100)
+    checkpoint(tmp_path, 100)
+    before = contents(tmp_path)
+    with pytest.raises(ZeroDivisionError), opened(tmp_path, "a: 2\n", made(200), NO_CODE):
+        _ = 1 / 0
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("moment", range(5))
+def test_killed_between_two_files_of_a_beginning_it_can_begin_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int
+) -> None:
+    with opened(tmp_path, "a: 1\n", made(100), NO_CODE) as session:
+        session.began(0)
+        (tmp_path / "result.json").write_text(json.dumps(result(100)))
+    checkpoint(tmp_path, 100)
+    left = moment
+
+    def counted(real: Callable[..., None], *given: Any) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise KeyboardInterrupt
+        real(*given)
+
+    with monkeypatch.context() as patch:
+        for name in ("write_receipt", "write_atomically", "_keep_old_result", "_keep_diff"):
+            real = getattr(run_directory_module, name)
+            patch.setattr(run_directory_module, name, partial(counted, real))
+        with pytest.raises(KeyboardInterrupt), opened(tmp_path, "a: 2\n", made(200), NO_CODE) as session:
+            session.began(100)
+    receipt = read_receipt(tmp_path)
+    assert receipt is not None
+    assert digest((tmp_path / "config.yaml").read_text()) in receipt["config_digests"]
+    assert finished_result(tmp_path, 200) is None, "it never got there"
+    assert finished_result(tmp_path, 100) == result(100)
+    with opened(tmp_path, "a: 2\n", made(200), NO_CODE) as session:
+        session.began(100)
+    receipt = read_receipt(tmp_path)
+    assert receipt is not None
+    assert (receipt["total_steps"], receipt["config_digests"]) == (200, [digest("a: 2\n")])
+
+
+def test_an_unfinished_run_is_not_made_shorter(tmp_path: Path) -> None:
+    with opened(tmp_path, "", made(100), NO_CODE) as session:
+        session.began(0)
+    with (
+        pytest.raises(UserError, match=r"unfinished and for 100 steps: total_steps=50 is less"),
+        opened(tmp_path, "", made(50), NO_CODE),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("name", ["result.json", "result-50.json"])
+def test_what_is_finished_is_not_begun_again_where_its_checkpoints_are_gone(tmp_path: Path, name: str) -> None:
+    with opened(tmp_path, "", made(50), NO_CODE) as session:
+        session.began(0)
+    check_can_go_on(tmp_path, 100)  # nothing is finished yet
+    (tmp_path / name).write_text(json.dumps(result(50)))
+    with (
+        pytest.raises(UserError, match="was finished and has no checkpoint to go on from: fresh=true"),
+        opened(tmp_path, "", made(100), NO_CODE),
+    ):
+        pass
+    checkpoint(tmp_path, 50)
+    check_can_go_on(tmp_path, 100)
+
+
+def test_under_the_lock_it_is_checked_again_whose_directory_it_is(tmp_path: Path) -> None:
+    with opened(tmp_path, "", made(5), NO_CODE) as session:
+        session.began(0)
+    other = made(5, experiment={"algo": {"gamma": 0.5, "lr": 1}, "env": None})
+    with pytest.raises(UserError, match=r"there algo\.gamma=0\.9, now 0\.5"), opened(tmp_path, "", other, NO_CODE):
+        pass
+
+
+def test_nothing_is_written_into_a_directory_that_was_replaced(tmp_path: Path) -> None:
+    place = tmp_path / "run"
+    with opened(place, "a: 1\n", made(5), NO_CODE) as session:
+        session.began(0)
+        shutil.rmtree(place)
+        with opened(place, "a: 2\n", made(6), NO_CODE) as other:
+            other.began(0)
+            before = contents(place)
+            with pytest.raises(UserError, match="run was removed or replaced while this process had it"):
+                session.ended("finished", 5)
+            assert contents(place) == before
 
 
 def test_a_damaged_result_is_refused_by_name(tmp_path: Path) -> None:
-    (tmp_path / "receipt.json").write_text(json.dumps(made(1)))
+    write_receipt(tmp_path, made(1))
     (tmp_path / "result.json").write_text("{")
     with pytest.raises(UserError, match=r"result\.json cannot be read"):
         finished_result(tmp_path, 1)
+
+
+def stop_with(error: BaseException, directory: Path) -> None:
+    with opened(directory, "", made(100), NO_CODE) as session:
+        session.began(0)
+        raise error
 
 
 def test_a_session_says_how_it_ended(tmp_path: Path) -> None:
@@ -142,8 +270,8 @@ def test_a_session_says_how_it_ended(tmp_path: Path) -> None:
         session.began(0)
         session.ended("finished", 100)
     for error in (Interrupted("SIGTERM", 7, saved=True), KeyboardInterrupt(), SystemExit(), ZeroDivisionError("a bug")):
-        with pytest.raises(type(error)), opened(tmp_path, "", made(100), NO_CODE):
-            raise error
+        with pytest.raises(type(error)):
+            stop_with(error, tmp_path)
     told = [(entry["status"], entry["reason"], entry["to_step"]) for entry in sessions(tmp_path)]
     assert told == [
         ("finished", None, 100),
@@ -163,13 +291,13 @@ def test_a_session_that_goes_on_is_in_the_receipt_without_an_end(tmp_path: Path)
 
 
 def test_what_made_a_run_stays_and_a_session_says_what_it_found_otherwise(tmp_path: Path) -> None:
-    with opened(tmp_path, "", made(100), NO_CODE):
-        pass
     other = made(200, argv=["rlrun", "b"], versions={"torch": "3"})
-    with opened(tmp_path, "", other, NO_CODE):
-        pass
-    receipt = read_receipt(tmp_path)
-    assert receipt is not None
+    for receipt in (made(100), other):
+        with opened(tmp_path, "", receipt, NO_CODE) as session:
+            session.began(0)
+    kept = read_receipt(tmp_path)
+    assert kept is not None
+    receipt = kept
     assert (receipt["argv"], receipt["versions"], receipt["total_steps"]) == (["rlrun"], {"torch": "2"}, 200)
     assert [entry["differs"] for entry in receipt["sessions"]] == [{}, {"versions.torch": ["2", "3"]}]
     assert receipt["sessions"][1]["argv"] == ["rlrun", "b"]
@@ -177,8 +305,8 @@ def test_what_made_a_run_stays_and_a_session_says_what_it_found_otherwise(tmp_pa
 
 def test_changes_of_the_code_are_kept_once(tmp_path: Path) -> None:
     for diff in ("first", "first", None, "second"):
-        with opened(tmp_path, "", made(100), Code("abc", diff)):
-            pass
+        with opened(tmp_path, "", made(100), Code("abc", diff)) as session:
+            session.began(0)
     assert {path.name: path.read_text() for path in tmp_path.glob("*.diff")} == {
         "code.diff": "first",
         "code-4.diff": "second",
@@ -195,7 +323,7 @@ def test_the_last_step_is_that_of_either_file(tmp_path: Path) -> None:
 
 def test_a_directory_belongs_to_one_experiment(tmp_path: Path) -> None:
     check_same_experiment(tmp_path / "new", {"algo": {"gamma": 0.9}})
-    (tmp_path / "receipt.json").write_text(json.dumps(made(10)))
+    write_receipt(tmp_path, made(10))
     check_same_experiment(tmp_path, {"env": None, "algo": {"lr": 1, "gamma": 0.9}})
     with pytest.raises(UserError, match=r"there algo\.gamma=0\.9, now 0\.5; choose another name="):
         check_same_experiment(tmp_path, {"env": None, "algo": {"lr": 1, "gamma": 0.5}})

@@ -7,6 +7,7 @@ import fcntl
 import json
 import logging
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -104,4 +105,31 @@ def test_where_there_are_no_locks_the_note_must_do(tmp_path: Path, caplog: pytes
     (tmp_path / ".lock").write_text(json.dumps({"host": socket.gethostname(), "pid": ended.pid}))
     assert owner(tmp_path) is None
     with locked(tmp_path):
+        pass
+
+
+def test_a_directory_that_was_removed_and_made_again_is_not_ours_any_more(tmp_path: Path) -> None:
+    place = tmp_path / "run"
+    place.mkdir()
+    with locked(place) as still_ours:
+        still_ours()
+        shutil.rmtree(place)
+        with pytest.raises(UserError, match="run was removed or replaced while this process had it"):
+            still_ours()
+        place.mkdir()
+        with locked(place) as theirs:
+            theirs()
+            with pytest.raises(UserError, match="run was removed or replaced"):
+                still_ours()
+
+
+def test_a_lock_that_was_removed_before_it_was_taken_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flock = fcntl.flock
+
+    def late(file: IO[str], operation: int) -> None:
+        (tmp_path / ".lock").unlink()
+        flock(file, operation)
+
+    monkeypatch.setattr("fcntl.flock", late)
+    with pytest.raises(UserError, match="was removed or replaced"), locked(tmp_path):
         pass

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,7 @@ from rlrun.policies import load_policy
 from rlrun.table_pictures import (
     Shown,
     as_text,
+    common_limits,
     frames_to_show,
     load_tables,
     picture,
@@ -43,7 +46,7 @@ from rlrun.table_pictures import (
     save_film,
     save_tables,
 )
-from rlrun.types import EnvSpec, GridLayout, Tables, TabularModel
+from rlrun.types import EnvSpec, GridLayout, Metrics, Rollout, Tables, TabularModel
 
 CPU = torch.device("cpu")
 DISTANCE = [[0, 1, 2, 3], [1, 2, 3, 2], [2, 3, 2, 1], [3, 2, 1, 0]]  # to the nearer corner of the lecture's grid
@@ -140,7 +143,8 @@ def _first_cell_top(drawn: NDArray[np.uint8]) -> int:
 def test_show_prints_the_grid_with_values_and_arrows(planned: Path) -> None:
     done = rlrun("show", str(planned), cwd=planned)
     assert (done.returncode, done.stderr) == (0, "")
-    *grid, pictures = done.stdout.splitlines()
+    *_, one, two, three, four, pictures = done.stdout.splitlines()
+    grid = [one, two, three, four]
     assert pictures == f"pictures: {planned / 'values.png'}, {planned / 'values.gif'}"
     words = [
         [word for at in range(4) for word in (["·"] if not distance[at] else [f"-{distance[at]}.00", arrows[at]])]
@@ -162,13 +166,10 @@ def test_show_refuses_what_is_no_run_in_one_line(tmp_path: Path, capsys: pytest.
         assert re.fullmatch(r"rlrun: error: [^\n]+\n", err)
         return err
 
-    assert f"{tmp_path} has no tables.npz: only finished runs of agents with tables have one" in refused(str(tmp_path))
-    assert "nowhere is not a directory" in refused(str(tmp_path / "nowhere"))
-    assert "rlrun show needs one run's directory" in refused()
-    assert "rlrun show needs one run's directory" in refused("one", "two")
-    file = tmp_path / "result.json"
-    file.write_text("{}")
-    assert "result.json is not a directory" in refused(str(file))
+    assert f"{tmp_path} is no run: there is no receipt.json in it" in refused(str(tmp_path))
+    assert "nowhere is no run" in refused(str(tmp_path / "nowhere"))
+    assert "the following arguments are required: directory" in refused()
+    assert "unrecognized arguments: two" in refused("one", "two")
 
 
 def lecture() -> TabularModel:
@@ -200,15 +201,15 @@ def test_tables_that_cannot_be_read_are_refused_in_one_line(
 
 
 @pytest.mark.parametrize("with_layout", [True, False])
-@pytest.mark.parametrize("with_visits", [True, False])
+@pytest.mark.parametrize("with_visits", [True, False])  # and with sample averages
 def test_tables_come_back_as_they_were_saved(with_layout: bool, with_visits: bool, tmp_path: Path) -> None:
     model = lecture() if with_layout else random_walk_model(5, 0.0, 1.0)
-    tables = tables_of(model)
+    tables = replace(tables_of(model), sample_averages=np.linspace(-1.0, 1.0, model.num_states))
     if not with_visits:
         tables = Tables(tables.values, tables.q, tables.policy)
     save_tables(tmp_path, Shown(tables, model))
     again = load_tables(tmp_path)
-    for name in ("values", "q", "policy", "visits"):
+    for name in ("values", "q", "policy", "visits", "sample_averages"):
         before, after = getattr(tables, name), getattr(again.tables, name)
         assert (before is None and after is None) or np.array_equal(before, after)
     assert (again.model.num_states, again.model.num_actions) == (model.num_states, model.num_actions)
@@ -275,12 +276,22 @@ def test_a_grids_picture_is_the_random_policy_the_values_and_q() -> None:
     assert image is not None
     chance = random_values(model, 0.9)
     assert chance is not None
-    first = draw_values(layout, chance, tables.policy, "random policy: V")
-    second = draw_values(layout, tables.values, tables.policy, "mine: V")
+    both = np.concatenate([chance, tables.values])[np.tile(model.legal.any(axis=1), 2)]
+    limits = (float(both.min()), float(both.max()))  # what is compared has the same colours
+    first = draw_values(layout, chance, tables.policy, "random policy: V", limits=limits)
+    second = draw_values(layout, tables.values, tables.policy, "mine: V", limits=limits)
     third = draw_q(layout, tables.q, model.legal, "mine: Q")
     assert np.array_equal(image[: first.shape[0], : first.shape[1]], first)
     assert np.array_equal(image[: third.shape[0], -third.shape[1] :], third)
     assert _holds(image, second)
+
+
+def test_what_would_be_one_shade_beside_the_random_policy_has_colours_of_its_own() -> None:
+    chance, close, far = np.array([-1000.0, -500.0]), np.array([-900.0, -800.0]), np.array([-12.0, -1.0])
+    assert common_limits(chance, close) == (-1000.0, -500.0)
+    assert common_limits(chance, far) is None
+    assert common_limits(chance, np.array([0.0, 0.0])) == (-1000.0, 0.0)  # no shades to lose
+    assert common_limits(chance, np.array([np.nan, np.inf])) == (-1000.0, -500.0)
 
 
 def _layout_of(model: TabularModel) -> GridLayout:
@@ -331,7 +342,7 @@ def test_large_grids_are_not_filmed(tmp_path: Path) -> None:
     def never() -> Any:
         raise AssertionError("it must not plan again")
 
-    save_film(tmp_path, never, GridLayout(np.zeros((21, 20), bool), np.zeros((21, 20), bool)), "large")
+    save_film(tmp_path, never, GridLayout(np.zeros((21, 20), bool), np.zeros((21, 20), bool)), "large", 3)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -346,10 +357,45 @@ def test_long_plans_are_filmed_in_sixty_frames(tmp_path: Path) -> None:
     while not planner.finished:
         planner.learn(empty_rollout(CPU))
         sweeps += 1
-    save_film(tmp_path, make, _layout_of(model), "mine")
+    save_film(tmp_path, make, _layout_of(model), "mine", sweeps)
     with Image.open(tmp_path / "values.gif") as film:
         assert sweeps + 1 > 60
         assert getattr(film, "n_frames", 1) == len(frames_to_show(sweeps + 1)) <= 60
+
+
+def test_a_film_shows_as_many_sweeps_as_the_run_took(tmp_path: Path) -> None:
+    model = lecture()
+    spec = EnvSpec("lecture", _numbers(16), _numbers(4), 1, model=model)
+    save_film(
+        tmp_path,
+        lambda: PolicyEvaluation(policy="uniform", gamma=1.0, tolerance=1e-3, spec=spec, device=CPU),
+        _layout_of(model),
+        "mine",
+        3,
+    )
+    with Image.open(tmp_path / "values.gif") as film:
+        assert getattr(film, "n_frames", 1) == 4
+
+
+def test_a_film_that_fails_leaves_the_log_as_it_was(tmp_path: Path) -> None:
+    model = lecture()
+    spec = EnvSpec("lecture", _numbers(16), _numbers(4), 1, model=model)
+
+    class Failing(PolicyEvaluation):
+        def learn(self, rollout: Rollout) -> Metrics:
+            raise UserError("no more")
+
+    log = logging.getLogger("rlrun.agents")
+    before = log.level
+    with pytest.raises(UserError, match="no more"):
+        save_film(
+            tmp_path,
+            lambda: Failing(policy="uniform", gamma=1.0, tolerance=1e-3, spec=spec, device=CPU),
+            _layout_of(model),
+            "mine",
+            3,
+        )
+    assert log.level == before != logging.WARNING
 
 
 class Kept:
@@ -405,10 +451,41 @@ def test_states_that_are_no_cells_are_shown_as_rows(tmp_path: Path, capsys: pyte
     assert head.split() == ["state", "V", "slow", "fast"]
     numbers = [[row.split()[0], *(float(text.rstrip("*")) for text in row.split()[1:] if text != "-")] for row in rows]
     # Worked by hand: V(cool) = 2 + (V(cool) + V(warm)) / 4 = 3.5 and V(warm) = 1 + (V(cool) + V(warm)) / 4 = 2.5, so
-    # that Q(cool, slow) = 1 + 3.5 / 2 = 2.75, of which one digit is shown.
-    assert numbers == [["cool", 3.5, 2.8, 3.5], ["warm", 2.5, 2.5, -10.0], ["overheated", 0.0]]
+    # that Q(cool, slow) = 1 + 3.5 / 2 = 2.75.
+    assert numbers == [["cool", 3.5, 2.75, 3.5], ["warm", 2.5, 2.5, -10.0], ["overheated", 0.0]]
     assert [row.count("*") for row in rows] == [1, 1, 0]
     assert pictures == f"pictures: {directory / 'values.png'}"
+
+
+def test_show_prints_q_where_it_is_asked_for(planned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = shown_by(capsys, str(planned), "--q")
+    assert status == 0
+    text = out.split("\nQ:\n")[1].splitlines()
+    # Beside the corner: west ends the episode for -1; a step north or south, and back, is worth -2 or -3.
+    assert text[:4] == [
+        "   ·      ↑ -2.00   ↑ -3.00   ↑ -4.00",
+        "          → -3.00   → -4.00   → -4.00",
+        "          ↓ -3.00   ↓ -4.00   ↓ -3.00*",
+        "          ← -1.00*  ← -2.00*  ← -3.00*",
+    ]
+    assert len(text) == 4 * 4 + 3 + 1  # a line between rows of cells, and the one that names the pictures
+
+
+def test_show_prints_mean_returns_and_visits_of_td(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, _, directory = kept(tmp_path, "algo=td", "env=gridworld", turns=200)
+    tables = load_tables(directory).tables
+    assert tables.sample_averages is not None
+    assert tables.visits is not None
+    assert tables.visits.shape == (16, 1)
+    assert tables.visits.sum() == 200 * 64
+    status, out, _ = shown_by(capsys, str(directory), "--q")
+    assert status == 0
+    _, means, visits, q = re.split(r"\n\n(?:mean of the returns seen|visits|Q):\n", out)
+    seen = [float(word) for word in means.split() if word != "·"]
+    np.testing.assert_allclose(seen, tables.sample_averages[1:15], atol=0.005)
+    counted = [int(word) for word in visits.split() if word != "·"]
+    assert counted == tables.visits[1:15, 0].tolist()
+    assert q.startswith("nothing is known of it")
 
 
 @pytest.mark.parametrize("words", [["algo=q_learning", "env=short_corridor"], ["algo=random", "env=gridworld"]])

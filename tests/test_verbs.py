@@ -26,7 +26,7 @@ from rlrun.agents.q_learning import QLearning
 from rlrun.cli import run_command
 from rlrun.course import Course, Window
 from rlrun.errors import UserError
-from rlrun.receipt import Code
+from rlrun.receipt import Code, write_receipt
 from rlrun.types import Progress
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -135,6 +135,7 @@ def one_line(answer: Answer) -> str:
 
 def receipt(directory: Path) -> dict[str, Any]:
     content: dict[str, Any] = json.loads((directory / "receipt.json").read_text())
+    del content["digest"]
     return content
 
 
@@ -229,7 +230,142 @@ def test_what_cannot_be_resumed_is_one_line(finished: Path, rlrun: Command, word
     assert {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()} == before
 
 
+def contents(directory: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+def test_a_refusal_while_loading_leaves_a_finished_run_as_it_was(
+    rlrun: Command, grid: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = contents(grid)
+    assert "record_episodes=true comes too late" in one_line(
+        rlrun("resume", str(grid), "record_episodes=true", "total_steps=600")
+    )
+    assert contents(grid) == before
+
+    def refuse(agent: QLearning, state: object) -> None:
+        raise UserError("what was saved does not fit")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(QLearning, "load_state_dict", refuse)
+        for command in ([*GRID, "total_steps=600"], ["resume", str(grid), "total_steps=600"]):
+            answer = rlrun(*command)
+            assert (answer.status, answer.err) == (2, "rlrun: error: what was saved does not fit\n")
+            assert contents(grid) == before
+    assert rlrun(*GRID, "total_steps=600").status == 0
+
+
+def test_damaged_checkpoints_leave_a_finished_run_as_it_was(rlrun: Command, grid: Path) -> None:
+    for path in (grid / "checkpoints").iterdir():
+        path.write_bytes(path.read_bytes()[:-1])
+    before = contents(grid)
+    answer = rlrun(*GRID, "total_steps=600")
+    assert answer.status == 2
+    assert "no checkpoint can be used" in answer.err
+    assert contents(grid) == before
+    assert listed(rlrun)[0]["state"] == "finished"
+
+
+def test_a_finished_run_without_checkpoints_is_not_begun_again(rlrun: Command, grid: Path) -> None:
+    shutil.rmtree(grid / "checkpoints")
+    before = contents(grid)
+    for command in ([*GRID, "total_steps=600"], ["resume", str(grid), "total_steps=600"]):
+        assert "was finished and has no checkpoint to go on from: fresh=true" in one_line(rlrun(*command))
+    assert contents(grid) == before
+
+
+def test_an_unfinished_run_without_checkpoints_begins_again_and_says_so(rlrun: Command, grid: Path) -> None:
+    shutil.rmtree(grid / "checkpoints")
+    (grid / "result.json").unlink()
+    assert listed(rlrun)[0]["state"] == "unsaved"
+    answer = rlrun(*GRID)
+    assert answer.status == 0
+    assert "no checkpoint: starting again from step 0\n" in answer.out
+    assert "no checkpoint" not in rlrun(*GRID, "runs_dir=new").out
+
+
+def test_an_unfinished_run_is_not_made_shorter_by_the_same_words(rlrun: Command, grid: Path) -> None:
+    (grid / "result.json").unlink()
+    before = contents(grid)
+    assert "is unfinished and for 400 steps: total_steps=200 is less" in one_line(rlrun(*GRID, "total_steps=200"))
+    assert contents(grid) == before
+
+
+@pytest.mark.parametrize("change", [("seed: 0", "seed: 1"), ("every_steps: 150", "every_steps: 151"), ("0.99", "0.98")])
+def test_a_config_that_was_changed_is_refused_and_the_words_write_it_again(
+    rlrun: Command, grid: Path, change: tuple[str, str]
+) -> None:
+    path = grid / "config.yaml"
+    path.write_text(path.read_text().replace(*change, 1))
+    for verb in ("resume", "rerun"):
+        assert "config.yaml was changed since rlrun wrote it" in one_line(rlrun(verb, str(grid)))
+    assert rlrun(*GRID, "total_steps=500").status == 0
+    assert rlrun("resume", str(grid), "total_steps=600").status == 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"num_threads": 1', '"num_threads": 2'),
+        ('"num_threads"', '"num_threadz"'),
+        ('"wall_seconds"', '"wall_secondz"'),
+        ('"argv"', '"argw"'),
+        ('"digest"', '"digesu"'),
+        ('"format": 3', '"format": 2'),
+    ],
+)
+def test_a_receipt_that_was_changed_is_refused(rlrun: Command, grid: Path, old: str, new: str) -> None:
+    shutil.copytree(grid, grid.with_name("seed1"))
+    text = (grid / "receipt.json").read_text()
+    assert old in text
+    (grid / "receipt.json").write_text(text.replace(old, new, 1))
+    for command in (GRID, ["resume", str(grid)], ["show", str(grid)], ["rerun", str(grid)]):
+        assert "receipt.json was changed since rlrun wrote it; fresh=true" in one_line(rlrun(*command))
+    damaged, sound = listed(rlrun)
+    assert (damaged["state"], damaged["path"], sound["state"]) == ("damaged", str(grid), "finished")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("receipt.json", "[]"), ("result.json", "[]"), ("result.json", "{}"), ("result.json", '{"step": 4}')],
+)
+def test_small_files_of_another_kind_are_one_line(rlrun: Command, grid: Path, name: str, text: str) -> None:
+    (grid / name).write_text(text)
+    for command in (GRID, ["show", str(grid)], ["rerun", str(grid)], ["resume", str(grid)]):
+        assert f"{name} " in one_line(rlrun(*command))
+    assert listed(rlrun)[0]["state"] == "damaged"
+
+
+def test_a_line_that_is_no_row_does_not_hide_the_other_runs(rlrun: Command, grid: Path) -> None:
+    shutil.copytree(grid, grid.with_name("seed1"))
+    (grid / "result.json").unlink()
+    with (grid / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 1\n')
+    assert [row["state"] for row in listed(rlrun)] == ["damaged", "finished"]
+    for command in (["show", str(grid)], ["diff", str(grid), str(grid)]):
+        assert "metrics.jsonl is damaged: a line of it is no row" in one_line(rlrun(*command))
+
+
+def test_a_repetition_leaves_a_damaged_original_as_it_is_and_is_for_as_many_steps(rlrun: Command) -> None:
+    words = [*DQN, "env.num_envs=3", "algo.learning_starts_steps=30"]  # 200 steps are no whole number of turns
+    assert rlrun(*words).status == 0
+    (directory,) = Path("runs/cartpole/dqn").glob("*/seed0")
+    assert rlrun("rerun", str(directory)).status == 0
+    again = directory.with_name("seed0-rerun")
+    result = json.loads((directory / "result.json").read_text())
+    assert (result["step"] > 200, receipt(again)["total_steps"]) == (True, 200)
+    assert rlrun("diff", str(directory), str(again)).status == 0
+    newest = max((directory / "checkpoints").glob("step-*.state"), key=lambda path: int(path.stem[5:]))
+    newest.write_bytes(newest.read_bytes()[:-1])
+    before = contents(directory)
+    assert rlrun("rerun", str(directory)).status == 1
+    assert contents(directory) == before
+
+
 def test_resuming_what_is_no_run_is_one_line(rlrun: Command, tmp_path: Path) -> None:
+    assert "the following arguments are required: directory;" in one_line(rlrun("resume"))
+    (tmp_path / "file").write_text("")
+    assert "file is no run: it is a file; give the directory" in one_line(rlrun("resume", "file"))
     assert "nowhere is no run: there is no such directory" in one_line(rlrun("resume", "nowhere"))
     assert "is no run: there is no receipt.json in it" in one_line(rlrun("resume", str(tmp_path)))
     (tmp_path / "receipt.json").write_text("{")
@@ -365,7 +501,7 @@ def test_diff_names_keys_versions_and_the_first_row(rlrun: Command, finished: Pa
     made = receipt(other)
     made["versions"]["torch"] = "1.0"
     made["machine"]["num_threads"] = 7
-    (other / "receipt.json").write_text(json.dumps(made))
+    write_receipt(other, made)
     config = (other / "config.yaml").read_text()
     (other / "config.yaml").write_text(config.replace("keep: 2", "keep: 5").replace("runs_dir: runs", "runs_dir: x"))
     answer = rlrun("diff", str(finished), str(other))
@@ -432,7 +568,7 @@ def test_a_failed_run_says_why(rlrun: Command, monkeypatch: pytest.MonkeyPatch) 
 def test_threads_are_those_the_run_began_with(rlrun: Command, grid: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = receipt(grid)
     made["machine"]["num_threads"] = 3  # more than there may be cores here
-    (grid / "receipt.json").write_text(json.dumps(made))
+    write_receipt(grid, made)
     used: list[int] = []
     monkeypatch.setattr(torch, "set_num_threads", used.append)
     answer = rlrun(*GRID, "total_steps=500")
@@ -450,7 +586,7 @@ def test_threads_are_those_the_run_began_with(rlrun: Command, grid: Path, monkey
 def test_another_cpu_is_said_and_the_run_goes_on(rlrun: Command, grid: Path) -> None:
     made = receipt(grid)
     cpu, made["machine"]["cpu"] = made["machine"]["cpu"], "Z80"
-    (grid / "receipt.json").write_text(json.dumps(made))
+    write_receipt(grid, made)
     answer = rlrun(*GRID, "total_steps=500")
     assert answer.status == 0
     assert f"other than before: machine.cpu {cpu} (was Z80); bits are not comparable" in answer.out

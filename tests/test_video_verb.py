@@ -21,6 +21,7 @@ from rlrun.composition import load_config
 from rlrun.config_files import config_directory
 from rlrun.episode_log import FILE, Block, read_episode_log
 from rlrun.errors import UserError
+from rlrun.receipt import digest, receipt_of_run, write_receipt
 from rlrun.running import Command, carry_out
 
 WORDS = ["algo=random", "env=cartpole", "env.num_envs=8", "algo.rollout_steps=10", "total_steps=2000", "device=cpu"]
@@ -178,12 +179,32 @@ def test_what_is_no_run_or_was_not_recorded_is_refused(
     assert "has begun: it has not trained yet, or its algorithm plays none" in capsys.readouterr().err
     config = (run / "config.yaml").read_text()
     assert "record_episodes: true" in config
-    (tmp_path / "config.yaml").write_text(config.replace("record_episodes: true", "record_episodes: false"))
+    config = config.replace("record_episodes: true", "record_episodes: false")
+    (tmp_path / "config.yaml").write_text(config)
+    assert run_command(["rlrun", "video", str(tmp_path), "--episode", "1"]) == 2
+    assert "config.yaml was changed since rlrun wrote it" in capsys.readouterr().err
+    write_receipt(tmp_path, receipt_of_run(tmp_path) | {"config_digests": [digest(config)]})
     assert run_command(["rlrun", "video", str(tmp_path), "--episode", "1"]) == 2
     assert "were not recorded: train with record_episodes=true" in capsys.readouterr().err
     (tmp_path / FILE).write_bytes(read_episode_log(run / FILE).header.encoded())
     assert run_command(["rlrun", "video", str(tmp_path), "--episode", "1"]) == 2
     assert "no episode of" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(b"num_envs", b"sum_envs"), (b'"seed": ', b'"seed": -'), (b'"num_actions": ', b'"num_actions": "'), (b"{", b"[")],
+)
+def test_a_damaged_header_is_one_line(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], old: bytes, new: bytes
+) -> None:
+    for name in ("config.yaml", "receipt.json", FILE):
+        (tmp_path / name).write_bytes((run / name).read_bytes())
+    (tmp_path / FILE).write_bytes((run / FILE).read_bytes().replace(old, new, 1))
+    assert run_command(["rlrun", "video", str(tmp_path), "--episode", "1"]) == 2
+    said = capsys.readouterr().err
+    assert "episodes.log is damaged: " in said
+    assert said.count("\n") == 1
 
 
 def test_an_episode_that_does_not_come_out_as_it_was_is_status_1_and_no_film(

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from rlrun.distributions import categorical_entropy, categorical_log_prob, categorical_sample, greedy
 from rlrun.errors import UserError
+from rlrun.legality import require_every_action
 from rlrun.losses import masked_mean, policy_gradient_loss, value_loss
 from rlrun.nn.networks import Network, build_policy_value
 from rlrun.returns import discounted_returns, gae, n_step_returns, td_errors
@@ -51,7 +52,8 @@ class ActorCritic:
         network: trunk and hidden layers.
 
     Raises:
-        UserError: if `monte_carlo` meets episodes that may never end, or that do not divide evenly among the slots.
+        UserError: if `monte_carlo` meets episodes that may never end, or that do not divide evenly among the slots; or
+            some actions are illegal.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class ActorCritic:
         seed: int,
         network: Network,
     ) -> None:
+        require_every_action(spec, "actor-critic")
         if shared and value_updates > 1:
             raise UserError(
                 f"algo.value_updates={value_updates} would also move a shared policy: set algo.shared=false or "

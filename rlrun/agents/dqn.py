@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from rlrun.annotations import AtMost
 from rlrun.distributions import epsilon_greedy
 from rlrun.errors import UserError
+from rlrun.legality import require_every_action
 from rlrun.losses import huber, q_td_target, squared_error
 from rlrun.nn.networks import Network, build_q_network
 from rlrun.replay.uniform import UniformReplay
@@ -57,7 +58,8 @@ class DQN:
         network: trunk and hidden layers.
 
     Raises:
-        UserError: if numbers contradict each other, the network does not fit the observations, or memory is short.
+        UserError: if numbers contradict each other, the network does not fit the observations, memory is short, or some
+            actions are illegal.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class DQN:
         seed: int,
         network: Network,
     ) -> None:
+        require_every_action(spec, "DQN")
         if batch_size > replay_capacity_steps:
             raise UserError(
                 f"algo.batch_size={batch_size} is more than algo.replay_capacity_steps={replay_capacity_steps} holds"

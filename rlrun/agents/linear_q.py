@@ -13,6 +13,7 @@ from torch import Tensor
 from rlrun.agents.planning import greedy_policy
 from rlrun.distributions import epsilon_greedy, epsilon_greedy_legal
 from rlrun.features import Features, PairFeatures, count_features
+from rlrun.legality import legal_actions
 from rlrun.schedules import Schedule, require_probability
 from rlrun.types import ActorOutput, Carry, EnvSpec, Float64Array, Metrics, Rollout, State, Steps, Tables
 
@@ -24,8 +25,8 @@ class LinearQ:
 
     δ = r + γ d V(s') − Q(s, a), where V(s') is `max`: the best Q (Q-learning; the trace is cut where an action was not
     greedy, Watkins 1989), or `expected`: the mean of Q under the policy that explores (Expected Sarsa). Slots learn
-    together: their steps are averaged, so that α means the same for any number of them. Actions that a model of
-    numbered states calls illegal are worth −∞, so they are neither taken nor bootstrapped from.
+    together: their steps are averaged, so that α means the same for any number of them. Actions that the model of
+    what is observed calls illegal are worth −∞, so they are neither taken nor bootstrapped from.
 
     Args:
         features: f(s), with a weight vector and a bias for each action; or f(s, a), with one weight vector.
@@ -42,7 +43,8 @@ class LinearQ:
         device: where weights live.
 
     Raises:
-        UserError: if `features` does not say how many there are, or epsilon leaves [0, 1].
+        UserError: if `features` does not say how many there are, epsilon leaves [0, 1], or some actions are illegal and
+            observations do not say where.
     """
 
     def __init__(
@@ -74,11 +76,11 @@ class LinearQ:
         self._epsilon = epsilon
         self._spec = spec
         self._evaluation_epsilon = evaluation_epsilon
-        model = spec.seen_model
+        known = legal_actions(spec)
         self._legal = None  # [S, A]; None: every action everywhere
-        if model is not None:
-            over = ~model.legal.any(axis=1, keepdims=True)  # terminal: nothing follows, so anything may be asked
-            self._legal = None if (model.legal | over).all() else torch.from_numpy(model.legal | over).to(device)
+        if known is not None:
+            over = ~known.any(axis=1, keepdims=True)  # terminal: nothing follows, so anything may be asked
+            self._legal = None if (known | over).all() else torch.from_numpy(known | over).to(device)
         rows = 1 if self._pairs is not None else spec.num_actions
         columns = count_features(features) + self._bias
         self._weight = torch.zeros(rows, columns, dtype=torch.float64, device=device)
@@ -162,8 +164,8 @@ class LinearQ:
         """
         if not isinstance(self._spec.observation, spaces.Discrete):
             raise ValueError(f"there are no tables of {self._spec.observation}")
-        num_states, model = int(self._spec.observation.n), self._spec.seen_model
-        legal = np.ones((num_states, self._spec.num_actions), bool) if model is None else model.legal
+        num_states, known = int(self._spec.observation.n), legal_actions(self._spec)
+        legal = np.ones((num_states, self._spec.num_actions), bool) if known is None else known
         states = torch.arange(num_states, device=self._weight.device)
         parts = [states[first : first + _STATES_AT_ONCE] for first in range(0, num_states, _STATES_AT_ONCE)]
         q = np.where(legal, torch.cat([self.q_values(part) for part in parts]).cpu().numpy(), -np.inf)

@@ -14,6 +14,7 @@ from rlrun.agents.planning import sample_rows
 from rlrun.annotations import FILE
 from rlrun.errors import UserError
 from rlrun.features import Features, count_features
+from rlrun.legality import legal_actions
 from rlrun.policies import load_policy
 from rlrun.types import ActorOutput, Carry, EnvSpec, Float64Array, Metrics, Rollout, State, Steps, Tables
 
@@ -39,7 +40,8 @@ class LinearV:
         device: where weights live.
 
     Raises:
-        UserError: if `features` does not say how many there are, or the policy does not fit.
+        UserError: if `features` does not say how many there are, the policy does not fit, or it may choose illegal
+            actions.
     """
 
     def __init__(
@@ -143,6 +145,7 @@ def _policy_of(source: str, spec: EnvSpec, num_states: int | None) -> Float64Arr
             f"algo.policy={source} needs numbered states, and {spec.name} shows {spec.observation}: set "
             "env.observation=index where there is such a key, or algo.policy=uniform"
         )
+    legal_actions(spec)  # refuses where not every action is legal
     return np.full((1, spec.num_actions), 1.0 / spec.num_actions)
 
 

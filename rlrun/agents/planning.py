@@ -10,6 +10,7 @@ from torch.nn.functional import one_hot
 
 from rlrun.distributions import epsilon_greedy, epsilon_greedy_legal, greedy
 from rlrun.errors import UserError
+from rlrun.legality import legal_actions
 from rlrun.types import EnvSpec, Float64Array, State, Tables, TabularModel
 
 
@@ -55,12 +56,16 @@ class LegalActions:
         spec: the environment's; without a model of what is seen every action is legal everywhere.
         num_states: rows of the table.
         device: where the table lives.
+
+    Raises:
+        UserError: if some actions are illegal and observations do not say where.
     """
 
     def __init__(self, spec: EnvSpec, num_states: int, device: torch.device) -> None:
         legal = torch.ones(num_states, spec.num_actions, dtype=torch.bool)
-        if spec.seen_model is not None:
-            legal = torch.from_numpy(spec.seen_model.legal).clone()
+        known = legal_actions(spec)
+        if known is not None:
+            legal = torch.from_numpy(known).clone()
         self.legal = legal.to(device)  # [S, A]
         self.playable = self.legal.any(dim=1)  # [S] False: terminal, nothing can be done
         self._everything = bool((self.legal | ~self.playable[:, None]).all())
@@ -97,32 +102,34 @@ class LegalActions:
 
 
 class PolicyWatch:
-    """Counts in how many states the set of best actions changes from sweep to sweep; ties are sets, not noise."""
+    """Counts in how many states the set of best actions changes from sweep to sweep; ties are sets, not noise.
 
-    def __init__(self) -> None:
+    Args:
+        best: [A, S] bool, the best actions before the first sweep.
+    """
+
+    def __init__(self, best: Tensor) -> None:
         self.sweeps = 0
-        self.last_change = 0  # the sweep that changed the policy last; 0: none yet
-        self._best: Tensor | None = None  # [A, S] bool
+        self.last_change = 0  # the sweep after which the best actions were last others than before it; 0: none yet
+        self._best = best
 
     def sweep(self, best: Tensor) -> int:
-        """Takes note of the best actions [A, S] after one more sweep; in the first, every state changes."""
+        """Takes note of the best actions [A, S] after one more sweep; returns in how many states they are others."""
         self.sweeps += 1
-        changed = best.any(dim=0) if self._best is None else (best != self._best).any(dim=0)
+        count = int((best != self._best).any(dim=0).sum())
         self._best = best
-        count = int(changed.sum())
         if count:
             self.last_change = self.sweeps
         return count
 
     def state_dict(self) -> State:
         """The counters and the policy."""
-        best = {} if self._best is None else {"best": self._best.cpu()}
-        return {"sweeps": self.sweeps, "last_change": self.last_change, **best}
+        return {"sweeps": self.sweeps, "last_change": self.last_change, "best": self._best}
 
     def load_state_dict(self, state: State) -> None:
         """Goes on counting."""
         self.sweeps, self.last_change = state["sweeps"], state["last_change"]
-        self._best = state.get("best")
+        self._best = state["best"].to(self._best.device)
 
 
 def settled_line(watch: PolicyWatch, residual: float) -> str:
@@ -131,6 +138,11 @@ def settled_line(watch: PolicyWatch, residual: float) -> str:
         f"values settled in sweep {watch.sweeps:,} (residual {residual:.2g}); the policy changed last in sweep "
         f"{watch.last_change:,}"
     )
+
+
+def one_best(q: Tensor) -> Tensor:
+    """One action of each state that its best value is the value of: q [A, S] to [A, S] bool."""
+    return torch.zeros_like(q, dtype=torch.bool).scatter_(0, q.argmax(dim=0, keepdim=True), value=True)
 
 
 def greedy_policy(best: Float64Array | Tensor) -> Float64Array:

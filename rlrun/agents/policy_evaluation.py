@@ -10,8 +10,9 @@ from pydantic import Field
 from torch import Tensor
 
 from rlrun.agents.planning import require_model, sample_rows
+from rlrun.agents.settling import Settling, solution_if_slow
 from rlrun.annotations import FILE
-from rlrun.bellman import Bellman, Settling
+from rlrun.bellman import Bellman
 from rlrun.policies import load_policy
 from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, NoSteps, Rollout, State, Tables
 
@@ -20,6 +21,8 @@ _LOG = logging.getLogger(__name__)
 
 class PolicyEvaluation:
     """What a policy is worth: V and Q of it, one sweep per `learn`, from V = 0. It acts as the policy does.
+
+    Where sweeps are slow and the model is small, its linear equations are solved at last, and a last sweep checks.
 
     Args:
         policy: `uniform`, the directory of a run that kept tables, or a YAML file from states to actions.
@@ -47,10 +50,16 @@ class PolicyEvaluation:
         self._gamma = gamma
         self._bellman = Bellman(model, device)
         self._policy = torch.from_numpy(load_policy(policy, "algo.policy", spec, model.num_states)).to(device)  # [S, A]
+        self._played = self._policy.T > 0  # [A, S]
         self._initial = torch.from_numpy(model.initial).to(device)
         self._values = torch.zeros(model.num_states, dtype=torch.float64, device=device)
-        self._settling = Settling(tolerance, model.num_states)
+        self._settling = Settling(tolerance, self._bellman, gamma)
         self._sweeps = 0
+
+    @property
+    def residual(self) -> float:
+        """The largest change of a value in the last sweep, reward units."""
+        return self._settling.residual
 
     def learn(self, rollout: Rollout) -> Metrics:
         """One sweep.
@@ -59,13 +68,19 @@ class PolicyEvaluation:
             UserError: if values will never settle.
         """
         del rollout
-        values = self._bellman.expected(self._bellman.q_values(self._values, self._gamma), self._policy.T)
+        policy = self._policy.T
+        values = self._bellman.expected(self._bellman.q_values(self._values, self._gamma), policy)
         residual = float((values - self._values).abs().max())
         self._values = values
         self._sweeps += 1
-        self.finished = self._settling.settled(residual, float(values.abs().max()))
+        self.finished = self._settling.settled(residual, values, lambda: self._played, self._played)
         if self.finished:
             _LOG.info(f"values settled in sweep {self._sweeps:,} (residual {residual:.2g})")
+        else:
+            solution = solution_if_slow(self._bellman, policy, self._gamma, self._sweeps)
+            if solution is not None:
+                _LOG.info(f"sweeps are slow (residual {residual:.2g} after {self._sweeps:,}): linear equations solved")
+                self._values = solution
         return {"plan/residual": residual, "value/start": values @ self._initial}
 
     def initial_carry(self, num_envs: int) -> Carry:

@@ -11,8 +11,9 @@ from pydantic import Field
 from torch import Tensor
 
 from rlrun.agents.planning import require_model, sample_rows
+from rlrun.agents.settling import Settling, solution_if_slow
 from rlrun.annotations import FILE
-from rlrun.bellman import TIE, Bellman, Settling, as_policy, lowest
+from rlrun.bellman import TIE, Bellman, as_policy, lowest, value_error
 from rlrun.policies import load_policy
 from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, NoSteps, Rollout, State, Tables
 
@@ -21,6 +22,8 @@ _LOG = logging.getLogger(__name__)
 
 class PolicyIteration:
     """One evaluation sweep per `learn`; an improvement whenever the evaluation has settled.
+
+    Where an evaluation is slow and the model is small, its linear equations are solved at last, and a sweep checks.
 
     Args:
         initial_policy: where it starts: `uniform`, a run's directory, or a YAML file from states to actions.
@@ -51,14 +54,21 @@ class PolicyIteration:
         self._gamma = gamma
         self._evaluation_sweeps = evaluation_sweeps
         # By so much values may be wrong when they have settled: less is no reason to change the policy.
-        self._margin = 2.0 * tolerance / max(1.0 - gamma, 1e-3)
+        self._margin = 2.0 * value_error(tolerance, gamma)
         self._bellman = Bellman(model, device)
         self._initial = torch.from_numpy(model.initial).to(device)
         policy = load_policy(initial_policy, "algo.initial_policy", spec, model.num_states)
         self._policy = torch.from_numpy(np.ascontiguousarray(policy.T)).to(device)  # [A, S]
+        self._played = self._policy > 0  # [A, S]
         self._values = torch.zeros(model.num_states, dtype=torch.float64, device=device)
-        self._settling = Settling(tolerance, model.num_states)
+        self._settling = Settling(tolerance, self._bellman, gamma, period=evaluation_sweeps or 1)
         self._sweeps, self._sweeps_of_this_policy, self._improvements = 0, 0, 0
+        self._sweeps_since_change = 0
+
+    @property
+    def residual(self) -> float:
+        """The largest change of a value in the last sweep, reward units."""
+        return self._settling.residual
 
     def learn(self, rollout: Rollout) -> Metrics:
         """One sweep of evaluation and, when it has settled, the improvement.
@@ -72,8 +82,11 @@ class PolicyIteration:
         self._values = values
         self._sweeps += 1
         self._sweeps_of_this_policy += 1
+        self._sweeps_since_change += 1
         changes = 0
-        settled = self._settling.settled(residual, float(values.abs().max()))
+        played = self._played
+        offered = played if self._evaluation_sweeps is None else self._bellman.legal  # what it may yet improve to
+        settled = self._settling.settled(residual, values, lambda: played, offered)
         if settled or self._sweeps_of_this_policy == self._evaluation_sweeps:
             changes = self._improve()
             self.finished = settled and changes == 0
@@ -82,6 +95,14 @@ class PolicyIteration:
                     f"the policy is stable after {self._improvements} improvements and {self._sweeps:,} sweeps "
                     f"(residual {residual:.2g})"
                 )
+        else:
+            solution = solution_if_slow(self._bellman, self._policy, self._gamma, self._sweeps_since_change)
+            if solution is not None:
+                _LOG.info(
+                    f"policy {self._improvements} takes long (residual {residual:.2g} after "
+                    f"{self._sweeps_since_change:,} sweeps): linear equations solved"
+                )
+                self._values = solution
         return {
             "plan/residual": residual,
             "plan/policy_changes": float(changes),
@@ -99,10 +120,14 @@ class PolicyIteration:
         worse = best - self._bellman.expected(q, self._policy) > self._margin + TIE * best.abs()
         greedy = as_policy(lowest(self._bellman.greedy_set(q)), self._bellman.num_actions)
         self._policy = torch.where(worse, greedy, self._policy)
+        self._played = self._policy > 0
         changes = int(worse.sum())
         self._improvements += changes > 0
         self._sweeps_of_this_policy = 0
-        self._settling.restart()
+        if changes:
+            self._sweeps_since_change = 0
+            if self._evaluation_sweeps is None:  # else the optimum is looked for all the while, as in value iteration
+                self._settling.restart()
         return changes
 
     def initial_carry(self, num_envs: int) -> Carry:
@@ -128,6 +153,7 @@ class PolicyIteration:
             "policy": self._policy,
             "sweeps": self._sweeps,
             "sweeps_of_this_policy": self._sweeps_of_this_policy,
+            "sweeps_since_change": self._sweeps_since_change,
             "improvements": self._improvements,
             "settling": self._settling.state_dict(),
             "finished": self.finished,
@@ -137,7 +163,9 @@ class PolicyIteration:
         """Goes on."""
         self._values = state["values"].to(self._values.device)
         self._policy = state["policy"].to(self._policy.device)
+        self._played = self._policy > 0
         self._sweeps, self._improvements = state["sweeps"], state["improvements"]
         self._sweeps_of_this_policy = state["sweeps_of_this_policy"]
+        self._sweeps_since_change = state["sweeps_since_change"]
         self._settling.load_state_dict(state["settling"])
         self.finished = state["finished"]

@@ -9,8 +9,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from rlrun.agents.planning import PolicyWatch, greedy_policy, require_model, settled_line
-from rlrun.bellman import Bellman, Settling, lowest
+from rlrun.agents.planning import PolicyWatch, greedy_policy, one_best, require_model, settled_line
+from rlrun.agents.settling import Settling
+from rlrun.bellman import Bellman, lowest, tie_margin
 from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, NoSteps, Rollout, State, Tables
 
 _LOG = logging.getLogger(__name__)
@@ -45,9 +46,15 @@ class QIteration:
         self._initial = torch.from_numpy(model.initial).to(device)
         self._q = torch.zeros(model.num_actions, model.num_states, dtype=torch.float64, device=device)
         self._q.masked_fill_(~self._bellman.legal, -torch.inf)
-        self._watch = PolicyWatch()
-        self._settling = Settling(tolerance, model.num_states)
+        self._margin = tie_margin(tolerance, gamma)
+        self._watch = PolicyWatch(self._bellman.greedy_set(self._q, self._margin))
+        self._settling = Settling(tolerance, self._bellman, gamma)
         self._greedy: Tensor | None = None  # [S] of Q now; made when first asked for
+
+    @property
+    def residual(self) -> float:
+        """The largest change of a Q in the last sweep, reward units."""
+        return self._settling.residual
 
     def learn(self, rollout: Rollout) -> Metrics:
         """One sweep.
@@ -59,14 +66,15 @@ class QIteration:
         q = self._bellman.q_values(self._bellman.best(self._q), self._gamma)
         residual = float((q - self._q).nan_to_num_(0.0).abs().max())  # −inf − −inf where an action is illegal
         self._q, self._greedy = q, None
-        changes = self._watch.sweep(self._bellman.greedy_set(q))
-        self.finished = self._settling.settled(residual, float(self._bellman.best(q).abs().max()))
+        changes = self._watch.sweep(self._bellman.greedy_set(q, self._margin))
+        values = self._bellman.best(q)
+        self.finished = self._settling.settled(residual, values, lambda: one_best(q), self._bellman.legal)
         if self.finished:
             _LOG.info(settled_line(self._watch, residual))
         return {
             "plan/residual": residual,
             "plan/policy_changes": float(changes),
-            "value/start": self._bellman.best(q) @ self._initial,
+            "value/start": values @ self._initial,
         }
 
     def initial_carry(self, num_envs: int) -> Carry:
@@ -83,7 +91,7 @@ class QIteration:
 
     def tables(self) -> Tables:
         """V as the best of Q, Q, and all greedy actions."""
-        policy = greedy_policy(self._bellman.greedy_set(self._q).cpu())
+        policy = greedy_policy(self._bellman.greedy_set(self._q, self._margin).cpu())
         values = self._bellman.best(self._q)
         return Tables(values.cpu().numpy().copy(), self._q.T.cpu().numpy().copy(), policy)
 

@@ -1,4 +1,4 @@
-"""The random agent: every action equally likely. The yardstick below everything else."""
+"""The random agent: every legal action equally likely. The yardstick below everything else."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from rlrun.agents.planning import sample_rows
+from rlrun.legality import forbids_actions, legal_actions
+from rlrun.policies import uniform_policy
 from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, Rollout, State, Steps
 
 
@@ -17,12 +20,18 @@ class Random:
     Args:
         rollout_steps: steps of every slot per turn of the loop.
         spec: the environment's.
+
+    Raises:
+        UserError: if some actions are illegal and observations do not say where.
     """
 
     def __init__(self, *, rollout_steps: Annotated[int, Field(gt=0)], spec: EnvSpec) -> None:
         self.collection = Steps(rollout_steps)
         self.finished = False
         self._num_actions = spec.num_actions
+        legal = legal_actions(spec) if forbids_actions(spec) else None
+        # [observations, A]; None: every action everywhere
+        self._policy = None if legal is None else torch.from_numpy(uniform_policy(legal))
 
     def initial_carry(self, num_envs: int) -> Carry:
         """No memory."""
@@ -30,8 +39,11 @@ class Random:
         return ()
 
     def act(self, obs: Tensor, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
-        """A uniform action for each of the B slots."""
+        """A uniform legal action for each of the B slots."""
         del explore
+        if self._policy is not None:
+            self._policy = self._policy.to(obs.device)  # where it stays
+            return ActorOutput(sample_rows(self._policy, obs, rng), carry, {})
         action = torch.randint(self._num_actions, obs.shape[:1], generator=rng, device=obs.device)
         return ActorOutput(action, carry, {})
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from rlrun.agents.baselines import Baseline, BatchMean, LearnedValue, MovingAverage, NoBaseline
 from rlrun.distributions import categorical_entropy, categorical_log_prob, categorical_sample, greedy
 from rlrun.errors import UserError
+from rlrun.legality import require_every_action
 from rlrun.losses import masked_mean
 from rlrun.nn.networks import Network, build_policy, build_value
 from rlrun.returns import episode_time, reward_to_go, whole_returns
@@ -68,7 +69,7 @@ class Reinforce:
         network: trunk and hidden layers.
 
     Raises:
-        UserError: if episodes may never end, or do not divide evenly among the slots.
+        UserError: if episodes may never end, or do not divide evenly among the slots, or some actions are illegal.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class Reinforce:
         seed: int,
         network: Network,
     ) -> None:
+        require_every_action(spec, "REINFORCE")
         if not spec.episodic:
             raise UserError(f"REINFORCE needs whole episodes, and those of {spec.name} may never end")
         if episodes_per_batch % spec.num_envs:

@@ -12,7 +12,7 @@ from rlrun.agents.planning import require_states, sample_rows
 from rlrun.annotations import FILE
 from rlrun.policies import load_policy
 from rlrun.tabular_updates import update_in_order
-from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, Rollout, State, Steps, Tables
+from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, Rollout, State, Steps, Tables, TabularModel
 
 
 class TD:
@@ -20,7 +20,8 @@ class TD:
 
     Beside the running estimate it keeps the sample average: for every state the mean of the discounted returns that
     followed it (every-visit Monte Carlo). Episodes that a time limit cut off have no whole return and are left out
-    of it, so it is biased where limits are common; TD bootstraps there.
+    of it, so it is biased where limits are common; TD bootstraps there. `value/start_sample_average` is reported from
+    when every first state has one.
 
     The last estimate of a decaying step size is a poor one: steps that fall fast forget their beginning slowly, steps
     that fall slowly stay noisy. The mean of the estimates on the way has neither fault, whatever the power between 1/2
@@ -70,6 +71,9 @@ class TD:
         self._policy = torch.from_numpy(policy_table).to(device)  # [S, A]
         model = spec.seen_model
         self._initial = None if model is None else torch.from_numpy(model.initial).to(device)
+        # [S] where episodes begin; one that begins in a terminal state is worth 0, and no return follows it.
+        self._starts = None if model is None else self._initial_states(model).to(device)
+        self._starts_have_returns = False
 
         def zeros(*shape: int) -> Tensor:
             return torch.zeros(shape, dtype=torch.float64, device=device)
@@ -84,6 +88,10 @@ class TD:
         size = num_states if sample_average else 0
         self._owed, self._paid, self._seen = (zeros(spec.num_envs, size) for _ in range(3))
         self._returns, self._returns_count = zeros(size), zeros(size)  # over whole episodes
+
+    @staticmethod
+    def _initial_states(model: TabularModel) -> Tensor:
+        return torch.from_numpy((model.initial > 0) & model.legal.any(axis=1))
 
     def act(self, obs: Tensor, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
         """Draws from the policy, whether it explores or is evaluated."""
@@ -136,13 +144,19 @@ class TD:
             self._returns_count += self._seen[whole].sum(dim=0)
             for running in (self._owed, self._paid, self._seen):
                 running[last] = 0.0
+            self._look_for_starts()
+
+    def _look_for_starts(self) -> None:
+        if self._starts is not None and self._sample_average and not self._starts_have_returns:
+            self._starts_have_returns = bool((self._returns_count[self._starts] > 0).all())
 
     def _start_values(self) -> dict[str, Tensor]:
         if self._initial is None:
             return {}
         known = {"value/start": self._estimate() @ self._initial}
-        if self._sample_average:
-            known["value/start_sample_average"] = self.sample_averages().nan_to_num(0.0) @ self._initial
+        if self._starts_have_returns:
+            averages = self.sample_averages()
+            known["value/start_sample_average"] = averages[self._starts] @ self._initial[self._starts]
         return known
 
     def _estimate(self) -> Tensor:
@@ -158,12 +172,13 @@ class TD:
         return ()
 
     def tables(self) -> Tables:
-        """V and the policy; there is no Q."""
+        """V, the policy, visits and the sample average; there is no Q."""
         values = self._estimate().cpu().numpy().copy()
         policy = self._policy.cpu().numpy().copy()
         unknown = torch.full(policy.shape, torch.nan, dtype=torch.float64).numpy()
-        visits = self._visits.cpu().numpy()[:, None] * (policy > 0)
-        return Tables(values, unknown, policy, visits)
+        visits = self._visits.cpu().numpy()[:, None].copy()
+        averages = self.sample_averages().cpu().numpy() if self._sample_average else None
+        return Tables(values, unknown, policy, visits, averages)
 
     def state_dict(self) -> State:
         """The tables, and the traces of the running episodes."""
@@ -173,6 +188,7 @@ class TD:
         """Continues exactly."""
         for name in _STATE:
             getattr(self, "_" + name).copy_(state[name])
+        self._look_for_starts()
 
 
 _STATE = ("values", "visits", "averaged", "trace", "owed", "paid", "seen", "returns", "returns_count")

@@ -9,8 +9,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from rlrun.agents.planning import PolicyWatch, greedy_policy, require_model, settled_line
-from rlrun.bellman import Bellman, Settling, lowest
+from rlrun.agents.planning import PolicyWatch, greedy_policy, one_best, require_model, settled_line
+from rlrun.agents.settling import Settling
+from rlrun.bellman import Bellman, lowest, tie_margin
 from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, NoSteps, Rollout, State, Tables
 
 _LOG = logging.getLogger(__name__)
@@ -44,9 +45,16 @@ class ValueIteration:
         self._bellman = Bellman(model, device)
         self._initial = torch.from_numpy(model.initial).to(device)
         self._values = torch.zeros(model.num_states, dtype=torch.float64, device=device)
-        self._watch = PolicyWatch()
-        self._settling = Settling(tolerance, model.num_states)
+        self._q = self._bellman.q_values(self._values, gamma)  # [A, S] of the values now: the next sweep's
+        self._margin = tie_margin(tolerance, gamma)
+        self._watch = PolicyWatch(self._bellman.greedy_set(self._q, self._margin))
+        self._settling = Settling(tolerance, self._bellman, gamma)
         self._greedy: Tensor | None = None  # [S] of the values now; made when first asked for
+
+    @property
+    def residual(self) -> float:
+        """The largest change of a value in the last sweep, reward units."""
+        return self._settling.residual
 
     def learn(self, rollout: Rollout) -> Metrics:
         """One sweep.
@@ -55,12 +63,13 @@ class ValueIteration:
             UserError: if values will never settle.
         """
         del rollout
-        q = self._bellman.q_values(self._values, self._gamma)
-        values = self._bellman.best(q)
+        q, bellman = self._q, self._bellman
+        values = bellman.best(q)
         residual = float((values - self._values).abs().max())
+        self.finished = self._settling.settled(residual, values, lambda: one_best(q), bellman.legal)
         self._values, self._greedy = values, None
-        changes = self._watch.sweep(self._bellman.greedy_set(q))
-        self.finished = self._settling.settled(residual, float(values.abs().max()))
+        self._q = bellman.q_values(values, self._gamma)
+        changes = self._watch.sweep(bellman.greedy_set(self._q, self._margin))
         if self.finished:
             _LOG.info(settled_line(self._watch, residual))
         return {
@@ -78,14 +87,13 @@ class ValueIteration:
         """The greedy action of each state [B]; of several, the first."""
         del rng, explore
         if self._greedy is None:
-            self._greedy = lowest(self._bellman.greedy_set(self._bellman.q_values(self._values, self._gamma)))
+            self._greedy = lowest(self._bellman.greedy_set(self._q))
         return ActorOutput(self._greedy[obs], carry, {})
 
     def tables(self) -> Tables:
         """V, the Q that one more backup gives, and all greedy actions."""
-        q = self._bellman.q_values(self._values, self._gamma)
-        policy = greedy_policy(self._bellman.greedy_set(q).cpu())
-        return Tables(self._values.cpu().numpy().copy(), q.T.cpu().numpy().copy(), policy)
+        policy = greedy_policy(self._bellman.greedy_set(self._q, self._margin).cpu())
+        return Tables(self._values.cpu().numpy().copy(), self._q.T.cpu().numpy().copy(), policy)
 
     def state_dict(self) -> State:
         """The values and what is known of how they settle."""
@@ -99,6 +107,7 @@ class ValueIteration:
     def load_state_dict(self, state: State) -> None:
         """Goes on sweeping."""
         self._values, self._greedy = state["values"].to(self._values.device), None
+        self._q = self._bellman.q_values(self._values, self._gamma)
         self._watch.load_state_dict(state["watch"])
         self._settling.load_state_dict(state["settling"])
         self.finished = state["finished"]

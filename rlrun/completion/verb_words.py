@@ -52,7 +52,11 @@ RUN_FLAGS: Mapping[str, Flag] = {
 
 VERBS: Mapping[str, Verb] = {
     "ls": Verb("all runs: state, progress, evaluation", ("directory",), flags=_HELP),
-    "show": Verb("what a run is, and what it came to", ("run",), flags=_HELP),
+    "show": Verb(
+        "what a run is, and what it came to",
+        ("run",),
+        flags={"--q": Flag("also the value of every action, where states are cells"), **_HELP},
+    ),
     "diff": Verb("which key, version or first step differs between two runs", ("run", "run"), flags=_HELP),
     "resume": Verb(
         "go on with a run from its own config",

@@ -247,7 +247,7 @@ def _build(
             if len(goal) != 1:
                 raise _MapError(name, line, f"{words[1]!r} must mark exactly one cell, and marks {len(goal)}")
             targets[words[0]][here] = goal[0]
-    free = ~kinds["wall"] & ~kinds["terminal"]
+    free = ~kinds["wall"] & ~kinds["terminal"] & ~kinds["fall"]  # nobody ever stands where one falls
     start = kinds["start"] if kinds["start"].any() else free
     if not start.any():
         raise UserError(f"map {name}: there is no cell to start from; mark one with S")

@@ -13,7 +13,7 @@ from gymnasium import spaces
 from pydantic import Field
 
 from rlrun.annotations import FILE
-from rlrun.envs.grid_map import GridMap, load_map, outcomes, tabular_model
+from rlrun.envs.grid_map import ACTION_NAMES, GridMap, load_map, outcomes, tabular_model
 from rlrun.envs.grid_render import render_ansi, render_rgb
 from rlrun.rng import hash_uniform, stream_seeds
 from rlrun.types import Array, BoolArray, EnvSpec, Int64Array, State, TimeStep
@@ -55,6 +55,7 @@ class GridWorld:
         if goal == "end":
             self.grid = self.grid.ending_at_jumps()
         self._outcomes = outcomes(self.grid)
+        self._some_are_illegal = self.grid.off_grid_is_illegal
         self._observation = observation
         self._max_episode_steps = max_episode_steps
         self._starts = np.flatnonzero(self.grid.start)
@@ -89,7 +90,13 @@ class GridWorld:
         return observe(self.grid, self._cell, self._observation)
 
     def step(self, action: Int64Array) -> TimeStep:
-        """Moves every slot one cell, if nothing is in the way."""
+        """Moves every slot one cell, if nothing is in the way.
+
+        Raises:
+            ValueError: if an action is not legal in the cell of its slot; no slot has moved then.
+        """
+        if self._some_are_illegal:
+            self._refuse_illegal(action)
         self._time += 1
         direction = slipped(action, hash_uniform(self._stream, self._time), self.grid.slip)
         reward = self._outcomes.reward[self._cell, direction].astype(np.float32)
@@ -103,6 +110,16 @@ class GridWorld:
             self._end_cell = int(self._cell[0])
             obs = self.restart(last)
         return TimeStep(next_obs, reward, discount, last, obs, {})
+
+    def _refuse_illegal(self, action: Int64Array) -> None:
+        legal = self._outcomes.legal[self._cell, action]
+        if not legal.all():
+            slot = int(legal.argmin())
+            row, column = divmod(int(self._cell[slot]), self.grid.shape[1])
+            raise ValueError(
+                f"{ACTION_NAMES[int(action[slot])]} is not legal in row {row}, column {column} (slot {slot}): "
+                "it leads off the grid"
+            )
 
     def close(self) -> None:
         """Nothing is open."""

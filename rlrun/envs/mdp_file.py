@@ -29,7 +29,7 @@ import yaml
 from pydantic import Field
 
 from rlrun.annotations import FILE
-from rlrun.envs.tabular import Observation, TabularEnv
+from rlrun.envs.tabular import Observation, TabularEnv, differing_looks
 from rlrun.errors import UserError, nearest
 from rlrun.types import Float64Array, Int64Array, TabularModel
 
@@ -161,8 +161,10 @@ class _Reader:
         rows = self._rows(keys["transitions"], states, actions)
         self._check_sums(rows, tuple(states), tuple(actions))
         initial = self._start(keys.get("start"), states, {row.state for row in rows})
+        model = _model(tuple(states), tuple(actions), rows, initial)
         looks, look_names = self._looks(keys.get("looks"), states)
-        return MdpFile(_model(tuple(states), tuple(actions), rows, initial), looks, look_names)
+        self._check_looks(keys.get("looks"), model, looks)
+        return MdpFile(model, looks, look_names)
 
     def _error(self, line: int, problem: str) -> UserError:
         return UserError(f"mdp {self._name}, line {line}: {problem}")
@@ -331,6 +333,20 @@ class _Reader:
                 look_of[key.value] = self._word(value, "look")
         numbers = {look: number for number, look in enumerate(dict.fromkeys(look_of.values()))}
         return np.array([numbers[look] for look in look_of.values()], np.int64), tuple(numbers)
+
+    def _check_looks(self, node: _Node | None, model: TabularModel, looks: Int64Array) -> None:
+        pair = differing_looks(model.legal, looks)
+        if node is None or pair is None:
+            return
+        names = model.state_names
+        # Two states look alike only where one of them is named here; the later one is where a reader looks last.
+        line = max(_line(key) for key, _ in node.value if key.value in (names[pair[0]], names[pair[1]]))
+        first, second = (
+            f"{names[state]} ({', '.join(np.array(model.action_names)[model.legal[state]])})" for state in pair
+        )
+        raise self._error(
+            line, f"states that look alike must have the same legal actions, and {first} and {second} have not"
+        )
 
 
 def _line(node: _Node) -> int:

@@ -66,6 +66,7 @@ class TabularEnv:
             num_envs=num_envs,
             episodic=max_episode_steps is not None or always_ends(model),
             model=model,
+            legal_where_seen=None if looks is None or self._one_hot else _legal_by_look(model, self._looks),
         )
         self._seed = 0
         self._slots = np.arange(num_envs)
@@ -175,6 +176,32 @@ class TabularEnv:
                 f" (slot {slot}); legal there: {', '.join(legal) or 'none'}"
             )
         return pair
+
+
+def differing_looks(legal: BoolArray, looks: Int64Array) -> tuple[int, int] | None:
+    """Two states that look alike although other actions are legal in them; None if there are none.
+
+    Terminal states may look like anything, since nothing is done in them.
+
+    Args:
+        legal: [S, A].
+        looks: [S].
+    """
+    (playable,) = np.nonzero(legal.any(axis=1))
+    _, first, group = np.unique(looks[playable], return_index=True, return_inverse=True)
+    example = playable[first[group.reshape(-1)]]  # the first state of the same look
+    (differing,) = np.nonzero((legal[playable] != legal[example]).any(axis=1))
+    return (int(example[differing[0]]), int(playable[differing[0]])) if len(differing) else None
+
+
+def _legal_by_look(model: TabularModel, looks: Int64Array) -> BoolArray | None:
+    """[looks, A] what is legal in the states of each look, none where all of them are terminal; None: looks differ."""
+    if differing_looks(model.legal, looks) is not None:
+        return None
+    legal = np.zeros((int(looks.max()) + 1, model.num_actions), bool)
+    (playable,) = np.nonzero(model.legal.any(axis=1))
+    legal[looks[playable]] = model.legal[playable]
+    return legal
 
 
 def _called(names: tuple[str, ...], number: int) -> str:

@@ -1,4 +1,4 @@
-"""State values of a grid for the terminal."""
+"""Values of the states and actions of a grid for the terminal."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from rlrun.pictures.digits import SCIENTIFIC, decimals_for, written
+from rlrun.pictures.digits import SCIENTIFIC, best_actions, decimals_in_text, written
 from rlrun.types import BoolArray, Float64Array, GridLayout
 
 COLUMNS = 100  # of the terminal
@@ -26,7 +26,9 @@ _Signs: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.object_]]  # [H, W] 
 _SEVERAL, _WALL, _END = "+", "####", "·"
 
 
-def values_as_text(layout: GridLayout, values: Float64Array, policy: Float64Array | None) -> str:
+def values_as_text(
+    layout: GridLayout, values: Float64Array, policy: Float64Array | None, *, counts: bool = False
+) -> str:
     """The grid in lines: each cell's value and an arrow for every action of positive probability.
 
     Walls are `####` and terminal cells `·`. Where that is wider than 100 columns, there are fewer digits, then arrows
@@ -37,6 +39,7 @@ def values_as_text(layout: GridLayout, values: Float64Array, policy: Float64Arra
         layout: how the S states lie.
         values: [S].
         policy: [S, A] probabilities; None: no arrows.
+        counts: whether values are whole numbers.
     """
     height, width = layout.shape
     corner = np.s_[: min(height, MOST_ROWS), : min(width, COLUMNS)]
@@ -47,13 +50,68 @@ def values_as_text(layout: GridLayout, values: Float64Array, policy: Float64Arra
         chosen = policy.reshape(height, width, -1)[corner] > 0
         for row, column in np.argwhere(~wall & ~terminal):
             arrows[row, column] = _arrows(chosen[row, column], layout.moves)
-    lines, gap = _most_that_fits(grid, wall, terminal, arrows)
+    wanted = 0 if counts else decimals_in_text(grid[~wall & ~terminal])
+    lines, gap = _most_that_fits(grid, wall, terminal, arrows, wanted)
     shown = len(lines[0])
     text = [gap.join(line).rstrip() for line in lines]
     left_out = [
         f"{left} more {name}" for left, name in ((height - len(lines), "rows"), (width - shown, "columns")) if left
     ]
     return "\n".join([*text, f"... and {' and '.join(left_out)}"] if left_out else text)
+
+
+def q_as_text(layout: GridLayout, q: Float64Array, legal: BoolArray) -> str | None:
+    """The grid with a line for every action in each cell: where it leads, and its value; `*` marks the best ones.
+
+    Illegal actions are left empty. Where that is wider than 100 columns, there are fewer digits.
+
+    Args:
+        layout: how the S states lie.
+        q: [S, A].
+        legal: [S, A].
+
+    Returns:
+        None where it does not fit 100 columns and 50 rows.
+    """
+    height = layout.shape[0]
+    able = legal & ~(layout.wall | layout.terminal).reshape(-1, 1)
+    if height * (len(layout.moves) + 1) > MOST_ROWS or not able.any():
+        return None
+    wanted = decimals_in_text(q[able])
+    for decimals in [wanted] if wanted == SCIENTIFIC else range(wanted, -1, -1):
+        numbers = np.full(q.shape, "", dtype=object)
+        for at in map(tuple, np.argwhere(able)):
+            numbers[at] = written(float(q[at]), decimals)
+        for between, gap in ((" ", "  "), (" ", " "), ("", " ")):
+            text = _q_lines(layout, numbers, best_actions(q, able), between, gap)
+            if max(map(len, text.splitlines())) <= COLUMNS:
+                return text
+    return None
+
+
+def _q_lines(layout: GridLayout, numbers: _Signs, best: BoolArray, between: str, gap: str) -> str:
+    """Cells of as many lines as there are actions; numbers [S, A] are texts, empty where an action is illegal."""
+    width = layout.shape[1]
+    digits = max(map(len, numbers.reshape(-1)))
+    empty = " " * (len("→") + len(between) + digits + len("*"))
+
+    def cell(state: int, action: int) -> str:
+        if numbers[state, action]:
+            row, column = layout.moves[action]
+            star = "*" if best[state, action] else " "
+            return f"{_ARROWS[_sign(row), _sign(column)]}{between}{numbers[state, action]:>{digits}}{star}"
+        at = divmod(state, width)
+        sign = _WALL if layout.wall[at] else _END if layout.terminal[at] else ""
+        return sign.center(len(empty)) if action == 0 else empty
+
+    blocks = [
+        "\n".join(
+            gap.join(cell(row + column, action) for column in range(width)).rstrip()
+            for action in range(len(layout.moves))
+        )
+        for row in range(0, numbers.shape[0], width)
+    ]
+    return "\n\n".join(blocks)
 
 
 def _arrows(chosen: BoolArray, moves: tuple[tuple[int, int], ...]) -> str:
@@ -69,10 +127,9 @@ def _width(lines: list[list[str]], gap: str) -> int:
 
 
 def _most_that_fits(
-    grid: Float64Array, wall: BoolArray, terminal: BoolArray, arrows: _Signs
+    grid: Float64Array, wall: BoolArray, terminal: BoolArray, arrows: _Signs, wanted: int
 ) -> tuple[list[list[str]], str]:
     """The cells of every line, and what goes between them."""
-    wanted = decimals_for(grid[~wall & ~terminal])
     for decimals in [wanted] if wanted == SCIENTIFIC else range(wanted, -1, -1):
         for between, gap in ((" ", "  "), (" ", " "), ("", " ")):
             lines = _cells(grid, wall, terminal, arrows, decimals, between)

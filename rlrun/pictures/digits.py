@@ -22,6 +22,12 @@ def decimals_for(values: Float64Array) -> int:
     return 2 if largest >= 0.1 else 4
 
 
+def decimals_in_text(values: Float64Array) -> int:
+    """The same where there is more room, as on a terminal: at least 2, up to a million."""
+    decimals = decimals_for(values)
+    return decimals if decimals == SCIENTIFIC else max(decimals, 2)
+
+
 def written(value: float, decimals: int) -> str:
     """The number; never `-0.0`."""
     if not np.isfinite(value):

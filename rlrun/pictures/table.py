@@ -8,26 +8,40 @@ from PIL import Image, ImageDraw
 
 from rlrun.pictures.cells import hatch
 from rlrun.pictures.colours import BLACK, END, LINE, PAPER, UNKNOWN, Scale, ink_on
-from rlrun.pictures.digits import best_actions, decimals_for, written
+from rlrun.pictures.digits import best_actions, decimals_in_text, written
 from rlrun.pictures.sheet import font, on_paper, text_width
-from rlrun.types import Float64Array, TabularModel
+from rlrun.types import Float64Array, Int64Array, TabularModel
 
 MOST_STATES = 50
 _ROW_PIXELS, _TYPE_PIXELS, _ROOM = 26, 14, 9  # height of a row, size of type, paper left and right of a text
 _LONGEST_NAME = 32
 
 
-def table_as_text(model: TabularModel, values: Float64Array, q: Float64Array) -> str:
+def table_as_text(
+    model: TabularModel,
+    values: Float64Array,
+    q: Float64Array,
+    *,
+    sample_averages: Float64Array | None = None,
+    visits: Int64Array | None = None,
+) -> str:
     """One line for each state: name, V, and Q of every action; `*` marks the best ones, `-` illegal ones.
 
-    At most the first 50 states; how many are left out is said in the last line.
+    Where nothing is known of Q it is left out. At most the first 50 states; how many are left out is said in the last
+    line.
 
     Args:
         model: names and legal actions.
         values: [S].
         q: [S, A].
+        sample_averages: [S] mean returns, a column after V; NaN where there is none.
+        visits: [S] how often each state was learned from, the last column.
     """
     rows = _texts(model, values, q)
+    if sample_averages is not None:
+        _add_column(rows, 2, "average", _average_texts(model, values, sample_averages))
+    if visits is not None:
+        _add_column(rows, len(rows[0]), "visits", [str(count) for count in visits[: len(rows) - 1].tolist()])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "  ".join(
@@ -54,7 +68,7 @@ def draw_table(
     Args:
         model: names and legal actions; at most 50 states.
         values: [S].
-        q: [S, A].
+        q: [S, A]; left out where nothing is known of it.
         title: written above.
         limits: the least and greatest value of the colours; None: those of the table.
 
@@ -68,8 +82,8 @@ def draw_table(
         raise ValueError(f"a table of {model.num_states} states is too long for a picture; {MOST_STATES} is the most")
     rows = _texts(model, values, q)
     best = best_actions(q, model.legal)
-    numbers = np.column_stack([values, q])  # [S, 1 + A]
-    shown = np.column_stack([np.ones(model.num_states, bool), model.legal])
+    numbers, shown = np.column_stack([values, q]), np.column_stack([np.ones(model.num_states, bool), model.legal])
+    numbers, shown = numbers[:, : len(rows[0]) - 1], shown[:, : len(rows[0]) - 1]  # [S, 1 + A], or V alone
     scale = Scale.of(numbers[shown], limits)
     colours = scale.colours(numbers)
     widths = [
@@ -115,17 +129,35 @@ def _texts(model: TabularModel, values: Float64Array, q: Float64Array) -> list[l
     actions = model.action_names or tuple(map(str, range(model.num_actions)))
     count = min(model.num_states, MOST_STATES)
     legal, best = model.legal[:count], best_actions(q[:count], model.legal[:count])
-    decimals = decimals_for(np.concatenate([values[:count], q[:count][legal]]))
+    decimals = decimals_in_text(np.concatenate([values[:count], q[:count][legal]]))
+    if _nothing_known(model, q):
+        actions = ()
     rows = [["state", "V", *map(_shortened, actions)]]
     for state in range(count):
         row = [_shortened(states[state]), written(values[state], decimals)]
-        for action in range(model.num_actions):
+        for action in range(len(actions)):
             if not legal[state, action]:
                 row.append("- ")
             else:
                 row.append(written(q[state, action], decimals) + ("*" if best[state, action] else " "))
         rows.append(row)
     return rows
+
+
+def _nothing_known(model: TabularModel, q: Float64Array) -> bool:
+    return bool(np.isnan(q[model.legal]).all())
+
+
+def _average_texts(model: TabularModel, values: Float64Array, averages: Float64Array) -> list[str]:
+    shown = averages[:MOST_STATES]
+    decimals = decimals_in_text(np.concatenate([values[:MOST_STATES], shown]))
+    known = ~np.isnan(shown) & model.legal[:MOST_STATES].any(axis=1)
+    return [written(float(value), decimals) if there else "-" for value, there in zip(shown, known, strict=True)]
+
+
+def _add_column(rows: list[list[str]], place: int, name: str, texts: list[str]) -> None:
+    for row, text in zip(rows, [name, *texts], strict=True):
+        row.insert(place, text)
 
 
 def _shortened(name: str) -> str:

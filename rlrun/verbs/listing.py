@@ -13,6 +13,7 @@ from rlrun.verbs.words import Words
 _COLUMNS = ("environment", "algorithm", "preset", "experiment", "seed", "steps", "state", "evaluation", "time", "path")
 _RIGHT = {"seed", "steps", "evaluation", "time"}
 _COLOURS = {"finished": "green", "running": "cyan", "stopped": "yellow", "killed": "red", "failed": "red"}
+_COLOURS |= {"unsaved": "red", "damaged": "red"}
 
 
 def ls(words: Sequence[str]) -> int:
@@ -28,6 +29,7 @@ def ls(words: Sequence[str]) -> int:
             rows.append(_row(summarise(directory)))
         except UserError as error:
             print(f"rlrun: {error}", file=sys.stderr)
+            rows.append(_damaged(directory))
     if not rows:
         print(f"no runs in {folder}")
         return 1
@@ -48,6 +50,11 @@ def _row(run: RunSummary) -> tuple[str, ...]:
         in_hours(run.wall_seconds),
         str(run.directory),
     )
+
+
+def _damaged(directory: Path) -> tuple[str, ...]:
+    said = {"state": "damaged", "path": str(directory)}
+    return tuple(said.get(name, "-") for name in _COLUMNS)
 
 
 def print_table(rows: Sequence[Sequence[str]]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlrun.errors import UserError
-from rlrun.receipt import in_words, read_json, read_receipt, receipt_of_run
+from rlrun.receipt import RESULT, in_words, read_receipt, read_result, receipt_of_run
 from rlrun.run_lock import refuse_if_running
 from rlrun.verbs.words import Words
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rlrun.config import Config
     from rlrun.types import State
 
-_RESULT, _METRICS = "result.json", "metrics.jsonl"
+_METRICS = "metrics.jsonl"
 
 
 def rerun(argv: Sequence[str]) -> int:
@@ -42,7 +42,7 @@ def rerun(argv: Sequence[str]) -> int:
     from rlrun.running import Command, carry_out
 
     config = config_of_run(original, receipt)
-    until, finished = _end(original, config)
+    until, finished = _end(original, config, receipt)
     again = _place(original, chosen.into, until)
     _say_what_changed_on_the_way(receipt)
     carry_out(replace(config, total_steps=until), again, Command(argv, ()), rerun_of=original)
@@ -56,11 +56,10 @@ def rerun(argv: Sequence[str]) -> int:
     return 0
 
 
-def _end(original: Path, config: Config) -> tuple[int, bool]:
+def _end(original: Path, config: Config, receipt: Mapping[str, Any]) -> tuple[int, bool]:
     """How far to repeat, and whether that is the end of a finished run."""
-    result = read_json(original / _RESULT)
-    if result is not None:
-        return max(config.total_steps, result["step"]), True
+    if read_result(original / RESULT) is not None:
+        return receipt["total_steps"], True
     state = _newest_state(original, config)
     if state is None:
         raise UserError(f"{original} is not finished and has no checkpoint: there is nothing to compare with")
@@ -76,7 +75,7 @@ def _place(original: Path, into: str | None, until: int) -> Path:
     there = read_receipt(latest)
     if there is None and not latest.exists():
         return latest
-    is_ours = there is not None and there.get("rerun_of") == str(original.resolve())
+    is_ours = there is not None and there.get("rerun_of") == str(original.resolve()) and there["total_steps"] <= until
     if is_ours and finished_result(latest, until) is None:
         return latest
     if into is not None:
@@ -102,8 +101,8 @@ def _differences(original: Path, again: Path, config: Config, until: int | None)
         yield f"{_METRICS}: first difference at {rows.difference}"
     elif rows.longer is not None:
         yield f"{_METRICS}: after {rows.equal_rows:,} equal rows, one has more"
-    if until is None and (original / _RESULT).read_bytes() != (again / _RESULT).read_bytes():
-        yield f"{_RESULT} differs"
+    if until is None and (original / RESULT).read_bytes() != (again / RESULT).read_bytes():
+        yield f"{RESULT} differs"
     yield from _state_differences(_newest_state(original, config), _newest_state(again, config))
 
 
@@ -128,4 +127,4 @@ def _newest_state(directory: Path, config: Config) -> State | None:
     from rlrun.build import identity_of
     from rlrun.checkpoint import Checkpoints
 
-    return Checkpoints(directory, identity_of(config), config.checkpoint["keep"]).newest_sound(print)
+    return Checkpoints(directory, identity_of(config), config.checkpoint["keep"]).newest_sound(print, move_aside=False)

@@ -22,7 +22,9 @@ def resume(argv: Sequence[str]) -> int:
     """
     parser = Words("rlrun resume", description="Goes on with an unfinished run, from its own config.")
     parser.add_argument("directory", help="of a run")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="total_steps may grow; not the experiment")
+    parser.add_argument(
+        "overrides", nargs="*", default=[], metavar="key=value", help="total_steps may grow; not the experiment"
+    )
     parser.add_argument("--config-dir", help="where options of your own are searched")
     chosen = parser.parse_args(argv[2:])
     directory = Path(chosen.directory)

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlrun.receipt import RECEIPT, in_words, read_json
+from rlrun.receipt import RECEIPT, RESULT, in_words, read_result
+from rlrun.run_directory import newest_checkpoint
 from rlrun.run_summary import RunSummary, summarise
 from rlrun.verbs.listing import in_hours
 from rlrun.verbs.words import Words
@@ -19,15 +20,20 @@ def show(words: Sequence[str]) -> int:
     """Prints all there is to say about a run; its tables, if it has some, come last."""
     parser = Words("rlrun show", description="What a run is, and what it came to.")
     parser.add_argument("directory", help="of a run")
-    directory = Path(parser.parse_args(words).directory)
+    parser.add_argument("--q", action="store_true", help="also the value of every action, where states are cells")
+    chosen = parser.parse_args(words)
+    directory = Path(chosen.directory)
     tables = directory / "tables.npz"
     if (directory / RECEIPT).is_file() or not tables.is_file():
         for name, text in _lines(summarise(directory)):
             print(f"{name:<12} {text}".rstrip())
     if tables.is_file():
-        from rlrun.table_pictures import as_text, load_tables
+        from rlrun.table_pictures import as_text, load_tables, more_as_text
 
-        print(as_text(load_tables(directory)))
+        shown = load_tables(directory)
+        print(as_text(shown))
+        for heading, text in more_as_text(shown, with_q=chosen.q):
+            print(f"\n{heading}:\n{text}")
         kept = [str(directory / name) for name in _PICTURES if (directory / name).is_file()]
         if kept:
             print("pictures: " + ", ".join(kept))
@@ -54,7 +60,7 @@ def _lines(run: RunSummary) -> Iterator[tuple[str, str]]:
     for number, session in enumerate(receipt.get("sessions", []), 1):
         yield f"session {number}", _session(session, is_last=number == len(receipt["sessions"]), run=run)
     yield "checkpoint", _newest_checkpoint(run.directory)
-    result = read_json(run.directory / "result.json")
+    result = read_result(run.directory / RESULT)
     if result is not None:
         spread = f" ± {result['eval/standard_error']:.2f}" if result["eval/episodes"] > 1 else ""
         yield "result", f"evaluation mean {run.score:.2f}{spread} over {result['eval/episodes']} episodes"
@@ -81,8 +87,8 @@ def _session(session: Mapping[str, Any], *, is_last: bool, run: RunSummary) -> s
 
 
 def _newest_checkpoint(directory: Path) -> str:
-    steps = [int(path.stem.removeprefix("step-")) for path in (directory / "checkpoints").glob("step-*.state")]
-    if not steps:
+    step = newest_checkpoint(directory)
+    if step is None:
         return "none"
     best = ", and the best so far" if (directory / "checkpoints" / "best.state").is_file() else ""
-    return f"step {max(steps):,}{best}"
+    return f"step {step:,}{best}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,24 +11,31 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 from rlrun.agents.planning import sample_rows
 from rlrun.agents.policy_evaluation import PolicyEvaluation
 from rlrun.agents.policy_iteration import PolicyIteration
 from rlrun.agents.q_iteration import QIteration
 from rlrun.agents.value_iteration import ValueIteration
+from rlrun.cli import run_command
 from rlrun.collect import empty_rollout
+from rlrun.config_files import config_directory
 from rlrun.envs.cartpole import CartPole
 from rlrun.envs.gridworld import GridWorld
 from rlrun.envs.gymnasium import GymnasiumEnv
+from rlrun.envs.mdp_file import MdpEnv
 from rlrun.errors import UserError
 from rlrun.protocols import Agent, Tabular, VecEnv
+from rlrun.running import warn_if_unsettled
 from rlrun.testing.agent import AgentContract
 from rlrun.types import EnvSpec, Float64Array, TabularModel
 
 CPU = torch.device("cpu")
 NOTHING = empty_rollout(CPU)
-KNOWN = yaml.safe_load((Path(__file__).parents[1] / "data" / "known_values.yaml").read_text())
+DATA = Path(__file__).parents[1] / "data"
+KNOWN = yaml.safe_load((DATA / "known_values.yaml").read_text())
+POLICIES = {case["name"]: case for case in yaml.safe_load((DATA / "known_policies.yaml").read_text())}
 GRID = {
     "map": "lecture",
     "observation": "index",
@@ -43,11 +51,17 @@ def grid(**changes: Any) -> GridWorld:
     return GridWorld(**GRID | changes)
 
 
-def toy_text(env_id: str) -> GymnasiumEnv:
-    return GymnasiumEnv(id=env_id, num_envs=1, max_episode_steps=100, imports=[], options=None)
+def toy_text(env_id: str, options: dict[str, Any] | None = None) -> GymnasiumEnv:
+    return GymnasiumEnv(id=env_id, num_envs=1, max_episode_steps=100, imports=[], options=options)
 
 
-def planner(algo: str, spec: EnvSpec, gamma: float, tolerance: float = 1e-11) -> Any:
+def usual_tolerance(algo: str) -> float:
+    """What the command stops at."""
+    return float(yaml.safe_load((config_directory() / "algo" / f"{algo}.yaml").read_text())["algo"]["tolerance"])
+
+
+def planner(algo: str, spec: EnvSpec, gamma: float, tolerance: float | None = None) -> Any:
+    tolerance = usual_tolerance(algo) if tolerance is None else tolerance
     numbers: dict[str, Any] = {"gamma": gamma, "tolerance": tolerance, "spec": spec, "device": CPU}
     if algo == "value_iteration":
         return ValueIteration(**numbers)
@@ -79,7 +93,7 @@ def check_rows(values: Float64Array, rows: list[list[float | None]], shape: tupl
 
 @pytest.mark.parametrize("case", KNOWN, ids=[case["name"] for case in KNOWN])
 def test_known_values(case: dict[str, Any]) -> None:
-    env: VecEnv = grid(**case["map"]) if "map" in case else toy_text(case["gymnasium"])
+    env: VecEnv = grid(**case["map"]) if "map" in case else toy_text(case["gymnasium"], case.get("options"))
     model = env.spec.model
     assert model is not None
     assert model.layout is not None
@@ -88,7 +102,14 @@ def test_known_values(case: dict[str, Any]) -> None:
     for algo in algos.get(case["algo"], [case["algo"]]):
         agent = planner(algo, env.spec, case["gamma"])
         solve(agent)
-        assert check_rows(agent.tables().values, case["values"], shape, case["atol"]) >= 1
+        tables = agent.tables()
+        assert check_rows(tables.values, case["values"], shape, case["atol"]) >= 1
+        for known in case.get("q", []):
+            found = tables.q.reshape(*shape, -1)[tuple(known["cell"])]
+            np.testing.assert_allclose(found[: len(known["values"])], known["values"], atol=case["atol"])
+        for state, action in enumerate(itertools.chain.from_iterable(case.get("greedy", []))):
+            if action is not None:
+                assert (tables.policy[state] > 0).argmax() == action, f"{algo}, state {state}"
     agent = planner(case["algo"], env.spec, case["gamma"])
     done = 0
     for sweeps, rows in case.get("after", {}).items():
@@ -99,26 +120,12 @@ def test_known_values(case: dict[str, Any]) -> None:
     env.close()
 
 
-def racing_car() -> TabularModel:
-    rows = [  # state, action, next state, probability, reward, discount
-        (0, 0, 0, 1.0, 1.0, 1.0),
-        (0, 1, 0, 0.5, 2.0, 1.0),
-        (0, 1, 1, 0.5, 2.0, 1.0),
-        (1, 0, 0, 0.5, 1.0, 1.0),
-        (1, 0, 1, 0.5, 1.0, 1.0),
-        (1, 1, 2, 1.0, -10.0, 0.0),
-    ]
-    state, action, successor = (np.array([row[i] for row in rows], np.int64) for i in range(3))
-    probability, reward, discount = (np.array([row[i] for row in rows]) for i in range(3, 6))
-    legal = np.array([[True, True], [True, True], [False, False]])
-    initial = np.array([1.0, 0.0, 0.0])
-    return TabularModel(3, 2, state, action, successor, probability, reward, discount, initial, legal)
+def mdp(name: str) -> EnvSpec:
+    return MdpEnv(mdp=name, observation="index", max_episode_steps=100, num_envs=1).spec
 
 
 def racing_spec() -> EnvSpec:
-    from gymnasium import spaces
-
-    return EnvSpec("racing_car", spaces.Discrete(3), spaces.Discrete(2), 1, model=racing_car())
+    return mdp("racing_car")
 
 
 @pytest.mark.parametrize(
@@ -136,8 +143,8 @@ def test_racing_car(gamma: float, sweeps: list[Any], optimum: Any, cool: Any, wa
         np.testing.assert_allclose(agent.tables().values, expected, atol=1e-12)
     solve(agent)
     tables = agent.tables()
-    np.testing.assert_allclose(tables.values, optimum, atol=1e-9)
-    np.testing.assert_allclose(tables.q[:2], [cool, warm], atol=1e-9)
+    np.testing.assert_allclose(tables.values, optimum, atol=1e-6)
+    np.testing.assert_allclose(tables.q[:2], [cool, warm], atol=1e-6)
     np.testing.assert_array_equal(tables.policy, [[0, 1], [1, 0], [0, 0]])
 
 
@@ -146,8 +153,9 @@ def test_racing_car_without_discount_begins_as_in_the_lecture_and_is_reported_as
     for expected in ((2, 1, 0), (3.5, 2.5, 0), (5, 4, 0)):
         agent.learn(NOTHING)
         np.testing.assert_allclose(agent.tables().values, expected, atol=1e-12)
-    with pytest.raises(UserError, match=r"values still change by 1\.5 a sweep.*give algo\.gamma below 1"):
-        solve(agent)
+    refusal = r"values still change by 1\.5 a sweep and will not stop: in 2 states.*grow.*give algo\.gamma below 1"
+    with pytest.raises(UserError, match=refusal):
+        solve(agent, limit=1_000)
 
 
 @pytest.mark.parametrize(("gamma", "always_slow"), [(0.5, 2.0), (0.8, 5.0), (0.9, 10.0)])
@@ -188,43 +196,157 @@ def test_an_improper_policy_without_discount_is_reported(tmp_path: Path) -> None
 
 
 def test_a_tolerance_below_rounding_ends_at_rounding() -> None:
-    agent = planner("policy_evaluation", grid(map="cliff").spec, 1.0, tolerance=0.0)  # values down to -65,375
-    solve(agent)
+    agent = planner("value_iteration", grid(map="book").spec, 0.9, tolerance=0.0)
+    assert solve(agent) < 200
     again = agent.tables().values.copy()
     agent.learn(NOTHING)
     np.testing.assert_allclose(agent.tables().values, again, rtol=1e-12)
 
 
-def test_the_policy_is_known_to_settle_before_the_values() -> None:
-    agent = planner("value_iteration", grid(map="book").spec, 0.9)
-    changes = []
+def test_a_slow_evaluation_ends_by_solving_its_equations() -> None:
+    spec = grid(map="cliff").spec
+    agent = planner("policy_evaluation", spec, 1.0)  # sweeps alone take 150,000
+    assert solve(agent) < 2_000
+    values, q = agent.tables().values, agent.tables().q
+    assert spec.model is not None
+    np.testing.assert_allclose(np.where(spec.model.legal, q, 0.0).mean(axis=1), values, rtol=1e-12)
+    assert spec.model.initial @ values == pytest.approx(-65_375, abs=1.0)
+
+
+def test_policy_iteration_from_a_policy_that_hardly_ends_finds_the_optimum() -> None:
+    spec = grid(map="cliff").spec
+    agent = planner("policy_iteration", spec, 1.0)
+    assert solve(agent) < 3_000
+    assert spec.model is not None
+    assert float(spec.model.initial @ agent.tables().values) == pytest.approx(-13.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("algo", ["value_iteration", "q_iteration"])
+@pytest.mark.parametrize(("world", "gamma"), [("lecture", 1.0), ("book", 0.9), ("sutton_5x5", 0.9)])
+def test_the_policy_is_known_to_settle_before_the_values(algo: str, world: str, gamma: float) -> None:
+    agent = planner(algo, grid(map=world, max_episode_steps=100).spec, gamma)
+    shown, changes = [agent.tables().policy], [0.0]  # before the first sweep, as a film begins
     while not agent.finished:
         changes.append(float(agent.learn(NOTHING)["plan/policy_changes"]))
-    last_change = max(index for index, count in enumerate(changes) if count)
-    assert last_change + 1 == agent._watch.last_change < len(changes)
+        shown.append(agent.tables().policy)
+    others = [np.any(a != b, axis=1).sum() for a, b in itertools.pairwise(shown)]
+    assert changes == [0.0, *others]
+    last_change = max(sweep for sweep, count in enumerate(changes) if count)
+    assert last_change == agent._watch.last_change < len(changes) - 1 == agent._watch.sweeps
 
 
-def test_outcomes_in_any_order_and_number_give_the_same_backup() -> None:
-    model = grid(map="book").spec.model
+def test_the_lecture_settles_a_sweep_after_its_policy(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        solve(planner("value_iteration", grid().spec, 1.0))
+    # The farthest cell is 3 steps from a corner: sweep 3 has all values, and the fourth changes none.
+    assert caplog.messages == ["values settled in sweep 4 (residual 0); the policy changed last in sweep 3"]
+
+
+@pytest.mark.parametrize("algo", ["value_iteration", "q_iteration"])
+def test_actions_that_are_equally_good_are_so_at_any_tolerance(algo: str) -> None:
+    env = toy_text("FrozenLake8x8-v1")
+    coarse, fine = (planner(algo, env.spec, 1.0, tolerance) for tolerance in (1e-8, 1e-13))
+    solve(coarse)
+    solve(fine)
+    assert np.abs(coarse.tables().values - fine.tables().values).max() > 1e-8  # the values are still further off
+    np.testing.assert_array_equal(coarse.tables().policy, fine.tables().policy)
+    # Only real differences count: the smallest between two actions here is 5e-4.
+    q = np.nan_to_num(fine.tables().q, neginf=-9.0)
+    np.testing.assert_array_equal(fine.tables().policy > 0, (q > q.max(1, keepdims=True) - 1e-4) & (q > -9.0))
+    env.close()
+
+
+def policy_file(path: Path, policy: Float64Array) -> str:
+    """Writes probabilities [S, A], by numbers."""
+    rows = {state: dict(enumerate(row.tolist())) for state, row in enumerate(policy) if row.sum() > 0}
+    path.write_text(yaml.safe_dump(rows))
+    return str(path)
+
+
+def test_acting_epsilon_greedily_beside_the_cliff(tmp_path: Path) -> None:
+    known = POLICIES["cliff, epsilon-greedy about the optimal path"]
+    spec = grid(map="cliff").spec
+    assert spec.model is not None
+    best = planner("value_iteration", spec, 1.0)
+    solve(best)
+    action = best.act(torch.arange(spec.model.num_states), (), torch.Generator(), explore=False).action.numpy()
+    share = known["epsilon"] / 4
+    policy = np.where(spec.model.legal, share + (1 - known["epsilon"]) * np.eye(4)[action], 0.0)
+    file = policy_file(tmp_path / "policy.yaml", policy)
+    agent = PolicyEvaluation(policy=file, gamma=1.0, tolerance=1e-8, spec=spec, device=CPU)
+    solve(agent)
+    assert float(spec.model.initial @ agent.tables().values) == pytest.approx(known["value"], abs=known["atol"])
+
+
+def epsilon_soft(model: TabularModel, epsilon: float) -> TabularModel:
+    """The MDP in which every action is exchanged for a random one with probability epsilon."""
+    fields = ("state", "next_state", "reward", "discount")
+    columns: dict[str, list[Any]] = {name: [] for name in (*fields, "action", "probability")}
+    for meant, played in itertools.product(range(model.num_actions), repeat=2):
+        rows = model.action == played
+        chance = epsilon / model.num_actions + (1 - epsilon) * (meant == played)
+        for name in fields:
+            columns[name].append(getattr(model, name)[rows])
+        columns["action"].append(np.full(rows.sum(), meant))
+        columns["probability"].append(chance * model.probability[rows])
+    whole: dict[str, Any] = {name: np.concatenate(parts) for name, parts in columns.items()}
+    return replace(model, **whole)
+
+
+def test_the_best_epsilon_soft_policy_keeps_away_from_the_cliff() -> None:
+    known = POLICIES["cliff, the best epsilon-soft policy"]
+    spec = grid(map="cliff").spec
+    model = spec.model
     assert model is not None
-    order = np.random.default_rng(0).permutation(len(model.state))
-    fields = ("state", "action", "next_state", "probability", "reward", "discount")
-    shuffled = replace(model, **{name: getattr(model, name)[order] for name in fields})
-    from rlrun.bellman import Bellman
+    agent = planner("value_iteration", replace(spec, model=epsilon_soft(model, known["epsilon"])), 1.0)
+    solve(agent)
+    assert float(model.initial @ agent.tables().values) == pytest.approx(known["value"], abs=known["atol"])
+    state, steps = int(model.initial.argmax()), 0
+    while model.legal[state].any():
+        played = (model.state == state) & (model.action == agent.tables().policy[state].argmax())
+        state, steps = int(model.next_state[played][0]), steps + 1
+    assert steps == known["greedy_steps"]
 
-    values = torch.from_numpy(np.random.default_rng(1).normal(size=model.num_states))
-    plain = np.full((model.num_states, model.num_actions), -np.inf)
-    plain[model.legal] = 0.0
-    for s, a, n, p, r, d in zip(*(getattr(model, name) for name in fields), strict=True):
-        plain[s, a] += p * (r + 0.7 * d * float(values[n]))
-    for variant in (model, shuffled):
-        np.testing.assert_allclose(Bellman(variant, CPU).q_values(values, 0.7).T.numpy(), plain, atol=1e-12)
+
+def test_the_greedy_policy_of_a_discount_within_the_time_limit(tmp_path: Path) -> None:
+    known = POLICIES["FrozenLake 4x4, greedy for gamma 0.99, within the time limit of 100 steps"]
+    env = toy_text("FrozenLake-v1")
+    best = planner("value_iteration", env.spec, 0.99)
+    solve(best)
+    file = policy_file(tmp_path / "policy.yaml", best.tables().policy)
+    agent = PolicyEvaluation(policy=file, gamma=1.0, tolerance=1e-8, spec=env.spec, device=CPU)
+    for _ in range(100):
+        agent.learn(NOTHING)
+    assert agent.tables().values[0] == pytest.approx(known["value"], abs=known["atol"])
+    env.close()
+
+
+def test_a_planner_that_runs_out_of_sweeps_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["algo=value_iteration", "env=gridworld", "env.map=sutton_5x5", "algo.gamma=1", "total_steps=20"]
+    quick = ["evaluation.episodes=1", "evaluation.num_envs=1", "logger=none", "device=cpu", "name=a"]
+    assert run_command(["rlrun", *words, *quick, f"runs_dir={tmp_path / 'runs'}"]) == 0
+    said = capsys.readouterr().out
+    assert "NOT SETTLED after 20 sweeps (residual 10)" in said
+    (run,) = (tmp_path / "runs").glob("gridworld/value_iteration/a/seed0")
+    assert (run / "result.json").is_file()
+    with Image.open(run / "values.gif") as film:
+        assert getattr(film, "n_frames", 1) == 21
+
+
+def test_a_planner_that_settles_does_not_say_so(capsys: pytest.CaptureFixture[str]) -> None:
+    agent = planner("value_iteration", grid().spec, 1.0)
+    warn_if_unsettled(agent, 0)
+    assert "NOT SETTLED after 0 sweeps (residual inf)" in capsys.readouterr().out
+    warn_if_unsettled(agent, solve(agent))
+    assert capsys.readouterr().out == ""
 
 
 def test_probabilities_that_do_not_sum_to_1_are_refused() -> None:
-    model = racing_car()
-    model.probability[1] = 0.4
-    spec = EnvSpec("broken", racing_spec().observation, racing_spec().action, 1, model=model)
+    spec = racing_spec()
+    assert spec.model is not None
+    probability = spec.model.probability.copy()
+    probability[(spec.model.state == 0) & (spec.model.action == 1) & (spec.model.next_state == 1)] = 0.4
+    spec = replace(spec, model=replace(spec.model, probability=probability))
     with pytest.raises(UserError, match=r"outcomes of action 1 in state 0 have probability 0\.9 together, not 1"):
         planner("value_iteration", spec, 0.9)
 

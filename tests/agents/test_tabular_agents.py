@@ -20,7 +20,7 @@ from rlrun.errors import UserError
 from rlrun.protocols import Agent, VecEnv
 from rlrun.schedules import Constant
 from rlrun.testing.agent import AgentContract
-from rlrun.types import EnvSpec, Rollout
+from rlrun.types import EnvSpec, Episodes, Rollout
 
 CPU = torch.device("cpu")
 
@@ -179,6 +179,70 @@ def test_the_sample_average_is_the_mean_of_the_returns_of_whole_episodes() -> No
     assert len(returns) >= 10
     for state, seen in returns.items():
         assert float(averages[state]) == pytest.approx(np.mean(seen), rel=1e-9)
+
+
+def test_the_mean_return_of_the_start_is_reported_once_every_start_has_one() -> None:
+    env = MdpEnv(mdp="racing_car", observation="index", max_episode_steps=100, num_envs=1)
+    agent = td(env.spec, gamma=0.9)
+    collector = Collector(env, agent.collection, CPU, 0)
+    returns: list[float] = []
+    episode: list[tuple[int, float]] = []
+    silent = 0
+    for _ in range(300):
+        rollout = collector.collect(agent)
+        metrics = agent.learn(rollout)
+        ((s, _, r, d, _, last),) = steps_of([rollout])
+        episode.append((s, r))
+        if last:
+            total = 0.0
+            for state, reward in reversed(episode):
+                total = reward + 0.9 * total
+                if d == 0.0 and state == 0:  # episodes begin in the first state
+                    returns.append(total)
+            episode = []
+        if returns:
+            assert float(metrics["value/start_sample_average"]) == pytest.approx(np.mean(returns), rel=1e-9)
+        else:
+            assert "value/start_sample_average" not in metrics
+            silent += 1
+    assert silent > 0
+    assert len(returns) > 10
+    again = td(env.spec, gamma=0.9)
+    again.load_state_dict(agent.state_dict())
+    assert "value/start_sample_average" in again.learn(collector.collect(again))
+
+
+def test_a_continuing_task_has_no_mean_return() -> None:
+    env = grid(4, map="sutton_5x5", step_reward=0.0, max_episode_steps=20)
+    agent = td(env.spec)
+    collector = Collector(env, agent.collection, CPU, 0)
+    for _ in range(200):
+        assert "value/start_sample_average" not in agent.learn(collector.collect(agent))
+    averages = agent.tables().sample_averages
+    assert averages is not None
+    assert np.isnan(averages).all()
+
+
+def test_traces_of_several_slots_add_up_their_changes() -> None:
+    env = grid(2, map="lecture", step_reward=-1.0, max_episode_steps=50)
+    plain, traced = td(env.spec, alpha=0.5), td(env.spec, alpha=0.5, trace_lambda=0.5)
+    state = torch.tensor([[5, 5]])
+    rollout = Rollout(
+        obs_sequence=torch.cat([state, torch.tensor([[6, 9]])]),
+        final_obs=torch.zeros(0, dtype=torch.int64),
+        action=torch.zeros(1, 2, dtype=torch.int64),
+        reward=torch.full((1, 2), -1.0),
+        discount=torch.ones(1, 2),
+        last=torch.zeros(1, 2, dtype=torch.bool),
+        mask=torch.ones(1, 2, dtype=torch.bool),
+        extras={},
+        episodes=Episodes.none(),
+        num_steps=2,
+    )
+    plain.learn(rollout)
+    traced.learn(rollout)
+    assert plain.tables().values[5] == -0.75  # half way to -1, twice
+    assert traced.tables().values[5] == -1.0  # half of -1, twice
 
 
 def test_many_environments_learn_what_one_learns() -> None:

@@ -157,6 +157,25 @@ def test_cliff() -> None:
     assert not fallen.last[0]
 
 
+def test_episodes_start_anywhere_but_where_one_falls() -> None:
+    grid = rlrun.envs.grid_map.parse_map("T : terminal\nH : fall T -1\n\n.H.\n.#T", "pit")
+    assert np.argwhere(grid.start).tolist() == [[0, 0], [0, 2], [1, 0]]
+
+
+def test_a_move_that_the_map_calls_illegal_is_refused() -> None:
+    env = gridworld("karpathy_10x10", 2)
+    before = env.reset(0).tolist()
+    assert before == [0, 0]  # the start, in the north-western corner
+    with pytest.raises(ValueError, match=r"west is not legal in row 0, column 0 \(slot 1\): it leads off the grid"):
+        env.step(np.array([1, 3]))
+    assert env.step(np.array([1, 2])).next_obs.tolist() == [1, 10]
+    stays = gridworld("lecture", max_episode_steps=None)
+    cell = stays.reset(0).tolist()
+    for _ in range(5):
+        cell = stays.step(np.array([0])).next_obs.tolist()
+    assert cell[0] < 4  # at the northern edge, or at the end
+
+
 @pytest.mark.parametrize("name", ["lecture", "sutton_5x5", "book", "karpathy_10x10", "cliff"])
 def test_probabilities_of_every_legal_action_sum_to_one(name: str) -> None:
     model = tabular_model(load_map(name))

@@ -215,6 +215,10 @@ WRONG = {
         "line 13: there is no action 'wiat'; nearest: wait",
     ),
     "unknown key": (changed("start:", "starts:"), "line 7: there is no key 'starts'; nearest: start"),
+    "looks mix legal actions": (
+        changed("looks: {on: lit}", "looks:\n  on: lit\n  off: lit"),
+        "line 10: states that look alike must have the same legal actions, and off (press, wait) and on (press) have",
+    ),
     "key twice": (changed("looks: {on: lit}", "actions: [a]"), "line 8: key 'actions' is here twice; first on line 6"),
     "missing key": (changed("actions: [press, wait]\n", ""), "line 2: `actions` is missing"),
     "state twice": (changed("- broken", "- off"), "line 5: state 'off' is here twice; first on line 3"),

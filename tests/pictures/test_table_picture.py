@@ -29,15 +29,15 @@ RACING = model_of(
     np.array([[True, True], [True, True], [False, False]]), ("cool", "warm", "overheated"), ("slow", "fast")
 )
 VALUES = np.array([3.5, 2.5, 0.0])
-Q = np.array([[3.0, 3.5], [2.5, -10.0], [-np.inf, -np.inf]])
+Q = np.array([[2.75, 3.5], [2.5, -10.0], [-np.inf, -np.inf]])
 
 
 def test_the_racing_car_as_text() -> None:
     assert table_as_text(RACING, VALUES, Q).splitlines() == [
-        "state         V  slow    fast",
-        "cool        3.5  3.0     3.5*",
-        "warm        2.5  2.5*  -10.0",
-        "overheated  0.0    -       -",
+        "state          V   slow     fast",
+        "cool        3.50  2.75     3.50*",
+        "warm        2.50  2.50*  -10.00",
+        "overheated  0.00     -        -",
     ]
 
 
@@ -91,3 +91,20 @@ def test_unknown_values_are_written_and_drawn() -> None:
 def test_arrays_of_another_size_do_not_fit() -> None:
     with pytest.raises(ValueError, match="3 states of 2 actions"):
         table_as_text(RACING, VALUES, Q[:, :1])
+
+
+def test_without_q_there_are_values_mean_returns_and_visits() -> None:
+    unknown = np.full_like(Q, np.nan)
+    averages, visits = np.array([3.25, np.nan, np.nan]), np.array([12, 3, 0])
+    text = table_as_text(RACING, VALUES, unknown, sample_averages=averages, visits=visits)
+    assert text.splitlines() == [
+        "state          V  average  visits",
+        "cool        3.50     3.25      12",
+        "warm        2.50        -       3",
+        "overheated  0.00        -       0",
+    ]
+    assert table_as_text(RACING, VALUES, unknown).splitlines()[0].split() == ["state", "V"]
+    assert draw_table(RACING, VALUES, unknown, "").shape[1] < draw_table(RACING, VALUES, Q, "").shape[1]
+    grey = (draw_table(RACING, VALUES, unknown, "") == 226).all(axis=-1)
+    assert grey.sum() < 26 * 20, "no cell of an illegal action is left"
+    assert (draw_table(RACING, VALUES, Q, "") == 226).all(axis=-1).sum() > 26 * 20

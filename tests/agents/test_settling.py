@@ -1,0 +1,225 @@
+"""Without discount: what never settles is refused, and what settles late is waited for."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from rlrun.agents.policy_evaluation import PolicyEvaluation
+from rlrun.agents.policy_iteration import PolicyIteration
+from rlrun.agents.q_iteration import QIteration
+from rlrun.agents.value_iteration import ValueIteration
+from rlrun.collect import empty_rollout
+from rlrun.envs.gridworld import GridWorld
+from rlrun.envs.mdp_file import MdpEnv
+from rlrun.errors import UserError
+from rlrun.types import EnvSpec, Float64Array, TabularModel
+
+CPU = torch.device("cpu")
+NOTHING = empty_rollout(CPU)
+ALGOS = ("value_iteration", "q_iteration", "modified_policy_iteration")
+DEAR_EXIT = """
+states: [s, end]
+actions: [wait, go]
+start: s
+transitions:
+  - [s, wait, s, 1, -0.1]
+  - [s, go, end, 1, -100]
+"""
+THERE_AND_BACK = """
+states: [a, b, c]
+actions: [move]
+start: a
+transitions:
+  - [a, move, b, 1, 1]
+  - [b, move, a, 1, -1]
+  - [c, move, b, 1, 5]
+"""
+LOSING = """
+states: [a, b, c, end]
+actions: [stay, move]
+start: a
+transitions:
+  - [a, stay, a, 1, -1]
+  - [a, move, b, 1, -2]
+  - [b, move, a, 1, 1/2]
+  - [c, stay, c, 1, 0]
+  - [c, move, end, 1, -50]
+"""
+IN_TURNS = """
+states: [a, b, end]
+actions: [on, out]
+start: a
+transitions:
+  - [a, on, b, 1, 3]
+  - [b, on, a, 1, -2]
+  - [b, out, end, 1, 0]
+"""
+
+
+def spec_of(text: str, folder: Path) -> EnvSpec:
+    file = folder / "mine.yaml"
+    file.write_text(text)
+    return MdpEnv(mdp=str(file), observation="index", max_episode_steps=10, num_envs=1).spec
+
+
+def planner(algo: str, spec: EnvSpec) -> Any:
+    numbers: dict[str, Any] = {"gamma": 1.0, "tolerance": 1e-8, "spec": spec, "device": CPU}
+    if algo == "value_iteration":
+        return ValueIteration(**numbers)
+    if algo == "q_iteration":
+        return QIteration(**numbers)
+    if algo == "policy_evaluation":
+        return PolicyEvaluation(policy="uniform", **numbers)
+    sweeps = 3 if algo == "modified_policy_iteration" else None
+    return PolicyIteration(initial_policy="uniform", evaluation_sweeps=sweeps, **numbers)
+
+
+def solve(agent: Any, limit: int = 20_000) -> int:
+    for sweep in range(1, limit):
+        agent.learn(NOTHING)
+        if agent.finished:
+            return sweep
+    raise AssertionError(f"neither settled nor refused after {limit} sweeps")
+
+
+@pytest.mark.parametrize("algo", [*ALGOS, "policy_iteration"])
+def test_a_dear_exit_is_waited_for(tmp_path: Path, algo: str) -> None:
+    agent = planner(algo, spec_of(DEAR_EXIT, tmp_path))
+    sweeps = solve(agent)
+    np.testing.assert_allclose(agent.tables().values, [-100.0, 0.0], atol=1e-9)
+    if algo == "value_iteration":
+        assert sweeps in {1_000, 1_001}  # 0.1 less in every sweep until the exit is as good; rounding has the last
+
+
+@pytest.mark.parametrize("algo", [*ALGOS, "policy_iteration"])
+def test_a_grid_with_nothing_but_a_dear_exit_is_waited_for(tmp_path: Path, algo: str) -> None:
+    (tmp_path / "dear.txt").write_text("step_reward: -0.01\n- : exit -10\n\nS.-\n")
+    env = GridWorld(
+        map=str(tmp_path / "dear.txt"),
+        observation="index",
+        slip=None,
+        step_reward=None,
+        goal="map",
+        max_episode_steps=9,
+        num_envs=1,
+    )
+    agent = planner(algo, env.spec)
+    solve(agent)
+    np.testing.assert_allclose(agent.tables().values[:3], [-10.02, -10.01, -10.0], atol=1e-9)
+
+
+@pytest.mark.parametrize("algo", [*ALGOS, "policy_iteration"])
+def test_earning_for_ever_is_refused(algo: str) -> None:
+    spec = MdpEnv(mdp="racing_car", observation="index", max_episode_steps=10, num_envs=1).spec
+    with pytest.raises(UserError, match=r"will not stop: in 2 states, such as number 0, they grow for ever.*gamma bel"):
+        solve(planner(algo, spec))
+
+
+@pytest.mark.parametrize("algo", [*ALGOS, "policy_iteration"])
+def test_earning_by_going_round_is_refused(tmp_path: Path, algo: str) -> None:
+    """In turns a value rises by 3 and falls by 2."""
+    agent = planner(algo, spec_of(IN_TURNS, tmp_path))
+    with pytest.raises(UserError, match="grow for ever"):
+        solve(agent)
+
+
+@pytest.mark.parametrize("algo", [*ALGOS, "policy_evaluation"])
+def test_paying_for_ever_is_refused(tmp_path: Path, algo: str) -> None:
+    with pytest.raises(UserError, match="will not stop: in 2 states, such as number 0, they fall for ever"):
+        solve(planner(algo, spec_of(LOSING, tmp_path)))
+
+
+@pytest.mark.parametrize("algo", ["value_iteration", "q_iteration", "policy_iteration", "policy_evaluation"])
+def test_going_to_and_fro_is_refused(tmp_path: Path, algo: str) -> None:
+    with pytest.raises(UserError, match="every 2 sweeps they are the same again"):
+        solve(planner(algo, spec_of(THERE_AND_BACK, tmp_path)))
+
+
+def random_model(rng: np.random.Generator, most: int) -> TabularModel:
+    """Four states and an end, two actions, few outcomes, rewards from -1 to `most`."""
+    num_states, num_actions = 5, 2
+    rows = []
+    for start, played in itertools.product(range(num_states - 1), range(num_actions)):
+        count = int(rng.integers(1, 3))
+        reached = rng.choice(num_states, count, replace=False)
+        reward = float(rng.integers(-1, most + 1))
+        rows += [(start, played, int(to), 1.0 / count, reward, float(to != num_states - 1)) for to in reached]
+    state, action, successor = (np.array([row[i] for row in rows], np.int64) for i in range(3))
+    probability, reward_of, discount = (np.array([row[i] for row in rows]) for i in range(3, 6))
+    legal = np.ones((num_states, num_actions), bool)
+    legal[-1] = False
+    initial = np.eye(num_states)[0]
+    return TabularModel(
+        num_states, num_actions, state, action, successor, probability, reward_of, discount, initial, legal
+    )
+
+
+def best_gain(model: TabularModel) -> Float64Array:
+    """The largest long-run reward a step of each state: every policy tried (Puterman 1994, theorem 9.1.8)."""
+    best = np.full(model.num_states, -np.inf)
+    for policy in itertools.product(range(model.num_actions), repeat=model.num_states - 1):
+        chain, earned = np.zeros((model.num_states, model.num_states)), np.zeros(model.num_states)
+        chain[-1, -1] = 1.0
+        for s, a, to, p, r in zip(
+            model.state, model.action, model.next_state, model.probability, model.reward, strict=True
+        ):
+            if policy[s] == a:
+                chain[s, to] += p
+                earned[s] += p * r
+        lazy = (chain + np.eye(model.num_states)) / 2  # as often in every state as the chain, without its periods
+        for _ in range(60):
+            lazy = lazy @ lazy
+        best = np.maximum(best, lazy @ earned)
+    return best
+
+
+def test_refused_are_those_models_whose_best_policy_gains_or_loses_for_ever() -> None:
+    rng = np.random.default_rng(0)
+    ends = {"settled": 0, "grow": 0, "fall": 0, "same": 0}
+    for most in [-1, 0, 1] * 60:
+        model = random_model(rng, most)
+        gain = best_gain(model)
+        agent = planner("value_iteration", _as_spec(model))
+        try:
+            solve(agent)
+            ends["settled"] += 1
+            assert np.abs(gain).max() < 1e-9
+        except UserError as error:
+            (end,) = [word for word in ends if f" {word} " in str(error)]
+            ends[end] += 1
+            assert {"grow": gain.max() > 1e-9, "fall": gain.min() < -1e-9, "same": np.abs(gain).max() < 1e-9}[end]
+    assert min(ends["settled"], ends["grow"], ends["fall"]) >= 5, ends
+
+
+def _as_spec(model: TabularModel) -> EnvSpec:
+    from gymnasium import spaces
+
+    return EnvSpec("random", spaces.Discrete(model.num_states), spaces.Discrete(model.num_actions), 1, model=model)
+
+
+@pytest.mark.parametrize("algo", ["value_iteration", "policy_evaluation", "modified_policy_iteration"])
+def test_a_planner_that_went_on_refuses_in_the_same_sweep(tmp_path: Path, algo: str) -> None:
+    spec = spec_of(LOSING, tmp_path)
+
+    def sweeps_until_refused(agent: Any) -> int:
+        for sweep in range(1, 2_000):
+            try:
+                agent.learn(NOTHING)
+            except UserError:
+                return sweep
+        raise AssertionError("not refused")
+
+    whole = sweeps_until_refused(planner(algo, spec))
+    assert whole > 130
+    for pause in (50, 120):  # before and within a window
+        first, second = planner(algo, spec), planner(algo, spec)
+        for _ in range(pause):
+            first.learn(NOTHING)
+        second.load_state_dict(first.state_dict())
+        assert pause + sweeps_until_refused(second) == whole
