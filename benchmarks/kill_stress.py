@@ -23,7 +23,6 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -209,8 +208,8 @@ def start(words: Iterable[str], runs_dir: Path) -> Child:
     """The command in a forked process; its output goes to a file."""
     import rlrun.build  # imported before the fork, so that no kill is spent on imports
     import rlrun.cli
+    import rlrun.training
 
-    loop = import_module("rlrun.train")  # `rlrun.train` is the function for notebooks
     runs_dir.mkdir(exist_ok=True)
     sys.stdout.flush()
     with warnings.catch_warnings():
@@ -224,7 +223,7 @@ def start(words: Iterable[str], runs_dir: Path) -> Child:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
         sys.stdout = sys.stderr = log  # whoever forked may have put something else there
-        vars(loop)["_MOST_TIME_SAVING"] = 1.0  # saves far more often than a run would, so that kills hit saves too
+        rlrun.training._MOST_TIME_SAVING = 1.0  # saves far more often than a run would, so that kills hit saves too
         status = rlrun.cli.run_command(["rlrun", *words, *COMMON, f"runs_dir={runs_dir}"])
     finally:
         sys.stdout.flush()

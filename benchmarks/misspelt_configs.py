@@ -173,7 +173,7 @@ _TOP = {
     "log_every_steps": ("integer", 1),
     "record_episodes": ("boolean", None),
 }
-_SECTIONS = {"evaluation": "rlrun.train.EvaluationSettings", "checkpoint": "rlrun.train.CheckpointSettings"}
+_SECTIONS = {"evaluation": "rlrun.training.EvaluationSettings", "checkpoint": "rlrun.training.CheckpointSettings"}
 
 
 def entry_of(key: OurKey) -> dict[str, Any] | None:

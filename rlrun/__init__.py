@@ -6,8 +6,6 @@ since torch takes seconds.
 
 from __future__ import annotations
 
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from rlrun.errors import UserError
@@ -32,14 +30,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-
-
-class _Package(ModuleType):
-    """This package: `rlrun.train` stays the function when the module of that name is imported."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if name != "train" or not isinstance(value, ModuleType):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

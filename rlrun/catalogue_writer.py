@@ -50,7 +50,7 @@ from rlrun.units import unit_of
 
 _TYPES = {float: "number", int: "integer", bool: "boolean", str: "text", Path: "path"}
 _ROOTS = {  # what a config's groups are, by where a constructor asks for one
-    "Agent": ("rlrun.train.Run", "agent"),
+    "Agent": ("rlrun.training.Run", "agent"),
     "VecEnv": ("rlrun.collect.Collector", "env"),
     "Device": ("rlrun.device.Device", ""),
     "Logger": ("rlrun.loggers.Logger", ""),

@@ -29,7 +29,7 @@ from rlrun.schema import (
 
 RUN_VALUES = frozenset({"spec", "device", "seed", "network"})  # what build supplies to algorithms
 LOG_VALUES = frozenset({"directory", "resume_step"})  # what build supplies to loggers
-SETTINGS = {"evaluation": "rlrun.train.EvaluationSettings", "checkpoint": "rlrun.train.CheckpointSettings"}
+SETTINGS = {"evaluation": "rlrun.training.EvaluationSettings", "checkpoint": "rlrun.training.CheckpointSettings"}
 _RUN = {
     "seed": Annotated[int, Field(ge=0, lt=2**63)],
     "total_steps": Annotated[int, Field(ge=1)],
@@ -54,8 +54,8 @@ class Config:
     fresh: bool  # begin another run beside those there are
     log_every_steps: int
     record_episodes: bool
-    evaluation: Mapping[str, Any]  # the fields of `rlrun.train.EvaluationSettings`
-    checkpoint: Mapping[str, Any]  # the fields of `rlrun.train.CheckpointSettings`
+    evaluation: Mapping[str, Any]  # the fields of `rlrun.training.EvaluationSettings`
+    checkpoint: Mapping[str, Any]  # the fields of `rlrun.training.CheckpointSettings`
     algo: Component
     env: Component
     network: Component | None  # None where the algorithm takes none

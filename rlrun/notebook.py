@@ -33,7 +33,7 @@ from rlrun.errors import UserError
 from rlrun.evaluate import Evaluation
 from rlrun.protocols import Agent, VecEnv
 from rlrun.running import Command, run_words
-from rlrun.train import iterate
+from rlrun.training import iterate
 from rlrun.types import Progress
 
 Given: TypeAlias = Config | str | Sequence[str]  # a config, or words: "algo=dqn env=cartpole", or a list of them

@@ -13,7 +13,7 @@ import pytest
 
 from rlrun.cli import STOPPED, run_command
 from rlrun.interruption import ASKING, StopRequest
-from rlrun.train import Result
+from rlrun.training import Result
 
 WORDS = ("algo=q_learning", "env=gridworld", "env.num_envs=2", "log_every_steps=500", "logger=none", "name=run")
 PLACE = Path("gridworld/q_learning/run/seed0")

@@ -138,8 +138,8 @@ def test_a_program_of_ones_own_that_uses_hydra_goes_on(tmp_path: Path) -> None:
 def test_importing_is_quick_to_ask_for_and_train_stays_the_function() -> None:
     code = (
         "import sys, rlrun; assert 'torch' not in sys.modules and 'hydra' not in sys.modules; "
-        "assert {'compose', 'make', 'train'} <= set(dir(rlrun)); import rlrun.train; from rlrun import train; "
-        "assert callable(train) and callable(rlrun.train); from rlrun.train import iterate; rlrun.compose\n"
+        "assert {'compose', 'make', 'train'} <= set(dir(rlrun)); import rlrun.training; from rlrun import train; "
+        "assert train is rlrun.train and rlrun.training.iterate and train is not rlrun.training.train; rlrun.compose\n"
         "try: rlrun.compos\nexcept AttributeError: sys.exit(0)\nsys.exit(1)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env=environment())

@@ -13,7 +13,7 @@ from rlrun.completion.names import BY_ARGUMENT
 from rlrun.completion.parameters import Parameter, parameters
 
 _NULL_TOO = ("preset", "experiment", "debug")  # groups that may be left out in words
-_SECTIONS = {"evaluation": "rlrun.train.EvaluationSettings", "checkpoint": "rlrun.train.CheckpointSettings"}
+_SECTIONS = {"evaluation": "rlrun.training.EvaluationSettings", "checkpoint": "rlrun.training.CheckpointSettings"}
 _TYPEABLE = re.compile(r"[\w ./+@%-]+", re.ASCII)  # what an override takes without quotes
 _ONE_WORD = re.compile(r"[\w./+@%-]+", re.ASCII)
 _STRUCTURE = re.compile(r"[\[\](){}'\"=]")  # lists, mappings, calls and quotes are the writer's own business
