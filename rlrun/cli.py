@@ -125,7 +125,10 @@ def _verb(argv: list[str]) -> int | None:
 
             return completion(argv[2:])
         case [word] if re.fullmatch(r"[a-z]+", word):
-            raise UserError(f"unknown verb '{word}'; nearest: {nearest(word, _VERBS)[0]}; settings look like key=value")
+            raise UserError(
+                f"unknown verb '{word}'; nearest: {nearest(word, _VERBS)[0]}; available: {', '.join(_VERBS)}; "
+                "training needs none: rlrun algo=dqn env=cartpole"
+            )
     return None
 
 
@@ -135,7 +138,9 @@ def _parse(words: list[str]) -> argparse.Namespace:
     parser = get_args_parser()
 
     def error(message: str) -> None:
-        raise UserError(f"{message}; overrides look like key=value, and `rlrun --help` shows the rest")
+        flag = re.fullmatch(r"unrecognized arguments: --?([A-Za-z][\w.-]*)(?:[= ](\S+))?", message)
+        meant = f", here {flag[1].replace('-', '_')}={flag[2]}" if flag is not None and flag[2] else ""
+        raise UserError(f"{message}; settings look like key=value{meant}, and `rlrun --help` shows the rest")
 
     parser.error = error  # type: ignore[assignment,method-assign] # argparse would print the usage as well
     return parser.parse_args(words)
@@ -153,11 +158,12 @@ def _run_jobs(argv: list[str], args: argparse.Namespace, directories: list[Path]
 
     from rlrun.composition import explain, for_hydra
     from rlrun.config_files import resolve_env, search_path
-    from rlrun.launching import check_sweep, for_sweep, refuse_without_sweep
+    from rlrun.launching import check_sweep, for_sweep, refuse_other_directory, refuse_without_sweep
 
     overrides = resolve_env(directories, args.overrides)
     if overrides != args.overrides:
         print(f"using {overrides[0]}, which has a file of its own")
+    refuse_other_directory(overrides)
     if args.multirun:
         if clash := [name for name in _PASSED_ON if getattr(args, name)]:
             raise UserError(f"-m cannot be combined with --{clash[0].replace('_', '-')}")
@@ -180,6 +186,8 @@ def _run_jobs(argv: list[str], args: argparse.Namespace, directories: list[Path]
             )()
         except (HydraException, YAMLError) as error:
             raise explain(error, overrides, directories) from error
+        except _RaisedWhileRunningError as wrapper:
+            raise wrapper.error from None
     stopped = next((failure for failure in failures if isinstance(failure, Interrupted)), None)
     if stopped is not None:
         raise stopped
@@ -188,6 +196,14 @@ def _run_jobs(argv: list[str], args: argparse.Namespace, directories: list[Path]
         print(f"rlrun: stopped by {stop.came}; the same command goes on with the rest of the sweep", file=sys.stderr)
         return STOPPED
     return _USER_ERROR if failures else 0
+
+
+class _RaisedWhileRunningError(Exception):
+    """Carries an error that somebody's agent or environment raised past those who would blame a config file for it."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
 
 
 def _job(
@@ -219,13 +235,19 @@ def _job(
 def _run(
     composed: Any, choices: dict[str, Any], overrides: list[str], directories: list[Path], argv: list[str]
 ) -> None:
+    from hydra.errors import HydraException
+    from yaml import YAMLError
+
     from rlrun.config import check
 
     config = check(composed, choices, overrides, directories)  # before the imports below, which take seconds
 
     from rlrun.running import Command, run_words
 
-    run_words(config, Command(argv, overrides))
+    try:
+        run_words(config, Command(argv, overrides))
+    except (HydraException, YAMLError) as error:  # the config has been read: this is about something else
+        raise _RaisedWhileRunningError(error) from error
 
 
 def _flags(words: list[str], overrides: list[str]) -> list[str]:

@@ -19,14 +19,19 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from yaml import YAMLError
 
 from rlrun.config import Config, check
-from rlrun.config_files import GROUPS, one_line, options, resolve_env, search_path, unknown_option
+from rlrun.config_files import GROUPS, not_yaml, one_line, options, resolve_env, search_path, unknown_option
 from rlrun.config_keys import leaves
 from rlrun.errors import UnknownKeyError, UserError
 from rlrun.problem_report import reported
+from rlrun.provenance import override_key
+from rlrun.schema import TARGET
 from rlrun.suggestions import closest
 
 _OPTIONS_OF = (*GROUPS, "optimizer")  # groups, wherever their options are put
 _NULL_ANYWAY = ("experiment", "debug")
+_NO_NAME = re.compile(r"true|false|nan|inf|[-+]?\.?\d[\w.+-]*", re.IGNORECASE)  # what Hydra does not read as text
+_NO_SPACES = "settings look like key=value, without spaces around the ="
+_SPECIAL = "[](){},:'\"\\"
 
 
 def load_config(overrides: Sequence[str], directories: Sequence[Path]) -> Config:
@@ -66,14 +71,20 @@ def for_hydra(overrides: Sequence[str]) -> list[str]:
     """The overrides as Hydra can take them: it does not know `group=null`.
 
     `preset=null` becomes a quoted name, which is optional and not there; the groups that are null anyway are left out.
+    `debug=true` is quoted too, so that it is an option that is not there.
 
     Raises:
-        UserError: if a group is null that cannot be.
+        UserError: if a group is null that cannot be, or a word has no key.
     """
     translated = []
     for item in overrides:
         group, _, value = item.partition("=")
         names = value.split(",")
+        if not group:
+            raise UserError(f"cannot read '{item}': {_NO_SPACES}")
+        if group.lstrip("+").partition("@")[0] in _OPTIONS_OF and any(_NO_NAME.fullmatch(name) for name in names):
+            names = [f"'{name}'" if _NO_NAME.fullmatch(name) else name for name in names]
+            item = f"{group}={','.join(names)}"
         if group not in GROUPS or "null" not in names:
             translated.append(item)
         elif group == "preset":
@@ -105,10 +116,10 @@ def explain(error: HydraException | YAMLError, overrides: Sequence[str], directo
     """
     text = str(error)
     if isinstance(error, YAMLError):
-        return UserError(f"a config file is not YAML: {text}")
+        return UserError(not_yaml(error))
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = error.missing_cfg_file.rpartition("/")
-        return UserError(unknown_option(group.lstrip("/"), name, sorted(error.options or [])))
+        return unknown_option(group.lstrip("/"), name, sorted(error.options or []), directories)
     if match := re.match(r"You must specify '([^']+)'", text):
         known = ", ".join(options(directories, match[1]))
         return UserError(f"no {match[1]} is chosen: give {match[1]}=, one of {known}")
@@ -117,14 +128,46 @@ def explain(error: HydraException | YAMLError, overrides: Sequence[str], directo
         key = inside[1] if inside is not None and inside[1].startswith(f"{match[1]}.") else match[1]
         if key.startswith("hydra."):
             return _unknown_hydra_key(key, directories)
-        raw, choices = _without_values(overrides, directories)
-        problem = UnknownKeyError(f"unknown key {key}", key)
-        return reported(problem, raw, choices, overrides, directories)
+        wrong = () if match[1] in GROUPS else (match[1],)
+        right = [item for item in overrides if item.lstrip("+~").partition("=")[0] not in wrong]
+        raw, choices = _without_values(right, directories)
+        if places := [place for place in choices if place.startswith(f"{match[1].partition('@')[0]}@")]:
+            return _misplaced_group(match[1], places, choices, directories)
+        given = next((item for item in overrides if override_key(item) == match[1]), "")
+        if key != match[1] and f"{TARGET}:" in given:
+            return UserError(
+                f"{given} would be mixed with the keys that {match[1]} has; to replace them: '~{match[1]}' '+{given}'"
+            )
+        return reported(UnknownKeyError(f"unknown key {key}", key), raw, choices, overrides, directories)
     if match := re.match(r"Ambiguous value for argument '([^']+)'", text):
         return UserError(f"{match[1]} gives several values: add -m to run each of them, or write a list as [a,b]")
     if isinstance(error, OverrideParseException):
-        return UserError(f"cannot read '{error.override}' ({one_line(error)}): overrides look like key=value")
+        return unreadable(error)
     return UserError(one_line(error))
+
+
+def unreadable(error: OverrideParseException) -> UserError:
+    """An override that Hydra's grammar does not take, in words: the grammar's own are for those who know it."""
+    override = str(error.override)
+    key, equals, value = override.partition("=")
+    if not equals:
+        return UserError(f"cannot read '{override}': {_NO_SPACES}")
+    special = [character for character in _SPECIAL if character in value]
+    if not special:
+        return UserError(f"cannot read '{override}' ({one_line(error)}): settings look like key=value")
+    return UserError(
+        f"cannot read '{override}': {' '.join(special)} mean something in a value: a list is {key}=[a,b], several runs "
+        f"are {key}=a,b with -m, and text with such characters is quoted twice: \"{key}='...'\""
+    )
+
+
+def _misplaced_group(
+    word: str, places: Sequence[str], choices: Mapping[str, str | None], directories: Sequence[Path]
+) -> UserError:
+    """`optimizer=rmsprop`: a group whose options are put elsewhere, which the word must say."""
+    names = ", ".join(options(directories, places[0].partition("@")[0]))
+    details = [f"{place} = {choices[place]}: a group of config files: {names}" for place in places]
+    return UnknownKeyError(f"unknown key {word}; nearest: {', '.join(places)}", word, details)
 
 
 def _unknown_hydra_key(key: str, directories: Sequence[Path]) -> UserError:

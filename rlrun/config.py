@@ -216,4 +216,4 @@ def _check_named_preset(overrides: Sequence[str], directories: Sequence[Path]) -
             name = name.strip("'\"")
             known = options(directories, "preset")
             if name not in ["null", *known]:
-                raise UserError(unknown_option("preset", name, known))
+                raise unknown_option("preset", name, known, directories)

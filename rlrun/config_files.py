@@ -6,19 +6,23 @@ Reads text only, so that help, completion and most errors need no torch.
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+from yaml import MarkedYAMLError, YAMLError
 
 from rlrun.errors import UserError, nearest
 from rlrun.plugins import installed
 
 GROUPS = ("algo", "env", "network", "device", "logger", "preset", "experiment", "debug")
 _IDENTITY = ("game", "id")
+_GYMNASIUM_ID = re.compile(r"-v\d+$")
+_WIDTH = 116
+_HOW_TO_ADD = "files of your own are found with --config-dir DIR (docs/plugins.md)"
 _HEADLINE = re.compile(r"^# (\S+-v\d+)\b")
 
 
@@ -71,7 +75,7 @@ def read_option(directories: Sequence[Path], group: str, option: str) -> dict[st
     try:
         content = OmegaConf.to_container(OmegaConf.create(_text(directories, group, option)))
     except (OmegaConfBaseException, YAMLError) as error:
-        raise UserError(f"the config file of {group}={option} is not YAML: {error}") from error
+        raise UserError(f"the config file of {group}={option} is not YAML: {_reason(error)}") from error
     return {str(key): value for key, value in content.items()} if isinstance(content, dict) else {}
 
 
@@ -136,12 +140,39 @@ def _text(directories: Sequence[Path], group: str, option: str) -> str:
     return ""
 
 
-def unknown_option(group: str, name: str, known: Sequence[str]) -> str:
-    """The message for an option that a group does not have."""
+def unknown_option(group: str, name: str, known: Sequence[str], directories: Sequence[Path]) -> UserError:
+    """The error for an option that a group does not have, with what the nearest ones are."""
     troubles = "".join(f"; {trouble}" for trouble in installed().broken)  # it may be one of theirs
     if not known:
-        return f"unknown {group} '{name}': there is none to choose{troubles}"
-    return f"unknown {group} '{name}'; nearest: {nearest(name, known)[0]}; available: {', '.join(known)}{troubles}"
+        return UserError(f"unknown {group} '{name}': there is none to choose{troubles}")
+    close = nearest(name, known)
+    message = f"unknown {group} '{name}'; nearest: {close[0]}; available: {', '.join(known)}{troubles}"
+    meanings = [(option, summary(directories, group, option)) for option in close]
+    details = [
+        textwrap.shorten(f"{group} {option}: {meaning}", _WIDTH, placeholder=" ...")
+        for option, meaning in meanings
+        if meaning
+    ]
+    if group == "env" and _GYMNASIUM_ID.search(name):
+        details.append(f"any Gymnasium id with discrete actions: env=gym env.id={name}")
+    if group in GROUPS:
+        own = [str(directory / group) for directory in directories if directory != config_directory()]
+        details.append(f"searched besides rlrun's own: {', '.join(own)}" if own else _HOW_TO_ADD)
+    return UserError(message, details)
+
+
+def not_yaml(error: YAMLError) -> str:
+    """Where a file is not YAML, and what is wrong there, in one line."""
+    mark = error.problem_mark if isinstance(error, MarkedYAMLError) else None
+    return f"{mark.name if mark is not None else 'a config file'} is not YAML: {_reason(error)}"
+
+
+def _reason(error: Exception) -> str:
+    """Of a YAML error, the line and what is wrong there."""
+    if not isinstance(error, MarkedYAMLError) or error.problem_mark is None:
+        return str(error)
+    context = f"{error.context}, " if error.context else ""
+    return f"line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}: {context}{error.problem}"
 
 
 def one_line(error: Exception) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rlrun import catalogue
@@ -12,7 +12,7 @@ from rlrun.config import LOG_VALUES, RUN_VALUES, SETTINGS, TOP
 from rlrun.config_files import config_directory
 from rlrun.docstrings import argument_meanings, paragraphs, sources
 from rlrun.errors import UserError
-from rlrun.provenance import read
+from rlrun.provenance import Setting, read
 from rlrun.schema import TARGET, describe, import_target, keys_of
 from rlrun.units import unit_of
 
@@ -74,6 +74,12 @@ def valid_keys(raw: Mapping[str, Any], about_key: str | None = None) -> dict[str
             found[name] = Key(name, value.get(TARGET), kind, None, meaning, None)
             found |= _inside(name, value, may_import=wanted in (None, name))
     return found
+
+
+def with_comments(keys: Mapping[str, Key], found: Sequence[Setting]) -> dict[str, Key]:
+    """The keys; what a docstring does not explain means what the comment in the file says that set it."""
+    comments = {setting.key: setting.comment for setting in found}
+    return {name: key if key.meaning else replace(key, meaning=comments.get(name, "")) for name, key in keys.items()}
 
 
 def about(target: str) -> About:

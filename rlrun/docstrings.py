@@ -24,7 +24,12 @@ def sources(call: Callable[..., Any]) -> list[str]:
 
 def argument_meanings(call: Callable[..., Any]) -> dict[str, str]:
     """What the section Args of a docstring says of each argument, with YAML's null for None."""
-    match = re.search(r"(?:^|\n)Args:\n(.*?)(?:\n\S|\Z)", inspect.getdoc(call) or "", re.DOTALL)
+    return meanings_in(inspect.getdoc(call) or "")
+
+
+def meanings_in(docstring: str) -> dict[str, str]:
+    """The same of a docstring without indentation."""
+    match = re.search(r"(?:^|\n)Args:\n(.*?)(?:\n\S|\Z)", docstring, re.DOTALL)
     entries = re.split(r"^    (?=\w+: )", match[1], flags=re.MULTILINE)[1:] if match else []
     split = (entry.partition(": ") for entry in entries)
     return {name: re.sub(r"\bNone\b", "null", " ".join(words.split())) for name, _, words in split}

@@ -9,7 +9,7 @@ from typing import Any
 
 from rlrun.composition import for_hydra, load_config
 from rlrun.config_files import resolve_env
-from rlrun.config_keys import GROUP_MEANINGS, About, Key, about, valid_keys
+from rlrun.config_keys import GROUP_MEANINGS, About, Key, about, valid_keys, with_comments
 from rlrun.errors import UnknownKeyError
 from rlrun.provenance import Setting, origin, override_key, settings
 from rlrun.schema import TARGET
@@ -50,9 +50,10 @@ def explanation(overrides: Sequence[str], directories: Sequence[Path], prefixes:
     for prefix in prefixes:
         if prefix not in keys:
             raise UnknownKeyError(f"no key {prefix} here; nearest: {', '.join(closest(prefix, keys))}", prefix)
-    wanted = [key for name, key in keys.items() if not prefixes or any(_below(name, prefix) for prefix in prefixes)]
     resolved = resolve_env(directories, overrides)
     found = _in_effect(settings(for_hydra(_choosing(resolved)), directories), resolved)
+    keys = with_comments(keys, found)
+    wanted = [key for name, key in keys.items() if not prefixes or any(_below(name, prefix) for prefix in prefixes)]
     rows = [_row(key, resolved, found) for key in wanted]
     components = [
         (key.name, str(key.value), about(str(key.value)))

@@ -22,8 +22,20 @@ from rlrun.errors import UnknownKeyError, UserError
 from rlrun.suggestions import closest
 
 _PARTS = ("launcher", "sweeper")
+_NOWHERE = ("hydra.run.dir", "hydra.output_subdir")
 _OF_SWEEPS = (*(f"hydra{sign}{part}" for part in _PARTS for sign in "/."), "hydra.sweep")
 _OWN = ("BasicLauncher", "BasicSweeper")
+
+
+def refuse_other_directory(overrides: Sequence[str]) -> None:
+    """Refuses Hydra's own words for where a run is kept: rlrun would not heed them.
+
+    Raises:
+        UserError: naming the word.
+    """
+    for item in overrides:
+        if item.lstrip("+~").split("=")[0] in _NOWHERE:
+            raise UserError(f"{item} would do nothing: runs_dir= and name= say where a run is kept")
 
 
 def refuse_without_sweep(overrides: Sequence[str]) -> None:

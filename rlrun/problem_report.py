@@ -13,7 +13,7 @@ from yaml import YAMLError
 
 from rlrun import catalogue
 from rlrun.config_files import GROUPS, options, read_option
-from rlrun.config_keys import Key, valid_keys
+from rlrun.config_keys import Key, valid_keys, with_comments
 from rlrun.errors import UnknownKeyError, UserError, WrongKeyError
 from rlrun.provenance import Setting, origin, override_key, settings
 from rlrun.schema import TARGET, check_value, shown
@@ -39,14 +39,18 @@ def reported(
         overrides: what the command line asked for.
         directories: where config files are searched.
     """
-    found: list[Setting] = []
-    with suppress(HydraException, YAMLError, OSError):
-        found = settings(_groups(overrides), directories)
     keys = valid_keys(raw, problem.key)
-    place = origin(problem.key, overrides, found)
+    place = origin(problem.key, overrides, [])
+    found: list[Setting] = []
+    if place is None or not isinstance(problem, UnknownKeyError) or not all(key.meaning for key in keys.values()):
+        with suppress(HydraException, YAMLError, OSError):  # after the rest, since it takes as long as composing
+            found = settings(_groups(overrides), directories)
+        keys = with_comments(keys, found)
+        place = origin(problem.key, overrides, found)
     where = [f"set in {place}".replace("set in the command line", "set on the command line")] if place else []
     if not isinstance(problem, UnknownKeyError):
         details = [*where, *_about(problem.key, keys), *_otherwise(problem.key, overrides, found)]
+        details += _of_an_object(problem.key, choices, found, directories)
         return WrongKeyError(str(problem), problem.key, details)
     targets = [f"{name}.{TARGET}" for name, key in keys.items() if TARGET in key.kind]
     names = [*keys, *targets, *(group for group in GROUPS if group not in keys)]
@@ -67,6 +71,9 @@ def reported(
     if close:
         message += f"; nearest: {', '.join(close)}"
     details = [*where, *(line for name in close for line in _candidate(name, keys))]
+    parent = problem.key.rpartition(".")[0]
+    if any(override_key(item) == f"{parent}.{TARGET}" for item in overrides):  # what its predecessor had is still there
+        details += _replacement(parent, str(keys[parent].value) if parent in keys else "")
     return UnknownKeyError(message, problem.key, details)
 
 
@@ -90,6 +97,31 @@ def _about(key: str, keys: Mapping[str, Key]) -> list[str]:
     return _wrapped(f"{key}: {known.meaning.rstrip('.')}{_unit(known)}") if known is not None and known.meaning else []
 
 
+def _of_an_object(
+    key: str, choices: Mapping[str, str | None], found: Sequence[Setting], directories: Sequence[Path]
+) -> list[str]:
+    """Where an object stands for which one value was given: its keys, and how to put another one there."""
+    inside = [setting for setting in found if setting.key.startswith(f"{key}.")]
+    targets = [setting.value for setting in inside if setting.key == f"{key}.{TARGET}"]
+    if not targets:
+        return []
+    names = dict.fromkeys(setting.key for setting in inside if TARGET not in setting.key)
+    lines = _wrapped(f"it has keys of its own: {', '.join(names)}") if names else []
+    for place in choices:
+        group, _, where = place.partition("@")
+        if where == key:
+            return [*lines, f"another one: {place}=, one of {', '.join(options(directories, group))}"]
+    others = [name for name in catalogue.alternatives(targets[-1]) if "." in key]
+    return lines + [line for other in others[:3] for line in _replacement(key, other)]
+
+
+def _replacement(key: str, target: str) -> list[str]:
+    """How to put another object at `key`: what is there must go first, since Hydra would mix the two."""
+    known = catalogue.target(target)
+    arguments = "".join(f", {name}: ..." for name in known.parameters) if known is not None else ", ..."
+    return [f"another one: '~{key}' '+{key}={{{TARGET}: {target}{arguments}}}'"] if target else []
+
+
 def _candidate(name: str, keys: Mapping[str, Key]) -> list[str]:
     known = keys.get(name)
     if known is None and name.endswith(f".{TARGET}"):
@@ -97,7 +129,8 @@ def _candidate(name: str, keys: Mapping[str, Key]) -> list[str]:
     if known is None:
         return [f"{name}=: a group of config files"] if name in GROUPS else []
     value = "" if known.value is None and known.kind == "a section" else f" = {shown(known.value)}"
-    return _wrapped(f"{name}{value} ({known.kind}{_unit(known)}): {known.meaning.rstrip('.')}")
+    meaning = f": {known.meaning.rstrip('.')}" if known.meaning else ""
+    return _wrapped(f"{name}{value} ({known.kind}{_unit(known)}){meaning}")
 
 
 def _unit(known: Key) -> str:

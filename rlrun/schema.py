@@ -135,7 +135,15 @@ def import_target(target: object, path: str) -> Callable[..., Any]:
             raise UserError(f"{path}.{TARGET}={target} is neither a class nor a function")
         call: Callable[..., Any] = found
         return call
-    raise UserError(f"{path}.{TARGET}={target} cannot be imported: there is no module {parts[0]}")
+    if len(parts) == 1:
+        ours = {name.rpartition(".")[2]: name for name in catalogue.target_names()}
+        close = ", ".join(ours[name] for name in nearest(target, ours))
+        raise UserError(
+            f"{path}.{TARGET}={target} cannot be imported: it must be like package.module.Name; nearest: {close}"
+        )
+    raise UserError(
+        f"{path}.{TARGET}={target} cannot be imported: there is no module {parts[0]} here or among what is installed"
+    )
 
 
 def check_component(

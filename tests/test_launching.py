@@ -69,6 +69,17 @@ def test_without_a_sweep_nobody_heeds_a_launcher(word: str) -> None:
     refuse_without_sweep(RANDOM)
 
 
+@pytest.mark.parametrize("word", ["hydra.run.dir=x", "++hydra.output_subdir=x"])
+@pytest.mark.parametrize("flags", [[], ["-m"]])
+def test_where_hydra_would_keep_a_run_is_not_heeded(
+    word: str, flags: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_command(["rlrun", *flags, *RANDOM, word]) == 2
+    assert f"{word} would do nothing: runs_dir= and name= say where a run is kept" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_sweep_is_made_by_m_alone() -> None:
     with pytest.raises(UserError, match="-m makes a sweep"):
         refuse_without_sweep(["hydra.mode=MULTIRUN"])

@@ -101,17 +101,15 @@ def test_its_keys_are_checked_like_ours(example: Path, word: str, complaint: str
         composed("algo=expected_sarsa", "env=corridor", word)
 
 
-def test_it_trains_by_the_real_command_and_is_resumed(
-    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_it_trains_and_is_resumed(
+    example: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # A sweep, so that the search path reaches the jobs of sweeps too.
-    command = [sys.executable, "-m", "rlrun", "-m", "algo=expected_sarsa", "env=corridor", "seed=1,2", *QUICK]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(site)]), "OMP_NUM_THREADS": "1"}
-    ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert (ran.returncode, ran.stderr) == (0, "")
-    assert ran.stdout.count("preset expected_sarsa_corridor") == 2
+    monkeypatch.chdir(tmp_path)
+    assert run_command(["rlrun", "-m", "algo=expected_sarsa", "env=corridor", "seed=1,2", *QUICK]) == 0
+    printed = capsys.readouterr()
+    assert (printed.out.count("preset expected_sarsa_corridor"), printed.err) == (2, "")
     (directory,) = tmp_path.glob("runs/corridor/expected_sarsa/*/seed1")
-    monkeypatch.syspath_prepend(site)
     assert run_command(["rlrun", "resume", str(directory), "total_steps=600"]) == 0
     assert "resuming at step 300" in capsys.readouterr().out
 
@@ -125,6 +123,7 @@ def test_its_own_tests_pass_where_it_is_installed(site: Path, tmp_path: Path) ->
     assert "23 passed" in ran.stdout
 
 
+@pytest.mark.slow  # its own tests, above, run the same contracts
 def test_the_check_of_the_example_passes(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["rlrun", "check", "algo=expected_sarsa", "env=corridor"]) == 0
     assert "all 21 checks passed: env=corridor and algo=expected_sarsa keep the contracts" in capsys.readouterr().out
@@ -167,11 +166,34 @@ def test_a_module_that_cannot_be_imported_is_named_in_one_line(
         composed("algo=needy", "env=cartpole")
 
 
+@pytest.mark.parametrize(
+    ("error", "sweep"),
+    [("yaml.YAMLError", False), ("yaml.YAMLError", True), ("hydra.errors.HydraException", True), ("OSError", False)],
+)
+def test_an_error_in_a_running_agent_is_not_blamed_on_a_config_file(
+    own_site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: str, sweep: bool
+) -> None:
+    code = f"""import hydra.errors, yaml
+from rlrun.agents.random import Random
+class Agent(Random):
+    def learn(self, rollout):
+        raise {error}("of its own")
+"""
+    package(
+        own_site, "faulty", {"__init__.py": code, "conf/algo/faulty.yaml": "_target_: faulty.Agent\nrollout_steps: 5\n"}
+    )
+    monkeypatch.delitem(sys.modules, "faulty", raising=False)
+    flags = ["-m", "seed=0,1"] if sweep else []
+    with pytest.raises(Exception, match=r"^of its own$") as caught:
+        run_command(["rlrun", *flags, "algo=faulty", "env=cartpole", *QUICK, f"runs_dir={tmp_path / 'runs'}"])
+    assert type(caught.value).__name__ == error.rpartition(".")[2]
+
+
 def test_a_file_that_is_not_yaml_is_named_by_those_who_use_it(own_site: Path) -> None:
     broken = "_target_: [x\nnum_envs: 1\n"
     package(own_site, "scribbled", {"conf/env/theirs.yaml": broken})
     assert composed("algo=random", "env=gym", "env.id=CartPole-v1").labels["env"] == "cartpole"
-    with pytest.raises(UserError, match=r"(?s)the config file of env=theirs is not YAML: .*line 2"):
+    with pytest.raises(UserError, match=r"the config file of env=theirs is not YAML: line 2, column 9: "):
         composed("algo=random", "env=theirs")
 
 

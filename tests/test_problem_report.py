@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from rlrun.composition import load_config
 from rlrun.config_files import config_directory
 from rlrun.errors import UserError
+from rlrun.explanation import explanation
 
 FILES = {
     "experiment/typo": "# @package _global_\nalgo:\n  # exploration\n  epsilon:\n    ennd: 0.5\n",
@@ -123,3 +125,69 @@ def test_values_out_of_range(override: str, words: str) -> None:
     message, details = refused([config_directory()], "algo=dqn", "env=cartpole", override)
     assert message.endswith(words)
     assert f"set on the command line: {override}" in details
+
+
+def test_an_unknown_option_comes_with_what_the_nearest_are_and_where_others_are_searched(
+    directories: list[Path],
+) -> None:
+    message, details = refused([config_directory()], "algo=dqn", "env=CartPole-v1")
+    assert message.startswith("unknown env 'CartPole-v1'; nearest: cartpole; available: acrobot, atari, ")
+    cartpole, *others = details.splitlines()
+    assert cartpole.startswith("env cartpole: CartPole-v1 (Barto, Sutton and Anderson 1983): keep a pole upright")
+    assert others == [
+        "any Gymnasium id with discrete actions: env=gym env.id=CartPole-v1",
+        "files of your own are found with --config-dir DIR (docs/plugins.md)",
+    ]
+    with pytest.raises(UserError) as caught:
+        load_config(["algo=mine", "env=pong"], directories)
+    assert caught.value.details[-1] == f"searched besides rlrun's own: {directories[0] / 'algo'}"
+
+
+@pytest.mark.parametrize("override", ["algo.epsilon=0.1", "algo.epsilon=null"])
+def test_one_value_for_an_object_is_answered_with_its_keys_and_how_to_replace_it(override: str) -> None:
+    words = ["algo=dqn", "env=cartpole"]
+    _, details = refused([config_directory()], *words, override)
+    assert "it has keys of its own: algo.epsilon.start, algo.epsilon.end, algo.epsilon.delay_steps, " in details
+    replacement = "another one: '~algo.epsilon' '+algo.epsilon={_target_: rlrun.schedules.Constant, value: ...}'"
+    assert replacement in details.splitlines()
+    _, details = refused([config_directory()], *words, "algo.epsilon._target_=rlrun.schedules.Constant")
+    assert replacement in details.splitlines()
+    words += [word.replace("...", "0.1") for word in re.findall(r"'(.*?)'", replacement)]
+    assert load_config(words, [config_directory()]).algo.arguments["epsilon"].arguments == {"value": 0.1}
+
+
+def test_an_object_that_comes_from_a_group_is_chosen_by_its_name() -> None:
+    words = ["algo=dqn", "env=cartpole"]
+    _, details = refused([config_directory()], *words, "algo.optimizer=rmsprop")
+    assert "another one: optimizer@algo.optimizer=, one of adam, rmsprop, rmsprop_centred" in details.splitlines()
+    _, details = refused([config_directory()], *words, "optimizer=rmsprop")
+    assert details == "optimizer@algo.optimizer = adam: a group of config files: adam, rmsprop, rmsprop_centred"
+    config = load_config([*words, "optimizer@algo.optimizer=rmsprop"], [config_directory()])
+    assert config.algo.arguments["optimizer"].target == "rlrun.nn.optimizers.RMSProp"
+
+
+def test_a_file_that_is_not_yaml_is_told_with_line_and_column(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    file = tmp_path / "experiment" / "broken.yaml"
+    file.write_text("# @package _global_\nseed: 1\n\talgo: 2\n")
+    message, _ = refused([tmp_path, config_directory()], "algo=dqn", "env=pong", "experiment=broken")
+    assert message.startswith(f"{file} is not YAML: line 3, column 1: ")
+    assert "\n" not in message
+
+
+def test_a_class_without_a_docstring_is_explained_by_the_comments_in_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "algo").mkdir()
+    (tmp_path / "silent_agent.py").write_text(
+        "from rlrun.agents.random import Random\n"
+        "class Silent(Random):\n"
+        "    def __init__(self, *, pace: int, spec: object) -> None: ...\n"
+    )
+    (tmp_path / "algo" / "silent.yaml").write_text("_target_: silent_agent.Silent\npace: 3 # steps a turn; ours\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    directories, words = [tmp_path, config_directory()], ["algo=silent", "env=cartpole"]
+    _, details = refused(directories, *words, "algo.pase=1")
+    assert "algo.pace = 3 (a whole number): steps a turn; ours" in details.splitlines()
+    (row,) = explanation(words, directories, ["algo.pace"]).rows
+    assert (row.key.meaning, row.note) == ("steps a turn; ours", "")

@@ -91,9 +91,9 @@ class ConfigFiles:
         items = self.file("config").items
         return [item.group for item in items if not (item.override or item.is_self or item.package)]
 
-    def comments(self) -> dict[str, str]:
-        """What `config.yaml` says of its own keys."""
-        found = re.findall(r"^(\w+):[^#\n]*# (.*)$", self._text("config"), re.MULTILINE)
+    def comments(self, path: str = "config") -> dict[str, str]:
+        """What a file says of its own keys."""
+        found = re.findall(r"^(\w+):[^#\n]*# (.*)$", self._text(path), re.MULTILINE)
         return dict(found)
 
     def exists(self, path: str) -> bool:

@@ -92,7 +92,9 @@ def _keys(
     if len(trees) < len(ways):
         return
     known = _parameters_of(parent, ways[0])
-    meanings = {key: parameter.meaning for key, parameter in known.items()} if dot else files.comments()
+    option = ways[0].choices.get(parent)
+    comments = files.comments(f"{parent}/{option}" if dot else "config") if option is not None or not dot else {}
+    meanings = comments | {key: parameter.meaning for key, parameter in known.items() if parameter.meaning}
     names = [key for key in trees[0] if all(key in tree for tree in trees)]
     if beyond_files:  # what the files leave out and the class takes
         names += [key for key in known if key not in names]

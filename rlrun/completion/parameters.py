@@ -103,6 +103,14 @@ def _imported(node: ast.stmt, name: str, module: str) -> Iterator[tuple[str, str
 
 
 def _arguments(owner: ast.ClassDef, module: str) -> Iterator[tuple[str, Parameter]]:
+    from rlrun.docstrings import meanings_in  # of users' classes alone: for ours the catalogue is enough
+
+    meanings = meanings_in(ast.get_docstring(owner) or "")
+    for name, parameter in _annotated_arguments(owner, module):
+        yield name, parameter._replace(meaning=meanings.get(name, ""))
+
+
+def _annotated_arguments(owner: ast.ClassDef, module: str) -> Iterator[tuple[str, Parameter]]:
     for node in owner.body:
         if isinstance(node, ast.FunctionDef) and node.name == "__init__":
             for argument in (*node.args.args[1:], *node.args.kwonlyargs):

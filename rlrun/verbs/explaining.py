@@ -20,7 +20,7 @@ def explain(words: Sequence[str]) -> int:
     )
     parser.add_argument("words", nargs="+", metavar="word", help="key=value as for a run; a bare key shows only that")
     parser.add_argument("--config-dir", help="where options of your own are searched")
-    chosen = parser.parse_args(list(words))
+    chosen = parser.parse_intermixed_args(list(words))
     overrides = [word for word in chosen.words if "=" in word or word.startswith("~")]
     prefixes = [word for word in chosen.words if word not in overrides]
     found = explanation(overrides, config_directories(chosen.config_dir), prefixes)
