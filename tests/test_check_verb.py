@@ -100,7 +100,7 @@ class HasAHiddenLimit(GridWorld):
         step = super().step(action)
         return step._replace(discount=np.where(step.last, 0, step.discount).astype(np.float32))
 '''
-TABLE = ["env=gridworld", "env.observation=index", "algo.alpha_power=0.5", "algo.rollout_steps=4"]
+TABLE = ["env=gridworld", "env.observation=index", "env.num_envs=4", "algo.alpha_power=0.5", "algo.rollout_steps=4"]
 
 
 @pytest.fixture
@@ -151,11 +151,14 @@ def report(capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, str], list[str
             "end in the state of the whole run; first difference: state/q",
             "Put everything that learn changes into state_dict",
         ),
-        (
-            "ForgetsAll",
-            "a loaded state continues as if never interrupted",
-            "a resumed agent must act as the whole run did, and does not in turn 1",
-            "Put everything that learn changes into state_dict",
+        pytest.param(
+            *(
+                "ForgetsAll",
+                "a loaded state continues as if never interrupted",
+                "a resumed agent must act as the whole run did, and does not in turn 1",
+                "Put everything that learn changes into state_dict",
+            ),
+            marks=pytest.mark.slow,
         ),
         pytest.param(
             *(
@@ -211,7 +214,9 @@ def test_the_right_check_fails_for_an_agent_that(
 def test_the_right_check_fails_for_an_environment_whose(
     conf: Path, capsys: pytest.CaptureFixture[str], env: str, check: str, complaint: str, advice: str
 ) -> None:
-    assert run_command(["rlrun", "check", "algo=random", f"env={env}", "--config-dir", str(conf)]) == 1
+    assert (
+        run_command(["rlrun", "check", "algo=random", f"env={env}", "env.num_envs=4", "--config-dir", str(conf)]) == 1
+    )
     failed, lines = report(capsys)
     assert complaint in failed[check]
     assert advice in failed[check]

@@ -99,12 +99,12 @@ def test_misspelling_is_one_edit() -> None:
 
 
 def test_drawn_misspellings_are_refused_and_understood(tmp_path: Path) -> None:
-    drawn = random.Random(2026).sample(list(misspellings()), 30)
+    drawn = random.Random(2026).sample(list(misspellings()), 12)
     assert check_misspellings(drawn, tmp_path) >= SHARE_SUGGESTED
 
 
 def test_drawn_wrong_values_are_refused(tmp_path: Path) -> None:
-    check_values(drawn_values(20, random.Random(2026)), tmp_path)
+    check_values(drawn_values(8, random.Random(2026)), tmp_path)
 
 
 @pytest.mark.slow
@@ -132,7 +132,7 @@ def commands(count: int, directory: Path, seed: int) -> list[list[str]]:
 
 
 def test_the_command_refuses_with_2_no_traceback_nothing_on_disk_and_no_torch(tmp_path: Path) -> None:
-    drawn = commands(10, tmp_path / "conf", seed=5)
+    drawn = commands(4, tmp_path / "conf", seed=5)
     here = tmp_path / "here"
     here.mkdir()
     code = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ COMMANDS = [
     "algo=dqn env=cartpole algo.gamma=0.5 evaluation.episodes=3 algo.epsilon.start=0.75",
 ]
 
+QUICK = random.Random(5).sample(PRESETS + OTHERS, 8) + COMMANDS[len(PRESETS + OTHERS) :]
+
 
 def hydras(words: Sequence[str], directories: Sequence[Path] = (OWN,)) -> tuple[Any, dict[str, str]]:
     search = [f"hydra.searchpath=[{','.join(f'file://{path}' for path in directories[:-1])}]"]
@@ -62,7 +65,9 @@ def without_none(choices: dict[str, str]) -> dict[str, str]:
     return {key: value for key, value in choices.items() if value not in ("None", "null")}
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    "command", [pytest.param(command, marks=[] if command in QUICK else [pytest.mark.slow]) for command in COMMANDS]
+)
 def test_it_comes_to_what_hydra_composes(command: str) -> None:
     words = command.split()
     plain, choices = hydras(words)

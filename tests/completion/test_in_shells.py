@@ -36,7 +36,16 @@ LINES = [
 ]
 
 
-@pytest.fixture(scope="module", params=["bash", "zsh", "fish"])
+# In every run of the tests: the words are found by one program, which test_candidates.py asks for all there is.
+HALF, FEW = LINES[1::2], LINES[1::4]
+SHELLS = [
+    pytest.param(shell, *line, marks=[] if line in quick else [pytest.mark.slow])
+    for shell, quick in (("bash", HALF), ("zsh", FEW), ("fish", FEW))
+    for line in LINES
+]
+
+
+@pytest.fixture(scope="module")
 def shell(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     folder = tmp_path_factory.mktemp(request.param)
     (folder / "maps of mine").mkdir()
@@ -51,7 +60,7 @@ def shell(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         yield shell
 
 
-@pytest.mark.parametrize(("line", "expected"), LINES)
+@pytest.mark.parametrize(("shell", "line", "expected"), SHELLS, indirect=["shell"], scope="module")
 def test_tab_completes(shell: Shell, line: str, expected: str) -> None:
     assert shell.complete(line) == expected
 
