@@ -17,7 +17,7 @@ with make(config) as made:
     print(f"evaluated: {made.evaluate().mean:.2f}")
 
 # %% A whole run, kept where the command line keeps it: called again, it is only read.
-results = [train(f"algo=q_learning env=gridworld env.map=book debug=short seed={seed}") for seed in (0, 1)]
+results = [train(f"algo=q_learning env=gridworld env.map=book total_steps=1000 seed={seed}") for seed in (0, 1)]
 for result in results:
     steps, losses = result.curve("loss/td")
     print(f"{result.directory}: {result.evaluation_mean:.2f} at step {result.step}")

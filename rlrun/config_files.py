@@ -101,15 +101,15 @@ def resolve_env(directories: Sequence[Path], overrides: Sequence[str]) -> list[s
     `env=atari env.game=pong` is `env=pong`; `env=gym env.id=CartPole-v1` is `env=cartpole`. Sweeps (`pong,breakout`)
     are replaced only where every one of them has a file.
     """
+    given = {key: value for key in _IDENTITY if (value := _value(overrides, f"env.{key}")) is not None}
+    if not given:
+        return list(overrides)  # the usual case: no file needs to be read
     chosen = _value(overrides, "env")
     known = options(directories, "env")
     if chosen not in known or identity(directories, chosen) is not None:
         return list(overrides)
     files = {found: name for name in reversed(known) if (found := _readable_identity(directories, name)) is not None}
-    for key in _IDENTITY:
-        value = _value(overrides, f"env.{key}")
-        if value is None:
-            continue
+    for key, value in given.items():
         wanted = [(key, item.strip().strip("'\"")) for item in value.split(",")]
         if all(item in files for item in wanted):
             env = ",".join(files[item] for item in wanted)

@@ -99,12 +99,12 @@ def test_misspelling_is_one_edit() -> None:
 
 
 def test_drawn_misspellings_are_refused_and_understood(tmp_path: Path) -> None:
-    drawn = random.Random(2026).sample(list(misspellings()), 12)
+    drawn = random.Random(2026).sample(list(misspellings()), 10)
     assert check_misspellings(drawn, tmp_path) >= SHARE_SUGGESTED
 
 
 def test_drawn_wrong_values_are_refused(tmp_path: Path) -> None:
-    check_values(drawn_values(8, random.Random(2026)), tmp_path)
+    check_values(drawn_values(6, random.Random(2026)), tmp_path)
 
 
 @pytest.mark.slow

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -46,23 +48,29 @@ SHELLS = [
 
 
 @pytest.fixture(scope="module")
-def shell(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    folder = tmp_path_factory.mktemp(request.param)
-    (folder / "maps of mine").mkdir()
-    (folder / "mine.txt").touch()
-    (folder / "theirs" / "algo").mkdir(parents=True)
-    (folder / "theirs" / "algo" / "mine.yaml").write_text("# Mine.\n_target_: mine.Agent\n")
-    for seed in ("seed0", "seed1"):
-        run = folder / "runs" / "cartpole" / "dqn" / "0123456789" / seed
-        run.mkdir(parents=True)
-        (run / "receipt.json").write_text("{}")
-    with Shell(request.param, folder) as shell:
+def shells(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Shell]]:
+    """One shell of each name, started when it is first asked for."""
+    with ExitStack() as stack:
+
+        @cache
+        def shell(name: str) -> Shell:
+            folder = tmp_path_factory.mktemp(name)
+            (folder / "maps of mine").mkdir()
+            (folder / "mine.txt").touch()
+            (folder / "theirs" / "algo").mkdir(parents=True)
+            (folder / "theirs" / "algo" / "mine.yaml").write_text("# Mine.\n_target_: mine.Agent\n")
+            for seed in ("seed0", "seed1"):
+                run = folder / "runs" / "cartpole" / "dqn" / "0123456789" / seed
+                run.mkdir(parents=True)
+                (run / "receipt.json").write_text("{}")
+            return stack.enter_context(Shell(name, folder))
+
         yield shell
 
 
-@pytest.mark.parametrize(("shell", "line", "expected"), SHELLS, indirect=["shell"], scope="module")
-def test_tab_completes(shell: Shell, line: str, expected: str) -> None:
-    assert shell.complete(line) == expected
+@pytest.mark.parametrize(("name", "line", "expected"), SHELLS)
+def test_tab_completes(shells: Callable[[str], Shell], name: str, line: str, expected: str) -> None:
+    assert shells(name).complete(line) == expected
 
 
 def test_bash_without_its_word_breaks(tmp_path: Path) -> None:
