@@ -156,8 +156,8 @@ def unreadable(error: OverrideParseException) -> UserError:
     if not special:
         return UserError(f"cannot read '{override}' ({one_line(error)}): settings look like key=value")
     return UserError(
-        f"cannot read '{override}': {' '.join(special)} mean something in a value: a list is {key}=[a,b], several runs "
-        f"are {key}=a,b with -m, and text with such characters is quoted twice: \"{key}='...'\""
+        f"cannot read '{override}': the value has {' '.join(special)} where it cannot be; a list is {key}=[a,b], "
+        f"several runs are {key}=a,b with -m, and text with such characters is quoted twice: \"{key}='...'\""
     )
 
 

@@ -22,6 +22,7 @@ GROUPS = ("algo", "env", "network", "device", "logger", "preset", "experiment", 
 _IDENTITY = ("game", "id")
 _GYMNASIUM_ID = re.compile(r"-v\d+$")
 _WIDTH = 116
+_FEW = 4  # so many options are all told about: `gpu` is less like `cuda` than like `cpu`
 _HOW_TO_ADD = "files of your own are found with --config-dir DIR (docs/plugins.md)"
 _HEADLINE = re.compile(r"^# (\S+-v\d+)\b")
 
@@ -147,7 +148,8 @@ def unknown_option(group: str, name: str, known: Sequence[str], directories: Seq
         return UserError(f"unknown {group} '{name}': there is none to choose{troubles}")
     close = nearest(name, known)
     message = f"unknown {group} '{name}'; nearest: {close[0]}; available: {', '.join(known)}{troubles}"
-    meanings = [(option, summary(directories, group, option)) for option in close]
+    worth_telling = close if len(known) > _FEW else [*close, *(option for option in known if option not in close)]
+    meanings = [(option, summary(directories, group, option)) for option in worth_telling]
     details = [
         textwrap.shorten(f"{group} {option}: {meaning}", _WIDTH, placeholder=" ...")
         for option, meaning in meanings

@@ -208,7 +208,10 @@ def test_options_of_an_environment_can_be_given_in_every_spelling(
         ("seed=[1", "cannot read 'seed=[1'"),
         ("seed", "cannot read 'seed': settings look like key=value, without spaces around the ="),
         ("=0.9", "cannot read '=0.9': settings look like key=value"),
-        ("algo.gamma=0.9,", "cannot read 'algo.gamma=0.9,': , mean something in a value"),
+        (
+            "algo.gamma=0.9,",
+            "cannot read 'algo.gamma=0.9,': the value has , where it cannot be; a list is algo.gamma=[a,b], several",
+        ),
         ("debug=true", "unknown debug 'true'; nearest: short"),
         ("+experiment=1", "unknown experiment '1'; nearest: "),
         ("algo=1", "unknown algo '1'; nearest: "),

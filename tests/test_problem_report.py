@@ -138,6 +138,8 @@ def test_an_unknown_option_comes_with_what_the_nearest_are_and_where_others_are_
         "any Gymnasium id with discrete actions: env=gym env.id=CartPole-v1",
         "files of your own are found with --config-dir DIR (docs/plugins.md)",
     ]
+    _, details = refused([config_directory()], "algo=dqn", "env=pong", "device=gpu")
+    assert [line.split(":")[0] for line in details.splitlines()[:3]] == ["device cpu", "device auto", "device cuda"]
     with pytest.raises(UserError) as caught:
         load_config(["algo=mine", "env=pong"], directories)
     assert caught.value.details[-1] == f"searched besides rlrun's own: {directories[0] / 'algo'}"
