@@ -93,10 +93,20 @@ def check(
     """
     _check_named_preset(overrides, directories)
     refuse_clashes(choices, directories)
+    from rlrun.problem_report import check_of_some_network, reported, unknown_key  # not above: it reads what is here
+
+    missing = sorted(OmegaConf.missing_keys(composed))
+    if missing:
+        written = OmegaConf.to_container(composed, resolve=False)
+        assert isinstance(written, dict)
+        raw = {str(key): value for key, value in written.items()}
+        unknown = unknown_key(raw)  # first, since a misspelt key may be why another one is missing
+        if unknown is not None:
+            problem = UnknownKeyError(f"unknown key {unknown}", unknown)
+            raise reported(problem, raw, choices, overrides, directories)
+        raise UserError(f"{missing[0]} has no value yet: give {missing[0]}=...")
     raw = _resolved(composed)
     network = _as_named(raw.get("network"), overrides, directories)
-    from rlrun.problem_report import check_of_some_network, reported  # not above: it reads what this module defines
-
     try:
         check_of_some_network(raw.get("network"), directories)
         checked = check_plain(raw | {"network": network}, {"algo": str(choices.get("algo"))}, overrides)
@@ -184,9 +194,6 @@ def _fields(target: str) -> dict[str, Any]:
 
 def _resolved(composed: DictConfig) -> dict[str, Any]:
     try:
-        missing = sorted(OmegaConf.missing_keys(composed))
-        if missing:
-            raise UserError(f"{missing[0]} has no value yet: give {missing[0]}=...")
         container = OmegaConf.to_container(composed, resolve=True)
     except OmegaConfBaseException as error:
         raise UserError(one_line(error)) from error

@@ -13,7 +13,7 @@ from yaml import YAMLError
 
 from rlrun import catalogue
 from rlrun.config_files import GROUPS, options, read_option
-from rlrun.config_keys import Key, valid_keys, with_comments
+from rlrun.config_keys import Key, leaves, valid_keys, with_comments
 from rlrun.errors import UnknownKeyError, UserError, WrongKeyError
 from rlrun.provenance import Setting, origin, override_key, settings
 from rlrun.schema import TARGET, check_value, shown
@@ -75,6 +75,21 @@ def reported(
     if any(override_key(item) == f"{parent}.{TARGET}" for item in overrides):  # what its predecessor had is still there
         details += _replacement(parent, str(keys[parent].value) if parent in keys else "")
     return UnknownKeyError(message, problem.key, details)
+
+
+def unknown_key(raw: Mapping[str, Any]) -> str | None:
+    """The first key in a section or an object that nothing takes; None if there is none.
+
+    Args:
+        raw: a composed config; values may be missing.
+    """
+    keys = valid_keys(raw)
+    parents = {name.rpartition(".")[0] for name in keys} - {""}
+    for name, _ in leaves(raw):
+        parent, _, last = name.rpartition(".")
+        if parent in parents and last != TARGET and name not in keys:
+            return name
+    return None
 
 
 def _groups(overrides: Sequence[str]) -> list[str]:

@@ -168,6 +168,16 @@ def test_an_object_that_comes_from_a_group_is_chosen_by_its_name() -> None:
     assert config.algo.arguments["optimizer"].target == "rlrun.nn.optimizers.RMSProp"
 
 
+def test_a_misspelt_key_is_told_before_the_one_that_is_missing_for_it(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text("# @package _global_\nenv:\n  gaem: pong\n")
+    message, details = refused([tmp_path, config_directory()], "algo=dqn", "env=atari", "experiment=mine")
+    assert message == "unknown key env.gaem; nearest: env.game"
+    assert f"set in {tmp_path / 'experiment/mine.yaml'}, line 3" in details
+    message, _ = refused([config_directory()], "algo=dqn", "env=atari")
+    assert message == "env.game has no value yet: give env.game=..."
+
+
 def test_a_file_that_is_not_yaml_is_told_with_line_and_column(tmp_path: Path) -> None:
     (tmp_path / "experiment").mkdir()
     file = tmp_path / "experiment" / "broken.yaml"
