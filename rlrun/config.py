@@ -95,7 +95,7 @@ def check(
     refuse_clashes(choices, directories)
     from rlrun.problem_report import check_of_some_network, reported, unknown_key  # not above: it reads what is here
 
-    missing = sorted(OmegaConf.missing_keys(composed))
+    missing = _missing(composed)
     if missing:
         written = OmegaConf.to_container(composed, resolve=False)
         assert isinstance(written, dict)
@@ -190,6 +190,13 @@ def _fields(target: str) -> dict[str, Any]:
     known = catalogue.target(target)
     assert known is not None
     return {name: parameter.annotation for name, parameter in known.parameters.items()}
+
+
+def _missing(composed: DictConfig) -> list[str]:
+    try:
+        return sorted(OmegaConf.missing_keys(composed))
+    except OmegaConfBaseException as error:
+        raise UserError(one_line(error)) from error
 
 
 def _resolved(composed: DictConfig) -> dict[str, Any]:
