@@ -39,10 +39,10 @@ LINES = [
 
 
 # In every run of the tests: the words are found by one program, which test_candidates.py asks for all there is.
-HALF, FEW = LINES[1::2], LINES[1::4]
+SOME, FEW = LINES[1::3], LINES[1::6]
 SHELLS = [
     pytest.param(shell, *line, marks=[] if line in quick else [pytest.mark.slow])
-    for shell, quick in (("bash", HALF), ("zsh", FEW), ("fish", FEW))
+    for shell, quick in (("bash", SOME), ("zsh", FEW), ("fish", FEW))
     for line in LINES
 ]
 
