@@ -69,9 +69,9 @@ def refill(tensor: Tensor, rows: Rows) -> None:
     """Writes saved rows into the ring `tensor` [R, ...], where they were."""
     size = tensor.shape[0]
     for number, piece in rows.pieces():
-        done = 0
-        while done < piece.shape[0]:
-            place = (number + done) % size
-            count = min(size - place, piece.shape[0] - done)
-            tensor[place : place + count].copy_(piece[done : done + count])
-            done += count
+        written = 0
+        while written < piece.shape[0]:
+            place = (number + written) % size
+            count = min(size - place, piece.shape[0] - written)
+            tensor[place : place + count].copy_(piece[written : written + count])
+            written += count

@@ -238,9 +238,9 @@ def test_a_refusal_while_loading_leaves_a_finished_run_as_it_was(
     rlrun: Command, grid: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = contents(grid)
-    assert "record_episodes=true comes too late" in one_line(
-        rlrun("resume", str(grid), "record_episodes=true", "total_steps=600")
-    )
+    answer = rlrun("resume", str(grid), "record_episodes=true", "total_steps=600")
+    assert (answer.status, answer.err.count("\n")) == (2, 1)
+    assert "record_episodes=true comes too late" in answer.err
     assert contents(grid) == before
 
     def refuse(agent: QLearning, state: object) -> None:
