@@ -59,7 +59,7 @@ WORKS: dict[str, tuple[str, ...]] = {
         "env=cartpole",
         "algo.learning_starts_steps=200",
         "algo.replay_capacity_steps=1000",
-        "total_steps=3000",
+        "total_steps=2000",
         "log_every_steps=200",
         "evaluation.every_steps=600",
     ),
@@ -87,10 +87,10 @@ WORKS: dict[str, tuple[str, ...]] = {
         "env.max_episode_frames=240",
         "env.reseed_every_steps=100",
         "algo.learning_starts_steps=150",
-        "algo.replay_capacity_steps=900",
-        "total_steps=1500",
-        "log_every_steps=150",
-        "evaluation.every_steps=450",
+        "algo.replay_capacity_steps=600",
+        "total_steps=900",
+        "log_every_steps=100",
+        "evaluation.every_steps=300",
     ),
 }
 

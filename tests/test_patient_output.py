@@ -69,9 +69,14 @@ class Full(io.StringIO):
 
 def test_a_full_disk_is_told_once_and_two_streams_do_not_tell_each_other_for_ever() -> None:
     reader, writer = os.pipe()
-    out = PatientOutput(Full(writer), "standard output", lambda line: err.write(line) and told.append(line))
-    err = PatientOutput(Full(writer), "standard error", lambda line: told.append(line))
     told: list[str] = []
+    err = PatientOutput(Full(writer), "standard error", told.append)
+
+    def tell(line: str) -> None:
+        err.write(line)
+        told.append(line)
+
+    out = PatientOutput(Full(writer), "standard output", tell)
     assert out.write("lost\n") == 5
     os.close(reader)
     os.close(writer)
