@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -15,11 +16,12 @@ from typing import Any
 from rlrun import __version__
 from rlrun.errors import UserError, nearest
 from rlrun.interruption import Interrupted, StopRequest
-from rlrun.patient_output import PatientOutput
+from rlrun.patient_output import be_patient
 
 _USER_ERROR, _INTERRUPTED = 2, 130
-STOPPED = 75  # EX_TEMPFAIL: saved and stopped because a signal asked for it; the same command goes on
+STOPPED = 75  # EX_TEMPFAIL: saved and stopped because a signal asked for it, and can go on
 _VERBS = ("ls", "show", "diff", "resume", "video", "rerun", "explain", "check", "completion")
+_ONLY_READING = ("ls", "show", "diff", "video", "explain", "check", "completion")  # no run: a signal may just end them
 _PASSED_ON = ("cfg", "info", "shell_completion", "hydra_help", "experimental_rerun")  # Hydra's own business
 
 
@@ -28,7 +30,7 @@ def main() -> None:
 
     The status is 0 if all went well, 2 on bad input, 75 when a signal made it save and stop, 130 when stopped at once.
     """
-    sys.stdout, sys.stderr = PatientOutput(sys.stdout), PatientOutput(sys.stderr)
+    be_patient()
     sys.path.append(os.getcwd())  # where a user's own classes are looked for last, as with python -m rlrun
     sys.exit(run_command(sys.argv))
 
@@ -40,20 +42,21 @@ def run_command(argv: Sequence[str]) -> int:
     except UserError as error:
         return _refuse(error)
     except Interrupted as interrupted:
-        print(
-            f"rlrun: stopped by {interrupted.signal_name} at step {interrupted.step:,}; {_what_next(interrupted)}",
-            file=sys.stderr,
-        )
+        at = f"{interrupted.signal_name} at step {interrupted.step:,}"
+        print(f"rlrun: stopped by {at}; {_what_next(interrupted)}", file=sys.stderr)
         return STOPPED
     except KeyboardInterrupt:
-        print("rlrun: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        print("rlrun: interrupted; what was saved stays, and `rlrun ls` says which runs can go on", file=sys.stderr)
         return _INTERRUPTED
 
 
 def _what_next(interrupted: Interrupted) -> str:
-    if interrupted.saved:
-        return "everything is saved, and the same command goes on from there"
-    return "nothing is saved, since this environment cannot be resumed"
+    if not interrupted.saved:
+        return "nothing is saved, since this environment cannot be resumed"
+    if interrupted.begins_anew:
+        again = f"`rlrun resume {shlex.quote(str(interrupted.directory))}`"
+        return f"everything is saved, and {again} goes on from there; fresh=true would begin another run"
+    return "everything is saved, and the same command goes on from there"
 
 
 def _refuse(error: UserError) -> int:
@@ -70,9 +73,18 @@ def _dispatch(argv: list[str]) -> int:
     if "--version" in argv[1:]:
         print(f"rlrun {__version__}")
         return 0
-    status = _verb(argv)
-    if status is not None:
+    if argv[1:2] and argv[1] in _ONLY_READING:
+        return _verb(argv) or 0
+    with StopRequest() as stop:  # before the imports, which take seconds, and for all runs of a sweep
+        status = _verb(argv)
+        if status is None:
+            status = _words(argv, stop)
+        stop.pass_on()  # a signal that came when there was nothing more to save
         return status
+
+
+def _words(argv: list[str], stop: StopRequest) -> int:
+    """Does what settings ask, or shows the help."""
     from rlrun.config_files import config_directories
 
     args = _parse(argv[1:])
@@ -82,7 +94,7 @@ def _dispatch(argv: list[str]) -> int:
 
         print(help_page(directories))
         return 0
-    return _run_hydra(argv, args, directories)
+    return _run_jobs(argv, args, directories, stop)
 
 
 def _verb(argv: list[str]) -> int | None:
@@ -146,11 +158,6 @@ def _parse(words: list[str]) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
-def _run_hydra(argv: list[str], args: argparse.Namespace, directories: list[Path]) -> int:
-    with StopRequest() as stop:  # before the imports, which take seconds, and for all runs of a sweep
-        return _run_jobs(argv, args, directories, stop)
-
-
 def _run_jobs(argv: list[str], args: argparse.Namespace, directories: list[Path], stop: StopRequest) -> int:
     from hydra import main as hydra_main
     from hydra.errors import HydraException
@@ -192,8 +199,8 @@ def _run_jobs(argv: list[str], args: argparse.Namespace, directories: list[Path]
     if stopped is not None:
         raise stopped
     if args.multirun and stop.came is not None:
-        stop.pass_on()
-        print(f"rlrun: stopped by {stop.came}; the same command goes on with the rest of the sweep", file=sys.stderr)
+        again = "the same command, without fresh=true, goes on with the rest of the sweep"
+        print(f"rlrun: stopped by {stop.came}; {again}", file=sys.stderr, flush=True)
         return STOPPED
     return _USER_ERROR if failures else 0
 
@@ -246,6 +253,9 @@ def _run(
 
     try:
         run_words(config, Command(argv, overrides))
+    except Interrupted as stopped:
+        stopped.begins_anew = config.fresh
+        raise
     except (HydraException, YAMLError) as error:  # the config has been read: this is about something else
         raise _RaisedWhileRunningError(error) from error
 

@@ -37,6 +37,19 @@ class UnknownKeyError(WrongKeyError):
     """A key that nothing takes."""
 
 
+def changed_environment(name: str, seen: str) -> UserError:
+    """For a run whose environment, played again, is not what it was.
+
+    Args:
+        name: of the environment.
+        seen: what is not the same.
+    """
+    return UserError(
+        f"{name} is not the environment that this run has played: {seen}; it or its package was changed, or it draws "
+        "from something that is not seeded; go on with what the run began with, or fresh=true starts anew beside it"
+    )
+
+
 def nearest(name: str, valid: Iterable[str], count: int = 3) -> list[str]:
     """The up to `count` valid names most like `name`, best first; never empty unless `valid` is."""
     names = sorted(set(valid))

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-import torch
 from torch import Tensor
 
 
@@ -70,5 +69,9 @@ def refill(tensor: Tensor, rows: Rows) -> None:
     """Writes saved rows into the ring `tensor` [R, ...], where they were."""
     size = tensor.shape[0]
     for number, piece in rows.pieces():
-        place = torch.arange(number, number + piece.shape[0], device=tensor.device) % size
-        tensor[place] = piece.to(tensor.device)
+        written = 0
+        while written < piece.shape[0]:
+            place = (number + written) % size
+            count = min(size - place, piece.shape[0] - written)
+            tensor[place : place + count].copy_(piece[written : written + count])
+            written += count

@@ -26,7 +26,7 @@ from rlrun.agents.q_learning import QLearning
 from rlrun.cli import run_command
 from rlrun.course import Course, Window
 from rlrun.errors import UserError
-from rlrun.receipt import Code, write_receipt
+from rlrun.receipt import Code, digest, write_receipt
 from rlrun.types import Progress
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -239,9 +239,9 @@ def test_a_refusal_while_loading_leaves_a_finished_run_as_it_was(
     rlrun: Command, grid: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = contents(grid)
-    assert "record_episodes=true comes too late" in one_line(
-        rlrun("resume", str(grid), "record_episodes=true", "total_steps=600")
-    )
+    answer = rlrun("resume", str(grid), "record_episodes=true", "total_steps=600")
+    assert (answer.status, answer.err.count("\n")) == (2, 1)
+    assert "record_episodes=true comes too late" in answer.err
     assert contents(grid) == before
 
     def refuse(agent: QLearning, state: object) -> None:
@@ -503,8 +503,8 @@ def test_diff_names_keys_versions_and_the_first_row(rlrun: Command, finished: Pa
     made["versions"]["torch"] = "1.0"
     made["machine"]["num_threads"] = 7
     write_receipt(other, made)
-    config = (other / "config.yaml").read_text()
-    (other / "config.yaml").write_text(config.replace("keep: 2", "keep: 5").replace("runs_dir: runs", "runs_dir: x"))
+    edit_config(other, "keep: 2", "keep: 5")
+    edit_config(other, "runs_dir: runs", "runs_dir: x")
     answer = rlrun("diff", str(finished), str(other))
     assert answer.status == 1
     own = receipt(finished)["versions"]["torch"]
@@ -515,9 +515,16 @@ def test_diff_names_keys_versions_and_the_first_row(rlrun: Command, finished: Pa
 def test_diff_of_places_alone_is_no_difference(rlrun: Command, finished: Path) -> None:
     other = Path("other")
     shutil.copytree(finished, other)
-    config = (other / "config.yaml").read_text()
-    (other / "config.yaml").write_text(config.replace("keep: 2", "keep: 5"))
+    edit_config(other, "keep: 2", "keep: 5")
     assert rlrun("diff", str(finished), str(other)).status == 0
+
+
+def edit_config(run: Path, old: str, new: str) -> None:
+    """As if the run had been made with another value."""
+    path = run / "config.yaml"
+    config = path.read_text().replace(old, new)
+    path.write_text(config)
+    write_receipt(run, receipt(run) | {"config_digests": [digest(config)]})
 
 
 def test_diff_of_two_seeds_and_rates(rlrun: Command, finished: Path) -> None:

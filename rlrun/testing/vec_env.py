@@ -204,14 +204,16 @@ class VecEnvContract(ABC):
             env.reset(5)
             _play(env, actions[:played])
             env.restart(np.array([False, True]))
-            _play(env, actions[played : played + 2])
+            before = _play(env, actions[played : played + 2])[-1].obs
             state = deepcopy(env.state_dict())
             expected = _play(env, actions[played + 2 :])
             fresh, used = self.make(2), self.make(2)
             used.reset(9)
             _play(used, random_actions(env.spec, 15, seed=2))
             for other, kind in ((fresh, "new"), (used, "used")):
-                other.load_state_dict(state)
+                shown = other.load_state_dict(state)
+                _check_obs(shown, env.spec, "load_state_dict")
+                assert _equal(shown, before), "load_state_dict must return what was shown when the state was taken"
                 assert same(other.state_dict(), state), "a loaded environment must save what it was loaded from"
                 message = f"a {kind} environment with a loaded state must continue as the saved one did"
                 _check_same(_play(other, actions[played + 2 :]), expected, message)
