@@ -86,7 +86,7 @@ class LimitIsLate(CartPole):
 
 class ForgetsItsEpisode(CartPole):
     def load_state_dict(self, state):
-        super().load_state_dict(state | {"episode": self._episode})
+        return super().load_state_dict(state | {"episode": self._episode})
 
 
 class HasAHiddenLimit(GridWorld):

@@ -82,7 +82,8 @@ class Corridor:
             "cell": self._cell.copy(),
         }
 
-    def load_state_dict(self, state: State) -> None:
-        """Continues in the middle of the episodes."""
+    def load_state_dict(self, state: State) -> Array:
+        """Continues in the middle of the episodes. Returns obs [B]."""
         self._seed = state["seed"]
         self._episode, self._time, self._cell = (state[name].copy() for name in ("episode", "time", "cell"))
+        return self._cell.copy()
