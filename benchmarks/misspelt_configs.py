@@ -133,7 +133,7 @@ def wrong_values(keys: Sequence[OurKey]) -> Iterator[Case]:
         for number, value in enumerate(_wrong(key)):
             for door in ("plain", "sweep", "experiment") if number == 0 else ("plain",):
                 # A value that something stronger replaces is never used: nothing stronger may stand beside the file.
-                weaker = tuple(word for word in key.base if not word.startswith(("debug=", "network=")))
+                weaker = tuple(word for word in key.base if not word.startswith("debug="))
                 base = weaker if door == "experiment" else key.base
                 yield Case(key.file, key.setting.key, key.setting.key, value, door, base, key.header)
 

@@ -150,12 +150,23 @@ def _parse(words: list[str]) -> argparse.Namespace:
     parser = get_args_parser()
 
     def error(message: str) -> None:
-        flag = re.fullmatch(r"unrecognized arguments: --?([A-Za-z][\w.-]*)(?:[= ](\S+))?", message)
-        meant = f", here {flag[1].replace('-', '_')}={flag[2]}" if flag is not None and flag[2] else ""
+        flag = re.match(r"unrecognized arguments: (--?([A-Za-z][\w.-]*)(?:=(\S+))?)", message)
+        meant = ""
+        if flag is not None and flag[1] in words:
+            following = words[words.index(flag[1]) + 1 :][:1]
+            value = flag[3] or next((word for word in following if "=" not in word and not word.startswith("-")), "")
+            message = f"unrecognized arguments: {flag[1]}" + (f" {value}" if value and not flag[3] else "")
+            meant = f", here {flag[2].replace('-', '_')}={value}" if value else ""
         raise UserError(f"{message}; settings look like key=value{meant}, and `rlrun --help` shows the rest")
 
     parser.error = error  # type: ignore[assignment,method-assign] # argparse would print the usage as well
-    return parser.parse_args(words)
+    args = parser.parse_intermixed_args(words)
+    if args.config_name or args.config_path:
+        flag = "--config-name" if args.config_name else "--config-path"
+        raise UserError(f"{flag} cannot be: every run begins with rlrun's own config.yaml; experiment= chooses deltas")
+    if not args.cfg and (args.resolve or args.package):
+        raise UserError("--resolve and --package belong to --cfg job, which prints the configuration")
+    return args
 
 
 def _run_jobs(argv: list[str], args: argparse.Namespace, directories: list[Path], stop: StopRequest) -> int:
@@ -163,20 +174,21 @@ def _run_jobs(argv: list[str], args: argparse.Namespace, directories: list[Path]
     from hydra.errors import HydraException
     from yaml import YAMLError
 
-    from rlrun.composition import explain, for_hydra
+    from rlrun.composition import compose_run, explain, for_hydra
     from rlrun.config_files import resolve_env, search_path
-    from rlrun.launching import check_sweep, for_sweep, refuse_other_directory, refuse_without_sweep
+    from rlrun.launching import check_sweep, for_sweep, without_globs
 
     overrides = resolve_env(directories, args.overrides)
     if overrides != args.overrides:
         print(f"using {overrides[0]}, which has a file of its own")
-    refuse_other_directory(overrides)
+    passed_on = [name for name in _PASSED_ON if getattr(args, name)]
     if args.multirun:
-        if clash := [name for name in _PASSED_ON if getattr(args, name)]:
-            raise UserError(f"-m cannot be combined with --{clash[0].replace('_', '-')}")
+        if passed_on:
+            raise UserError(f"-m cannot be combined with --{passed_on[0].replace('_', '-')}")
+        overrides = without_globs(overrides, directories)
         check_sweep(overrides, directories)
-    else:
-        refuse_without_sweep(overrides)
+    elif not passed_on or args.cfg:  # Hydra makes a run's directory before it calls us
+        compose_run(overrides, directories, in_sweep=False)
     failures: list[UserError | Interrupted] = []
     with ExitStack() as stack:
         flags = _flags(argv[1:], args.overrides)
@@ -218,16 +230,11 @@ def _job(
 ) -> Callable[[Any], None]:
     def job(composed: Any) -> None:
         from hydra.core.hydra_config import HydraConfig
-        from hydra.types import RunMode
-
-        from rlrun.launching import refuse_ignored
 
         settings = HydraConfig.get()
         if stop.came is not None and settings.mode is not None and settings.mode.name == "MULTIRUN":
             return  # the rest of the sweep is not begun
         try:
-            if settings.mode is not RunMode.MULTIRUN:
-                refuse_ignored({"launcher": settings.launcher, "sweeper": settings.sweeper})
             _run(composed, dict(settings.runtime.choices), list(settings.overrides.task), directories, argv)
         except (UserError, Interrupted) as error:  # Hydra would print about them itself
             if "basic_launcher" not in str(settings.launcher.get("_target_")):
@@ -268,4 +275,6 @@ def _flags(words: list[str], overrides: list[str]) -> list[str]:
             left.remove(word)
         else:
             flags.append(word)
+    if flags[-1:] in (["--info"], ["-i"]):  # or it would take the word after it for its value
+        flags[-1] = "--info=all"
     return flags

@@ -13,9 +13,12 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import Field
 
 from rlrun import catalogue
+from rlrun.added_files import refuse_misread
 from rlrun.catalogue import kind
-from rlrun.config_files import identity, one_line, options, read_option, unknown_option
+from rlrun.chosen_options import refuse_missing
+from rlrun.config_files import identity, one_line, options
 from rlrun.errors import UnknownKeyError, UserError, WrongKeyError, nearest
+from rlrun.named_network import without_preset
 from rlrun.plugins import refuse_clashes
 from rlrun.schema import (
     Component,
@@ -41,6 +44,7 @@ _RUN = {
 _ASKED = {"fresh": bool}  # of this command, not of the run
 TOP: Mapping[str, Any] = _RUN | _ASKED
 _COMPONENTS = ("algo", "env", "network", "device", "logger")
+CONFIG_KEYS = (*TOP, *SETTINGS, *_COMPONENTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +95,9 @@ def check(
     Raises:
         UserError: at the first thing that is wrong.
     """
-    _check_named_preset(overrides, directories)
+    refuse_missing(choices, overrides, directories)
     refuse_clashes(choices, directories)
+    refuse_misread(choices, overrides, directories, CONFIG_KEYS)
     from rlrun.problem_report import check_of_some_network, reported, unknown_key  # not above: it reads what is here
 
     missing = _missing(composed)
@@ -106,10 +111,10 @@ def check(
             raise reported(problem, raw, choices, overrides, directories)
         raise UserError(f"{missing[0]} has no value yet: give {missing[0]}=...")
     raw = _resolved(composed)
-    network = _as_named(raw.get("network"), overrides, directories)
     try:
-        check_of_some_network(raw.get("network"), directories)
-        checked = check_plain(raw | {"network": network}, {"algo": str(choices.get("algo"))}, overrides)
+        check_of_some_network(raw.get("network"), directories)  # with the preset's numbers, used or not
+        used = _resolved(without_preset(composed, choices, overrides, directories))
+        checked = check_plain(used, {"algo": str(choices.get("algo"))}, overrides)
     except WrongKeyError as problem:
         raise reported(problem, raw, choices, overrides, directories) from problem
     return replace(checked, labels=_labels(raw, choices, directories))
@@ -154,15 +159,6 @@ def check_plain(raw: Mapping[str, Any], labels: Mapping[str, str], overrides: Se
         logger=check_component(raw["logger"], "logger", expected=kind("Logger"), runtime=LOG_VALUES),
         labels=labels,
     )
-
-
-def _as_named(network: Any, overrides: Sequence[str], directories: Sequence[Path]) -> Any:
-    """A network that the command line names is what its file says; a preset's numbers were tuned for another one."""
-    named = [item.removeprefix("network=") for item in overrides if item.startswith("network=")]
-    if not named or not isinstance(network, dict):
-        return network
-    asked = {match[1] for item in overrides if (match := re.match(r"\+*network\.(\w+)", item))}
-    return read_option(directories, "network", named[-1]) | {key: network[key] for key in asked if key in network}
 
 
 def _check_that_it_learns(algo: Component, total_steps: int) -> None:
@@ -220,14 +216,3 @@ def _labels(raw: Mapping[str, Any], choices: Mapping[str, str | None], directori
     if preset and preset in options(directories, "preset"):
         labels["preset"] = preset
     return labels
-
-
-def _check_named_preset(overrides: Sequence[str], directories: Sequence[Path]) -> None:
-    """A preset that was named must exist; the one found by itself need not."""
-    for item in overrides:
-        name = item.removeprefix("preset=")
-        if name != item:
-            name = name.strip("'\"")
-            known = options(directories, "preset")
-            if name not in ["null", *known]:
-                raise unknown_option("preset", name, known, directories)

@@ -180,5 +180,8 @@ def _reason(error: Exception) -> str:
 def one_line(error: Exception) -> str:
     """The part of a message of Hydra or OmegaConf that says what is wrong."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if lines[:1] == ["Interpolation to parent node detected"]:
+        key = next((line.removeprefix("full_key: ") for line in lines if line.startswith("full_key: ")), "a key")
+        return f"{key} refers to a section that it is part of: ${{...}} must name another key"
     lines = [line for line in lines if not line.startswith(("See https", "full_key", "object_type"))]
     return "; ".join(lines[:2]) or type(error).__name__

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from rlrun import catalogue
@@ -13,7 +14,7 @@ from rlrun.config_files import config_directory
 from rlrun.docstrings import argument_meanings, paragraphs, sources
 from rlrun.errors import UserError
 from rlrun.provenance import Setting, read
-from rlrun.schema import TARGET, describe, import_target, keys_of
+from rlrun.schema import TARGET, defaults_of, describe, import_target, keys_of
 from rlrun.units import unit_of
 
 GROUP_MEANINGS = {
@@ -108,14 +109,21 @@ def _inside(path: str, value: Mapping[str, Any], *, may_import: bool = True) -> 
     with suppress(UserError):  # a wrong target is somebody else's to report
         annotations = keys_of(target, path, RUN_VALUES | LOG_VALUES)
         meanings = _meanings(str(target), annotations)
+        defaults = defaults_of(target, path, RUN_VALUES | LOG_VALUES)
         for name, annotation in annotations.items():
-            key, inside = f"{path}.{name}", value.get(name)
+            key, inside = f"{path}.{name}", value.get(name, _in_words(defaults.get(name)))
             component = inside if isinstance(inside, Mapping) and TARGET in inside else None
             shown = component[TARGET] if component is not None else inside
             found[key] = Key(key, shown, describe(annotation), _unit(str(target), name), meanings[name], str(target))
             if component is not None:
                 found |= _inside(key, component, may_import=may_import)
     return found
+
+
+def _in_words(default: Any) -> Any:
+    """A constructor's default; of an object, which YAML could not say, its type."""
+    plain = default is None or isinstance(default, bool | int | float | str | Path | list | tuple | Mapping)
+    return default if plain else f"an object of type {type(default).__name__}"
 
 
 def _meanings(target: str, annotations: Mapping[str, Any]) -> dict[str, str]:

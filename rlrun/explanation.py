@@ -15,6 +15,8 @@ from rlrun.provenance import Setting, origin, override_key, settings
 from rlrun.schema import TARGET
 from rlrun.suggestions import closest
 
+_DEFAULT = "the default of"
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -51,14 +53,14 @@ def explanation(overrides: Sequence[str], directories: Sequence[Path], prefixes:
         if prefix not in keys:
             raise UnknownKeyError(f"no key {prefix} here; nearest: {', '.join(closest(prefix, keys))}", prefix)
     resolved = resolve_env(directories, overrides)
-    found = _in_effect(settings(for_hydra(_choosing(resolved)), directories), resolved)
+    found = settings(for_hydra(_choosing(resolved)), directories)
     keys = with_comments(keys, found)
     wanted = [key for name, key in keys.items() if not prefixes or any(_below(name, prefix) for prefix in prefixes)]
     rows = [_row(key, resolved, found) for key in wanted]
     components = [
-        (key.name, str(key.value), about(str(key.value)))
-        for key in wanted
-        if _is_component(key) and isinstance(key.value, str)
+        (row.key.name, str(row.key.value), about(str(row.key.value)))
+        for row in rows
+        if _is_component(row.key) and isinstance(row.key.value, str) and not row.place.startswith(_DEFAULT)
     ]
     return Explanation(rows, components)
 
@@ -76,13 +78,6 @@ def _choosing(overrides: Sequence[str]) -> list[str]:
     return [item for item in overrides if "." not in override_key(item) and "{" not in item]
 
 
-def _in_effect(found: Sequence[Setting], overrides: Sequence[str]) -> list[Setting]:
-    """A network that the command line names keeps its file's numbers, whatever presets say of another one."""
-    if not any(item.startswith("network=") for item in overrides):
-        return list(found)
-    return [item for item in found if not _below(item.key, "network") or item.path.parent.name == "network"]
-
-
 def _row(key: Key, overrides: Sequence[str], found: Sequence[Setting]) -> Row:
     place = origin(key.name, overrides, found)
     target = f"{key.name}.{TARGET}" if _is_component(key) else key.name
@@ -90,7 +85,7 @@ def _row(key: Key, overrides: Sequence[str], found: Sequence[Setting]) -> Row:
     if target != key.name and own and not (place or "").startswith("the command line"):
         place = own[-1].place
     comment = own[-1].comment if own and own[-1].place == place else ""
-    return Row(key, place or "", _without(comment, key))
+    return Row(key, place or f"{_DEFAULT} {key.target}", _without(comment, key))
 
 
 def _without(comment: str, key: Key) -> str:

@@ -10,63 +10,21 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import create_config_search_path
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 from yaml import YAMLError
 
 from rlrun.composition import explain, for_hydra, load_config
-from rlrun.config_files import GROUPS, search_path
+from rlrun.config_files import GROUPS, options, search_path
 from rlrun.config_keys import valid_keys
 from rlrun.errors import UnknownKeyError, UserError
+from rlrun.hydra_settings import given, in_words, refuse_settings, refuse_words
+from rlrun.repeated_words import refuse_repeated
 from rlrun.suggestions import closest
 
 _PARTS = ("launcher", "sweeper")
-_NOWHERE = ("hydra.run.dir", "hydra.output_subdir")
-_OF_SWEEPS = (*(f"hydra{sign}{part}" for part in _PARTS for sign in "/."), "hydra.sweep")
-_OWN = ("BasicLauncher", "BasicSweeper")
-
-
-def refuse_other_directory(overrides: Sequence[str]) -> None:
-    """Refuses Hydra's own words for where a run is kept: rlrun would not heed them.
-
-    Raises:
-        UserError: naming the word.
-    """
-    for item in overrides:
-        if item.lstrip("+~").split("=")[0] in _NOWHERE:
-            raise UserError(f"{item} would do nothing: runs_dir= and name= say where a run is kept")
-
-
-def refuse_without_sweep(overrides: Sequence[str]) -> None:
-    """Refuses words that only a sweep would heed.
-
-    Raises:
-        UserError: naming the word.
-    """
-    for item in overrides:
-        if item.lstrip("+~").startswith("hydra.mode="):
-            raise UserError(f"{item} cannot be: -m makes a sweep, and nothing else does")
-        if item.lstrip("+~").startswith(_OF_SWEEPS):
-            raise UserError(f"{item} would do nothing: launchers and sweepers are for sweeps; add -m, or leave it out")
-
-
-def refuse_ignored(hydra: Mapping[str, Any]) -> None:
-    """Refuses a launcher or sweeper that a config file sets where there is no sweep.
-
-    Args:
-        hydra: Hydra's own node of a run that is not part of a sweep.
-
-    Raises:
-        UserError: naming what is set.
-    """
-    for part in _PARTS:
-        settings = _given(hydra, part)
-        if settings:
-            raise UserError(
-                f"a config file sets hydra.{part} ({_in_words(settings)}), which would do nothing without a sweep: "
-                "add -m, or leave that file out"
-            )
 
 
 def for_sweep(overrides: Sequence[str]) -> list[str]:
@@ -91,6 +49,34 @@ def _as_choice(override: str) -> str:
     return f"{key}=choice({value})"
 
 
+def without_globs(overrides: Sequence[str], directories: Sequence[Path]) -> list[str]:
+    """The overrides with `algo=glob(q_*)` as a list of options: Hydra would look only into some of the directories.
+
+    Raises:
+        UserError: if a glob is not of a group, or no option fits.
+    """
+    if not any("glob(" in item for item in overrides):
+        return list(overrides)
+    try:
+        parsed = OverridesParser.create().parse_overrides(for_hydra(overrides))
+    except HydraException as error:
+        raise explain(error, overrides, directories) from error
+    written = []
+    for item in parsed:
+        globbed: object = item.value()  # Hydra's annotation leaves globs out
+        word = str(item.input_line)
+        if isinstance(globbed, Glob):
+            known = options(directories, str(item.key_or_group))
+            names = globbed.filter(known)
+            if not known:
+                raise UserError(f"{word} cannot be: glob() is for groups of config files, such as {', '.join(GROUPS)}")
+            if not names:
+                raise UserError(f"{word} fits nothing; available: {', '.join(known)}")
+            word = f"{item.get_key_element()}={','.join(names)}"
+        written.append(word)
+    return written
+
+
 def check_sweep(overrides: Sequence[str], directories: Sequence[Path]) -> None:
     """Checks every run of a sweep. Of sweepers that choose as they go, all that is fixed, and the swept keys' names.
 
@@ -98,22 +84,43 @@ def check_sweep(overrides: Sequence[str], directories: Sequence[Path]) -> None:
         UserError: at the first thing that is wrong.
     """
     try:
+        words = for_hydra(overrides)
+        refuse_repeated(overrides)
+        refuse_words(overrides, in_sweep=True)
         hydra = _sweep_node(overrides, directories)
-        params = [f"{key}={value}" for key, value in (hydra.get("sweeper", {}).get("params") or {}).items()]
-        parsed = OverridesParser.create().parse_overrides([*params, *for_hydra(overrides)])
+        params = [f"{key}={value}" for key, value in (hydra["sweeper"].get("params") or {}).items()]
+        parsed = OverridesParser.create().parse_overrides([*params, *words])
+        task = [item for item in parsed if not item.is_hydra_override()]
+        if "BasicSweeper" not in str(hydra["sweeper"].get("_target_")):
+            _check_open_ended(task, directories)
+            return
+        _refuse_uncountable(task)
+        (jobs,) = BasicSweeper.split_arguments(task, None)
     except (HydraException, YAMLError) as error:
         raise explain(error, overrides, directories) from error
-    task = [item for item in parsed if not item.is_hydra_override()]
-    if "BasicSweeper" in str(hydra["sweeper"].get("_target_")):
-        (jobs,) = BasicSweeper.split_arguments(task, None)
-        files_are_swept = any(item.is_sweep_override() and str(item.key_or_group) in GROUPS for item in task)
-        for job in jobs:
-            load_config(job, directories)
-            if files_are_swept:
-                _refuse_other_launcher(job, hydra, directories)
-        return
+    files_are_swept = any(item.is_sweep_override() and str(item.key_or_group) in GROUPS for item in task)
+    for job in jobs:
+        load_config(job, directories, in_sweep=True)
+        if files_are_swept:
+            _refuse_other_launcher(job, hydra, directories)
+
+
+def _refuse_uncountable(task: Sequence[Override]) -> None:
+    """Hydra's own sweeper runs nothing at all, and says nothing, where one key has no values."""
+    for item in task:
+        if item.is_interval_sweep():
+            raise UserError(
+                f"{item.input_line} has no first value: Hydra's own sweeper takes values one by one, as "
+                f"{item.key_or_group}=1,2; an interval is for sweepers that choose (hydra/sweeper=)"
+            )
+        if item.is_sweep_override() and not list(item.sweep_string_iterator()):
+            raise UserError(f"{item.input_line} is no value at all, so nothing would be run")
+
+
+def _check_open_ended(task: Sequence[Override], directories: Sequence[Path]) -> None:
+    """What can be checked of a sweep whose sweeper chooses values as it goes."""
     fixed = [str(item.input_line) for item in task if not item.is_sweep_override()]
-    config = load_config(fixed, directories)
+    config = load_config(fixed, directories, in_sweep=True)
     keys = valid_keys(config.as_plain())
     for item in task:
         key = str(item.key_or_group)
@@ -130,29 +137,19 @@ def _node(overrides: Sequence[str], directories: Sequence[Path], mode: RunMode) 
     loader = ConfigLoaderImpl(create_config_search_path(str(directories[-1])))
     words = [*for_hydra(overrides), *search_path(directories)]
     composed = loader.load_configuration("config", words, run_mode=mode)
-    parts = {part: OmegaConf.to_container(composed.hydra[part], resolve=False) for part in _PARTS}
-    return {part: value for part, value in parts.items() if isinstance(value, dict)}
+    content = OmegaConf.to_container(composed.hydra, resolve=False)
+    assert isinstance(content, dict)
+    hydra = {str(key): value for key, value in content.items()}
+    refuse_settings(hydra, directories, in_sweep=True)
+    return hydra
 
 
 def _refuse_other_launcher(job: Sequence[str], hydra: Mapping[str, Any], directories: Sequence[Path]) -> None:
     """A file that is itself swept cannot say how the sweep is launched, since that is settled before."""
     own = _node(job, directories, RunMode.RUN)
     for part in _PARTS:
-        if _given(own, part) and own[part] != hydra[part]:
+        if given(own, part) and own[part] != hydra[part]:
             raise UserError(
-                f"a config file of {' '.join(job)} sets hydra.{part} ({_in_words(_given(own, part))}), which Hydra "
+                f"a config file of {' '.join(job)} sets hydra.{part} ({in_words(given(own, part))}), which Hydra "
                 f"ignores where the file is swept over: give hydra/{part}= on the command line"
             )
-
-
-def _given(hydra: Mapping[str, Any], part: str) -> dict[str, Any]:
-    """What is not as Hydra has it by itself."""
-    return {
-        key: value
-        for key, value in hydra[part].items()
-        if value is not None and not (key == "_target_" and str(value).endswith(_OWN))
-    }
-
-
-def _in_words(settings: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key}={value}" for key, value in settings.items())

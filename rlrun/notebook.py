@@ -51,7 +51,7 @@ def compose(words: str | Sequence[str], *, config_dir: str | Path | None = None)
     """
     chosen = _split(words)
     for word in chosen:
-        if word.startswith("-") or "=" not in word:
+        if word.startswith("-") or not ("=" in word or word.startswith("~")):
             raise UserError(f"'{word}' is no setting: give key=value, one run at a time (config_dir= is an argument)")
     directories = config_directories(str(config_dir) if config_dir is not None else None)
     with _own_hydra_set_aside():
@@ -191,6 +191,8 @@ def _own_hydra_set_aside() -> Iterator[None]:
 
 
 def _split(words: str | Sequence[str]) -> list[str]:
+    if not isinstance(words, Sequence):  # None, or a mapping of somebody's own
+        raise UserError(f'{words!r} is no setting: give words, such as "algo=dqn env=cartpole", or a list of them')
     try:
         return shlex.split(words) if isinstance(words, str) else [str(word) for word in words]
     except ValueError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,12 @@ from hydra.errors import HydraException
 from yaml import YAMLError
 
 from rlrun import catalogue
+from rlrun.config import RUN_VALUES
 from rlrun.config_files import GROUPS, options, read_option
 from rlrun.config_keys import Key, leaves, valid_keys, with_comments
 from rlrun.errors import UnknownKeyError, UserError, WrongKeyError
 from rlrun.provenance import Setting, origin, override_key, settings
-from rlrun.schema import TARGET, check_value, shown
+from rlrun.schema import TARGET, check_value, keys_of, shown
 from rlrun.suggestions import closest, likeness
 
 _WIDTH = 116
@@ -52,10 +53,14 @@ def reported(
         details = [*where, *_about(problem.key, keys), *_otherwise(problem.key, overrides, found)]
         details += _of_an_object(problem.key, choices, found, directories)
         return WrongKeyError(str(problem), problem.key, details)
+    if (right := _added(problem.key, keys, overrides)) is not None:
+        return UnknownKeyError(right, problem.key, [*where, *_candidate(problem.key, keys)])
     targets = [f"{name}.{TARGET}" for name, key in keys.items() if TARGET in key.kind]
     names = [*keys, *targets, *(group for group in GROUPS if group not in keys)]
     close = closest(problem.key, names)
-    owners = _owners(problem.key, choices, directories)
+    parent = problem.key.rpartition(".")[0]
+    replaced = any(override_key(item) == f"{parent}.{TARGET}" for item in overrides)  # its predecessor's keys are there
+    owners = _owners(problem.key, choices, directories) if not replaced else []
     message = f"unknown key {problem.key}"
     if owners:
         name = problem.key.rpartition(".")[2]
@@ -65,16 +70,25 @@ def reported(
         message += f": it belongs to {group}={others}, not to {group}={choices.get(group)}"
     elif targets_with_it := _other_targets(problem.key, keys):
         message += f": it belongs to {', '.join(targets_with_it)}, not to {keys[problem.key.rpartition('.')[0]].value}"
-    elif "." in problem.key and not any(key.startswith(problem.key.rpartition(".")[0] + ".") for key in keys):
-        parent = problem.key.rpartition(".")[0]
+    elif parent and not any(key.startswith(f"{parent}.") for key in keys):
         message += f": {parent} has no keys" if parent in keys else ""
     if close:
         message += f"; nearest: {', '.join(close)}"
     details = [*where, *(line for name in close for line in _candidate(name, keys))]
-    parent = problem.key.rpartition(".")[0]
-    if any(override_key(item) == f"{parent}.{TARGET}" for item in overrides):  # what its predecessor had is still there
+    if replaced:
         details += _replacement(parent, str(keys[parent].value) if parent in keys else "")
     return UnknownKeyError(message, problem.key, details)
+
+
+def _added(key: str, keys: Mapping[str, Key], overrides: Sequence[str]) -> str | None:
+    """How to set a key that is right, and that Hydra does not take since no file sets it; None for a wrong one."""
+    value = next((item.partition("=")[2] for item in reversed(overrides) if override_key(item) == key), "...")
+    if key in keys:
+        return f"no file sets {key}, so it has to be added: +{key}={value}"
+    parent, _, name = key.rpartition(".")
+    if parent in keys and keys[parent].kind.startswith("a mapping"):
+        return f"{parent} is given as a whole: '{parent}={{{name}: {value}}}'"
+    return None
 
 
 def unknown_key(raw: Mapping[str, Any]) -> str | None:
@@ -122,10 +136,10 @@ def _of_an_object(
         return []
     names = dict.fromkeys(setting.key for setting in inside if TARGET not in setting.key)
     lines = _wrapped(f"it has keys of its own: {', '.join(names)}") if names else []
-    for place in choices:
+    for place in [key] if key in GROUPS else choices:
         group, _, where = place.partition("@")
-        if where == key:
-            return [*lines, f"another one: {place}=, one of {', '.join(options(directories, group))}"]
+        if place == key or where == key:
+            return [*lines, *_wrapped(f"another one: {place}=, one of {', '.join(options(directories, group))}")]
     others = [name for name in catalogue.alternatives(targets[-1]) if "." in key]
     return lines + [line for other in others[:3] for line in _replacement(key, other)]
 
@@ -180,22 +194,48 @@ def check_of_some_network(raw: object, directories: Sequence[Path]) -> None:
     given = {key: value for key, value in raw.items() if key != TARGET} if isinstance(raw, Mapping) else {}
     if not given:
         return
-    targets = {_content(directories, "network", option).get(TARGET) for option in options(directories, "network")}
+    targets = _networks(raw, directories)
     ours = [known for target in targets if (known := catalogue.target(target)) is not None]
-    if len(ours) < len(targets) or (isinstance(raw, Mapping) and TARGET in raw and raw[TARGET] not in targets):
-        return  # somebody's own network: who knows what it takes; it is asked itself where it is used
     for key, value in given.items():
-        refusals: list[UserError] = []
         takers = [known.parameters[key].annotation for known in ours if key in known.parameters]
-        if not takers:
+        refusals = _refusals(takers, value, f"network.{key}")
+        if len(refusals) < len(takers):
+            continue
+        others = [annotations[key] for annotations in _others(targets) if key in annotations]  # imported only now
+        refusals += _refusals(others, value, f"network.{key}")
+        if not refusals and not others:
             raise UnknownKeyError(f"unknown key network.{key}", f"network.{key}")
-        for annotation in takers:
-            try:
-                check_value(annotation, value, f"network.{key}")
-            except UserError as refusal:
-                refusals.append(refusal)
-        if len(refusals) == len(takers):
+        if len(refusals) == len(takers) + len(others):
             raise refusals[0]
+
+
+def _networks(raw: object, directories: Sequence[Path]) -> list[str]:
+    """The constructors of all networks there are: those of the files, and the one in `raw`."""
+    found: dict[str, None] = {}
+    for option in options(directories, "network"):
+        with suppress(UserError, YAMLError, OSError):  # a file with an error in it is for its own runs to tell
+            found |= dict.fromkeys([str(_content(directories, "network", option).get(TARGET))])
+    if isinstance(raw, Mapping) and TARGET in raw:
+        found |= dict.fromkeys([str(raw[TARGET])])
+    return list(found)
+
+
+def _refusals(annotations: Sequence[Any], value: object, key: str) -> list[UserError]:
+    refusals = []
+    for annotation in annotations:
+        try:
+            check_value(annotation, value, key)
+        except UserError as refusal:
+            refusals.append(refusal)
+    return refusals
+
+
+def _others(targets: Sequence[str]) -> Iterator[Mapping[str, Any]]:
+    """What networks that are not ours take; those that cannot be imported are for their own runs to tell."""
+    for target in targets:
+        if catalogue.target(target) is None:
+            with suppress(UserError):
+                yield keys_of(target, "network", RUN_VALUES)
 
 
 def _owners(key: str, choices: Mapping[str, str | None], directories: Sequence[Path]) -> list[str]:

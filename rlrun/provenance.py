@@ -13,6 +13,7 @@ from hydra._internal.utils import create_config_search_path
 from hydra.types import RunMode
 
 from rlrun.config_files import GROUPS, config_directory, search_path
+from rlrun.named_network import leaves_preset_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +73,21 @@ def settings(overrides: Sequence[str], directories: Sequence[Path]) -> list[Sett
         create_config_search_path(str(directories[-1]))
     )  # not the one of a job that may be running
     found = loader.compute_defaults_list("config", [*overrides, *search_path(directories)], RunMode.RUN)
-    result = []
+    result: list[Setting] = []
+    weaker: list[Setting] = []  # what a preset says of another network than the one that is named
+    left_out = leaves_preset_out(found.overrides.known_choices, overrides)
     for default in found.defaults:
         path = _file(directories, default.config_path)
-        if path is not None:
-            result += read(path, default.package or "")
-    return [setting for setting in result if setting.key.split(".")[0] != "hydra"]
+        for setting in read(path, default.package or "") if path is not None else []:
+            of_network = setting.key.split(".")[0] == "network"
+            weak = left_out and of_network and path is not None and path.parent.name == "preset"
+            (weaker if weak else result).append(setting)
+    return [setting for setting in weaker + result if setting.key.split(".")[0] != "hydra"]
 
 
 def _file(directories: Sequence[Path], config_path: str | None) -> Path | None:
-    candidates = (directory / f"{config_path}.yaml" for directory in directories)
+    # rlrun's own first, as Hydra has it
+    candidates = (directory / f"{config_path}.yaml" for directory in (directories[-1], *directories[:-1]))
     return next((path for path in candidates if path.is_file()), None)
 
 

@@ -18,6 +18,7 @@ from rlrun.config import Config, check_plain
 from rlrun.config_files import one_line, options, read_option, unknown_option
 from rlrun.errors import UserError
 from rlrun.receipt import digest
+from rlrun.repeated_words import refuse_repeated
 from rlrun.run_directory import differing_key
 
 _WHERE = ("runs_dir", "name", "fresh")
@@ -76,6 +77,7 @@ def read_config(directory: Path, receipt: Mapping[str, Any]) -> dict[str, Any]:
 
 def _parsed(overrides: Sequence[str]) -> list[Override]:
     try:
+        refuse_repeated(overrides)
         return OverridesParser.create().parse_overrides(list(overrides))
     except OverrideParseException as error:
         raise unreadable(error) from error

@@ -11,9 +11,11 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -40,6 +42,7 @@ _WORDS = {
     Path: "a path",
     type(None): "null",
 }
+_NO_TEXT = r"[-+]?(\d[\d_]*\.?\d*|\.\d+)(e[-+]?\d+)?|[-+]?\.?(inf|nan)|true|false|null"  # as Hydra reads it unquoted
 _COMPARISONS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 
@@ -173,7 +176,10 @@ def check_component(
     for name, annotation in signature.keys.items():
         if name in given:
             arguments[name] = check_value(annotation, given[name], f"{path}.{name}", runtime=runtime)
-        elif name not in signature.optional:
+        elif name in signature.defaults:
+            with suppress(UserError):  # a default that YAML cannot say, such as an object, stays the constructor's own
+                arguments[name] = check_value(annotation, _plain(signature.defaults[name]), f"{path}.{name}")
+        else:
             raise WrongKeyError(f"{path}.{name} is missing: {describe(annotation)}", f"{path}.{name}")
     _check_order(signature.keys, arguments, path)
 
@@ -193,7 +199,7 @@ class _Signature:
 
     target: str
     keys: Mapping[str, Any]  # annotations of what a config gives
-    optional: frozenset[str]  # those with a default
+    defaults: Mapping[str, Any]  # of those that have one; ours have none
     runtime: frozenset[str]  # what building supplies
     ours: bool
 
@@ -219,13 +225,13 @@ def _signature(target: object, path: str, runtime: frozenset[str]) -> _Signature
     known = catalogue.target(target)
     if known is not None and known.runtime.keys() <= runtime:
         keys = {name: parameter.annotation for name, parameter in known.parameters.items()}
-        return _Signature(str(target), keys, frozenset(), frozenset(known.runtime), ours=True)
+        return _Signature(str(target), keys, {}, frozenset(known.runtime), ours=True)
     call = import_target(target, path)
     parameters, hints = parameters_of(call, path), hints_of(call)
     return _Signature(
         str(target),
         {name: hints.get(name, _UNKNOWN) for name in parameters if name not in runtime},
-        frozenset(name for name, parameter in parameters.items() if parameter.default is not inspect.Parameter.empty),
+        {name: each.default for name, each in parameters.items() if each.default is not inspect.Parameter.empty},
         frozenset(parameters) & runtime,
         ours=False,
     )
@@ -238,6 +244,20 @@ def keys_of(target: object, path: str, runtime: frozenset[str]) -> Mapping[str, 
         UserError: if there is no such target, or it cannot be checked.
     """
     return _signature(target, path, runtime).keys
+
+
+def defaults_of(target: object, path: str, runtime: frozenset[str]) -> Mapping[str, Any]:
+    """The values that a constructor gives its own arguments where a config leaves them out; ours give none.
+
+    Raises:
+        UserError: if there is no such target, or it cannot be checked.
+    """
+    signature = _signature(target, path, runtime)
+    return {name: value for name, value in signature.defaults.items() if name in signature.keys}
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else value
 
 
 def _check_order(annotations: Mapping[str, Any], arguments: Mapping[str, Any], path: str) -> None:
@@ -293,7 +313,7 @@ def check_value(annotation: Any, value: Any, path: str, *, runtime: frozenset[st
             except (ValidationError, TypeError, ValueError):
                 continue
     raise WrongKeyError(
-        f"{path}={shown(value)} is not valid: it must be {describe(annotation)}{_suggestion(data, value)}", path
+        f"{path}={_quoted(value)} is not valid: it must be {describe(annotation)}{_suggestion(data, value)}", path
     )
 
 
@@ -342,6 +362,20 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def _looks_otherwise(value: object) -> bool:
+    """Whether it is text that would be a number, a truth value or null without its quotes."""
+    return isinstance(value, str) and re.fullmatch(_NO_TEXT, value.strip(), re.IGNORECASE) is not None
+
+
+def _bare(annotation: Any) -> Any:
+    """The type without its range."""
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+
+
+def _quoted(value: object) -> str:
+    return f"'{shown(value)}'" if _looks_otherwise(value) else shown(value)
+
+
 def _bounds(metadata: tuple[Any, ...]) -> list[str]:
     flat: list[Any] = []
     for item in metadata:
@@ -361,6 +395,8 @@ def _bounds(metadata: tuple[Any, ...]) -> list[str]:
 
 def _suggestion(data: list[Any], value: Any) -> str:
     choices = [choice for member in data if get_origin(member) is Literal for choice in get_args(member)]
+    if _looks_otherwise(value) and not choices and str not in map(_bare, data):
+        return ", and this is text: leave out the quotes, or write ${oc.decode:${oc.env:NAME}} to read a variable"
     return f"; nearest: {nearest(value, map(str, choices))[0]}" if choices and isinstance(value, str) else ""
 
 
@@ -392,9 +428,14 @@ def parameters_of(call: Callable[..., Any], path: str) -> dict[str, inspect.Para
     """The arguments of a constructor.
 
     Raises:
-        UserError: if there are open ones, which no config could be checked against.
+        UserError: if it does not say them, or if there are open ones, which no config could be checked against.
     """
-    parameters = dict(inspect.signature(call).parameters)
+    try:
+        parameters = dict(inspect.signature(call).parameters)
+    except (TypeError, ValueError) as error:  # written in C, such as `dict`
+        raise WrongKeyError(
+            f"{path}.{TARGET}={_full_name(call)} cannot be checked: it does not say what it takes", f"{path}.{TARGET}"
+        ) from error
     for name, parameter in parameters.items():
         if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL, parameter.POSITIONAL_ONLY):
             raise UserError(f"{path}.{TARGET}={call.__qualname__} cannot be checked: it takes the open argument {name}")
@@ -402,11 +443,39 @@ def parameters_of(call: Callable[..., Any], path: str) -> dict[str, inspect.Para
 
 
 def hints_of(call: Callable[..., Any]) -> dict[str, Any]:
-    """The annotations of the arguments of a constructor."""
+    """The annotations of the arguments of a constructor.
+
+    Raises:
+        UserError: if one of them cannot be read at run time.
+    """
     function = call
     if inspect.isclass(call) and call.__init__ is not object.__init__:
         function = call.__init__
-    return get_type_hints(function, include_extras=True)
+    return _read_hints(function, _full_name(call))
+
+
+def _read_hints(function: Callable[..., Any], owner: str) -> dict[str, Any]:
+    try:
+        return get_type_hints(function, include_extras=True)
+    except Exception as error:  # whatever evaluating somebody's annotation does
+        missing = error.name if isinstance(error, NameError) else None
+        written = getattr(function, "__annotations__", {})
+        places = [
+            name
+            for name, text in written.items()
+            if missing is not None and re.search(rf"\b{re.escape(missing)}\b", str(text))
+        ]
+        which = f"the annotation of {places[0]}" if places else "an annotation"
+        advice = (
+            f"import {missing} there, and not under `if TYPE_CHECKING:`" if missing is not None else "correct it there"
+        )
+        raise UserError(
+            f"{owner} cannot be checked: {which} cannot be read at run time ({type(error).__name__}: {error}): {advice}"
+        ) from error
+
+
+def _full_name(call: Callable[..., Any]) -> str:
+    return f"{call.__module__}.{call.__qualname__}"
 
 
 def product_of(call: Callable[..., Any]) -> Any:
@@ -479,7 +548,7 @@ def _vars_of(cls: type) -> dict[str, Any]:
 
 def _returns_alike(method: Any, wanted: Any) -> bool:
     """Whether a method's result may stand for that of a protocol's; a class that does not say is believed."""
-    have = get_type_hints(method).get("return", Any) if inspect.isfunction(method) else Any
+    have = _read_hints(method, _full_name(method)).get("return", Any) if inspect.isfunction(method) else Any
     return have is Any or _agrees(have, get_type_hints(wanted).get("return", Any))
 
 
@@ -495,7 +564,7 @@ def _can_be_called_as(product: Any, expected: Any) -> bool:
         return True
     function = _vars_of(product)["__call__"]
     taken = list(inspect.signature(function).parameters)[1:]
-    result = get_type_hints(function).get("return", _UNKNOWN)
+    result = _read_hints(function, _full_name(function)).get("return", _UNKNOWN)
     return (wanted[0] is Ellipsis or len(taken) == len(wanted[0])) and _agrees(result, wanted[-1])
 
 

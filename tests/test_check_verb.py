@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 
 from rlrun.cli import run_command
+from rlrun.composition import load_config
+from rlrun.config_files import config_directories
+from rlrun.testing.checked import CheckedAgent, CheckedEnv
+from rlrun.verbs.checked_parts import CheckedParts
 
 MINE = '''
 import numpy as np
@@ -89,6 +93,38 @@ class ForgetsItsEpisode(CartPole):
         return super().load_state_dict(state | {"episode": self._episode})
 
 
+class NeverTerminates(CartPole):
+    """Its poles fall, and it says that they were cut short."""
+
+    def step(self, action):
+        step = super().step(action)
+        return step._replace(discount=np.ones_like(step.discount))
+
+
+class PaysMoreLater(CartPole):
+    """What it pays depends on how often it was ever stepped."""
+
+    stepped = 0
+
+    def step(self, action):
+        self.stepped += 1
+        step = super().step(action)
+        return step._replace(reward=step.reward * np.float32(1 + (self.stepped > 400)))
+
+
+class ExploresForTenTurns(QLearning):
+    """It counts them, and forgets the count."""
+
+    turns = 0
+
+    def act(self, obs, carry, rng, *, explore):
+        return super().act(obs, carry, rng, explore=explore and self.turns < 10)
+
+    def learn(self, rollout):
+        self.turns += 1
+        return super().learn(rollout)
+
+
 class HasAHiddenLimit(GridWorld):
     """A time limit that cannot be set, and terminates."""
 
@@ -120,6 +156,17 @@ def conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "mine", raising=False)
     return tmp_path / "conf"
+
+
+def checked_parts(conf: Path, *words: str) -> CheckedParts:
+    """Of a config with files of `conf`."""
+    return CheckedParts(load_config(words, config_directories(str(conf))))
+
+
+def checked_env(conf: Path, env: str, steps: int) -> CheckedEnv:
+    """The contract of an environment of `mine.py`."""
+    parts = checked_parts(conf, "algo=random", f"env={env}", "env.num_envs=4")
+    return CheckedEnv(parts.env_of, parts.limited_env, steps)
 
 
 def report(capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, str], list[str]]:
@@ -232,6 +279,42 @@ def test_what_looks_like_a_time_limit_that_terminates_is_said(conf: Path, capsys
     assert any(
         "episodes ended after exactly 4 steps, with discount 0: right if they terminate" in line for line in lines
     )
+
+
+@pytest.mark.parametrize(("env", "is_said"), [("NeverTerminates", True), ("PaysMoreLater", False)])
+def test_terminations_that_keep_discount_1_are_said(conf: Path, env: str, is_said: bool) -> None:
+    contract = checked_env(conf, env, steps=50)
+    said = [note for note in contract.notes if "ended before their time limit with discount 1" in note]
+    assert len(said) == is_said
+
+
+def test_an_environment_is_looked_at_as_long_as_is_asked(conf: Path) -> None:
+    checked_env(conf, "PaysMoreLater", steps=199).test_a_reset_forgets_what_was_played_before()
+    with pytest.raises(AssertionError, match="nothing may depend on what was played before"):
+        checked_env(conf, "PaysMoreLater", steps=401).test_a_reset_forgets_what_was_played_before()
+
+
+def test_an_agent_is_looked_at_as_long_as_is_asked(conf: Path) -> None:
+    parts = checked_parts(conf, "algo=ExploresForTenTurns", *TABLE)
+    CheckedAgent(parts.env, parts.agent, turns=5).test_a_loaded_state_continues_as_if_never_interrupted()
+    with pytest.raises(AssertionError, match="resumed agent must"):
+        CheckedAgent(parts.env, parts.agent, turns=7).test_a_loaded_state_continues_as_if_never_interrupted()
+
+
+def test_without_a_wish_turns_are_a_prime_number(conf: Path) -> None:
+    parts = checked_parts(conf, "algo=q_learning", *TABLE)
+    contract = CheckedAgent(parts.env, parts.agent)
+    assert contract.turns >= 5
+    assert all(contract.turns % period for period in (*range(2, 11), 12, 15, 20, 25, 50, 100))
+
+
+def test_the_verdict_says_how_far_it_looked(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["algo=value_iteration", "env=gridworld", "env.map=book", "--turns", "3", "--steps", "400"]
+    assert run_command(["rlrun", "check", *words]) == 0
+    _, lines = report(capsys)
+    assert lines[-1].endswith("as far as 400 steps and 3 turns of learning show; --steps and --turns look further")
+    assert run_command(["rlrun", "check", *words, "--turns", "0"]) == 2
+    assert "0 is not a whole number from 1" in capsys.readouterr().err
 
 
 def test_an_agent_that_raises_is_named_with_its_line(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:

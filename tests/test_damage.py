@@ -34,7 +34,9 @@ PLACE = Path("cartpole/dqn/run/seed0")
 
 
 def go(runs_dir: Path, total_steps: int, *more: str) -> int:
-    return run_command(["rlrun", *WORDS, f"total_steps={total_steps}", f"runs_dir={runs_dir}", *more])
+    keys = {word.partition("=")[0] for word in more}
+    words = [word for word in WORDS if word.partition("=")[0] not in keys]
+    return run_command(["rlrun", *words, f"total_steps={total_steps}", f"runs_dir={runs_dir}", *more])
 
 
 Left: TypeAlias = tuple[object, tuple[bytes, ...]]  # the newest checkpoint, and the files

@@ -82,7 +82,7 @@ def test_a_network_that_is_named_keeps_its_own_numbers_and_their_origin() -> Non
 
 
 def test_papers_and_equations_are_told() -> None:
-    found = explained("algo=dqn", "env=pong", "experiment=a2c", "algo=actor_critic", prefixes=("algo",))
+    found = explained("algo=actor_critic", "env=pong", "experiment=a2c", prefixes=("algo",))
     papers = {name: " ".join(about.sources) for name, _, about in found.components}
     assert "Mnih et al. 2016" in papers["algo"]
     sources = explained("algo=dqn", "env=pong", prefixes=("algo",)).components[0][2].sources
@@ -143,3 +143,33 @@ def test_a_users_own_class_is_explained_too(
         out = capsys.readouterr().out
         assert "# algo: my_agents.Mine: Acts. After Nobody 1999." in out
         assert f"{tmp_path / 'algo/mine.yaml'}, line 2\tsteps that it takes\tsteps; ours" in out
+
+
+def test_the_defaults_of_a_users_own_constructor_are_explained_recorded_and_can_be_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "algo").mkdir()
+    (tmp_path / "agent_with_defaults.py").write_text(
+        "from typing import Literal\n"
+        "from rlrun.agents.random import Random\n"
+        "class Mine(Random):\n"
+        '    """Acts.\n\n    Args:\n        rollout_steps: steps that it takes.\n        mode: how it acts.\n    """\n'
+        "    def __init__(self, *, spec, rollout_steps: int, mode: Literal['calm', 'wild'] = 'calm',\n"
+        "                 friend: object = object()):\n"
+        "        super().__init__(spec=spec, rollout_steps=rollout_steps)\n"
+    )
+    (tmp_path / "algo" / "mine.yaml").write_text("_target_: agent_with_defaults.Mine\nrollout_steps: 3\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    directories, words = [tmp_path, CONF], ["algo=mine", "env=cartpole"]
+    plain = load_config(words, directories).as_plain()["algo"]
+    assert plain == {"_target_": "agent_with_defaults.Mine", "rollout_steps": 3, "mode": "calm"}
+    rows = {row.key.name: row for row in explanation(words, directories).rows}
+    assert (rows["algo.mode"].key.value, rows["algo.mode"].place) == ("calm", "the default of agent_with_defaults.Mine")
+    assert rows["algo.friend"].key.value == "an object of type object"
+    assert load_config([*words, "+algo.mode=wild"], directories).algo.arguments["mode"] == "wild"
+    with pytest.raises(UserError, match=r"algo\.mode=abc is not valid: it must be one of calm, wild"):
+        load_config([*words, "+algo.mode=abc"], directories)
+    with pytest.raises(UserError) as caught:
+        load_config([*words, "algo.mode=wild"], directories)
+    assert str(caught.value) == "no file sets algo.mode, so it has to be added: +algo.mode=wild"
+    assert caught.value.details[-1] == "algo.mode = calm (one of calm, wild): how it acts"

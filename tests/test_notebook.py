@@ -87,6 +87,11 @@ def test_what_is_made_can_be_stepped_and_leaves_nothing_on_disk(tmp_path: Path) 
         ("algo=q_learning env=gridworld algo.gamma=2", "must be a number >= 0 and <= 1"),
         ("algo=q_learning env=gridworld seed=0,1", "several values"),
         ("-m algo=q_learning env=gridworld seed=0,1", "'-m' is no setting"),
+        ("algo=q_learning env=gridworld hydra.run.dir=foo", "runs_dir= and name= say"),
+        ("algo=q_learning env=gridworld hydra/launcher=basic", "would do nothing"),
+        ("algo=q_learning env=gridworld hydra.mode=MULTIRUN", "cannot be"),
+        ("algo=q_learning env=gridworld +hydra.foo.bar=1", r"unknown key hydra\.foo"),
+        ("algo=q_learning env=gridworld seed=1 seed=2", "seed is given twice"),
         ("show runs", "'show' is no setting"),
         ("algo='q_learning", "cannot read"),
     ],
@@ -94,6 +99,17 @@ def test_what_is_made_can_be_stepped_and_leaves_nothing_on_disk(tmp_path: Path) 
 def test_what_the_command_line_refuses_raises(words: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         compose(words)
+
+
+def test_words_are_not_nothing() -> None:
+    with pytest.raises(UserError, match="None is no setting: give words"):
+        compose(None)  # type: ignore[arg-type]
+
+
+def test_an_object_is_replaced_as_on_the_command_line() -> None:
+    given = "'+algo.epsilon={_target_: rlrun.schedules.Constant, value: 0.25}'"
+    config = compose(f"{WORDS} ~algo.epsilon {given}")
+    assert config.algo.arguments["epsilon"].arguments == {"value": 0.25}
 
 
 def test_every_door_refuses() -> None:

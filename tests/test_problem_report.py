@@ -57,6 +57,31 @@ def test_a_word_on_the_command_line_is_quoted(directories: list[Path]) -> None:
         ]
 
 
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("env.options.is_slippery=false", "env.options is given as a whole: 'env.options={is_slippery: false}'"),
+        (
+            "algo.gamma='0.9'",
+            "algo.gamma='0.9' is not valid: it must be a number >= 0 and <= 1, and this is text: leave out the "
+            "quotes, or write ${oc.decode:${oc.env:NAME}} to read a variable",
+        ),
+        (
+            "algo.epsilon._target_=builtins.dict",
+            "algo.epsilon._target_=builtins.dict cannot be checked: it does not say what it takes",
+        ),
+    ],
+)
+def test_what_is_nearly_right_is_told_with_what_is_right(directories: list[Path], word: str, told: str) -> None:
+    message, details = refused(directories, "algo=q_learning", "env=frozenlake", word)
+    assert message == told
+    assert details.splitlines()[0] == f"set on the command line: {word}"
+    right = "env.options={is_slippery: false}"
+    assert load_config(["algo=q_learning", "env=frozenlake", right], directories).env.arguments["options"] == {
+        "is_slippery": False
+    }
+
+
 def test_a_wrong_value_comes_with_its_meaning_and_what_it_would_be_otherwise(directories: list[Path]) -> None:
     gamma = next(
         number
@@ -103,6 +128,31 @@ def test_a_typo_in_network_is_refused_even_where_that_network_is_not_used(
         assert "algo=random uses no network" in message or "network.hiden" in message
     else:
         assert message.startswith("unknown key network.hiden")
+
+
+def test_a_network_of_ones_own_lets_no_typo_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_network.py").write_text(
+        "class Own:\n"
+        "    def __init__(self, *, width: int, hidden: list[int]) -> None:\n"
+        "        self.out_features = width\n"
+    )
+    (tmp_path / "conf" / "network").mkdir(parents=True)
+    (tmp_path / "conf" / "network" / "own.yaml").write_text("_target_: own_network.Own\nwidth: 3\nhidden: [3]\n")
+    (tmp_path / "conf" / "network" / "gone.yaml").write_text("_target_: nowhere_to_be_found.Gone\nwidth: 3\n")
+    (tmp_path / "conf" / "network" / "no_yaml.yaml").write_text("width: [3\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = [tmp_path / "conf", config_directory()]
+    words = ["algo=dqn", "env=pong", "network=mlp", "+network.hiden=[3]"]
+    assert refused(found, *words)[0] == "unknown key network.hiden; nearest: network.hidden"
+    (tmp_path / "conf" / "experiment").mkdir()
+    for key, value in (("activation", "tanhh"), ("width", "wide")):
+        text = f"# @package _global_\nnetwork:\n  {key}: {value}\n"
+        (tmp_path / "conf" / "experiment" / "wrong.yaml").write_text(text)
+        message, details = refused(found, "algo=random", "env=pong", "experiment=wrong")
+        assert message.startswith(f"network.{key}={value} is not valid")
+        assert "experiment/wrong.yaml, line 3" in details
+    (tmp_path / "conf" / "experiment" / "wide.yaml").write_text("# @package _global_\nnetwork:\n  width: 4\n")
+    assert load_config(["algo=random", "env=pong", "experiment=wide"], found).network is None
 
 
 def test_a_value_that_no_network_takes_is_refused_even_where_that_network_is_not_used(directories: list[Path]) -> None:
@@ -154,6 +204,12 @@ def test_one_value_for_an_object_is_answered_with_its_keys_and_how_to_replace_it
     assert replacement in details.splitlines()
     _, details = refused([config_directory()], *words, "algo.epsilon._target_=rlrun.schedules.Constant")
     assert replacement in details.splitlines()
+    with pytest.raises(
+        UserError, match=r"value: it belongs to rlrun\.schedules\.Constant, not to rlrun\.schedules\.Linear"
+    ):
+        load_config(
+            ["algo=q_learning", "env=gridworld", "algo.epsilon._target_=rlrun.schedules.Linear"], [config_directory()]
+        )
     words += [word.replace("...", "0.1") for word in re.findall(r"'(.*?)'", replacement)]
     assert load_config(words, [config_directory()]).algo.arguments["epsilon"].arguments == {"value": 0.1}
 

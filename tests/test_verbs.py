@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,12 @@ class Answer:
 Command = Callable[..., Answer]
 
 
+def last_of_each(words: Sequence[str]) -> list[str]:
+    """`*GRID, "total_steps=600"` without the number of steps that `GRID` has: the command refuses two."""
+    keys = [word.partition("=")[0] for word in words]
+    return [word for index, word in enumerate(words) if "=" not in word or keys[index] not in keys[index + 1 :]]
+
+
 @pytest.fixture
 def rlrun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """`rlrun(*words)` in an empty directory; the repository's commit is a fixed one, for people edit it meanwhile."""
@@ -64,7 +70,7 @@ def rlrun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
         monkeypatch.setattr(sys, "argv", ["rlrun"])  # which is replaced for Hydra
         monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
         capsys.readouterr()
-        status = run_command(["rlrun", *words])
+        status = run_command(["rlrun", *last_of_each(words)])
         said = capsys.readouterr()
         return Answer(status, said.out, said.err)
 
@@ -99,7 +105,7 @@ def started(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
 
     def start(*words: str) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
-            [sys.executable, "-m", "rlrun", *words],
+            [sys.executable, "-m", "rlrun", *last_of_each(words)],
             cwd=tmp_path,
             env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
             stdout=subprocess.DEVNULL,
@@ -220,6 +226,7 @@ def test_a_longer_run_goes_on_and_the_shorter_one_stays_finished(rlrun: Command,
         (["seed.x=2"], r"unknown key seed\.x: seed has no keys"),
         (["+algo.x=2"], r"\+algo\.x=2 cannot be"),
         (["total_steps=500,600"], "total_steps gives several values"),
+        (["algo.gamma=0.99", "algo={gamma: 0.5}"], r"algo\.gamma is given twice"),
         (["device=cudda"], "unknown device 'cudda'; nearest: cuda"),
         (["total_steps=[1"], r"cannot read 'total_steps=\[1'"),
         (["--nosuch"], "unrecognized arguments: --nosuch; usage: rlrun resume"),

@@ -125,7 +125,7 @@ class ConfigFiles:
     def _text(self, path: str) -> str:
         if path not in self._texts:
             self._texts[path] = next(
-                (text for folder in self.directories if (text := _read(folder, path)) is not None), ""
+                (text for folder in reversed(self.directories) if (text := _read(folder, path)) is not None), ""
             )
         return self._texts[path]
 

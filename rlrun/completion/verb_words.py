@@ -90,7 +90,12 @@ VERBS: Mapping[str, Verb] = {
         "the contract tests of an environment and an agent, whosever they are",
         ("config",),
         endless=True,
-        flags={"--config-dir": _CONFIG_DIR, **_HELP},
+        flags={
+            "--config-dir": _CONFIG_DIR,
+            "--turns": Flag("turns of learning to look at, before a state is saved and after it", "any"),
+            "--steps": Flag("steps of the environment to look at", "any"),
+            **_HELP,
+        },
     ),
     "completion": Verb("the script that makes a shell complete rlrun's words", ("bash|zsh|fish",), flags=_HELP),
 }

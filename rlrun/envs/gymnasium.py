@@ -18,12 +18,13 @@ import numpy as np
 from gymnasium import spaces
 from pydantic import Field
 
+from rlrun.envs.gymnasium_options import Option, checked_options
 from rlrun.envs.stream_digest import StreamDigest
 from rlrun.envs.stream_log import StreamLog
 from rlrun.envs.toy_text import model_of
 from rlrun.errors import UserError, changed_environment, nearest
 from rlrun.rng import numpy_generator, stream_seeds
-from rlrun.types import Array, BoolArray, EnvSpec, Int64Array, State, TimeStep
+from rlrun.types import Array, BoolArray, EnvSpec, Int64Array, State, TabularModel, TimeStep
 
 Env: TypeAlias = gymnasium.Env[Any, Any]
 
@@ -46,8 +47,8 @@ class GymnasiumEnv:
         options: keyword arguments of the environment's own constructor.
 
     Raises:
-        UserError: if the id is unknown or outdated, a package is missing, an option does not exist, or the spaces are
-            not supported: actions must be Discrete, observations Box or Discrete.
+        UserError: if the id is unknown or outdated, a package is missing, an option does not exist or is of another
+            type, or the spaces are not supported: actions must be Discrete, observations Box or Discrete.
     """
 
     def __init__(
@@ -60,16 +61,20 @@ class GymnasiumEnv:
         options: dict[str, bool | int | float | str] | None,
     ) -> None:
         _import(imports, id)
-        self._make: Callable[[], Env] = lambda: _make(id, max_episode_steps, options or {})
-        self._make_shown: Callable[[], Env] = lambda: _make(
-            id, max_episode_steps, (options or {}) | {"render_mode": _PICTURES}
-        )
+        given: dict[str, Option] = dict(options or {})
+        registered = gymnasium.registry.get(id)
+        if registered is not None:  # before it is made, which may raise anything
+            given = checked_options(given, registered.entry_point, id)
+        self._make: Callable[[], Env] = lambda: _make(id, max_episode_steps, given)
+        self._make_shown: Callable[[], Env] = lambda: _make(id, max_episode_steps, given | {"render_mode": _PICTURES})
         self._envs = [self._make()]
         first = self._envs[0]
+        if first.spec is not None and registered is None:  # "package:id", or an id without its version
+            checked_options(given, first.spec.entry_point, id)
         action, self._first_action = _counted_from_0(_supported_action(first.action_space, id))
         observation, self._first_index = _observation(first.observation_space, id)
         limit = max_episode_steps or (first.spec.max_episode_steps if first.spec else None)
-        self.spec = EnvSpec(id, observation, action, num_envs, episodic=limit is not None, model=model_of(first))
+        self.spec = EnvSpec(id, observation, action, num_envs, episodic=limit is not None, model=_model(first, id))
         self._fresh_instances = not self._replays_exactly(used=True)
         if self._fresh_instances and not self._replays_exactly(used=False):
             self.spec = replace(self.spec, resumable=False)
@@ -265,7 +270,20 @@ def _import(packages: list[str], env_id: str) -> None:
             ) from None
 
 
-def _make(env_id: str, max_episode_steps: int | None, options: dict[str, bool | int | float | str]) -> Env:
+def _model(env: Env, env_id: str) -> TabularModel | None:
+    """The model that it carries.
+
+    Raises:
+        UserError: if that is none, as with FrozenLake's `success_rate: 2`, which Gymnasium takes.
+    """
+    model = model_of(env)
+    if model is not None and ((model.probability < 0) | (model.probability > 1)).any():
+        wrong = max(model.probability.tolist(), key=lambda each: abs(each - 0.5))
+        raise UserError(f"env.options do not fit env.id={env_id}: a transition would have the probability {wrong:g}")
+    return model
+
+
+def _make(env_id: str, max_episode_steps: int | None, options: dict[str, Option]) -> Env:
     """`gymnasium.make` whose errors are one readable line."""
     try:
         # The checker only warns, and would do so in every slot.

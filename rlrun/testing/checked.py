@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 from collections import Counter
 from collections.abc import Callable
+from itertools import count
+from math import isqrt
 from time import perf_counter
 
 import numpy as np
@@ -25,6 +27,8 @@ _FEWEST_TURNS = 5  # of learning
 _FEWEST_LEARNED, _MOST_LEARNED = 200, 2_000  # agent steps; 5 turns of a single one would forgive a forgetful state
 _LOOKING_SECONDS = 3.0  # wall time to find out either
 _OF_STATES = ("test_a_loaded_state_continues_as_if_never_interrupted",)
+_CHEAP_SECONDS = 0.2  # wall time that one of a contract's dozen plays may take to look further than it must
+_CHEAP_STEPS, _CHEAP_TURNS = 307, 31  # primes, as all turns are: what is due every 10, 25 or 50 is not due at the end
 _ALIKE = 3  # episodes of one length that end with discount 0 look like a time limit
 
 
@@ -34,20 +38,27 @@ class CheckedEnv(VecEnvContract):
     Args:
         make: makes one of so many slots.
         make_limited: makes one with another time limit; None where it has none that can be set.
+        steps: how many steps to play at least; None: as many as it takes, and more where they are cheap.
 
     Attributes:
         notes: what a person should know about the check, a line each.
         leaves_out: tests that say nothing here.
     """
 
-    def __init__(self, make: Callable[[int], VecEnv], make_limited: Callable[[int, int], VecEnv] | None) -> None:
+    def __init__(
+        self,
+        make: Callable[[int], VecEnv],
+        make_limited: Callable[[int, int], VecEnv] | None,
+        steps: int | None = None,
+    ) -> None:
         self._make, self._make_limited = make, make_limited
         self.notes: list[str] = []
         self.leaves_out: tuple[str, ...] = ()
-        self.num_steps = _FEWEST_STEPS
+        self.num_steps = steps or _FEWEST_STEPS
         try:
             self.stochastic_start = not self._begins_alike()
-            self._look()
+            self._look(steps)
+            self._look_at_ends()
         except Exception as error:  # the tests will say which of them it concerns
             self.notes.append(f"while playing, it {told(error)}")
         if not self.stochastic_start:
@@ -69,7 +80,12 @@ class CheckedEnv(VecEnvContract):
         env.close()
         return len(seen) == 1
 
-    def _look(self) -> None:
+    @property
+    def range_in_words(self) -> str:
+        """How far it looks."""
+        return f"{self.num_steps} steps"
+
+    def _look(self, steps: int | None) -> None:
         """Plays until episodes end, as the contract will, and looks at how they do."""
         env = self.make(3)
         env.reset(0)
@@ -88,7 +104,9 @@ class CheckedEnv(VecEnvContract):
             if (played >= _FEWEST_STEPS and ends >= _ENDS) or perf_counter() - started > _LOOKING_SECONDS:
                 break
         env.close()
-        self.num_steps = played
+        if steps is None and _CHEAP_STEPS * (perf_counter() - started) <= _CHEAP_SECONDS * played:
+            steps = _CHEAP_STEPS
+        self.num_steps = max(played, steps or 0)
         if env.spec.episodic and not ends:
             self.notes.append(
                 f"no episode ended in {played} random steps, so no end can be checked: give a shorter time limit"
@@ -103,6 +121,27 @@ class CheckedEnv(VecEnvContract):
             self.notes.append("its episodes do not replay, so runs make no checkpoints, and saving is not checked")
             self.leaves_out = (*_OF_STATES, "test_a_saved_state_does_not_change_when_the_environment_goes_on")
 
+    def _look_at_ends(self) -> None:
+        """Plays as long with a time limit that is not reached: an episode that ends all the same has terminated."""
+        env = self.make_limited(3, self.num_steps + 1)
+        if env is None:
+            return
+        env.reset(0)
+        ends = cut = 0
+        started = perf_counter()
+        for action in random_actions(env.spec, self.num_steps):
+            step = env.step(action)
+            ends += int(step.last.sum())
+            cut += int((step.last & (step.discount != 0)).sum())
+            if perf_counter() - started > _LOOKING_SECONDS:
+                break
+        env.close()
+        if cut:
+            self.notes.append(
+                f"{cut} of {ends} episodes ended before their time limit with discount 1: right if something else cut "
+                "them short, but where an episode terminates discount must be 0"
+            )
+
 
 class CheckedAgent(AgentContract):
     """The contract of any agent; goes on until it has begun to learn.
@@ -110,6 +149,8 @@ class CheckedAgent(AgentContract):
     Args:
         make_env: makes the environment it trains in.
         make_agent: makes one from the environment's spec and a seed.
+        turns: of collecting and learning before a state is saved, and after it; None: until it has begun to learn, and
+            more where turns are cheap.
 
     Attributes:
         notes: what a person should know about the check, a line each.
@@ -118,7 +159,12 @@ class CheckedAgent(AgentContract):
         steps: agent steps that it has learned from.
     """
 
-    def __init__(self, make_env: Callable[[], VecEnv], make_agent: Callable[[EnvSpec, int], Agent]) -> None:
+    def __init__(
+        self,
+        make_env: Callable[[], VecEnv],
+        make_agent: Callable[[EnvSpec, int], Agent],
+        turns: int | None = None,
+    ) -> None:
         self._make_env, self._make_agent = make_env, make_agent
         self.leaves_out: tuple[str, ...] = ()
         self.trained: Agent | None = None
@@ -129,7 +175,13 @@ class CheckedAgent(AgentContract):
             self.notes = [f"while learning, it {told(error)}"]
         else:
             metrics = ", ".join(sorted(names)) or "none"
+            self.turns = turns or self.turns
             self.notes = [f"{self.turns} turns of collecting and learning; metrics: {metrics}"]
+
+    @property
+    def range_in_words(self) -> str:
+        """How far it looks."""
+        return f"{self.turns} turns of learning"
 
     def make_env(self) -> VecEnv:
         """The environment it trains in."""
@@ -160,8 +212,14 @@ class CheckedAgent(AgentContract):
                 break
         env.close()
         self.trained = agent
-        self.turns = max(began + _FEWEST_TURNS, enough + 1)
+        cheap = not agent.finished and _CHEAP_TURNS * (perf_counter() - started) <= _CHEAP_SECONDS * turn
+        self.turns = _prime(max(began + _FEWEST_TURNS, enough + 1, _CHEAP_TURNS if cheap else 0))
         return names
+
+
+def _prime(fewest: int) -> int:
+    """The least prime that is not less: a state that forgets when something periodic is due shows it then."""
+    return next(number for number in count(fewest) if all(number % each for each in range(2, isqrt(number) + 1)))
 
 
 class CheckedReplay(ReplayContract):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rlrun.verbs.words import Words
+from rlrun.verbs.words import Words, positive
 
 
 def check(words: Sequence[str]) -> int:
@@ -20,6 +20,13 @@ def check(words: Sequence[str]) -> int:
     parser = Words("rlrun check", description="Runs the contract tests of an environment and an agent, on the CPU.")
     parser.add_argument("overrides", nargs="+", metavar="key=value", help="as for a run: algo=mine env=cartpole")
     parser.add_argument("--config-dir", help="where options of your own are searched")
+    parser.add_argument(
+        "--turns",
+        metavar="N",
+        type=positive,
+        help="turns of collecting and learning before a state is saved, and as many after it",
+    )
+    parser.add_argument("--steps", metavar="N", type=positive, help="steps that are played of the environment")
     chosen = parser.parse_intermixed_args(words)
 
     from rlrun.composition import load_config
@@ -32,9 +39,9 @@ def check(words: Sequence[str]) -> int:
 
     parts = CheckedParts(config)
     env, agent = f"env={config.labels['env']}", f"algo={config.labels['algo']}"
-    env_contract = CheckedEnv(parts.env_of, parts.limited_env if parts.has_limit else None)
+    env_contract = CheckedEnv(parts.env_of, parts.limited_env if parts.has_limit else None, chosen.steps)
     counts = {env: _run(f"{env} ({config.env.target})", env_contract)}
-    agent_contract = CheckedAgent(parts.env, parts.agent)
+    agent_contract = CheckedAgent(parts.env, parts.agent, chosen.turns)
     starts = config.algo.arguments.get("learning_starts_steps")
     if isinstance(starts, int) and starts > agent_contract.steps:
         agent_contract.notes.append(
@@ -44,7 +51,7 @@ def check(words: Sequence[str]) -> int:
     replay_contract = checked_replay(agent_contract.trained, parts.spec)
     if replay_contract is not None:
         counts[f"the replay of {agent}"] = _run(f"the replay of {agent}", replay_contract)
-    print(_verdict(env, counts))
+    print(_verdict(env, counts, f"{env_contract.range_in_words} and {agent_contract.range_in_words}"))
     return 1 if any(failed for _, failed in counts.values()) else 0
 
 
@@ -68,10 +75,13 @@ def _run(title: str, contract: Any) -> tuple[int, int]:
     return passed, failed
 
 
-def _verdict(env: str, counts: dict[str, tuple[int, int]]) -> str:
+def _verdict(env: str, counts: dict[str, tuple[int, int]], looked: str) -> str:
     passed, failed = (sum(count[index] for count in counts.values()) for index in (0, 1))
     if not failed:
-        return f"all {passed} checks passed: {' and '.join(counts)} keep the contracts"
+        return (
+            f"all {passed} checks passed: {' and '.join(counts)} keep the contracts, as far as {looked} show; "
+            "--steps and --turns look further"
+        )
     parts = ", ".join(f"{count[1]} of {name}" for name, count in counts.items() if count[1])
     first = f"; mend {env} first, since everything else was checked in it" if counts[env][1] else ""
     return f"{failed} of {passed + failed} checks FAILED: {parts}{first}"

@@ -33,11 +33,15 @@ def complete(words: Sequence[str]) -> int:
 
     places = (_PACKAGE / "conf", _PACKAGE.parent / "conf")  # installed, or in the repository
     directories = [*plugin_directories(), next(path for path in places if (path / "config.yaml").is_file())]
-    if words[:1] == ["bash"]:
+    if words[:1] == ["bash"] and len(words) == 3:
         from rlrun.completion.bash_line import read_line, replies
 
         line = read_line(*words[1:3])
         lines = replies(candidates(line.words, directories), line)
+    elif words[:1] != ["--"]:
+        from rlrun.errors import UserError
+
+        raise UserError("`rlrun complete` is what a shell asks at every Tab; `rlrun completion bash` sets that up")
     else:
         found = candidates(words[1:], directories)
         lines = [f"{each.text}\t{' '.join(each.meaning.split())}".rstrip("\t") for each in found]
