@@ -391,7 +391,7 @@ def start(words: Iterable[str], runs_dir: Path) -> Child:
     """The command in a forked process; its output goes to a file."""
     import rlrun.build  # imported before the fork, so that no kill is spent on imports
     import rlrun.cli
-    import rlrun.train
+    import rlrun.training
 
     sys.stdout.flush()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # until the child can be asked
@@ -407,7 +407,7 @@ def start(words: Iterable[str], runs_dir: Path) -> Child:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
         sys.stdout = sys.stderr = log  # whoever forked may have put something else there
-        rlrun.train._MOST_TIME_SAVING = 1.0  # saves far more often than a run would, so that kills hit saves too
+        rlrun.training._MOST_TIME_SAVING = 1.0  # saves far more often than a run would, so that kills hit saves too
         with StopRequest():
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
             status = rlrun.cli.run_command(["rlrun", *words, *COMMON, f"runs_dir={runs_dir}"])

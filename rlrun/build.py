@@ -25,7 +25,7 @@ from rlrun.receipt import experiment_hash
 from rlrun.run_directory import attempt, check_writable, run_directory
 from rlrun.schema import Component
 from rlrun.table_pictures import Shown, picture, save_film, save_picture, save_tables
-from rlrun.train import CheckpointSettings, EvaluationSettings, Run
+from rlrun.training import CheckpointSettings, EvaluationSettings, Run
 from rlrun.types import EnvSpec, NoSteps
 
 

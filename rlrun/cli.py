@@ -20,8 +20,8 @@ from rlrun.patient_output import be_patient
 
 _USER_ERROR, _INTERRUPTED = 2, 130
 STOPPED = 75  # EX_TEMPFAIL: saved and stopped because a signal asked for it, and can go on
-_VERBS = ("ls", "show", "diff", "resume", "video", "rerun")
-_ONLY_READING = ("ls", "show", "diff", "video")  # verbs that train nothing, so that a signal may simply end them
+_VERBS = ("ls", "show", "diff", "resume", "video", "rerun", "explain", "check", "completion")
+_ONLY_READING = ("ls", "show", "diff", "video", "explain", "check", "completion")  # no run: a signal may just end them
 _PASSED_ON = ("cfg", "info", "shell_completion", "hydra_help", "experimental_rerun")  # Hydra's own business
 
 
@@ -60,11 +60,16 @@ def _what_next(interrupted: Interrupted) -> str:
 
 
 def _refuse(error: UserError) -> int:
-    print(f"rlrun: error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+    lines = [f"rlrun: error: {' '.join(str(error).split())}", *(f"  {line}" for line in error.details)]
+    print("\n".join(lines), file=sys.stderr, flush=True)
     return _USER_ERROR
 
 
 def _dispatch(argv: list[str]) -> int:
+    if argv[1:2] == ["complete"]:  # first, since the words after it may be anything; people wait for it at every Tab
+        from rlrun.verbs.completion import complete
+
+        return complete(argv[2:])
     if "--version" in argv[1:]:
         print(f"rlrun {__version__}")
         return 0
@@ -119,8 +124,23 @@ def _verb(argv: list[str]) -> int | None:
             from rlrun.verbs.rerunning import rerun
 
             return rerun(argv)
+        case ["explain"]:
+            from rlrun.verbs.explaining import explain
+
+            return explain(argv[2:])
+        case ["check"]:
+            from rlrun.verbs.checking import check
+
+            return check(argv[2:])
+        case ["completion"]:
+            from rlrun.verbs.completion import completion
+
+            return completion(argv[2:])
         case [word] if re.fullmatch(r"[a-z]+", word):
-            raise UserError(f"unknown verb '{word}'; nearest: {nearest(word, _VERBS)[0]}; settings look like key=value")
+            raise UserError(
+                f"unknown verb '{word}'; nearest: {nearest(word, _VERBS)[0]}; available: {', '.join(_VERBS)}; "
+                "training needs none: rlrun algo=dqn env=cartpole"
+            )
     return None
 
 
@@ -130,7 +150,9 @@ def _parse(words: list[str]) -> argparse.Namespace:
     parser = get_args_parser()
 
     def error(message: str) -> None:
-        raise UserError(f"{message}; overrides look like key=value, and `rlrun --help` shows the rest")
+        flag = re.fullmatch(r"unrecognized arguments: --?([A-Za-z][\w.-]*)(?:[= ](\S+))?", message)
+        meant = f", here {flag[1].replace('-', '_')}={flag[2]}" if flag is not None and flag[2] else ""
+        raise UserError(f"{message}; settings look like key=value{meant}, and `rlrun --help` shows the rest")
 
     parser.error = error  # type: ignore[assignment,method-assign] # argparse would print the usage as well
     return parser.parse_args(words)
@@ -139,17 +161,22 @@ def _parse(words: list[str]) -> argparse.Namespace:
 def _run_jobs(argv: list[str], args: argparse.Namespace, directories: list[Path], stop: StopRequest) -> int:
     from hydra import main as hydra_main
     from hydra.errors import HydraException
+    from yaml import YAMLError
 
     from rlrun.composition import explain, for_hydra
-    from rlrun.config_files import resolve_env
+    from rlrun.config_files import resolve_env, search_path
+    from rlrun.launching import check_sweep, for_sweep, refuse_other_directory, refuse_without_sweep
 
     overrides = resolve_env(directories, args.overrides)
     if overrides != args.overrides:
         print(f"using {overrides[0]}, which has a file of its own")
+    refuse_other_directory(overrides)
     if args.multirun:
         if clash := [name for name in _PASSED_ON if getattr(args, name)]:
             raise UserError(f"-m cannot be combined with --{clash[0].replace('_', '-')}")
-        _check_sweep(overrides, directories)
+        check_sweep(overrides, directories)
+    else:
+        refuse_without_sweep(overrides)
     failures: list[UserError | Interrupted] = []
     with ExitStack() as stack:
         flags = _flags(argv[1:], args.overrides)
@@ -158,13 +185,16 @@ def _run_jobs(argv: list[str], args: argparse.Namespace, directories: list[Path]
             # Hydra's own launcher keeps a file that nobody reads
             added = [f"hydra.sweep.dir={stack.enter_context(tempfile.TemporaryDirectory(prefix='rlrun-'))}"]
         os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us instead of being printed
-        sys.argv = [argv[0], *flags, *for_hydra(overrides), *added]
+        added += search_path(directories[args.config_dir is not None :])  # Hydra adds that one itself
+        sys.argv = [argv[0], *flags, *(for_sweep if args.multirun else for_hydra)(overrides), *added]
         try:
             hydra_main(version_base="1.3", config_path=str(directories[-1]), config_name="config")(
                 _job(directories, argv, failures, stop)
             )()
-        except HydraException as error:
+        except (HydraException, YAMLError) as error:
             raise explain(error, overrides, directories) from error
+        except _RaisedWhileRunningError as wrapper:
+            raise wrapper.error from None
     stopped = next((failure for failure in failures if isinstance(failure, Interrupted)), None)
     if stopped is not None:
         raise stopped
@@ -175,16 +205,29 @@ def _run_jobs(argv: list[str], args: argparse.Namespace, directories: list[Path]
     return _USER_ERROR if failures else 0
 
 
+class _RaisedWhileRunningError(Exception):
+    """Carries an error that somebody's agent or environment raised past those who would blame a config file for it."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
+
+
 def _job(
     directories: list[Path], argv: list[str], failures: list[UserError | Interrupted], stop: StopRequest
 ) -> Callable[[Any], None]:
     def job(composed: Any) -> None:
         from hydra.core.hydra_config import HydraConfig
+        from hydra.types import RunMode
+
+        from rlrun.launching import refuse_ignored
 
         settings = HydraConfig.get()
         if stop.came is not None and settings.mode is not None and settings.mode.name == "MULTIRUN":
             return  # the rest of the sweep is not begun
         try:
+            if settings.mode is not RunMode.MULTIRUN:
+                refuse_ignored({"launcher": settings.launcher, "sweeper": settings.sweeper})
             _run(composed, dict(settings.runtime.choices), list(settings.overrides.task), directories, argv)
         except (UserError, Interrupted) as error:  # Hydra would print about them itself
             if "basic_launcher" not in str(settings.launcher.get("_target_")):
@@ -199,6 +242,9 @@ def _job(
 def _run(
     composed: Any, choices: dict[str, Any], overrides: list[str], directories: list[Path], argv: list[str]
 ) -> None:
+    from hydra.errors import HydraException
+    from yaml import YAMLError
+
     from rlrun.config import check
 
     config = check(composed, choices, overrides, directories)  # before the imports below, which take seconds
@@ -210,6 +256,8 @@ def _run(
     except Interrupted as stopped:
         stopped.begins_anew = config.fresh
         raise
+    except (HydraException, YAMLError) as error:  # the config has been read: this is about something else
+        raise _RaisedWhileRunningError(error) from error
 
 
 def _flags(words: list[str], overrides: list[str]) -> list[str]:
@@ -221,12 +269,3 @@ def _flags(words: list[str], overrides: list[str]) -> list[str]:
         else:
             flags.append(word)
     return flags
-
-
-def _check_sweep(overrides: list[str], directories: list[Path]) -> None:
-    """Checks every run of a sweep before the first one starts; other sweepers choose their runs as they go."""
-    from rlrun.composition import load_config, sweep_jobs
-
-    if not any(item.startswith("hydra/sweeper") for item in overrides):
-        for job in sweep_jobs(overrides, directories):
-            load_config(job, directories)

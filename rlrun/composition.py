@@ -9,16 +9,29 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.utils import create_config_search_path
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
+from yaml import YAMLError
 
 from rlrun.config import Config, check
-from rlrun.config_files import GROUPS, one_line, options, resolve_env, unknown_option
-from rlrun.errors import UserError, nearest
+from rlrun.config_files import GROUPS, not_yaml, one_line, options, resolve_env, search_path, unknown_option
+from rlrun.config_keys import leaves
+from rlrun.errors import UnknownKeyError, UserError
+from rlrun.problem_report import reported
+from rlrun.provenance import override_key
+from rlrun.schema import TARGET
+from rlrun.suggestions import closest
 
+_OPTIONS_OF = (*GROUPS, "optimizer")  # groups, wherever their options are put
 _NULL_ANYWAY = ("experiment", "debug")
+_NO_NAME = re.compile(r"true|false|nan|inf|[-+]?\.?\d[\w.+-]*", re.IGNORECASE)  # what Hydra does not read as text
+_NO_SPACES = "settings look like key=value, without spaces around the ="
+_SPECIAL = "[](){},:'\"\\"
 
 
 def load_config(overrides: Sequence[str], directories: Sequence[Path]) -> Config:
@@ -34,7 +47,7 @@ def load_config(overrides: Sequence[str], directories: Sequence[Path]) -> Config
     overrides = resolve_env(directories, overrides)
     try:
         composed, choices = _compose(for_hydra(overrides), directories)
-    except HydraException as error:
+    except (HydraException, YAMLError) as error:
         raise explain(error, overrides, directories) from error
     task = [item for item in overrides if not item.startswith(("hydra.", "hydra/"))]
     return check(composed, choices, task, directories)
@@ -58,14 +71,20 @@ def for_hydra(overrides: Sequence[str]) -> list[str]:
     """The overrides as Hydra can take them: it does not know `group=null`.
 
     `preset=null` becomes a quoted name, which is optional and not there; the groups that are null anyway are left out.
+    `debug=true` is quoted too, so that it is an option that is not there.
 
     Raises:
-        UserError: if a group is null that cannot be.
+        UserError: if a group is null that cannot be, or a word has no key.
     """
     translated = []
     for item in overrides:
         group, _, value = item.partition("=")
         names = value.split(",")
+        if not group:
+            raise UserError(f"cannot read '{item}': {_NO_SPACES}")
+        if group.lstrip("+").partition("@")[0] in _OPTIONS_OF and any(_NO_NAME.fullmatch(name) for name in names):
+            names = [f"'{name}'" if _NO_NAME.fullmatch(name) else name for name in names]
+            item = f"{group}={','.join(names)}"
         if group not in GROUPS or "null" not in names:
             translated.append(item)
         elif group == "preset":
@@ -77,7 +96,7 @@ def for_hydra(overrides: Sequence[str]) -> list[str]:
 
 def _compose(overrides: list[str], directories: Sequence[Path]) -> tuple[DictConfig, dict[str, str | None]]:
     """The config without Hydra's node, and the option of every group."""
-    added = [f"hydra.searchpath=[file://{directory}]" for directory in directories[:-1]]  # at most one
+    added = search_path(directories)
     with initialize_config_dir(str(directories[-1]), version_base="1.3"):
         composed = compose("config", overrides=[*overrides, *added], return_hydra_config=True)
     choices = dict(composed.hydra.runtime.choices)
@@ -87,51 +106,89 @@ def _compose(overrides: list[str], directories: Sequence[Path]) -> tuple[DictCon
     return composed, choices
 
 
-def explain(error: HydraException, overrides: Sequence[str], directories: Sequence[Path]) -> UserError:
-    """A Hydra error in one line of our own.
+def explain(error: HydraException | YAMLError, overrides: Sequence[str], directories: Sequence[Path]) -> UserError:
+    """An error of composing in one line of our own.
 
     Args:
-        error: what composing raised.
+        error: what composing raised; of YAML, it names file and line.
         overrides: what was composed.
         directories: where config files are searched.
     """
     text = str(error)
+    if isinstance(error, YAMLError):
+        return UserError(not_yaml(error))
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = error.missing_cfg_file.rpartition("/")
-        return UserError(unknown_option(group.lstrip("/"), name, sorted(error.options or [])))
+        return unknown_option(group.lstrip("/"), name, sorted(error.options or []), directories)
     if match := re.match(r"You must specify '([^']+)'", text):
         known = ", ".join(options(directories, match[1]))
         return UserError(f"no {match[1]} is chosen: give {match[1]}=, one of {known}")
     if match := re.match(r"(?:Could not override|Could not delete from config\.) '([^']+)'", text):
-        return UserError(_unknown_key(match[1], _without_values(overrides, directories)))
+        inside = re.search(r"full_key: (\S+)", str(error.__cause__))  # what is wrong in key={name: value}
+        key = inside[1] if inside is not None and inside[1].startswith(f"{match[1]}.") else match[1]
+        if key.startswith("hydra."):
+            return _unknown_hydra_key(key, directories)
+        wrong = () if match[1] in GROUPS else (match[1],)
+        right = [item for item in overrides if item.lstrip("+~").partition("=")[0] not in wrong]
+        raw, choices = _without_values(right, directories)
+        if places := [place for place in choices if place.startswith(f"{match[1].partition('@')[0]}@")]:
+            return _misplaced_group(match[1], places, choices, directories)
+        given = next((item for item in overrides if override_key(item) == match[1]), "")
+        if key != match[1] and f"{TARGET}:" in given:
+            return UserError(
+                f"{given} would be mixed with the keys that {match[1]} has; to replace them: '~{match[1]}' '+{given}'"
+            )
+        return reported(UnknownKeyError(f"unknown key {key}", key), raw, choices, overrides, directories)
     if match := re.match(r"Ambiguous value for argument '([^']+)'", text):
         return UserError(f"{match[1]} gives several values: add -m to run each of them, or write a list as [a,b]")
     if isinstance(error, OverrideParseException):
-        return UserError(f"cannot read '{error.override}' ({one_line(error)}): overrides look like key=value")
+        return unreadable(error)
     return UserError(one_line(error))
 
 
-def _without_values(overrides: Sequence[str], directories: Sequence[Path]) -> Mapping[str, Any]:
-    """The same config without the keys that were set: it knows what keys there are."""
-    chosen = [item for item in overrides if item.split("=")[0] in GROUPS and "," not in item]
+def unreadable(error: OverrideParseException) -> UserError:
+    """An override that Hydra's grammar does not take, in words: the grammar's own are for those who know it."""
+    override = str(error.override)
+    key, equals, value = override.partition("=")
+    if not equals:
+        return UserError(f"cannot read '{override}': {_NO_SPACES}")
+    special = [character for character in _SPECIAL if character in value]
+    if not special:
+        return UserError(f"cannot read '{override}' ({one_line(error)}): settings look like key=value")
+    return UserError(
+        f"cannot read '{override}': the value has {' '.join(special)} where it cannot be; a list is {key}=[a,b], "
+        f"several runs are {key}=a,b with -m, and text with such characters is quoted twice: \"{key}='...'\""
+    )
+
+
+def _misplaced_group(
+    word: str, places: Sequence[str], choices: Mapping[str, str | None], directories: Sequence[Path]
+) -> UserError:
+    """`optimizer=rmsprop`: a group whose options are put elsewhere, which the word must say."""
+    names = ", ".join(options(directories, places[0].partition("@")[0]))
+    details = [f"{place} = {choices[place]}: a group of config files: {names}" for place in places]
+    return UnknownKeyError(f"unknown key {word}; nearest: {', '.join(places)}", word, details)
+
+
+def _unknown_hydra_key(key: str, directories: Sequence[Path]) -> UserError:
+    loader = ConfigLoaderImpl(create_config_search_path(str(directories[-1])))
+    composed = loader.load_configuration("config", [], run_mode=RunMode.MULTIRUN)
+    hydra = OmegaConf.to_container(composed.hydra, resolve=False)
+    assert isinstance(hydra, dict)
+    known = [name for name, _ in leaves({"hydra": hydra})]
+    return UnknownKeyError(f"unknown key {key}, which would be Hydra's; nearest: {', '.join(closest(key, known))}", key)
+
+
+def _without_values(
+    overrides: Sequence[str], directories: Sequence[Path]
+) -> tuple[Mapping[str, Any], Mapping[str, str | None]]:
+    """The same config without the keys that were set, and its choices: it knows what keys there are."""
+    chosen = [
+        item for item in overrides if item.split("=")[0].partition("@")[0] in _OPTIONS_OF and not set(item) & set(",{")
+    ]
     with suppress(HydraException):  # then it is a group that is wrong, and top-level names are all that helps
-        composed, _ = _compose(for_hydra(chosen), directories)
-        return {str(key): value for key, value in composed.items()}
-    return {}
-
-
-def _unknown_key(key: str, valid: Mapping[str, Any]) -> str:
-    *parents, name = key.split(".")
-    inside: Any = valid
-    for depth, parent in enumerate(parents):
-        if parent not in inside:
-            return _unknown_key(".".join(parents[: depth + 1]), valid)
-        inside = inside[parent]
-        if not isinstance(inside, Mapping | DictConfig):
-            return f"unknown key {key}: {'.'.join(parents[: depth + 1])} has no keys"
-    names = [str(candidate) for candidate in inside if not str(candidate).startswith("_")]
-    if not parents:
-        names += GROUPS
-    prefix = ".".join(parents) + "." if parents else ""
-    close = ", ".join(prefix + candidate for candidate in nearest(name, names))
-    return f"unknown key {key}; nearest: {close}"
+        composed, choices = _compose(for_hydra(chosen), directories)
+        content = OmegaConf.to_container(composed)
+        assert isinstance(content, dict)
+        return {str(key): value for key, value in content.items()}, choices
+    return {}, {}

@@ -3,11 +3,38 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class UserError(Exception):
-    """Bad input. The message is one readable line: what is wrong, and what would be right."""
+    """Bad input. The message is one readable line: what is wrong, and what would be right.
+
+    Args:
+        message: the line.
+        details: more lines, for people: where it came from, what the nearest names mean.
+    """
+
+    def __init__(self, message: str, details: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.details = tuple(details)
+
+
+class WrongKeyError(UserError):
+    """Bad input that is about one key of the config.
+
+    Args:
+        message: the line.
+        key: the dotted key that is wrong.
+        details: more lines, for people.
+    """
+
+    def __init__(self, message: str, key: str, details: Sequence[str] = ()) -> None:
+        super().__init__(message, details)
+        self.key = key
+
+
+class UnknownKeyError(WrongKeyError):
+    """A key that nothing takes."""
 
 
 def changed_environment(name: str, seen: str) -> UserError:

@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from rlrun.composition import unreadable
 from rlrun.config import Config, check_plain
 from rlrun.config_files import one_line, options, read_option, unknown_option
 from rlrun.errors import UserError
@@ -77,7 +78,7 @@ def _parsed(overrides: Sequence[str]) -> list[Override]:
     try:
         return OverridesParser.create().parse_overrides(list(overrides))
     except OverrideParseException as error:
-        raise UserError(f"cannot read '{error.override}' ({one_line(error)}): overrides look like key=value") from error
+        raise unreadable(error) from error
 
 
 def _refused_or_key(override: Override) -> str:
@@ -102,7 +103,7 @@ def _value(override: Override, key: str, directories: Sequence[Path]) -> Any:
         return value
     known = options(directories, key)
     if value not in known:
-        raise UserError(unknown_option(key, str(value), known))
+        raise unknown_option(key, str(value), known, directories)
     return read_option(directories, key, str(value))
 
 

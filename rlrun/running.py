@@ -24,7 +24,7 @@ from rlrun.run_directory import (
     opened,
 )
 from rlrun.run_lock import refuse_if_running
-from rlrun.train import train
+from rlrun.training import train
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,13 +112,15 @@ def test_a_sweep_runs_every_combination_and_leaves_only_runs(rlrun: Command, tmp
         ([*RUN, "+algo.rollout_step=3"], "unknown key algo.rollout_step; nearest: algo.rollout_steps"),
         ([*RUN, "experiment=nosuch"], "unknown experiment 'nosuch'; nearest: "),
         (["-m", *RUN, "--cfg", "job"], "-m cannot be combined with --cfg"),
-        ([*RUN, "--verbose"], "unrecognized arguments: --verbose; overrides look like key=value"),
+        ([*RUN, "--verbose"], "unrecognized arguments: --verbose; settings look like key=value, and "),
+        ([*RUN, "--seed", "3"], "unrecognized arguments: --seed 3; settings look like key=value, here seed=3, and "),
+        (["train", *RUN], "unknown verb 'train'; nearest: explain; available: ls, show, "),
         (["-m", *RUN, "algo.rollout_steps=100,x"], "algo.rollout_steps=x is not valid: it must be a whole number"),
         ([*RUN, "runs_dir=../conf/env/scripted.yaml"], "scripted.yaml is not a directory; choose another runs_dir"),
         (["algo=dqn", "env=scripted", "network=nature2015"], ""),
     ],
 )
-def test_bad_input_is_one_line_status_2_and_no_directory(
+def test_bad_input_is_one_line_and_details_status_2_and_no_directory(
     rlrun: Command, tmp_path: Path, words: list[str], message: str
 ) -> None:
     refused = rlrun(*words)
@@ -126,7 +128,10 @@ def test_bad_input_is_one_line_status_2_and_no_directory(
     assert refused.stdout == ""
     assert refused.stderr.startswith("rlrun: error: ")
     assert message in refused.stderr
-    assert refused.stderr.count("\n") == 1
+    first, *details = refused.stderr.splitlines()
+    assert message in first
+    assert all(line.startswith("  ") for line in details), "one line says it; what follows is indented"
+    assert len(details) < 20, "it fits one screen"
     assert list((tmp_path / "here").iterdir()) == []
 
 

@@ -206,7 +206,26 @@ def test_options_of_an_environment_can_be_given_in_every_spelling(
         ("experiment=top", "unknown key total_step; nearest: total_steps"),
         ("seed=1,2", "seed=1,2 gives several values: add -m"),
         ("seed=[1", "cannot read 'seed=[1'"),
-        ("seed", "cannot read 'seed'"),
+        ("seed", "cannot read 'seed': settings look like key=value, without spaces around the ="),
+        ("=0.9", "cannot read '=0.9': settings look like key=value"),
+        (
+            "algo.gamma=0.9,",
+            "cannot read 'algo.gamma=0.9,': the value has , where it cannot be; a list is algo.gamma=[a,b], several",
+        ),
+        ("debug=true", "unknown debug 'true'; nearest: short"),
+        ("+experiment=1", "unknown experiment '1'; nearest: "),
+        ("algo=1", "unknown algo '1'; nearest: "),
+        ("optimizer@algo.optimizer=3", "unknown optimizer '3'; nearest: adam"),
+        ("optimizer=rmsprop", "unknown key optimizer; nearest: optimizer@algo.optimizer"),
+        ("optimizer@optimizer=rmsprop", "unknown key optimizer@optimizer; nearest: optimizer@algo.optimizer"),
+        (
+            "algo._target_=DQN",
+            "algo._target_=DQN cannot be imported: it must be like package.module.Name; nearest: rlrun.",
+        ),
+        (
+            "algo.epsilon={_target_: rlrun.schedules.Constant, value: 0.1}",
+            "would be mixed with the keys that algo.epsilon has; to replace them: '~algo.epsilon' ",
+        ),
     ],
 )
 def test_what_is_wrong_is_refused_in_one_line(directories: list[Path], override: str, words: str) -> None:
@@ -268,7 +287,9 @@ def test_the_help_page_names_every_option(directories: list[Path]) -> None:
     for group in ("algo", "env", "network", "device", "logger", "experiment"):  # presets are found by themselves
         for option in options(directories, group):
             assert option in page
+    assert f"found by themselves for {len(options(directories, 'preset'))} pairs" in " ".join(page.split())
     assert max(len(line) for line in page.splitlines()) < 120
+    assert len(help_page([config_directory()]).splitlines()) < 70
 
 
 def test_help_and_composing_need_no_torch() -> None:

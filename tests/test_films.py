@@ -28,7 +28,7 @@ from rlrun.episode_recorder import EpisodeRecorder
 from rlrun.errors import UserError
 from rlrun.films import DifferentReplayError, film_episode, replay
 from rlrun.protocols import Agent, Filmable, VecEnv
-from rlrun.train import iterate
+from rlrun.training import iterate
 from rlrun.types import (
     ActorOutput,
     Array,

@@ -17,7 +17,7 @@ from rlrun.cli import STOPPED, run_command
 from rlrun.course import Course
 from rlrun.interruption import ASKING, StopRequest
 from rlrun.receipt import receipt_of_run
-from rlrun.train import Result
+from rlrun.training import Result
 from rlrun.types import Progress
 
 WORDS = ("algo=q_learning", "env=gridworld", "env.num_envs=2", "log_every_steps=500", "logger=none", "name=run")

@@ -126,11 +126,12 @@ def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
 
 
 def one_line(answer: Answer) -> str:
-    """The line of a refusal."""
+    """The line of a refusal; what is below it is indented."""
     assert (answer.status, answer.out) == (2, ""), answer
     assert answer.err.startswith("rlrun: error: ")
-    assert answer.err.count("\n") == 1
-    return answer.err
+    line, *details = answer.err.splitlines()
+    assert all(detail.startswith("  ") for detail in details)
+    return f"{line}\n"
 
 
 def receipt(directory: Path) -> dict[str, Any]:

@@ -145,7 +145,7 @@ class Atari:
         last = terminated | truncated
         obs = self._next_episodes(last) if last.any() else next_obs
         self._screens, self._end_screens = obs, next_obs
-        return TimeStep(next_obs, reward, discount, last, obs, {"lives": lives})
+        return TimeStep(next_obs, reward, discount, last, obs, {"lives": lives.copy()})
 
     def close(self) -> None:
         """Frees the emulators."""

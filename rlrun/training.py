@@ -72,18 +72,29 @@ def train(run: Run) -> Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationSettings:
-    """When and how long to evaluate (`evaluation` in the config)."""
+    """When and how long to evaluate (`evaluation` in the config).
 
-    every_steps: Annotated[int, Field(gt=0)] | None  # agent steps; null: only at the end
+    Args:
+        every_steps: agent steps between evaluations; None: only at the end.
+        episodes: whole episodes each time.
+        num_envs: environments side by side.
+    """
+
+    every_steps: Annotated[int, Field(gt=0)] | None
     episodes: Annotated[int, Field(gt=0)]
     num_envs: Annotated[int, Field(gt=0)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointSettings:
-    """How often to save (`checkpoint` in the config)."""
+    """How often to save (`checkpoint` in the config).
 
-    every_seconds: Annotated[float, Field(gt=0)]  # wall time; longer where that would take more than 3% of it
+    Args:
+        every_seconds: wall time between checkpoints; longer where that would take more than 3% of it.
+        keep: newest checkpoints kept.
+    """
+
+    every_seconds: Annotated[float, Field(gt=0)]
     keep: Annotated[int, Field(gt=0)]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rlrun import evaluate, receipt, train
+from rlrun import evaluate, receipt, training
 from rlrun.build import build, identity_of
 from rlrun.checkpoint import Checkpoints
 from rlrun.cli import STOPPED, run_command
@@ -56,11 +56,11 @@ def test_an_agent_of_another_shape_is_one_line(tmp_path: Path) -> None:
     directory = tmp_path / "run"
     directory.mkdir()
     with closing(build(first, directory)) as built:
-        train.train(built.run)
+        training.train(built.run)
     with closing(build(other, directory)) as built:
         run = replace(built.run, checkpoints=Checkpoints(directory, identity_of(first), 1))
         with pytest.raises(UserError, match=r"does not fit the one that was built \(.*size mismatch") as raised:
-            train.restore(run)
+            training.restore(run)
     assert "\n" not in str(raised.value)
 
 
@@ -71,7 +71,7 @@ def test_the_log_of_episodes_is_whole_before_there_is_a_result(tmp_path: Path, m
         seen.append((directory / FILE).read_bytes())
         real(directory, result)
 
-    monkeypatch.setattr(train, "write_result", look_first)
+    monkeypatch.setattr(training, "write_result", look_first)
     assert go(tmp_path, "record_episodes=true") == 0
     log = tmp_path / PLACE / FILE
     assert seen == [log.read_bytes()]
