@@ -196,6 +196,7 @@ def write(outcomes: dict[str, Outcome], command: str) -> None:
 def stress(words: Iterable[str], plans: Iterable[Plan], rng: random.Random) -> Outcome:
     """Runs once undisturbed, and then again and again until all `plans` were carried out and the last run finished."""
     outcome, left = Outcome(), deque(plans)
+    import_all(words)
     with tempfile.TemporaryDirectory() as folder:
         reference = Path(folder) / "reference"
         pace = undisturbed(words, reference)
@@ -208,6 +209,20 @@ def stress(words: Iterable[str], plans: Iterable[Plan], rng: random.Random) -> O
             outcome.double_rows += double_rows(stopped)
             outcome.different += differences(reference, stopped)
     return outcome
+
+
+def import_all(words: Iterable[str]) -> None:
+    """Imports what a run of `words` imports, so that its children spend no time on it."""
+    import hydra._internal.utils
+    import hydra.main  # noqa: F401
+    import torch._dynamo  # noqa: F401 - by the first optimizer
+
+    import rlrun.event_file
+    import rlrun.running  # noqa: F401
+    from rlrun.composition import load_config
+    from rlrun.config_files import config_directories
+
+    load_config([*words, *COMMON], config_directories(None))  # and so the modules of its parts
 
 
 def undisturbed(words: Iterable[str], runs_dir: Path) -> Pace:
@@ -389,7 +404,6 @@ class Child:
 
 def start(words: Iterable[str], runs_dir: Path) -> Child:
     """The command in a forked process; its output goes to a file."""
-    import rlrun.build  # imported before the fork, so that no kill is spent on imports
     import rlrun.cli
     import rlrun.training
 

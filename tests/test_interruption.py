@@ -231,7 +231,9 @@ class SlowEnv(ScriptedEnv):
 '''
 
 
-def test_a_second_ctrl_c_stops_at_once_and_what_was_saved_stays(tmp_path: Path) -> None:
+def test_a_second_ctrl_c_stops_at_once_and_what_was_saved_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     """In a process group of its own, as a terminal signals it."""
     (tmp_path / "env").mkdir()
     (tmp_path / "env" / "slow.yaml").write_text("# Slow.\n_target_: slow_env.SlowEnv\nnum_envs: 2\n")
@@ -256,7 +258,8 @@ def test_a_second_ctrl_c_stops_at_once_and_what_was_saved_stays(tmp_path: Path) 
     assert {path.name: path.read_bytes() for path in checkpoints.iterdir()} == kept
 
     (tmp_path / "no_waiting").touch()
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert run_command(["rlrun", *words]) == 0
     newest = max(int(name[5:-6]) for name in kept if name.startswith("step-"))
-    assert f"resuming at step {newest:,}\n" in done.stdout
+    assert f"resuming at step {newest:,}\n" in capfd.readouterr().out

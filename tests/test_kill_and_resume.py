@@ -16,11 +16,21 @@ PLANS = (
     Plan("training", SIGKILL),
     Plan("start", SIGKILL),
 )
+SHORTER = {
+    "gridworld q_learning": ("total_steps=3000", "log_every_steps=100", "evaluation.every_steps=600"),
+    "cartpole dqn": ("total_steps=1200", "evaluation.every_steps=400"),
+    "pong dqn, sticky actions, 3 environments": (
+        "total_steps=450",
+        "algo.replay_capacity_steps=300",
+        "log_every_steps=50",
+        "evaluation.every_steps=150",
+    ),
+}
 
 
 @pytest.mark.parametrize("name", WORKS)
 def test_a_killed_run_ends_in_the_bits_of_an_undisturbed_one(name: str) -> None:
-    seen = stress(WORKS[name], PLANS, random.Random(name))
+    seen = stress([*WORKS[name], *SHORTER.get(name, ())], PLANS, random.Random(name))
     assert (seen.kills, seen.asked) == (3, 2)
     assert seen.resumed >= 1
     assert seen.begun_again == 0, "a run that had a checkpoint must go on from it"

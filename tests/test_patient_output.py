@@ -124,8 +124,8 @@ def test_a_lost_terminal_stops_a_run_that_is_saved_or_with_nohup_nothing(
     steps = 1_000_000 if stops else 2_000
     settings = [f"total_steps={steps}", "log_every_steps=100", "evaluation.every_steps=400"]
     owning = "import fcntl, os, signal, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
-    ignoring = "" if stops else "signal.signal(signal.SIGHUP, signal.SIG_IGN); "
-    words = [sys.executable, "-c", f"{owning}{ignoring}os.execv(sys.argv[1], sys.argv[1:])"]
+    hearing = f"signal.signal(signal.SIGHUP, signal.{'SIG_DFL' if stops else 'SIG_IGN'}); "  # whoever runs this test
+    words = [sys.executable, "-c", f"{owning}{hearing}os.execv(sys.argv[1], sys.argv[1:])"]
     process = subprocess.Popen(
         [*words, *command(tmp_path, *settings)], stdin=slave, stdout=slave, stderr=slave, start_new_session=True
     )

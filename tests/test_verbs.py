@@ -219,6 +219,8 @@ def test_a_longer_run_goes_on_and_the_shorter_one_stays_finished(rlrun: Command,
         (["total_steps=399"], "total_steps=399 is less than the 400 that .*seed0 is for: it may only grow"),
         (["total_steps=x"], "total_steps=x is not valid: it must be a whole number"),
         (["seed=1"], "seed=1 would be another run: this one has seed=0"),
+        (["seed=0"], "seed0 is finished: evaluation mean"),
+        (["seed='0'"], "seed='?0'? is not valid: it must be a whole number"),
         (["name=a"], "name= cannot be given here: the run stays where it is"),
         (["fresh=true"], "fresh= cannot be given here"),
         (["algo.gama=0.5"], r"unknown key algo\.gama; nearest: algo\.gamma"),
@@ -532,6 +534,25 @@ def edit_config(run: Path, old: str, new: str) -> None:
     config = path.read_text().replace(old, new)
     path.write_text(config)
     write_receipt(run, receipt(run) | {"config_digests": [digest(config)]})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ((b"keep: 2", b"keep: 5"), "config.yaml was changed since rlrun wrote it"),
+        ((b"keep: 2", b"keep: \xff"), "config.yaml cannot be read: 'utf-8' codec can't decode byte 0xff"),
+    ],
+)
+def test_diff_believes_no_config_that_was_changed(
+    rlrun: Command, finished: Path, change: tuple[bytes, bytes], message: str
+) -> None:
+    other = Path("other")
+    shutil.copytree(finished, other)
+    config = (other / "config.yaml").read_bytes()
+    assert change[0] in config
+    (other / "config.yaml").write_bytes(config.replace(*change))
+    for pair in ((finished, other), (other, finished)):
+        assert message in one_line(rlrun("diff", *map(str, pair)))
 
 
 def test_diff_of_two_seeds_and_rates(rlrun: Command, finished: Path) -> None:
