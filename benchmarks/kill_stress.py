@@ -1,16 +1,20 @@
-"""Kills runs with SIGKILL at random moments and resumes them until they finish; then compares every bit.
+"""Stops runs with SIGKILL and SIGTERM at random moments, goes on until they finish, and then compares every bit.
 
     .venv/bin/python benchmarks/kill_stress.py --kills 200
 
 prints a table and writes `benchmarks/results/kill_stress.csv`. A run is a child process that is forked from one in
-which everything is already imported, so that most kills hit training, saving or resuming instead of imports. What the
+which everything is already imported, so that kills hit training, saving or resuming instead of imports. What the
 finished run left (metrics, result, weights, optimizer, replay, environments) must equal what an uninterrupted run left.
+
+Moments are found by looking at what a process writes, not by the clock alone: a machine's speed varies. For those
+inside a save or an evaluation the process is held still (SIGSTOP) first, to make sure that it really is there.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import json
 import os
 import platform
 import random
@@ -20,15 +24,18 @@ import sys
 import tempfile
 import time
 import warnings
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from rlrun.checkpoint import Checkpoints
+from rlrun.cli import STOPPED
+from rlrun.interruption import StopRequest
 from rlrun.loggers import read_rows
+from rlrun.repeated_words import changed
 from rlrun.testing.agent import same
+from rlrun.types import State
 
 HERE = Path(__file__).resolve().parent
 
@@ -53,9 +60,11 @@ WORKS: dict[str, tuple[str, ...]] = {
         "env=cartpole",
         "algo.learning_starts_steps=200",
         "algo.replay_capacity_steps=1000",
-        "total_steps=3000",
+        "algo.batch_size=16",
+        "algo.replay_ratio=8",
+        "total_steps=2000",
         "log_every_steps=200",
-        "evaluation.every_steps=700",
+        "evaluation.every_steps=600",
     ),
     "cartpole actor_critic": (
         "algo=actor_critic",
@@ -81,15 +90,38 @@ WORKS: dict[str, tuple[str, ...]] = {
         "env.max_episode_frames=240",
         "env.reseed_every_steps=100",
         "algo.learning_starts_steps=150",
-        "algo.replay_capacity_steps=900",
-        "total_steps=1500",
-        "log_every_steps=150",
-        "evaluation.every_steps=450",
+        "algo.replay_capacity_steps=600",
+        "algo.batch_size=8",
+        "algo.replay_ratio=2",
+        "total_steps=900",
+        "log_every_steps=100",
+        "evaluation.every_steps=300",
     ),
 }
 
 
-COUNTS = ("runs", "kills", "in_saves", "before_training", "resumed", "begun_again", "unreadable", "double_rows")
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """When to send which signal."""
+
+    moment: str  # start: built, or loaded when it goes on; training: any time after; save, evaluation: inside one
+    number: signal.Signals
+
+
+MOMENTS = ("start", "start", "training", "training", "training", "save", "save", "save", "evaluation", "evaluation")
+COUNTS = (
+    "runs",
+    "kills",
+    "asked",
+    "before_training",
+    "in_saves",
+    "in_evaluations",
+    "resumed",
+    "begun_again",
+    "unreadable",
+    "double_rows",
+)
+_MOST_RUNS = 100  # without a single stop: then the moments are not found
 
 
 @dataclass
@@ -97,23 +129,48 @@ class Outcome:
     """What happened to the runs of one work."""
 
     runs: int = 0
-    kills: int = 0
-    in_saves: int = 0  # kills that left a half-written temporary file
-    before_training: int = 0  # kills while the environment and agent were built, or a checkpoint was loaded
-    resumed: int = 0  # starts that went on from a checkpoint and got to the end, or were killed later
-    begun_again: int = 0  # starts that had a checkpoint, got to the end, and did not go on from it
-    unreadable: int = 0  # restarts that ended with an error
+    kills: int = 0  # by SIGKILL
+    asked: int = 0  # stops by SIGTERM, which the run must answer with status 75
+    before_training: int = 0  # of both: while environment and agent were built, or a checkpoint was loaded
+    in_saves: int = 0  # kills that left a temporary file of a checkpoint, half-written or not yet renamed
+    in_evaluations: int = 0  # stops that left an evaluation to be made when the run goes on
+    resumed: int = 0  # starts that went on from a checkpoint
+    begun_again: int = 0  # starts that had a checkpoint, were not killed before they could, and did not go on from it
+    unreadable: int = 0  # starts that ended with an error
     double_rows: int = 0
     different: list[str] = field(default_factory=list)  # what differed from the uninterrupted run
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast the uninterrupted run was, seconds."""
+
+    startup: float
+    training: float
+    evaluation: float
+
+
+def plans_for(kills: int, rng: random.Random) -> list[Plan]:
+    """So many SIGKILLs, and a SIGTERM for every four of them; eight of ten come after training began."""
+    plans: list[Plan] = []
+    while sum(plan.number == signal.SIGKILL for plan in plans) < kills:
+        moment = rng.choice(MOMENTS)
+        asks = moment != "save" and rng.random() < 2 / 7  # of all plans a fifth
+        plans.append(Plan(moment, signal.SIGTERM if asks else signal.SIGKILL))
+    return plans
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--kills", type=int, default=200, help="in all")
+    parser.add_argument("--kills", type=int, default=200, help="by SIGKILL, in all; SIGTERMs come on top")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     share = -(-args.kills // len(WORKS))
-    outcomes = {name: stress(words, share, random.Random(f"{args.seed} {name}")) for name, words in WORKS.items()}
+    outcomes = {}
+    for name, words in WORKS.items():
+        rng = random.Random(f"{args.seed} {name}")
+        outcomes[name] = stress(words, plans_for(share, rng), rng)
+        print(f"{name}: {outcomes[name]}", file=sys.stderr, flush=True)
     write(outcomes, f"benchmarks/kill_stress.py --kills {args.kills} --seed {args.seed}")
     print("| work | " + " | ".join(COUNTS).replace("_", " ") + " | different |")
     print("|---" * (len(COUNTS) + 2) + "|")
@@ -137,48 +194,165 @@ def write(outcomes: dict[str, Outcome], command: str) -> None:
             writer.writerow([name, *counts, len(seen.different), command, commit, machine])
 
 
-def stress(words: Iterable[str], kills: int, rng: random.Random) -> Outcome:
-    """Runs once without a kill, and then with kills until there were `kills` of them and the last run is finished."""
-    outcome = Outcome()
+def stress(words: Iterable[str], plans: Iterable[Plan], rng: random.Random) -> Outcome:
+    """Runs once undisturbed, and then again and again until all `plans` were carried out and the last run finished."""
+    outcome, left = Outcome(), deque(plans)
+    words = changed(words, *COMMON)
+    import_all(words)
     with tempfile.TemporaryDirectory() as folder:
         reference = Path(folder) / "reference"
-        started = time.monotonic()
-        if start(words, reference).wait() != 0:
-            raise RuntimeError(f"the uninterrupted run failed; its output is {log_of(reference).read_text()}")
-        seconds = time.monotonic() - started
-        while outcome.kills < kills:
-            killed = Path(folder) / f"killed{outcome.runs}"
-            until_finished(words, killed, seconds, kills, outcome, rng)
+        pace = undisturbed(words, reference)
+        while left:
+            if outcome.runs > _MOST_RUNS + outcome.kills + outcome.asked:
+                raise RuntimeError(f"no run came to the moment {left[0]}")
+            stopped = Path(folder) / f"stopped{outcome.runs}"
+            until_finished(words, stopped, pace, left, outcome, rng)
             outcome.runs += 1
-            outcome.double_rows += double_rows(killed)
-            outcome.different += differences(reference, killed)
+            outcome.double_rows += double_rows(stopped)
+            outcome.different += differences(reference, stopped)
     return outcome
 
 
+def import_all(words: Iterable[str]) -> None:
+    """Imports what a run of `words` imports, so that its children spend no time on it."""
+    import hydra._internal.utils
+    import hydra.main  # noqa: F401
+    import torch._dynamo  # noqa: F401 - by the first optimizer
+
+    import rlrun.event_file
+    import rlrun.running  # noqa: F401
+    from rlrun.composition import load_config
+    from rlrun.config_files import config_directories
+
+    load_config(list(words), config_directories(None))  # and so the modules of its parts
+
+
+def undisturbed(words: Iterable[str], runs_dir: Path) -> Pace:
+    """Runs to the end."""
+    started = time.monotonic()
+    runs_dir.mkdir()
+    watch = Watch(runs_dir)
+    child = start(words, runs_dir)
+    child.live_until(watch.began)
+    began = time.monotonic()
+    if child.wait() != 0:
+        raise RuntimeError(f"the uninterrupted run failed; its output is {log_of(runs_dir).read_text()}")
+    timings = read_rows(directory_of(runs_dir) / "timings.jsonl")
+    evaluations = [row["time/eval_seconds"] for row in timings if "time/eval_seconds" in row]
+    return Pace(began - started, time.monotonic() - began, sum(evaluations) / len(evaluations))
+
+
 def until_finished(
-    words: Iterable[str], runs_dir: Path, seconds: float, kills: int, outcome: Outcome, rng: random.Random
+    words: Iterable[str], runs_dir: Path, pace: Pace, left: deque[Plan], outcome: Outcome, rng: random.Random
 ) -> None:
-    """Starts, kills and starts again; the longer it was let live the less often, so that it comes to an end."""
+    """Starts, stops and starts again; takes the plans that were carried out from `left`."""
+    runs_dir.mkdir()
     while True:
         had_checkpoint = any(runs_dir.rglob("step-*.state"))
+        watch = Watch(runs_dir)
         child = start(words, runs_dir)
-        # Half of the kills come early, where a run is built and resumed; the others anywhere.
-        patience = rng.uniform(0, 0.8) if rng.random() < 0.3 else rng.uniform(0, seconds)
-        status = child.wait(patience if outcome.kills < kills else None)
-        outcome.resumed += "resuming at" in log_of(runs_dir).read_text()
-        if status is None:
-            child.kill()
+        plan = left[0] if left else None
+        came = plan is not None and moment_comes(plan.moment, child, watch, pace, rng)
+        if plan is not None and came:
+            outcome.before_training += not watch.began()
+            child.send(plan.number)
+        status = child.wait()
+        said = log_of(runs_dir).read_text()
+        outcome.resumed += "resuming at" in said
+        if status == -signal.SIGKILL:
+            left.popleft()
             outcome.kills += 1
-            outcome.in_saves += any(runs_dir.rglob("*.tmp"))
-            said = log_of(runs_dir).read_text()
-            outcome.before_training += "seed0" not in said or (had_checkpoint and "resuming at" not in said)
+            outcome.in_saves += watch.left_half_saved()
             continue
-        said = log_of(runs_dir).read_text()  # a kill after the result was written leaves a run that is finished
+        # A kill after the result was written leaves a run that is finished.
         outcome.begun_again += had_checkpoint and "resuming at" not in said and "is finished" not in said
+        if status == STOPPED:
+            left.popleft()
+            outcome.asked += 1
+            outcome.in_evaluations += newest_state(directory_of(runs_dir))["course"]["evaluation_due"]
+            continue
         if status != 0:
             outcome.unreadable += 1
-            print(log_of(runs_dir).read_text(), file=sys.stderr)
+            print(said, file=sys.stderr)
         return
+
+
+def moment_comes(moment: str, child: Child, watch: Watch, pace: Pace, rng: random.Random) -> bool:
+    """Lets the child live until then; False if it ended before."""
+    if moment == "start":
+        return child.live_until(after(rng.uniform(0, pace.startup)))
+    if not child.live_until(watch.began):
+        return False
+    if moment == "training":
+        return child.live_until(after(rng.uniform(0, pace.training / 2)))
+    if moment == "evaluation":
+        return child.hold_when(watch.evaluating, rng.uniform(0, pace.evaluation / 2))
+    more = rng.randrange(4)
+    return child.live_until(lambda: watch.saves() >= more) and child.hold_when(watch.saving, 0.0)
+
+
+def after(seconds: float) -> Callable[[], bool]:
+    """Becomes true when so many have passed from now on."""
+    deadline = time.monotonic() + seconds
+    return lambda: time.monotonic() >= deadline
+
+
+class Watch:
+    """What can be seen of a process that is about to start, in the directory of its run."""
+
+    def __init__(self, runs_dir: Path) -> None:
+        self._runs_dir = runs_dir
+        self._since = time.time_ns()
+        self._directory: Path | None = None
+        self._seen: set[str] = set()  # checkpoints
+        self._receipt = self._receipt_number()
+        self.saves()
+        self._before = len(self._seen)
+
+    def _path(self, name: str) -> Path:
+        if self._directory is None:
+            self._directory = next(self._runs_dir.glob("*/*/*/seed0"), None)
+        return (self._directory or self._runs_dir / "nowhere") / name
+
+    def _receipt_number(self) -> int:
+        try:
+            return self._path("receipt.json").stat().st_mtime_ns
+        except FileNotFoundError:
+            return 0
+
+    def began(self) -> bool:
+        """Whether training has begun: everything is built and loaded then, and the receipt has a new session."""
+        return self._receipt_number() != self._receipt
+
+    def saves(self) -> int:
+        """How many checkpoints were seen that this process made; to be asked often, for old ones are removed."""
+        self._seen |= {path.name for path in self._path("checkpoints").glob("step-*.state")}
+        return len(self._seen) - getattr(self, "_before", 0)
+
+    def left_half_saved(self) -> bool:
+        """Whether there is a temporary file of a checkpoint that this process made; older ones stay until the end."""
+        try:
+            return any(path.stat().st_mtime_ns >= self._since for path in self._path("checkpoints").glob("*.tmp"))
+        except FileNotFoundError:  # it has just been renamed
+            return False
+
+    def saving(self) -> bool:
+        """Whether a save is going on, and not the first one: there is something to go on from."""
+        return self.left_half_saved() and any(self._path("checkpoints").glob("step-*.state"))
+
+    def evaluating(self) -> bool:
+        """Whether an evaluation is going on: there is the row that is written just before, and not yet its own."""
+        try:
+            text = self._path("metrics.jsonl").read_text()
+            every = json.loads(self._path("receipt.json").read_text())["settings"]["evaluation.every_steps"]
+        except FileNotFoundError:
+            return False
+        if not text.endswith("\n"):
+            return False
+        rows = [{"step": 0}, *map(json.loads, text.splitlines()[-2:])]
+        if len(rows) < 2 or "eval/episode_return" in rows[-1]:
+            return False
+        return bool(rows[-2]["step"] // every < rows[-1]["step"] // every)
 
 
 class Child:
@@ -186,36 +360,62 @@ class Child:
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
+        self._status: int | None = None
 
-    def wait(self, seconds: float | None = None) -> int | None:
-        """Its exit status; None if it is still running after so many seconds."""
-        deadline = None if seconds is None else time.monotonic() + seconds
-        while True:
-            pid, status = os.waitpid(self._pid, 0 if deadline is None else os.WNOHANG)
+    def _ended(self) -> bool:
+        if self._status is None:
+            pid, status = os.waitpid(self._pid, os.WNOHANG)
             if pid:
-                return os.waitstatus_to_exitcode(status)
-            if deadline is not None and time.monotonic() >= deadline:
-                return None
-            time.sleep(0.001)
+                self._status = os.waitstatus_to_exitcode(status)
+        return self._status is not None
 
-    def kill(self) -> None:
-        """Really."""
-        os.kill(self._pid, signal.SIGKILL)
-        os.waitpid(self._pid, 0)
+    def live_until(self, condition: Callable[[], bool]) -> bool:
+        """Waits; False if it ended before."""
+        while not condition():
+            if self._ended():
+                return False
+            time.sleep(0.0005)
+        return not self._ended()
+
+    def hold_when(self, condition: Callable[[], bool], seconds: float) -> bool:
+        """Holds it still so many seconds after the condition came true, at a moment at which it still is."""
+        while self.live_until(condition) and self.live_until(after(seconds)):
+            os.kill(self._pid, signal.SIGSTOP)
+            _, status = os.waitpid(self._pid, os.WUNTRACED)
+            if not os.WIFSTOPPED(status):
+                self._status = os.waitstatus_to_exitcode(status)
+                return False
+            if condition():
+                return True
+            os.kill(self._pid, signal.SIGCONT)
+            seconds /= 2
+        return False
+
+    def send(self, number: signal.Signals) -> None:
+        """Sends a signal, and lets it go on if it was held."""
+        os.kill(self._pid, number)
+        if number != signal.SIGKILL:
+            os.kill(self._pid, signal.SIGCONT)
+
+    def wait(self) -> int:
+        """Its exit status; the signal's number with a minus if one ended it."""
+        if self._status is None:
+            self._status = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+        return self._status
 
 
 def start(words: Iterable[str], runs_dir: Path) -> Child:
     """The command in a forked process; its output goes to a file."""
-    import rlrun.build  # imported before the fork, so that no kill is spent on imports
     import rlrun.cli
-    import rlrun.train
+    import rlrun.training
 
-    runs_dir.mkdir(exist_ok=True)
     sys.stdout.flush()
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # until the child can be asked
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of forks beside threads; torch's sleep
         pid = os.fork()
     if pid:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         return Child(pid)
     status = 1
     try:
@@ -223,8 +423,12 @@ def start(words: Iterable[str], runs_dir: Path) -> Child:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
         sys.stdout = sys.stderr = log  # whoever forked may have put something else there
-        rlrun.train._MOST_TIME_SAVING = 1.0  # saves far more often than a run would, so that kills hit saves too
-        status = rlrun.cli.run_command(["rlrun", *words, *COMMON, f"runs_dir={runs_dir}"])
+        rlrun.training._MOST_TIME_SAVING = 1.0  # saves far more often than a run would, so that kills hit saves too
+        with StopRequest():
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+            status = rlrun.cli.run_command(["rlrun", *words, f"runs_dir={runs_dir}"])
+            sys.stdout.flush()
+            os._exit(status)  # still inside: a SIGTERM that comes too late ends nothing
     finally:
         sys.stdout.flush()
         os._exit(status)
@@ -258,11 +462,17 @@ def differences(reference: Path, killed: Path) -> list[str]:
     return different
 
 
-def final_state(directory: Path) -> dict[str, Any]:
+def final_state(directory: Path) -> State:
     """What the last checkpoint holds, but for how many bytes of timings there were."""
-    state = Checkpoints(directory, {}, keep=2).newest_sound(warn=print)
-    assert state is not None
+    state = newest_state(directory)
     state["course"] |= {"written": {"metrics.jsonl": state["course"]["written"]["metrics.jsonl"]}}
+    return state
+
+
+def newest_state(directory: Path) -> State:
+    """What the newest checkpoint holds; nothing is touched."""
+    state = Checkpoints(directory, {}, keep=2).newest_sound(print, move_aside=False)
+    assert state is not None
     return state
 
 

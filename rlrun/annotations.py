@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
@@ -15,3 +16,10 @@ class Meaning(Enum):
 
 EXECUTION: Final = Meaning.EXECUTION
 FILE: Final = Meaning.FILE
+
+
+@dataclass(frozen=True, slots=True)
+class AtMost:
+    """The value may not be larger than that of another argument of the same constructor."""
+
+    parameter: str

@@ -59,6 +59,18 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     sync_directory(path.parent)
 
 
+def make_directories(directory: Path, *, exist_ok: bool) -> None:
+    """Makes it and those above it that are missing, so that they last.
+
+    Raises:
+        OSError: if it cannot be made, or exists already and must not.
+    """
+    missing = [path for path in (directory, *directory.parents) if not path.exists()]
+    directory.mkdir(parents=True, exist_ok=exist_ok)
+    for path in missing:
+        sync_directory(path.parent)
+
+
 def sync_directory(directory: Path) -> None:
     """Makes renames in `directory` last."""
     descriptor = os.open(directory, os.O_RDONLY)

@@ -25,7 +25,7 @@ from rlrun.receipt import experiment_hash
 from rlrun.run_directory import attempt, check_writable, run_directory
 from rlrun.schema import Component
 from rlrun.table_pictures import Shown, picture, save_film, save_picture, save_tables
-from rlrun.train import CheckpointSettings, EvaluationSettings, Run
+from rlrun.training import CheckpointSettings, EvaluationSettings, Run
 from rlrun.types import EnvSpec, NoSteps
 
 
@@ -109,7 +109,7 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
             "network": network,
         }
         agent: Agent = instantiate(config.algo, runtime)
-        recorder = _recorder(env, directory, stack) if config.record_episodes else NOT_RECORDED
+        recorder = _recorder(env, directory) if config.record_episodes else NOT_RECORDED
         title = config.labels["algo"]
         keep = partial(_keep_tables, agent, partial(instantiate, config.algo, runtime), env.spec, directory, title)
         run = Run(
@@ -131,7 +131,7 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
         return Built(run, str(device.torch_device), device.threads_for(env.spec.obs_shape), stack.pop_all())
 
 
-def _recorder(env: VecEnv, directory: Path, stack: ExitStack) -> Recorder:
+def _recorder(env: VecEnv, directory: Path) -> Recorder:
     if not isinstance(env, Filmable):
         missing = next(name for name in sorted(get_protocol_members(Filmable)) if not hasattr(env, name))
         raise UserError(f"record_episodes=true cannot be: {env.spec.name} cannot be filmed, it has no {missing}")
@@ -139,9 +139,7 @@ def _recorder(env: VecEnv, directory: Path, stack: ExitStack) -> Recorder:
         raise UserError(
             f"record_episodes=true cannot be: episodes of {env.spec.name} do not replay, so no film would be true"
         )
-    recorder = EpisodeRecorder(env, directory)
-    stack.callback(recorder.close)
-    return recorder
+    return EpisodeRecorder(env, directory)
 
 
 def _keep_tables(

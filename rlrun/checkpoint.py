@@ -15,19 +15,20 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from rlrun.atomic_file import sync_directory, why_not_written
+from rlrun.atomic_file import sync_directory, why_not_written, write_atomically
 from rlrun.errors import UserError
 from rlrun.ring import Ring
 from rlrun.state_file import DamagedFileError, leaves, peek_state, read_ahead, read_state, verify, write_state
 from rlrun.types import State
 
-FORMAT = 1  # of what a checkpoint holds; a higher one is another version's
+FORMAT = 2  # of what a checkpoint holds; 1 did not know how long the run was meant to be, nor what streams showed
 _NAME = re.compile(r"step-(\d+)\.state")
 _ROWS = "__rows__"  # a dict with this key stands for a ring whose rows are in parts
 _PIECE_BYTES = 1 << 25  # of one array in a part: what is compressed at once
@@ -266,6 +267,8 @@ def _link(path: Path, name: Path) -> None:
     try:
         os.link(path, temporary)
     except OSError:
-        shutil.copyfile(path, temporary)
+        with path.open("rb") as original:
+            write_atomically(name, partial(shutil.copyfileobj, original))
+        return
     temporary.replace(name)
     sync_directory(name.parent)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -15,11 +16,12 @@ from typing import Any
 from rlrun import __version__
 from rlrun.errors import UserError, nearest
 from rlrun.interruption import Interrupted, StopRequest
-from rlrun.patient_output import PatientOutput
+from rlrun.patient_output import be_patient
 
 _USER_ERROR, _INTERRUPTED = 2, 130
-STOPPED = 75  # EX_TEMPFAIL: saved and stopped because a signal asked for it; the same command goes on
-_VERBS = ("ls", "show", "diff", "resume", "video", "rerun", "bench")
+STOPPED = 75  # EX_TEMPFAIL: saved and stopped because a signal asked for it, and can go on
+_VERBS = ("ls", "show", "diff", "resume", "video", "rerun", "explain", "check", "bench", "completion")
+_NO_RUN = ("ls", "show", "diff", "video", "explain", "check", "bench", "completion")  # a signal may just end them
 _PASSED_ON = ("cfg", "info", "shell_completion", "hydra_help", "experimental_rerun")  # Hydra's own business
 
 
@@ -28,7 +30,7 @@ def main() -> None:
 
     The status is 0 if all went well, 2 on bad input, 75 when a signal made it save and stop, 130 when stopped at once.
     """
-    sys.stdout, sys.stderr = PatientOutput(sys.stdout), PatientOutput(sys.stderr)
+    be_patient()
     sys.path.append(os.getcwd())  # where a user's own classes are looked for last, as with python -m rlrun
     sys.exit(run_command(sys.argv))
 
@@ -40,34 +42,49 @@ def run_command(argv: Sequence[str]) -> int:
     except UserError as error:
         return _refuse(error)
     except Interrupted as interrupted:
-        print(
-            f"rlrun: stopped by {interrupted.signal_name} at step {interrupted.step:,}; {_what_next(interrupted)}",
-            file=sys.stderr,
-        )
+        at = f"{interrupted.signal_name} at step {interrupted.step:,}"
+        print(f"rlrun: stopped by {at}; {_what_next(interrupted)}", file=sys.stderr)
         return STOPPED
     except KeyboardInterrupt:
-        print("rlrun: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        print("rlrun: interrupted; what was saved stays, and `rlrun ls` says which runs can go on", file=sys.stderr)
         return _INTERRUPTED
 
 
 def _what_next(interrupted: Interrupted) -> str:
-    if interrupted.saved:
-        return "everything is saved, and the same command goes on from there"
-    return "nothing is saved, since this environment cannot be resumed"
+    if not interrupted.saved:
+        return "nothing is saved, since this environment cannot be resumed"
+    if interrupted.begins_anew:
+        again = f"`rlrun resume {shlex.quote(str(interrupted.directory))}`"
+        return f"everything is saved, and {again} goes on from there; fresh=true would begin another run"
+    return "everything is saved, and the same command goes on from there"
 
 
 def _refuse(error: UserError) -> int:
-    print(f"rlrun: error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+    lines = [f"rlrun: error: {' '.join(str(error).split())}", *(f"  {line}" for line in error.details)]
+    print("\n".join(lines), file=sys.stderr, flush=True)
     return _USER_ERROR
 
 
 def _dispatch(argv: list[str]) -> int:
+    if argv[1:2] == ["complete"]:  # first, since the words after it may be anything; people wait for it at every Tab
+        from rlrun.verbs.completion import complete
+
+        return complete(argv[2:])
     if "--version" in argv[1:]:
         print(f"rlrun {__version__}")
         return 0
-    status = _verb(argv)
-    if status is not None:
+    if argv[1:2] and argv[1] in _NO_RUN:
+        return _verb(argv) or 0
+    with StopRequest() as stop:  # before the imports, which take seconds, and for all runs of a sweep
+        status = _verb(argv)
+        if status is None:
+            status = _words(argv, stop)
+        stop.pass_on()  # a signal that came when there was nothing more to save
         return status
+
+
+def _words(argv: list[str], stop: StopRequest) -> int:
+    """Does what settings ask, or shows the help."""
     from rlrun.config_files import config_directories
 
     args = _parse(argv[1:])
@@ -77,7 +94,7 @@ def _dispatch(argv: list[str]) -> int:
 
         print(help_page(directories))
         return 0
-    return _run_hydra(argv, args, directories)
+    return _run_jobs(argv, args, directories, stop)
 
 
 def _verb(argv: list[str]) -> int | None:
@@ -107,12 +124,27 @@ def _verb(argv: list[str]) -> int | None:
             from rlrun.verbs.rerunning import rerun
 
             return rerun(argv)
+        case ["explain"]:
+            from rlrun.verbs.explaining import explain
+
+            return explain(argv[2:])
+        case ["check"]:
+            from rlrun.verbs.checking import check
+
+            return check(argv[2:])
         case ["bench"]:
             from rlrun.verbs.benching import bench
 
             return bench(argv[2:])
+        case ["completion"]:
+            from rlrun.verbs.completion import completion
+
+            return completion(argv[2:])
         case [word] if re.fullmatch(r"[a-z]+", word):
-            raise UserError(f"unknown verb '{word}'; nearest: {nearest(word, _VERBS)[0]}; settings look like key=value")
+            raise UserError(
+                f"unknown verb '{word}'; nearest: {nearest(word, _VERBS)[0]}; available: {', '.join(_VERBS)}; "
+                "training needs none: rlrun algo=dqn env=cartpole"
+            )
     return None
 
 
@@ -122,31 +154,45 @@ def _parse(words: list[str]) -> argparse.Namespace:
     parser = get_args_parser()
 
     def error(message: str) -> None:
-        raise UserError(f"{message}; overrides look like key=value, and `rlrun --help` shows the rest")
+        flag = re.match(r"unrecognized arguments: (--?([A-Za-z][\w.-]*)(?:=(\S+))?)", message)
+        meant = ""
+        if flag is not None and flag[1] in words:
+            following = words[words.index(flag[1]) + 1 :][:1]
+            value = flag[3] or next((word for word in following if "=" not in word and not word.startswith("-")), "")
+            message = f"unrecognized arguments: {flag[1]}" + (f" {value}" if value and not flag[3] else "")
+            meant = f", here {flag[2].replace('-', '_')}={value}" if value else ""
+        raise UserError(f"{message}; settings look like key=value{meant}, and `rlrun --help` shows the rest")
 
     parser.error = error  # type: ignore[assignment,method-assign] # argparse would print the usage as well
-    return parser.parse_args(words)
-
-
-def _run_hydra(argv: list[str], args: argparse.Namespace, directories: list[Path]) -> int:
-    with StopRequest() as stop:  # before the imports, which take seconds, and for all runs of a sweep
-        return _run_jobs(argv, args, directories, stop)
+    args = parser.parse_intermixed_args(words)
+    if args.config_name or args.config_path:
+        flag = "--config-name" if args.config_name else "--config-path"
+        raise UserError(f"{flag} cannot be: every run begins with rlrun's own config.yaml; experiment= chooses deltas")
+    if not args.cfg and (args.resolve or args.package):
+        raise UserError("--resolve and --package belong to --cfg job, which prints the configuration")
+    return args
 
 
 def _run_jobs(argv: list[str], args: argparse.Namespace, directories: list[Path], stop: StopRequest) -> int:
     from hydra import main as hydra_main
     from hydra.errors import HydraException
+    from yaml import YAMLError
 
-    from rlrun.composition import explain, for_hydra
-    from rlrun.config_files import resolve_env
+    from rlrun.composition import compose_run, explain, for_hydra
+    from rlrun.config_files import resolve_env, search_path
+    from rlrun.launching import check_sweep, for_sweep, without_globs
 
     overrides = resolve_env(directories, args.overrides)
     if overrides != args.overrides:
         print(f"using {overrides[0]}, which has a file of its own")
+    passed_on = [name for name in _PASSED_ON if getattr(args, name)]
     if args.multirun:
-        if clash := [name for name in _PASSED_ON if getattr(args, name)]:
-            raise UserError(f"-m cannot be combined with --{clash[0].replace('_', '-')}")
-        _check_sweep(overrides, directories)
+        if passed_on:
+            raise UserError(f"-m cannot be combined with --{passed_on[0].replace('_', '-')}")
+        overrides = without_globs(overrides, directories)
+        check_sweep(overrides, directories)
+    elif not passed_on or args.cfg:  # Hydra makes a run's directory before it calls us
+        compose_run(overrides, directories, in_sweep=False)
     failures: list[UserError | Interrupted] = []
     with ExitStack() as stack:
         flags = _flags(argv[1:], args.overrides)
@@ -155,21 +201,32 @@ def _run_jobs(argv: list[str], args: argparse.Namespace, directories: list[Path]
             # Hydra's own launcher keeps a file that nobody reads
             added = [f"hydra.sweep.dir={stack.enter_context(tempfile.TemporaryDirectory(prefix='rlrun-'))}"]
         os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us instead of being printed
-        sys.argv = [argv[0], *flags, *for_hydra(overrides), *added]
+        added += search_path(directories[args.config_dir is not None :])  # Hydra adds that one itself
+        sys.argv = [argv[0], *flags, *(for_sweep if args.multirun else for_hydra)(overrides), *added]
         try:
             hydra_main(version_base="1.3", config_path=str(directories[-1]), config_name="config")(
                 _job(directories, argv, failures, stop)
             )()
-        except HydraException as error:
+        except (HydraException, YAMLError) as error:
             raise explain(error, overrides, directories) from error
+        except _RaisedWhileRunningError as wrapper:
+            raise wrapper.error from None
     stopped = next((failure for failure in failures if isinstance(failure, Interrupted)), None)
     if stopped is not None:
         raise stopped
     if args.multirun and stop.came is not None:
-        stop.pass_on()
-        print(f"rlrun: stopped by {stop.came}; the same command goes on with the rest of the sweep", file=sys.stderr)
+        again = "the same command, without fresh=true, goes on with the rest of the sweep"
+        print(f"rlrun: stopped by {stop.came}; {again}", file=sys.stderr, flush=True)
         return STOPPED
     return _USER_ERROR if failures else 0
+
+
+class _RaisedWhileRunningError(Exception):
+    """Carries an error that somebody's agent or environment raised past those who would blame a config file for it."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
 
 
 def _job(
@@ -196,13 +253,22 @@ def _job(
 def _run(
     composed: Any, choices: dict[str, Any], overrides: list[str], directories: list[Path], argv: list[str]
 ) -> None:
+    from hydra.errors import HydraException
+    from yaml import YAMLError
+
     from rlrun.config import check
 
     config = check(composed, choices, overrides, directories)  # before the imports below, which take seconds
 
     from rlrun.running import Command, run_words
 
-    run_words(config, Command(argv, overrides))
+    try:
+        run_words(config, Command(argv, overrides))
+    except Interrupted as stopped:
+        stopped.begins_anew = config.fresh
+        raise
+    except (HydraException, YAMLError) as error:  # the config has been read: this is about something else
+        raise _RaisedWhileRunningError(error) from error
 
 
 def _flags(words: list[str], overrides: list[str]) -> list[str]:
@@ -213,13 +279,6 @@ def _flags(words: list[str], overrides: list[str]) -> list[str]:
             left.remove(word)
         else:
             flags.append(word)
+    if flags[-1:] in (["--info"], ["-i"]):  # or it would take the word after it for its value
+        flags[-1] = "--info=all"
     return flags
-
-
-def _check_sweep(overrides: list[str], directories: list[Path]) -> None:
-    """Checks every run of a sweep before the first one starts; other sweepers choose their runs as they go."""
-    from rlrun.composition import load_config, sweep_jobs
-
-    if not any(item.startswith("hydra/sweeper") for item in overrides):
-        for job in sweep_jobs(overrides, directories):
-            load_config(job, directories)

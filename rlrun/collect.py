@@ -6,10 +6,12 @@ from time import perf_counter
 
 import numpy as np
 import torch
+from gymnasium.spaces import Discrete
 from torch import Tensor
 
 from rlrun.episode_meter import EpisodeMeter
 from rlrun.episode_recorder import NOT_RECORDED, Recorder
+from rlrun.errors import changed_environment
 from rlrun.protocols import Agent, VecEnv
 from rlrun.rng import named_seed, torch_generator
 from rlrun.tree import tree_where
@@ -18,6 +20,7 @@ from rlrun.types import (
     BoolArray,
     Carry,
     Collection,
+    EnvSpec,
     Episodes,
     Int64Array,
     NoSteps,
@@ -158,9 +161,10 @@ class Collector:
     def state_dict(self) -> State:
         """The environment, the acting stream and the running episodes."""
         if self._obs is None:
-            return {"started": False}
+            return {"started": False, "spaces": _spaces(self.env.spec)}
         return {
             "started": True,
+            "spaces": _spaces(self.env.spec),
             "env": self.env.state_dict(),
             "rng": self._rng.get_state(),
             "obs": self._obs.cpu(),
@@ -172,17 +176,37 @@ class Collector:
         }
 
     def load_state_dict(self, state: State) -> None:
-        """Continues in the middle of the running episodes."""
+        """Continues in the middle of the running episodes.
+
+        Raises:
+            UserError: if the environment is not the one that was played, or its episodes were not recorded.
+        """
+        spaces = _spaces(self.env.spec)
+        for name, number in state["spaces"].items():
+            if spaces[name] != number:
+                raise changed_environment(self.env.spec.name, f"{name} was {number} and is {spaces[name]}")
         if not state["started"]:
             return
-        self.env.load_state_dict(state["env"])
+        shown = as_tensor(self.env.load_state_dict(state["env"]), torch.device("cpu"))
+        if shown.numpy().tobytes() != state["obs"].numpy().tobytes():  # bits: NaN is equal to itself
+            raise changed_environment(self.env.spec.name, "what it shows now is not what it showed there")
         self._rng.set_state(state["rng"])
         self._obs = state["obs"].to(self._device)
         self._carry = state["carry"]
         self._fresh = state["fresh"]
         self._meter.running_return = state["running_return"]
         self._meter.running_length = state["running_length"]
-        self.recorder.load_state_dict(state.get("recorder", {}))  # older checkpoints have none
+        self.recorder.load_state_dict(state["recorder"])
+
+
+def _spaces(spec: EnvSpec) -> State:
+    """What an agent was built for, in words for people."""
+    return {
+        "the shape of observations": list(spec.obs_shape),
+        "the type of observations": str(spec.observation.dtype),
+        "the number of observations": int(spec.observation.n) if isinstance(spec.observation, Discrete) else None,
+        "the number of actions": spec.num_actions,
+    }
 
 
 def empty_rollout(device: torch.device) -> Rollout:

@@ -13,31 +13,71 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf, open_dict
+from yaml import YAMLError
 
-from rlrun.config import Config, check
-from rlrun.config_files import GROUPS, one_line, options, resolve_env, unknown_option
-from rlrun.errors import UserError, nearest
+from rlrun.added_files import file_not_read, refuse_misplaced
+from rlrun.config import CONFIG_KEYS, Config, check
+from rlrun.config_files import GROUPS, not_yaml, one_line, options, resolve_env, search_path, unknown_option
+from rlrun.config_keys import valid_keys
+from rlrun.errors import UnknownKeyError, UserError
+from rlrun.hydra_settings import refuse_references, refuse_settings, refuse_words, unknown_hydra_key
+from rlrun.problem_report import reported
+from rlrun.provenance import override_key, shown_path
+from rlrun.repeated_words import refuse_repeated
+from rlrun.schema import TARGET
+from rlrun.suggestions import closest
 
+_OPTIONS_OF = (*GROUPS, "optimizer")  # groups, wherever their options are put
 _NULL_ANYWAY = ("experiment", "debug")
+_NO_NAME = re.compile(r"true|false|nan|inf|[-+]?\.?\d[\w.+-]*", re.IGNORECASE)  # what Hydra does not read as text
+_NO_SPACES = "settings look like key=value, without spaces around the ="
+_SPECIAL = "[](){},:=#'\"\\"
 
 
-def load_config(overrides: Sequence[str], directories: Sequence[Path]) -> Config:
+def load_config(overrides: Sequence[str], directories: Sequence[Path], *, in_sweep: bool = False) -> Config:
     """The checked config of one run.
 
     Args:
         overrides: as on the command line.
         directories: where config files are searched; the last one has `config.yaml`.
+        in_sweep: whether it is one of a sweep's runs, whose files may say how the sweep is launched.
 
     Raises:
         UserError: if anything is wrong with it.
     """
-    overrides = resolve_env(directories, overrides)
-    try:
-        composed, choices = _compose(for_hydra(overrides), directories)
-    except HydraException as error:
-        raise explain(error, overrides, directories) from error
-    task = [item for item in overrides if not item.startswith(("hydra.", "hydra/"))]
+    composed, choices = compose_run(overrides, directories, in_sweep=in_sweep)
+    task = [item for item in resolve_env(directories, overrides) if not item.startswith(("hydra.", "hydra/", "hydra="))]
     return check(composed, choices, task, directories)
+
+
+def compose_run(
+    overrides: Sequence[str], directories: Sequence[Path], *, in_sweep: bool
+) -> tuple[DictConfig, dict[str, str | None]]:
+    """The config of one run without Hydra's node, which has been checked, and the option of every group.
+
+    Args:
+        overrides: as on the command line.
+        directories: where config files are searched; the last one has `config.yaml`.
+        in_sweep: whether it is one of a sweep's runs.
+
+    Raises:
+        UserError: if it cannot be composed, or asks of Hydra what rlrun would not heed.
+    """
+    refuse_misplaced(directories)
+    resolved = resolve_env(directories, overrides)
+    try:
+        words = for_hydra(resolved)
+        refuse_repeated(overrides)
+        refuse_words(resolved, in_sweep=in_sweep)
+        return _compose(words, directories, in_sweep=in_sweep)
+    except (HydraException, YAMLError) as error:
+        raise explain(error, resolved, directories) from error
+    except ValueError as error:  # Hydra's and Python's own, about a file's first line or its letters
+        file = file_not_read(directories)
+        what = (
+            f"{file} must be UTF-8 text that begins with the line # @package _global_, or none such: " if file else ""
+        )
+        raise UserError(f"{what}{one_line(error)}") from error
 
 
 def sweep_jobs(overrides: Sequence[str], directories: Sequence[Path]) -> list[list[str]]:
@@ -58,80 +98,167 @@ def for_hydra(overrides: Sequence[str]) -> list[str]:
     """The overrides as Hydra can take them: it does not know `group=null`.
 
     `preset=null` becomes a quoted name, which is optional and not there; the groups that are null anyway are left out.
+    `debug=true` is quoted too, so that it is an option that is not there.
 
     Raises:
-        UserError: if a group is null that cannot be.
+        UserError: if a group is null that cannot be, or a word has no key.
     """
     translated = []
     for item in overrides:
         group, _, value = item.partition("=")
-        names = value.split(",")
+        names = ["null" if name.lower() == "null" else name for name in value.split(",")]  # as Hydra reads it
+        if not group:
+            raise UserError(f"cannot read '{item}': {_NO_SPACES}")
+        if group.lstrip("+").partition("@")[0] in _OPTIONS_OF and any(_NO_NAME.fullmatch(name) for name in names):
+            names = [f"'{name}'" if _NO_NAME.fullmatch(name) else name for name in names]
+            item = f"{group}={','.join(names)}"
+        is_group = group.lstrip("+") in _OPTIONS_OF or "@" in group or "/" in group
+        if is_group and group not in GROUPS and "null" in names:
+            raise UserError(f"{item} cannot be: an option is chosen by name here")
         if group not in GROUPS or "null" not in names:
             translated.append(item)
         elif group == "preset":
             translated.append("preset=" + ",".join("'null'" if name == "null" else name for name in names))
-        elif group not in _NULL_ANYWAY or len(names) > 1:
+        elif group in _NULL_ANYWAY and len(names) > 1:  # with and without: no files are a choice, too
+            translated.append(f"{group}=" + ",".join("[]" if name == "null" else name for name in names))
+        elif group not in _NULL_ANYWAY:
             raise UserError(f"{item} cannot be: {group} must be chosen by name here")
     return translated
 
 
-def _compose(overrides: list[str], directories: Sequence[Path]) -> tuple[DictConfig, dict[str, str | None]]:
-    """The config without Hydra's node, and the option of every group."""
-    added = [f"hydra.searchpath=[file://{directory}]" for directory in directories[:-1]]  # at most one
+def _compose(
+    overrides: list[str], directories: Sequence[Path], *, in_sweep: bool
+) -> tuple[DictConfig, dict[str, str | None]]:
+    """The config without Hydra's node, which is checked, and the option of every group."""
+    added = search_path(directories)
     with initialize_config_dir(str(directories[-1]), version_base="1.3"):
         composed = compose("config", overrides=[*overrides, *added], return_hydra_config=True)
     choices = dict(composed.hydra.runtime.choices)
+    hydra = OmegaConf.to_container(composed.hydra, resolve=False)
+    assert isinstance(hydra, dict)
+    refuse_settings({str(key): value for key, value in hydra.items()}, directories, in_sweep=in_sweep)
     OmegaConf.set_readonly(composed, False)
     with open_dict(composed):
         del composed["hydra"]
+    raw = OmegaConf.to_container(composed, resolve=False)
+    assert isinstance(raw, dict)
+    refuse_references({str(key): value for key, value in raw.items()})
     return composed, choices
 
 
-def explain(error: HydraException, overrides: Sequence[str], directories: Sequence[Path]) -> UserError:
-    """A Hydra error in one line of our own.
+def explain(error: HydraException | YAMLError, overrides: Sequence[str], directories: Sequence[Path]) -> UserError:
+    """An error of composing in one line of our own.
 
     Args:
-        error: what composing raised.
+        error: what composing raised; of YAML, it names file and line.
         overrides: what was composed.
         directories: where config files are searched.
     """
     text = str(error)
+    if isinstance(error, YAMLError):
+        return UserError(not_yaml(error))
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = error.missing_cfg_file.rpartition("/")
-        return UserError(unknown_option(group.lstrip("/"), name, sorted(error.options or [])))
+        return unknown_option(group.lstrip("/"), name, sorted(error.options or []), directories)
     if match := re.match(r"You must specify '([^']+)'", text):
+        for item in overrides:  # a misspelt word may be why it is missing
+            key = override_key(item)
+            if key.split(".")[0] not in (*CONFIG_KEYS, *_OPTIONS_OF, "hydra") and "/" not in key:
+                return reported(UnknownKeyError(f"unknown key {key}", key), {}, {}, overrides, directories)
         known = ", ".join(options(directories, match[1]))
         return UserError(f"no {match[1]} is chosen: give {match[1]}=, one of {known}")
     if match := re.match(r"(?:Could not override|Could not delete from config\.) '([^']+)'", text):
-        return UserError(_unknown_key(match[1], _without_values(overrides, directories)))
+        inside = re.search(r"full_key: (\S+)", str(error.__cause__))  # what is wrong in key={name: value}
+        key = inside[1] if inside is not None and inside[1].startswith(f"{match[1]}.") else match[1]
+        if key.startswith("hydra."):
+            return unknown_hydra_key(key, directories)
+        wrong = () if match[1] in GROUPS else (match[1],)
+        right = [item for item in overrides if item.lstrip("+~").partition("=")[0] not in wrong]
+        raw, choices = _without_values(right, directories)
+        if text.startswith("Could not delete") and key in valid_keys(raw):
+            return UserError(f"~{key} would do nothing: {key} is null")
+        if places := [place for place in choices if place.startswith(f"{match[1].partition('@')[0]}@")]:
+            return _misplaced_group(match[1], places, choices, directories)
+        given = next((item for item in overrides if override_key(item) == match[1]), "")
+        if key != match[1] and f"{TARGET}:" in given:
+            return UserError(
+                f"{given} would be mixed with the keys that {match[1]} has; to replace them: '~{match[1]}' '+{given}'"
+            )
+        return reported(UnknownKeyError(f"unknown key {key}", key), raw, choices, overrides, directories)
     if match := re.match(r"Ambiguous value for argument '([^']+)'", text):
-        return UserError(f"{match[1]} gives several values: add -m to run each of them, or write a list as [a,b]")
+        key = match[1].partition("=")[0]  # the word itself may have been translated
+        given = next((item for item in overrides if item.partition("=")[0] == key), match[1])
+        return UserError(
+            f"{given} gives several values: add -m on the command line to run each of them, in Python run them in a "
+            "loop, or write a list as [a,b]"
+        )
+    if match := re.match(r"In '([^']+)': Could not override '([^']+)'", text):
+        return _not_overridden(match[1], match[2], directories)
+    if match := re.match(r"force-add of config groups is not supported: '\+*(.*)'", text):
+        return UserError(f"++{match[1]} cannot be: an option of a group is chosen without +, as {match[1]}")
+    if match := re.match(r"Error merging override (.*)", text):
+        cause = one_line(error.__cause__) if isinstance(error.__cause__, Exception) else "Hydra cannot take it"
+        return UserError(f"{match[1]} is not valid: {cause}")
+    if match := re.match(r"In '([^']+)': .*Key '(\w+)' not in 'HydraConf'", text, re.DOTALL):
+        problem = unknown_hydra_key(f"hydra.{match[2]}", directories)
+        return UserError(f"{problem}; set in the config file {match[1]}")
+    if match := re.match(r"Error in call to target '[^']*\b(\w+)':.*?\(['\"](.*)['\"],?\)", text, re.DOTALL):
+        return UserError(f"{match[1]}, which Hydra runs a sweep with, cannot be made: {match[2]}")
     if isinstance(error, OverrideParseException):
-        return UserError(f"cannot read '{error.override}' ({one_line(error)}): overrides look like key=value")
+        return unreadable(error)
     return UserError(one_line(error))
 
 
-def _without_values(overrides: Sequence[str], directories: Sequence[Path]) -> Mapping[str, Any]:
-    """The same config without the keys that were set: it knows what keys there are."""
-    chosen = [item for item in overrides if item.split("=")[0] in GROUPS and "," not in item]
+def unreadable(error: OverrideParseException) -> UserError:
+    """An override that Hydra's grammar does not take, in words: the grammar's own are for those who know it."""
+    override = str(error.override)
+    key, equals, value = override.partition("=")
+    if not equals:
+        return UserError(f"cannot read '{override}': {_NO_SPACES}")
+    if value.startswith("="):
+        return UserError(f"cannot read '{override}': write one =, as {key}={value.lstrip('=')}")
+    special = [character for character in _SPECIAL if character in value]
+    if not special:
+        return UserError(
+            f"cannot read '{override}': {key} and {value} must be a key and a value as they are, or text in quotes "
+            f"twice: \"{key}='...'\""
+        )
+    return UserError(
+        f"cannot read '{override}': the value has {' '.join(special)} where it cannot be; a list is {key}=[a,b], "
+        f"several runs are {key}=a,b with -m, and text with such characters is quoted twice: \"{key}='...'\""
+    )
+
+
+def _not_overridden(file: str, group: str, directories: Sequence[Path]) -> UserError:
+    """An entry `override /group: option` of a defaults list that Hydra does not take."""
+    path = next((path for each in directories if (path := each / f"{file}.yaml").is_file()), Path(f"{file}.yaml"))
+    if group in GROUPS:
+        return UserError(
+            f"{shown_path(path)} cannot override /{group}, which is chosen after it: give {group}= on the command line"
+        )
+    near = closest(group, [*GROUPS, "optimizer@algo.optimizer"])
+    return UserError(f"{shown_path(path)} overrides /{group}, which no run has here; nearest: {', '.join(near)}")
+
+
+def _misplaced_group(
+    word: str, places: Sequence[str], choices: Mapping[str, str | None], directories: Sequence[Path]
+) -> UserError:
+    """`optimizer=rmsprop`: a group whose options are put elsewhere, which the word must say."""
+    names = ", ".join(options(directories, places[0].partition("@")[0]))
+    details = [f"{place} = {choices[place]}: a group of config files: {names}" for place in places]
+    return UnknownKeyError(f"unknown key {word}; nearest: {', '.join(places)}", word, details)
+
+
+def _without_values(
+    overrides: Sequence[str], directories: Sequence[Path]
+) -> tuple[Mapping[str, Any], Mapping[str, str | None]]:
+    """The same config without the keys that were set, and its choices: it knows what keys there are."""
+    chosen = [
+        item for item in overrides if item.split("=")[0].partition("@")[0] in _OPTIONS_OF and not set(item) & set(",{")
+    ]
     with suppress(HydraException):  # then it is a group that is wrong, and top-level names are all that helps
-        composed, _ = _compose(for_hydra(chosen), directories)
-        return {str(key): value for key, value in composed.items()}
-    return {}
-
-
-def _unknown_key(key: str, valid: Mapping[str, Any]) -> str:
-    *parents, name = key.split(".")
-    inside: Any = valid
-    for depth, parent in enumerate(parents):
-        if parent not in inside:
-            return _unknown_key(".".join(parents[: depth + 1]), valid)
-        inside = inside[parent]
-        if not isinstance(inside, Mapping | DictConfig):
-            return f"unknown key {key}: {'.'.join(parents[: depth + 1])} has no keys"
-    names = [str(candidate) for candidate in inside if not str(candidate).startswith("_")]
-    if not parents:
-        names += GROUPS
-    prefix = ".".join(parents) + "." if parents else ""
-    close = ", ".join(prefix + candidate for candidate in nearest(name, names))
-    return f"unknown key {key}; nearest: {close}"
+        composed, choices = _compose(for_hydra(chosen), directories, in_sweep=True)
+        content = OmegaConf.to_container(composed)
+        assert isinstance(content, dict)
+        return {str(key): value for key, value in content.items()}, choices
+    return {}, {}

@@ -6,14 +6,20 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import Field
 
-from rlrun.config_files import identity, one_line, options, read_option, unknown_option
-from rlrun.errors import UserError, nearest
+from rlrun import catalogue
+from rlrun.added_files import refuse_misread
+from rlrun.catalogue import kind
+from rlrun.chosen_options import refuse_missing
+from rlrun.config_files import identity, one_line, options
+from rlrun.errors import UnknownKeyError, UserError, WrongKeyError, nearest
+from rlrun.named_network import without_preset
+from rlrun.plugins import refuse_clashes
 from rlrun.schema import (
     Component,
     as_plain,
@@ -21,14 +27,13 @@ from rlrun.schema import (
     check_fields,
     check_value,
     experiment,
-    import_target,
     runtime_annotation,
 )
 
 RUN_VALUES = frozenset({"spec", "device", "seed", "directory", "network"})  # what build supplies to algorithms
 LOG_VALUES = frozenset({"directory", "resume_step"})  # what build supplies to loggers
-_SETTINGS = {"evaluation": "rlrun.train.EvaluationSettings", "checkpoint": "rlrun.train.CheckpointSettings"}
-_TOP = {
+SETTINGS = {"evaluation": "rlrun.training.EvaluationSettings", "checkpoint": "rlrun.training.CheckpointSettings"}
+_RUN = {
     "seed": Annotated[int, Field(ge=0, lt=2**63)],
     "total_steps": Annotated[int, Field(ge=1)],
     "runs_dir": Annotated[str, Field(min_length=1)],
@@ -37,7 +42,9 @@ _TOP = {
     "record_episodes": bool,
 }
 _ASKED = {"fresh": bool}  # of this command, not of the run
+TOP: Mapping[str, Any] = _RUN | _ASKED
 _COMPONENTS = ("algo", "env", "network", "device", "logger")
+CONFIG_KEYS = (*TOP, *SETTINGS, *_COMPONENTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +58,8 @@ class Config:
     fresh: bool  # begin another run beside those there are
     log_every_steps: int
     record_episodes: bool
-    evaluation: Mapping[str, Any]  # the fields of `rlrun.train.EvaluationSettings`
-    checkpoint: Mapping[str, Any]  # the fields of `rlrun.train.CheckpointSettings`
+    evaluation: Mapping[str, Any]  # the fields of `rlrun.training.EvaluationSettings`
+    checkpoint: Mapping[str, Any]  # the fields of `rlrun.training.CheckpointSettings`
     algo: Component
     env: Component
     network: Component | None  # None where the algorithm takes none
@@ -62,7 +69,7 @@ class Config:
 
     def as_plain(self) -> dict[str, Any]:
         """What `config.yaml` of a run holds."""
-        plain: dict[str, Any] = {name: getattr(self, name) for name in (*_TOP, *_SETTINGS, *_COMPONENTS)}
+        plain: dict[str, Any] = {name: getattr(self, name) for name in (*_RUN, *SETTINGS, *_COMPONENTS)}
         return {name: as_plain(value) for name, value in plain.items()}
 
     def experiment(self) -> dict[str, Any]:
@@ -88,10 +95,28 @@ def check(
     Raises:
         UserError: at the first thing that is wrong.
     """
-    _check_named_preset(overrides, directories)
+    refuse_missing(choices, overrides, directories)
+    refuse_clashes(choices, directories)
+    refuse_misread(choices, overrides, directories, CONFIG_KEYS)
+    from rlrun.problem_report import check_of_some_network, reported, unknown_key  # not above: it reads what is here
+
+    missing = _missing(composed)
+    if missing:
+        written = OmegaConf.to_container(composed, resolve=False)
+        assert isinstance(written, dict)
+        raw = {str(key): value for key, value in written.items()}
+        unknown = unknown_key(raw)  # first, since a misspelt key may be why another one is missing
+        if unknown is not None:
+            problem = UnknownKeyError(f"unknown key {unknown}", unknown)
+            raise reported(problem, raw, choices, overrides, directories)
+        raise UserError(f"{missing[0]} has no value yet: give {missing[0]}=...")
     raw = _resolved(composed)
-    network = _as_named(raw.get("network"), overrides, directories)
-    checked = check_plain(raw | {"network": network}, {"algo": str(choices.get("algo"))}, overrides)
+    try:
+        check_of_some_network(raw.get("network"), directories)  # with the preset's numbers, used or not
+        used = _resolved(without_preset(composed, choices, overrides, directories))
+        checked = check_plain(used, {"algo": str(choices.get("algo"))}, overrides)
+    except WrongKeyError as problem:
+        raise reported(problem, raw, choices, overrides, directories) from problem
     return replace(checked, labels=_labels(raw, choices, directories))
 
 
@@ -106,19 +131,17 @@ def check_plain(raw: Mapping[str, Any], labels: Mapping[str, str], overrides: Se
     Raises:
         UserError: at the first thing that is wrong.
     """
-    expected = {**_TOP, **_ASKED, **_SETTINGS, **dict.fromkeys(_COMPONENTS)}
+    expected = {**TOP, **SETTINGS, **dict.fromkeys(_COMPONENTS)}
     for name in raw:
         if name not in expected:
-            raise UserError(f"unknown key {name}; nearest: {', '.join(nearest(str(name), expected))}")
+            raise UnknownKeyError(f"unknown key {name}; nearest: {', '.join(nearest(str(name), expected))}", str(name))
     for name in ("algo", "env", "device", "logger"):
         if name not in raw:
-            raise UserError(f"{name} is missing")
-    top = {name: check_value(annotation, raw.get(name), name) for name, annotation in (_TOP | _ASKED).items()}
-    settings = {name: check_fields(raw.get(name), _fields(target), name) for name, target in _SETTINGS.items()}
-    protocols = get_type_hints(import_target("rlrun.train.Run", "run"))
-    algo = check_component(raw["algo"], "algo", expected=protocols["agent"], runtime=RUN_VALUES)
+            raise WrongKeyError(f"{name} is missing", name)
+    top = {name: check_value(annotation, raw.get(name), name) for name, annotation in TOP.items()}
+    settings = {name: check_fields(raw.get(name), _fields(target), name) for name, target in SETTINGS.items()}
+    algo = check_component(raw["algo"], "algo", expected=kind("Agent"), runtime=RUN_VALUES)
     _check_that_it_learns(algo, top["total_steps"])
-    vec_env = import_target("rlrun.protocols.VecEnv", "env")
     return Config(
         seed=top["seed"],
         total_steps=top["total_steps"],
@@ -130,30 +153,20 @@ def check_plain(raw: Mapping[str, Any], labels: Mapping[str, str], overrides: Se
         evaluation=settings["evaluation"],
         checkpoint=settings["checkpoint"],
         algo=algo,
-        env=check_component(raw["env"], "env", expected=vec_env),
+        env=check_component(raw["env"], "env", expected=kind("VecEnv")),
         network=_network(raw.get("network"), algo, labels["algo"], overrides),
-        device=check_component(raw["device"], "device", expected=import_target("rlrun.device.Device", "device")),
-        logger=check_component(
-            raw["logger"], "logger", expected=import_target("rlrun.loggers.Logger", "logger"), runtime=LOG_VALUES
-        ),
+        device=check_component(raw["device"], "device", expected=kind("Device")),
+        logger=check_component(raw["logger"], "logger", expected=kind("Logger"), runtime=LOG_VALUES),
         labels=labels,
     )
-
-
-def _as_named(network: Any, overrides: Sequence[str], directories: Sequence[Path]) -> Any:
-    """A network that the command line names is what its file says; a preset's numbers were tuned for another one."""
-    named = [item.removeprefix("network=") for item in overrides if item.startswith("network=")]
-    if not named or not isinstance(network, dict):
-        return network
-    asked = {match[1] for item in overrides if (match := re.match(r"\+*network\.(\w+)", item))}
-    return read_option(directories, "network", named[-1]) | {key: network[key] for key in asked if key in network}
 
 
 def _check_that_it_learns(algo: Component, total_steps: int) -> None:
     starts = algo.arguments.get("learning_starts_steps")
     if isinstance(starts, int) and starts >= total_steps:
-        raise UserError(
-            f"algo.learning_starts_steps={starts} is not before total_steps={total_steps}: nothing would be learned"
+        raise WrongKeyError(
+            f"algo.learning_starts_steps={starts} is not before total_steps={total_steps}: nothing would be learned",
+            "algo.learning_starts_steps",
         )
 
 
@@ -170,14 +183,20 @@ def _network(raw: Any, algo: Component, algo_name: str, overrides: Sequence[str]
 
 
 def _fields(target: str) -> dict[str, Any]:
-    return get_type_hints(import_target(target, ""), include_extras=True)
+    known = catalogue.target(target)
+    assert known is not None
+    return {name: parameter.annotation for name, parameter in known.parameters.items()}
+
+
+def _missing(composed: DictConfig) -> list[str]:
+    try:
+        return sorted(OmegaConf.missing_keys(composed))
+    except OmegaConfBaseException as error:
+        raise UserError(one_line(error)) from error
 
 
 def _resolved(composed: DictConfig) -> dict[str, Any]:
     try:
-        missing = sorted(OmegaConf.missing_keys(composed))
-        if missing:
-            raise UserError(f"{missing[0]} has no value yet: give {missing[0]}=...")
         container = OmegaConf.to_container(composed, resolve=True)
     except OmegaConfBaseException as error:
         raise UserError(one_line(error)) from error
@@ -197,14 +216,3 @@ def _labels(raw: Mapping[str, Any], choices: Mapping[str, str | None], directori
     if preset and preset in options(directories, "preset"):
         labels["preset"] = preset
     return labels
-
-
-def _check_named_preset(overrides: Sequence[str], directories: Sequence[Path]) -> None:
-    """A preset that was named must exist; the one found by itself need not."""
-    for item in overrides:
-        name = item.removeprefix("preset=")
-        if name != item:
-            name = name.strip("'\"")
-            known = options(directories, "preset")
-            if name not in ["null", *known]:
-                raise UserError(unknown_option("preset", name, known))

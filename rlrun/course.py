@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rlrun.episode_log import FILE
 from rlrun.errors import UserError
 from rlrun.loggers import Written
 from rlrun.types import Metrics, Progress, State
@@ -76,6 +77,7 @@ class Course:
     best: float | None = None  # the best mean of an evaluation
     window: Window = field(default_factory=Window)
     written: Written | None = None  # how far the files of numbers were written
+    total_steps: int = 0  # what the run was meant to reach when the checkpoint was made
 
     def advance(self, progress: Progress) -> int:
         """Takes note of one turn of the loop, and returns the step before it."""
@@ -87,6 +89,7 @@ class Course:
         """Plain values."""
         return {
             "step": self.step,
+            "total_steps": self.total_steps,
             "evaluations": self.evaluations,
             "evaluation_due": self.evaluation_due,
             "best": self.best,
@@ -101,7 +104,20 @@ class Course:
             UserError: if they are not.
         """
         if self.written is not None:
-            self.written.check(directory)
+            self.written.check(directory, unneeded=[FILE])
+
+    def go_on_to(self, total_steps: int) -> None:
+        """The run is to reach `total_steps` from now on.
+
+        Raises:
+            UserError: if it was meant to reach more: it would be a finished run of fewer steps.
+        """
+        if total_steps < self.total_steps:
+            raise UserError(
+                f"the checkpoint of step {self.step:,} is of a run for {self.total_steps} steps: "
+                f"total_steps={total_steps} is less, and it may only grow; fresh=true starts anew beside it"
+            )
+        self.total_steps = total_steps
 
     @staticmethod
     def from_state(state: State) -> Course:
@@ -115,4 +131,5 @@ class Course:
             state["best"],
             window,
             Written(state["written"]),
+            state["total_steps"],
         )

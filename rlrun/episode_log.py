@@ -157,6 +157,8 @@ class EpisodeLog:
 def read_episode_log(path: Path) -> EpisodeLog:
     """Reads a file as far as it was written; a last block that is not whole yet is left out.
 
+    What is cut off looks like that as well: nothing tells a file that lost its end from one that is being written.
+
     Raises:
         UserError: if it is no such file, or damaged.
     """
@@ -184,10 +186,14 @@ def _blocks(data: bytes, place: int) -> Iterator[bytes]:
     while place + _LENGTH.size <= len(data):
         (length,) = _LENGTH.unpack_from(data, place)
         place += _LENGTH.size
-        if place + length > len(data):
-            return
-        yield zlib.decompress(data[place : place + length])
+        stream = zlib.decompressobj()  # which knows by itself where it ends: the length may be the damaged one
+        block = stream.decompress(data[place : place + length])
         place += length
+        if not stream.eof and place > len(data):
+            return
+        if not stream.eof or stream.unused_data or place > len(data):
+            raise ValueError(f"a block does not have the length that is said at byte {place - length - _LENGTH.size:,}")
+        yield block
 
 
 def _decoded(data: bytes, header: Header) -> Block:

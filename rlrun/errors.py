@@ -3,11 +3,51 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class UserError(Exception):
-    """Bad input. The message is one readable line: what is wrong, and what would be right."""
+    """Bad input. The message is one readable line: what is wrong, and what would be right.
+
+    Args:
+        message: the line.
+        details: more lines, for people: where it came from, what the nearest names mean.
+    """
+
+    def __init__(self, message: str, details: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.details = tuple(details)
+
+
+class WrongKeyError(UserError):
+    """Bad input that is about one key of the config.
+
+    Args:
+        message: the line.
+        key: the dotted key that is wrong.
+        details: more lines, for people.
+    """
+
+    def __init__(self, message: str, key: str, details: Sequence[str] = ()) -> None:
+        super().__init__(message, details)
+        self.key = key
+
+
+class UnknownKeyError(WrongKeyError):
+    """A key that nothing takes."""
+
+
+def changed_environment(name: str, seen: str) -> UserError:
+    """For a run whose environment, played again, is not what it was.
+
+    Args:
+        name: of the environment.
+        seen: what is not the same.
+    """
+    return UserError(
+        f"{name} is not the environment that this run has played: {seen}; it or its package was changed, or it draws "
+        "from something that is not seeded; go on with what the run began with, or fresh=true starts anew beside it"
+    )
 
 
 def nearest(name: str, valid: Iterable[str], count: int = 3) -> list[str]:

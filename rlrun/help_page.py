@@ -16,17 +16,18 @@ Try
   rlrun algo=dqn env=pong                              the same for an Atari game
   rlrun algo=dqn env=cartpole algo.gamma=0.95 seed=3   change any number
   rlrun algo=dqn env=cartpole debug=short              only see that it goes through
-  rlrun algo=dqn env=cartpole --cfg job                print the whole configuration and stop
   rlrun -m algo=dqn,random env=cartpole seed=0,1,2     run every combination, one after the other
 
-The same command again goes on where it stopped, or says that it is finished.
+The same command again goes on where it stopped, or says that it is finished. Curves: tensorboard --logdir runs
   rlrun ls [RUNS_DIR]          all runs: state, progress, evaluation
   rlrun show DIR               what a run is, and what it came to
   rlrun resume DIR [key=value] go on with a run from its own config; total_steps may grow
   rlrun video DIR --episode N  any training episode as a film (trained with record_episodes=true)
   rlrun rerun DIR [--into NEW] the same run again, and whether every bit is equal
+  rlrun check algo=... env=... whether an agent and an environment, yours or ours, keep the contracts
+  rlrun explain KEY=VALUE ...  every key of a run: range, value, origin, meaning (algo=dqn env=pong algo.gamma)
   rlrun diff A B               which key, version or first step differs
-Look at curves with: tensorboard --logdir runs. How fast this machine is, in about a minute: rlrun bench
+  rlrun bench                  how fast this machine is, in about a minute
 """
 
 _KEYS = """\
@@ -38,7 +39,7 @@ Keys of every run (conf/config.yaml has them all, with units)
   evaluation.episodes=20    and evaluation.every_steps, evaluation.num_envs
 
 Flags: -m (sweep over a,b,c), --cfg job (print), --config-dir DIR (add config files of your own), --version,
-  --hydra-help (Hydra's own flags). Completion in bash: eval "$(rlrun -sc install=bash)"
+  --hydra-help (Hydra's own flags). Tab: eval "$(rlrun completion bash)", or zsh; rlrun completion fish | source
 Exit status: 0 done, 1 rerun and diff found a difference, 2 bad input (one line says what would be right),
   75 saved and stopped because a signal asked for it (Ctrl-C, SIGTERM, SIGUSR1, SIGUSR2), 130 stopped at once."""
 

@@ -1,16 +1,18 @@
 """Signals that ask a run to stop: it saves at the next safe point instead of dying where it is.
 
-Batch systems warn before they kill (Slurm with `--signal`, by SIGTERM or a user's signal), and people press Ctrl-C.
+Batch systems warn before they kill (Slurm with `--signal`, by SIGTERM or a user's signal), people press Ctrl-C, and a
+terminal that goes away (a lost connection, a closed window) says so by SIGHUP.
 """
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import ClassVar
 
-ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _NOT_OURS = (signal.SIG_DFL, signal.SIG_IGN, signal.default_int_handler)  # they would end the process, or do nothing
 
 
@@ -21,11 +23,13 @@ class Interrupted(Exception):  # noqa: N818 - nothing went wrong
         signal_name: which signal asked.
         step: how far the run is, agent steps.
         saved: whether there is a checkpoint of that step.
+        directory: of the run.
     """
 
-    def __init__(self, signal_name: str, step: int, *, saved: bool) -> None:
+    def __init__(self, signal_name: str, step: int, *, saved: bool, directory: Path) -> None:
         super().__init__(f"{signal_name} at step {step:,}")
-        self.signal_name, self.step, self.saved = signal_name, step, saved
+        self.signal_name, self.step, self.saved, self.directory = signal_name, step, saved, directory
+        self.begins_anew = False  # whether the words that were given would begin another run (`fresh=true`)
 
 
 class StopRequest:
@@ -34,6 +38,7 @@ class StopRequest:
     `pass_on` calls the handlers that were there before, once everything is saved: batch launchers install their own.
     Only a process's main thread can have handlers; elsewhere entering does nothing. There is one at a time: entering
     another one inside gives the outer one, so that a command can take the signals before it imports anything slow.
+    Where SIGHUP is ignored it stays so: that is how `nohup` asks to go on without the terminal.
     """
 
     _entered: ClassVar[StopRequest | None] = None
@@ -49,6 +54,8 @@ class StopRequest:
             return StopRequest._entered
         StopRequest._entered = self
         for number in ASKING:
+            if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+                continue
             try:
                 self._previous[number] = signal.signal(number, self._note)
             except ValueError:  # not the main thread: whoever started it is in charge of signals

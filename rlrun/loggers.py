@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from operator import itemgetter
@@ -47,14 +47,18 @@ class Written:
 
     files: Mapping[str, tuple[int, str]]
 
-    def check(self, directory: Path) -> None:
+    def check(self, directory: Path, unneeded: Collection[str] = ()) -> None:
         """Makes sure that those bytes are still there, but for what a clock measured: nothing depends on that.
+
+        Args:
+            directory: of the run.
+            unneeded: names of other files on which nothing depends; whoever writes them looks after them.
 
         Raises:
             UserError: if they are not.
         """
         for name in self.files:
-            if name != _TIMINGS and not self.intact(directory / name):
+            if name not in (_TIMINGS, *unneeded) and not self.intact(directory / name):
                 raise UserError(f"{directory / name} is not what this run wrote: rows are missing, damaged or edited")
 
     def intact(self, path: Path) -> bool:

@@ -37,7 +37,7 @@ class Stateful(Protocol):
 
 
 @runtime_checkable
-class VecEnv(Stateful, Protocol):
+class VecEnv(Protocol):
     """B environment slots that step together.
 
     Every slot plays streams of episodes. A stream starts from `stream_seeds(seed, slot, stream number)`, and what a
@@ -63,6 +63,18 @@ class VecEnv(Stateful, Protocol):
 
     def close(self) -> None:
         """Frees what the environment holds."""
+        ...
+
+    def state_dict(self) -> State:
+        """All that steers the future, as tensors, arrays, numbers, strings, and lists and dicts of them."""
+        ...
+
+    def load_state_dict(self, state: State) -> Array:
+        """Continues exactly where `state` was taken. Returns obs [B, ...] as it is shown there.
+
+        Raises:
+            UserError: if what led there cannot be played again as it was.
+        """
         ...
 
 

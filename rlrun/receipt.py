@@ -26,6 +26,7 @@ from rlrun.errors import UserError
 RECEIPT = "receipt.json"
 RESULT = "result.json"
 FORMAT = 3  # 1 had no sessions, 2 no digests
+_OLD_RESULT = re.compile(r"result-(\d+)\.json")
 _PACKAGES = (
     "rlrun",
     "torch",
@@ -196,16 +197,47 @@ def read_result(path: Path) -> dict[str, Any] | None:
     """What a run came to, if it has: `result.json`, or `result-<step>.json` of a shorter run before.
 
     Raises:
-        UserError: if it cannot be read.
+        UserError: if it cannot be read, or was changed since.
     """
     result = read_json(path)
     if result is None:
         return None
-    whole = all(_is_whole(result.get(key)) for key in ("step", "eval/episodes"))
+    whole = all(_is_whole(result.get(key)) for key in ("step", "total_steps", "eval/episodes"))
     numbers = (result.get(key) for key in ("eval/episode_return", "eval/standard_error"))
     if not whole or not all(_is_whole(number) or isinstance(number, float) for number in numbers):
-        raise UserError(f"{path} is not the result of a run")
+        raise UserError(f"{path} is not the result of a run of this version of rlrun")
+    if result.pop("digest", None) != _digest_of(result):
+        raise UserError(f"{path} was changed since rlrun wrote it; fresh=true starts anew beside this run")
+    named = _OLD_RESULT.fullmatch(path.name)
+    if named is not None and int(named[1]) != result["step"]:
+        raise UserError(f"{path} is the result of step {result['step']}: somebody has renamed it")
     return result
+
+
+def result_of_run(directory: Path, receipt: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """`result.json` of the run with this receipt, if there is one.
+
+    Raises:
+        UserError: if it cannot be read, was changed since, or is not of that run.
+    """
+    result = read_result(directory / RESULT)
+    if result is not None and receipt is not None and result["total_steps"] != receipt["total_steps"]:
+        raise UserError(
+            f"{directory / RESULT} is of a run for {result['total_steps']} steps, and {RECEIPT} says "
+            f"{receipt['total_steps']}: somebody has put it there; fresh=true starts anew beside this run"
+        )
+    return result
+
+
+def old_results(directory: Path) -> list[int]:
+    """The steps of the results `result-<step>.json` of the shorter runs before, by their names, in order."""
+    names = [path.name for path in directory.glob("result-*.json")]
+    return sorted(int(match[1]) for name in names if (match := _OLD_RESULT.fullmatch(name)))
+
+
+def write_result(directory: Path, result: Mapping[str, Any]) -> None:
+    """Writes `result.json`, whole or not at all, with a digest of what it says."""
+    _write_with_digest(directory / RESULT, result)
 
 
 def _is_whole(value: Any) -> bool:
@@ -229,12 +261,16 @@ def receipt_of_run(directory: Path) -> dict[str, Any]:
 
 def write_receipt(directory: Path, receipt: Mapping[str, Any]) -> None:
     """Writes it, whole or not at all, with a digest of what it says."""
-    text = json.dumps({**receipt, "digest": _digest_of(receipt)}, indent=2)
-    write_atomically(directory / RECEIPT, lambda file: file.write(text.encode()))
+    _write_with_digest(directory / RECEIPT, receipt)
 
 
-def _digest_of(receipt: Mapping[str, Any]) -> str:
-    return digest(json.dumps(receipt, sort_keys=True))
+def _write_with_digest(path: Path, content: Mapping[str, Any]) -> None:
+    text = json.dumps({**content, "digest": _digest_of(content)}, indent=2)
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def _digest_of(content: Mapping[str, Any]) -> str:
+    return digest(json.dumps(content, sort_keys=True))
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -13,10 +13,12 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from rlrun.composition import unreadable
 from rlrun.config import Config, check_plain
 from rlrun.config_files import one_line, options, read_option, unknown_option
 from rlrun.errors import UserError
 from rlrun.receipt import digest
+from rlrun.repeated_words import refuse_repeated
 from rlrun.run_directory import differing_key
 
 _WHERE = ("runs_dir", "name", "fresh")
@@ -40,10 +42,10 @@ def config_of_run(
     """
     if "labels" not in receipt:
         raise UserError(f"{directory} was made by an older version of rlrun: give the words it was made with again")
-    raw = _read(directory / "config.yaml", receipt["config_digests"])
+    raw = read_config(directory, receipt)
     asked = []
     for override in _parsed(overrides):
-        key = _refused_or_key(override, receipt)
+        key = _refused_or_key(override)
         _set(raw, key, _value(override, key, directories))
         asked.append(key)
     config = check_plain(raw | {"fresh": False}, receipt["labels"], overrides)
@@ -51,10 +53,16 @@ def config_of_run(
     return config
 
 
-def _read(path: Path, digests: Sequence[str]) -> dict[str, Any]:
+def read_config(directory: Path, receipt: Mapping[str, Any]) -> dict[str, Any]:
+    """What `config.yaml` of the run in `directory` says, as rlrun wrote it.
+
+    Raises:
+        UserError: if it cannot be read, or was changed since.
+    """
+    path = directory / "config.yaml"
     try:
         text = path.read_text(encoding="utf-8")
-        if digest(text) not in digests:
+        if digest(text) not in receipt["config_digests"]:
             raise UserError(
                 f"{path} was changed since rlrun wrote it: give the words that the run was made with instead, which "
                 f"write it again (`rlrun show {path.parent}` has them), or put its old content back"
@@ -69,12 +77,13 @@ def _read(path: Path, digests: Sequence[str]) -> dict[str, Any]:
 
 def _parsed(overrides: Sequence[str]) -> list[Override]:
     try:
+        refuse_repeated(overrides)
         return OverridesParser.create().parse_overrides(list(overrides))
     except OverrideParseException as error:
-        raise UserError(f"cannot read '{error.override}' ({one_line(error)}): overrides look like key=value") from error
+        raise unreadable(error) from error
 
 
-def _refused_or_key(override: Override, receipt: Mapping[str, Any]) -> str:
+def _refused_or_key(override: Override) -> str:
     key = str(override.key_or_group)
     if override.type is not OverrideType.CHANGE or override.package is not None:
         raise UserError(f"{override.input_line} cannot be: a run that exists has all its keys; write key=value")
@@ -87,8 +96,6 @@ def _refused_or_key(override: Override, receipt: Mapping[str, Any]) -> str:
             f"{key}= would change the experiment, and the run belongs to the one that it began with: "
             f"`rlrun {override.input_line} ...` begins another"
         )
-    if key == "seed" and override.value() != receipt["seed"]:
-        raise UserError(f"seed={override.value()} would be another run: this one has seed={receipt['seed']}")
     return key
 
 
@@ -98,7 +105,7 @@ def _value(override: Override, key: str, directories: Sequence[Path]) -> Any:
         return value
     known = options(directories, key)
     if value not in known:
-        raise UserError(unknown_option(key, str(value), known))
+        raise unknown_option(key, str(value), known, directories)
     return read_option(directories, key, str(value))
 
 
@@ -114,6 +121,8 @@ def _set(raw: dict[str, Any], key: str, value: Any) -> None:
 
 
 def _check_same(directory: Path, receipt: Mapping[str, Any], config: Config, asked: Sequence[str]) -> None:
+    if config.seed != receipt["seed"]:
+        raise UserError(f"seed={config.seed} would be another run: this one has seed={receipt['seed']}")
     difference = differing_key(receipt["experiment"], config.experiment())
     if difference is not None:
         key, old, new = difference

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from rlrun.errors import UserError
+from rlrun.metrics_row import parse_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +51,8 @@ def compare_rows(left: Path, right: Path, before_step: int | None = None) -> Row
         if a is None or b is None:
             return RowComparison(equal, None, "left" if b is None else "right", last)
         if a != b:
-            return RowComparison(equal, _difference(equal + 1, _row(a, left), _row(b, right)), None, last)
-        equal, last = equal + 1, int(_row(a, left)["step"])
+            return RowComparison(equal, _difference(equal + 1, parse_row(a, left), parse_row(b, right)), None, last)
+        equal, last = equal + 1, int(parse_row(a, left)["step"])
     return RowComparison(equal, None, None, last)
 
 
@@ -67,18 +66,8 @@ def _lines(path: Path, before_step: int | None) -> Iterator[bytes]:
         for line in file:
             if not line.endswith(b"\n"):
                 return
-            if before_step is None or _row(line, path)["step"] < before_step:
+            if before_step is None or parse_row(line, path)["step"] < before_step:
                 yield line
-
-
-def _row(line: bytes, path: Path) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise UserError(f"{path} is damaged: a line of it is no row") from error
-    if not isinstance(row, dict) or not isinstance(row.get("step"), int):
-        raise UserError(f"{path} is damaged: a line of it is no row")
-    return row
 
 
 def _difference(row: int, left: dict[str, Any], right: dict[str, Any]) -> RowDifference:

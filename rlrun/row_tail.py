@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from rlrun.errors import UserError
+from rlrun.metrics_row import parse_row
 
 _BLOCK = 1 << 14  # bytes
 
@@ -40,9 +40,9 @@ def newest_rows(path: Path, most_bytes: int = 1 << 20) -> Iterator[dict[str, Any
             if is_tail and lines:
                 is_tail = False
                 lines.pop()
-            yield from (_row(line, path) for line in reversed(lines))
+            yield from (parse_row(line, path) for line in reversed(lines))
         if position == 0 and begun and not is_tail:
-            yield _row(begun, path)
+            yield parse_row(begun, path)
 
 
 def newest_value(path: Path, key: str) -> float | None:
@@ -55,13 +55,3 @@ def newest_value(path: Path, key: str) -> float | None:
     if value is not None and not isinstance(value, int | float):
         raise UserError(f"{path} is damaged: {key} is no number in it")
     return value
-
-
-def _row(line: bytes, path: Path) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise UserError(f"{path} is damaged: a line of it is no row") from error
-    if not isinstance(row, dict) or not isinstance(row.get("step"), int):
-        raise UserError(f"{path} is damaged: a line of it is no row")
-    return row

@@ -11,7 +11,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from rlrun.atomic_file import write_atomically
+from rlrun.atomic_file import make_directories, write_atomically
 from rlrun.errors import UserError
 from rlrun.interruption import Interrupted
 from rlrun.receipt import (
@@ -22,8 +22,10 @@ from rlrun.receipt import (
     facts,
     flat,
     now,
+    old_results,
     read_receipt,
     read_result,
+    result_of_run,
     write_receipt,
 )
 from rlrun.row_tail import newest_rows
@@ -51,14 +53,23 @@ def attempt(first: Path, *, fresh: bool) -> Path:
     return first if number == 1 else first.with_name(f"{first.name}-{number}")
 
 
-def check_same_experiment(directory: Path, experiment: Mapping[str, Any]) -> None:
-    """Makes sure that what is in `directory`, if anything, was made by this experiment: `name=` keeps no hash.
+def check_same_experiment(directory: Path, experiment: Mapping[str, Any], seed: int) -> None:
+    """Makes sure that what is in `directory`, if anything, was made by this experiment with this seed.
+
+    `name=` keeps no hash, and directories can be copied and renamed.
 
     Raises:
         UserError: naming a key that differs.
     """
     receipt = read_receipt(directory)
-    difference = differing_key(receipt["experiment"], experiment) if receipt is not None else None
+    if receipt is None:
+        return
+    if receipt["seed"] != seed:
+        raise UserError(
+            f"{directory} holds a run with seed={receipt['seed']}, and this one has seed={seed}: it was copied or "
+            "renamed; give it its old name back, or choose another name="
+        )
+    difference = differing_key(receipt["experiment"], experiment)
     if difference is not None:
         key, old, new = difference
         raise UserError(
@@ -76,16 +87,11 @@ def differing_key(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, 
 
 def finished_result(directory: Path, total_steps: int) -> dict[str, Any] | None:
     """The result of a run that already got as far as `total_steps`; None if there is training left."""
-    receipt, result = read_receipt(directory), read_result(directory / RESULT)
-    if result is not None and (receipt["total_steps"] if receipt is not None else result["step"]) >= total_steps:
+    result = result_of_run(directory, read_receipt(directory))
+    if result is not None and result["total_steps"] >= total_steps:
         return result
-    reached = [step for step in _old_results(directory) if step >= total_steps]  # before it went on
+    reached = [step for step in old_results(directory) if step >= total_steps]  # before it went on
     return read_result(directory / f"result-{min(reached)}.json") if reached else None
-
-
-def _old_results(directory: Path) -> list[int]:
-    names = [path.name for path in directory.glob("result-*.json")]
-    return sorted(int(match[1]) for name in names if (match := re.fullmatch(r"result-(\d+)\.json", name)))
 
 
 def check_can_go_on(directory: Path, total_steps: int) -> None:
@@ -100,7 +106,7 @@ def check_can_go_on(directory: Path, total_steps: int) -> None:
             f"{directory} is unfinished and for {receipt['total_steps']} steps: total_steps={total_steps} is less, and "
             "it may only grow; fresh=true starts anew beside it"
         )
-    is_finished = (directory / RESULT).exists() or bool(_old_results(directory))
+    is_finished = (directory / RESULT).exists() or bool(old_results(directory))
     if is_finished and not has_checkpoint(directory):
         raise UserError(
             f"{directory} was finished and has no checkpoint to go on from: fresh=true starts anew beside it"
@@ -177,7 +183,8 @@ class Session:
         """Training goes on from `step`: now the run is what this process makes of it.
 
         The order matters to whoever is killed here. The receipt names both configs while one replaces the other, and a
-        result has its new name before the receipt says that the run is longer.
+        result has its new name before the receipt says that the run is longer. All else that may fail comes before
+        that, for a refusal must not leave a finished run without its result.
         """
         before = read_receipt(self._directory)
         config = digest(self._config_yaml)
@@ -189,8 +196,8 @@ class Session:
         }
         receipt["sessions"] = [*receipt.get("sessions", []), self._entry(receipt, step)]
         write_atomically(self._directory / "config.yaml", lambda file: file.write(self._config_yaml.encode()))
-        _keep_old_result(self._directory)
         _keep_diff(self._directory, self._code, len(receipt["sessions"]))
+        _keep_old_result(self._directory)
         self._write(receipt)
         self._receipt = receipt
 
@@ -251,13 +258,13 @@ def opened(
     """
     with ExitStack() as stack:
         try:
-            directory.mkdir(parents=True, exist_ok=not new)
+            make_directories(directory, exist_ok=not new)
             still_ours = stack.enter_context(locked(directory))
         except OSError as error:
             is_taken = new and isinstance(error, FileExistsError)
             why = "another process has just made it" if is_taken else str(error.strerror)
             raise _unusable(directory, why) from error
-        check_same_experiment(directory, made["experiment"])  # again: now nobody else can change it
+        check_same_experiment(directory, made["experiment"], made["seed"])  # again: now nobody else can change it
         if finished_result(directory, made["total_steps"]) is not None:
             raise UserError(f"{directory} has just been finished by another process")
         check_can_go_on(directory, made["total_steps"])
@@ -292,8 +299,7 @@ def _keep_diff(directory: Path, code: Code, session: int) -> None:
     """Keeps the changes of the code, unless they are there already: `code.diff`, then `code-<session>.diff`."""
     if not code.diff:
         return
-    kept = [path.read_text(encoding="utf-8") for path in directory.glob("code*.diff")]
-    if digest(code.diff) not in map(digest, kept):
+    diff = code.diff.encode()
+    if not any(path.read_bytes() == diff for path in directory.glob("code*.diff") if path.is_file()):
         path = directory / ("code.diff" if session == 1 else f"code-{session}.diff")
-        text = code.diff
-        write_atomically(path, lambda file: file.write(text.encode()))
+        write_atomically(path, lambda file: file.write(diff))

@@ -11,7 +11,7 @@ from time import time
 from typing import Any
 
 from rlrun.loggers import CLOCK
-from rlrun.receipt import RECEIPT, RESULT, experiment_hash, read_result, receipt_of_run
+from rlrun.receipt import RECEIPT, experiment_hash, receipt_of_run, result_of_run
 from rlrun.row_tail import newest_value
 from rlrun.run_directory import has_checkpoint, last_step, newest_checkpoint
 from rlrun.run_lock import owner
@@ -50,7 +50,7 @@ def summarise(directory: Path) -> RunSummary:
         UserError: if there is no run, or its receipt, result or rows cannot be read.
     """
     receipt = receipt_of_run(directory)
-    result = read_result(directory / RESULT)
+    result = result_of_run(directory, receipt)
     sessions = receipt.get("sessions", [])
     busy = owner(directory)  # also where the last session ended: the next one is not written before it trains
     score: float | None

@@ -14,8 +14,6 @@ from omegaconf import OmegaConf
 
 from rlrun.build import Built, build, directory_of
 from rlrun.config import Config
-from rlrun.episode_log import FILE
-from rlrun.errors import UserError
 from rlrun.protocols import Agent, Planner
 from rlrun.receipt import Made, code_state, describe_machine, differing, facts, in_words, make_receipt, read_receipt
 from rlrun.run_directory import (
@@ -26,7 +24,7 @@ from rlrun.run_directory import (
     opened,
 )
 from rlrun.run_lock import refuse_if_running
-from rlrun.train import train
+from rlrun.training import train
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,7 @@ def run_words(config: Config, command: Command) -> None:
         UserError: if it cannot be.
     """
     directory = directory_of(config)
-    check_same_experiment(directory, config.experiment())
+    check_same_experiment(directory, config.experiment(), config.seed)
     result = finished_result(directory, config.total_steps)
     if result is not None:
         print(f"{directory} is finished: {score(result)}")
@@ -76,7 +74,6 @@ def carry_out(
     """
     refuse_if_running(directory)
     check_can_go_on(directory, config.total_steps)
-    _check_recording(config, directory)
     before = facts_before(directory, rerun_of)
     threads = None
     if before is not None and (rerun_of is not None or config.device.arguments.get("num_threads") is None):
@@ -88,13 +85,24 @@ def carry_out(
             _say_what_differs(before, facts(made), rerun_of)
         with opened(directory, OmegaConf.to_yaml(config.as_plain()), made, code, new=new) as session:
             print(_summary(config, built, directory), flush=True)
-            if read_receipt(directory) is not None and not has_checkpoint(directory):
-                print("no checkpoint: starting again from step 0", flush=True)
+            _say_what_is_missing(directory)
             result = train(replace(built.run, began=session.began, still_ours=session.still_ours))
             session.ended("finished", result.step)
             warn_if_unsettled(built.run.agent, result.step)
     kept = config.runs_dir if directory.is_relative_to(config.runs_dir) else directory
     print(f"finished; see it with: tensorboard --logdir {kept}")
+
+
+def _say_what_is_missing(directory: Path) -> None:
+    has_receipt, can_go_on = read_receipt(directory) is not None, has_checkpoint(directory)
+    if has_receipt and not can_go_on:
+        print("no checkpoint: starting again from step 0", flush=True)
+    if can_go_on and not has_receipt:
+        print(
+            f"{directory} has lost its receipt.json: it goes on from its checkpoints, and what made it first, and its "
+            "earlier sessions, are not known any more",
+            flush=True,
+        )
 
 
 def warn_if_unsettled(agent: Agent, sweeps: int) -> None:
@@ -104,15 +112,6 @@ def warn_if_unsettled(agent: Agent, sweeps: int) -> None:
             f"NOT SETTLED after {sweeps:,} sweeps (residual {agent.residual:.2g}): the values and the policy of this "
             "run are not yet what was asked for; go on with a larger total_steps",
             flush=True,
-        )
-
-
-def _check_recording(config: Config, directory: Path) -> None:
-    """An earlier refusal than the recorder's own: that one comes when the run has been loaded, after a minute maybe."""
-    if config.record_episodes and has_checkpoint(directory) and not (directory / FILE).exists():
-        raise UserError(
-            f"what {directory} has played so far was not recorded, so record_episodes=true comes too late: leave it "
-            "out, or begin another run with fresh=true"
         )
 
 

@@ -33,7 +33,11 @@ def require_probability(schedule: Schedule, key: str) -> None:
 
 
 class Constant:
-    """Always `value`."""
+    """Always `value`.
+
+    Args:
+        value: the number.
+    """
 
     def __init__(self, *, value: float) -> None:
         self._value = value

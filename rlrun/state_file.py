@@ -15,8 +15,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 import torch
@@ -31,6 +32,8 @@ _DIGEST = 32  # bytes
 _LENGTH = 8  # bytes of the index's length
 _BLOCK = 1 << 22  # bytes read at a time
 _LONG_ROW = 512  # bytes
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
 _MARK = "$"  # a dict of the index with this key stands for something that JSON does not know
 
 
@@ -66,7 +69,7 @@ def write_state(path: Path, state: State, *, compress: bool) -> str:
         arrays: list[tuple[dict[str, Any], Tensor | Array]] = []
         index = _encode(state, arrays)
         for (entry, _), packed in zip(
-            arrays, _packed_side_by_side([value for _, value in arrays], compress), strict=True
+            arrays, _packed_one_by_one([value for _, value in arrays], compress), strict=True
         ):
             entry |= {**packed.about, "at": position, "size": len(packed.data)}
             put(packed.data)
@@ -105,11 +108,16 @@ class Unread:
 
 def read_ahead(unread: Iterable[Unread]) -> Iterator[Tensor | Array]:
     """Reads them in order, a few at a time side by side: decompressing is what takes long."""
+    yield from _side_by_side(Unread.read, unread)
+
+
+def _side_by_side(work: Callable[[_In], _Out], items: Iterable[_In]) -> Iterator[_Out]:
+    """`work` of each, in order, by a few threads, and only a few in memory."""
     workers = min(4, os.cpu_count() or 1)
     with ThreadPoolExecutor(workers) as pool:
-        waiting: deque[Future[Tensor | Array]] = deque()
-        for one in unread:
-            waiting.append(pool.submit(one.read))
+        waiting: deque[Future[_Out]] = deque()
+        for item in items:
+            waiting.append(pool.submit(work, item))
             if len(waiting) > workers:
                 yield waiting.popleft().result()
         while waiting:
@@ -209,20 +217,11 @@ class _Packed:
     data: bytes | memoryview
 
 
-def _packed_side_by_side(values: list[Tensor | Array], compress: bool) -> Iterator[_Packed]:
+def _packed_one_by_one(values: list[Tensor | Array], compress: bool) -> Iterator[_Packed]:
     """In order, and only a few at a time in memory, since they may come from a GPU's."""
-    if not compress:
-        yield from (_packed(value, compress=False) for value in values)
-        return
-    workers = min(4, os.cpu_count() or 1)
-    with ThreadPoolExecutor(workers) as pool:
-        waiting: deque[Future[_Packed]] = deque()
-        for value in values:
-            waiting.append(pool.submit(_packed, value, compress=True))
-            if len(waiting) > 2 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+    if compress:
+        return _side_by_side(partial(_packed, compress=True), values)
+    return (_packed(value, compress=False) for value in values)
 
 
 def _axes_by_stride(tensor: Tensor) -> list[int]:

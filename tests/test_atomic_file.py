@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from rlrun.atomic_file import disk_trouble_told
+from rlrun import atomic_file
+from rlrun.atomic_file import disk_trouble_told, make_directories
 from rlrun.errors import UserError
 
 
@@ -28,3 +29,15 @@ def test_a_file_elsewhere_is_not_the_run_s_trouble(tmp_path: Path) -> None:
         (tmp_path / "level.txt").read_text()  # such as an environment's own file
     with pytest.raises(ConnectionResetError), disk_trouble_told(run):
         raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
+
+
+def test_every_directory_that_is_made_lasts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(atomic_file, "sync_directory", synced.append)
+    make_directories(tmp_path / "a" / "b" / "c", exist_ok=False)
+    assert set(synced) == {tmp_path, tmp_path / "a", tmp_path / "a" / "b"}
+    synced.clear()
+    make_directories(tmp_path / "a" / "b" / "c", exist_ok=True)
+    assert synced == []
+    with pytest.raises(FileExistsError):
+        make_directories(tmp_path / "a" / "b" / "c", exist_ok=False)

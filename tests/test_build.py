@@ -12,7 +12,7 @@ from rlrun.collect import Collector
 from rlrun.composition import load_config
 from rlrun.config_files import config_directory
 from rlrun.errors import UserError
-from rlrun.train import train
+from rlrun.training import train
 
 ENV = "# Scripted.\n_target_: rlrun.testing.scripted_env.ScriptedEnv\nnum_envs: 2\n"
 SHORT = ["total_steps=600", "log_every_steps=200", "evaluation.episodes=3", "evaluation.num_envs=3", "logger=none"]

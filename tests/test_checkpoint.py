@@ -1,4 +1,5 @@
 import errno
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -242,3 +243,26 @@ def test_what_is_no_checkpoint_is_refused_and_never_unpickled(
     with pytest.raises(UserError, match="not a state file"):
         reopened(tmp_path).newest_sound(no_warning)
     assert capsys.readouterr().out == ""
+
+
+def test_the_best_is_a_copy_that_lasts_where_there_are_no_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    real = os.fsync
+
+    def sync(descriptor: int) -> None:
+        synced.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
+        real(descriptor)
+
+    def no_links(*given: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(os, "link", no_links)
+    reopened(tmp_path).save(1, {"step": 1}, best=True)
+    folder = tmp_path / "checkpoints"
+    assert (folder / "best.state").read_bytes() == (folder / "step-1.state").read_bytes()
+    assert (folder / "best.state").stat().st_ino != (folder / "step-1.state").stat().st_ino
+    assert "best.state.tmp" in synced
+    assert sorted(path.name for path in folder.iterdir()) == ["best.state", "step-1.state"]

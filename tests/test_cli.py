@@ -14,9 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from rlrun.cli import run_command
+
 ENV = "# Scripted.\n_target_: rlrun.testing.scripted_env.ScriptedEnv\nnum_envs: 2\n"
 SHORT = ["total_steps=600", "evaluation.episodes=2", "evaluation.num_envs=2", "logger=none", "device=cpu"]
 RUN = ["algo=random", "env=scripted", *SHORT]
+LONG = [*RUN[:2], "total_steps=1e9", *SHORT[1:]]
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -70,7 +73,7 @@ def test_a_run_trains_is_recorded_and_is_finished_when_asked_again(rlrun: Comman
     assert f"{directory.relative_to(tmp_path / 'here')} is finished: evaluation mean" in again.stdout
     assert (directory / "metrics.jsonl").read_bytes() == metrics
 
-    longer = rlrun(*RUN, "seed=3", "total_steps=1000")
+    longer = rlrun(*LONG[:2], *SHORT[1:], "seed=3", "total_steps=1000")
     assert longer.returncode == 0
     assert "resuming at step 600" in longer.stdout
     assert json.loads((directory / "result.json").read_text())["step"] == 1000
@@ -93,7 +96,7 @@ def test_a_directory_that_cannot_be_made_is_one_line(rlrun: Command) -> None:
 
 
 def test_a_sweep_runs_every_combination_and_leaves_only_runs(rlrun: Command, tmp_path: Path) -> None:
-    done = rlrun("-m", *RUN, "algo=random,actor_critic", "seed=0,1", "name=a")
+    done = rlrun("-m", *RUN[1:], "algo=random,actor_critic", "seed=0,1", "name=a")
     assert (done.returncode, done.stderr) == (0, "")
     made = (tmp_path / "here").glob("runs/scripted/*/a/*/result.json")
     assert sorted(f"{path.parts[-4]}/{path.parts[-2]}" for path in made) == [
@@ -112,13 +115,16 @@ def test_a_sweep_runs_every_combination_and_leaves_only_runs(rlrun: Command, tmp
         ([*RUN, "+algo.rollout_step=3"], "unknown key algo.rollout_step; nearest: algo.rollout_steps"),
         ([*RUN, "experiment=nosuch"], "unknown experiment 'nosuch'; nearest: "),
         (["-m", *RUN, "--cfg", "job"], "-m cannot be combined with --cfg"),
-        ([*RUN, "--verbose"], "unrecognized arguments: --verbose; overrides look like key=value"),
+        ([*RUN, "--verbose"], "unrecognized arguments: --verbose; settings look like key=value, and "),
+        ([*RUN, "--seed", "3"], "unrecognized arguments: --seed 3; settings look like key=value, here seed=3, and "),
+        ([*RUN, "--resolve"], "--resolve and --package belong to --cfg job"),
+        (["train", *RUN], "unknown verb 'train'; nearest: explain; available: ls, show, "),
         (["-m", *RUN, "algo.rollout_steps=100,x"], "algo.rollout_steps=x is not valid: it must be a whole number"),
         ([*RUN, "runs_dir=../conf/env/scripted.yaml"], "scripted.yaml is not a directory; choose another runs_dir"),
         (["algo=dqn", "env=scripted", "network=nature2015"], ""),
     ],
 )
-def test_bad_input_is_one_line_status_2_and_no_directory(
+def test_bad_input_is_one_line_and_details_status_2_and_no_directory(
     rlrun: Command, tmp_path: Path, words: list[str], message: str
 ) -> None:
     refused = rlrun(*words)
@@ -126,7 +132,10 @@ def test_bad_input_is_one_line_status_2_and_no_directory(
     assert refused.stdout == ""
     assert refused.stderr.startswith("rlrun: error: ")
     assert message in refused.stderr
-    assert refused.stderr.count("\n") == 1
+    first, *details = refused.stderr.splitlines()
+    assert message in first
+    assert all(line.startswith("  ") for line in details), "one line says it; what follows is indented"
+    assert len(details) < 20, "it fits one screen"
     assert list((tmp_path / "here").iterdir()) == []
 
 
@@ -164,7 +173,7 @@ def test_help_and_simple_mistakes_do_not_wait_for_torch(conf: Path, tmp_path: Pa
 
 
 def test_an_interrupted_run_saves_says_so_and_ends_with_75(conf: Path, tmp_path: Path) -> None:
-    command = arguments(conf, *RUN, "total_steps=1e9", "log_every_steps=100", f"runs_dir={tmp_path / 'runs'}")
+    command = arguments(conf, *LONG, "log_every_steps=100", f"runs_dir={tmp_path / 'runs'}")
     with subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
         while not any(path.stat().st_size for path in tmp_path.glob("runs/*/*/*/*/metrics.jsonl")):
@@ -175,6 +184,29 @@ def test_an_interrupted_run_saves_says_so_and_ends_with_75(conf: Path, tmp_path:
     assert process.returncode == 75
     said = r"rlrun: stopped by SIGINT at step [\d,]+; everything is saved, and the same command goes on from there\n"
     assert re.fullmatch(said, stderr.decode())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--seed=3", *RUN], "unrecognized arguments: --seed=3; settings look like key=value, here seed=3, and "),
+        (["--seed", "3", *RUN], "unrecognized arguments: --seed 3; settings look like key=value, here seed=3, and "),
+        (["complete", "bash", "rlrun algo"], "`rlrun complete` is what a shell asks at every Tab"),
+        (["complete"], "`rlrun complete` is what a shell asks at every Tab"),
+        ([*RUN, "--info", "nothing"], "invalid choice: 'nothing'"),
+    ],
+)
+def test_what_cannot_be_read_is_one_line(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["rlrun", *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_flags_may_stand_between_words(conf: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [RUN[0], "--config-dir", str(conf), *RUN[1:], "-m", "seed=0,1", f"runs_dir={tmp_path / 'runs'}"]
+    assert run_command(["rlrun", *words]) == 0
+    assert sorted(path.parent.name for path in tmp_path.glob("runs/*/*/*/*/result.json")) == ["seed0", "seed1"]
+    assert run_command(["rlrun", *RUN, "--cfg", "job", "--config-dir", str(conf), "seed=7"]) == 0
+    assert "seed: 7" in capsys.readouterr().out
 
 
 def test_a_bug_keeps_its_traceback(conf: Path, rlrun: Command) -> None:
@@ -198,7 +230,7 @@ def test_a_bug_keeps_its_traceback(conf: Path, rlrun: Command) -> None:
 
 
 def test_a_stopped_sweep_begins_no_other_run(conf: Path, tmp_path: Path) -> None:
-    words = ["-m", *RUN, "total_steps=1e9", "seed=0,1", "log_every_steps=100", f"runs_dir={tmp_path / 'runs'}"]
+    words = ["-m", *LONG, "seed=0,1", "log_every_steps=100", f"runs_dir={tmp_path / 'runs'}"]
     command = arguments(conf, *words)
     with subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         while not any(path.stat().st_size for path in tmp_path.glob("runs/*/*/*/*/metrics.jsonl")):

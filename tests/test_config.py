@@ -56,6 +56,7 @@ def test_precedence_is_command_line_experiment_preset_algorithm(directories: lis
     assert gamma("preset=other") == 0.3
     assert gamma("experiment=half") == 0.5
     assert gamma("experiment=null", "debug=null") == 0.7
+    assert gamma("experiment=Null", "debug=NULL", "preset=Null") == 0.99  # as Hydra reads them
     assert gamma("experiment=half", "algo.gamma=0.2") == 0.2
 
 
@@ -198,20 +199,45 @@ def test_options_of_an_environment_can_be_given_in_every_spelling(
         ("algo.epsilon._target_=rlrun.nn.optimizers.Adam", "does not fit: algo.epsilon must be an object"),
         ("env._target_=rlrun.agents.random.Random", "env._target_=rlrun.agents.random.Random does not fit"),
         ("algo._target_=rlrun.agents.nosuch.Agent", "algo._target_=rlrun.agents.nosuch.Agent does not exist"),
+        ("optimizer@algo.optimizer=null", "optimizer@algo.optimizer=null cannot be"),
+        ("+experiment=Null", "+experiment=Null cannot be"),
+        ("algo=NULL", "algo=NULL cannot be: algo must be chosen by name here"),
+        ("~name", "~name would do nothing: name is null"),
         ("network=null", "network=null cannot be: network must be chosen by name here"),
-        ("experiment=null,half", "experiment=null,half cannot be"),
+        ("experiment=null,half", "experiment=null,half gives several values: add -m"),
         ("seed=???", "seed has no value yet: give seed=..."),
         ("seed=${nope}", "Interpolation key 'nope' not found"),
         ("experiment=typo", "unknown key algo.gama; nearest: algo.gamma"),
         ("experiment=top", "unknown key total_step; nearest: total_steps"),
         ("seed=1,2", "seed=1,2 gives several values: add -m"),
         ("seed=[1", "cannot read 'seed=[1'"),
-        ("seed", "cannot read 'seed'"),
+        ("seed", "cannot read 'seed': settings look like key=value, without spaces around the ="),
+        ("=0.9", "cannot read '=0.9': settings look like key=value"),
+        (
+            "algo.gamma=0.9,",
+            "cannot read 'algo.gamma=0.9,': the value has , where it cannot be; a list is algo.gamma=[a,b], several",
+        ),
+        ("debug=true", "unknown debug 'true'; nearest: short"),
+        ("+experiment=1", "unknown experiment '1'; nearest: "),
+        ("algo=1", "unknown algo '1'; nearest: "),
+        ("optimizer@algo.optimizer=3", "unknown optimizer '3'; nearest: adam"),
+        ("optimizer=rmsprop", "unknown key optimizer; nearest: optimizer@algo.optimizer"),
+        ("optimizer@optimizer=rmsprop", "unknown key optimizer@optimizer; nearest: optimizer@algo.optimizer"),
+        (
+            "algo._target_=DQN",
+            "algo._target_=DQN cannot be imported: it must be like package.module.Name; nearest: rlrun.",
+        ),
+        (
+            "algo.epsilon={_target_: rlrun.schedules.Constant, value: 0.1}",
+            "would be mixed with the keys that algo.epsilon has; to replace them: '~algo.epsilon' ",
+        ),
     ],
 )
 def test_what_is_wrong_is_refused_in_one_line(directories: list[Path], override: str, words: str) -> None:
+    key = override.partition("=")[0]
+    right = [word for word in ("algo=dqn", "env=scripted") if word.partition("=")[0] != key]  # none may be given twice
     with pytest.raises(UserError) as caught:
-        load(directories, "algo=dqn", "env=scripted", override)
+        load(directories, *right, override)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -221,6 +247,11 @@ def test_algorithm_and_environment_must_be_chosen(directories: list[Path]) -> No
         load(directories, "algo=dqn")
     with pytest.raises(UserError, match=r"no algo is chosen: give algo=, one of .*dqn"):
         load(directories, "env=scripted")
+    with pytest.raises(UserError, match=r"unknown key alog; nearest: algo") as caught:
+        load(directories, "alog=dqn", "env=scripted")
+    assert caught.value.details[0] == "set on the command line: alog=dqn"
+    with pytest.raises(UserError, match=r"unknown key evn; nearest: env"):
+        load(directories, "algo=dqn", "evn=scripted", "algo.gamma=0.5")
 
 
 def test_a_value_that_an_environment_leaves_open_must_be_given(directories: list[Path]) -> None:
@@ -268,7 +299,9 @@ def test_the_help_page_names_every_option(directories: list[Path]) -> None:
     for group in ("algo", "env", "network", "device", "logger", "experiment"):  # presets are found by themselves
         for option in options(directories, group):
             assert option in page
+    assert f"found by themselves for {len(options(directories, 'preset'))} pairs" in " ".join(page.split())
     assert max(len(line) for line in page.splitlines()) < 120
+    assert len(help_page([config_directory()]).splitlines()) < 70
 
 
 def test_help_and_composing_need_no_torch() -> None:

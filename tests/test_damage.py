@@ -1,15 +1,19 @@
 """Whatever happens to a run's files: it goes on from what is sound and says so, or refuses in one line."""
 
 import random
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
+from rlrun import running
 from rlrun.checkpoint import Checkpoints
 from rlrun.cli import run_command
+from rlrun.receipt import Code, read_receipt
 from rlrun.testing.agent import same
 
 WORDS = (
@@ -30,14 +34,19 @@ PLACE = Path("cartpole/dqn/run/seed0")
 
 
 def go(runs_dir: Path, total_steps: int, *more: str) -> int:
-    return run_command(["rlrun", *WORDS, f"total_steps={total_steps}", f"runs_dir={runs_dir}", *more])
+    keys = {word.partition("=")[0] for word in more}
+    words = [word for word in WORDS if word.partition("=")[0] not in keys]
+    return run_command(["rlrun", *words, f"total_steps={total_steps}", f"runs_dir={runs_dir}", *more])
 
 
-def left_by(runs_dir: Path) -> tuple[object, bytes]:
+Left: TypeAlias = tuple[object, tuple[bytes, ...]]  # the newest checkpoint, and the files
+
+
+def left_by(runs_dir: Path) -> Left:
     state = Checkpoints(runs_dir / PLACE, {}, keep=2).newest_sound(warn=print)
     assert state is not None
     state["course"] |= {"written": state["course"]["written"]["metrics.jsonl"]}  # bytes of timings differ
-    return state, (runs_dir / PLACE / "metrics.jsonl").read_bytes()
+    return state, tuple((runs_dir / PLACE / name).read_bytes() for name in ("metrics.jsonl", "result.json"))
 
 
 @pytest.fixture(scope="module")
@@ -52,14 +61,14 @@ def half(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[object, bytes]:
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Left:
     """What a run of 900 steps leaves that nothing happened to."""
     runs_dir = tmp_path_factory.mktemp("whole")
     assert go(runs_dir, 900) == 0
     return left_by(runs_dir)
 
 
-def check(runs_dir: Path, whole: tuple[object, bytes], capfd: pytest.CaptureFixture[str], what: str) -> int:
+def check(runs_dir: Path, whole: Left, capfd: pytest.CaptureFixture[str], what: str) -> int:
     """Continues to 900 steps: equal to the undisturbed run, or refused in one line and nothing newly written."""
     before = sorted(path.relative_to(runs_dir) for path in runs_dir.rglob("*") if "step-" in path.name)
     capfd.readouterr()
@@ -69,8 +78,8 @@ def check(runs_dir: Path, whole: tuple[object, bytes], capfd: pytest.CaptureFixt
     if status == 0:
         resumed = "resuming at step " in said.out
         assert resumed or not before, f"{what}: it must go on from what is sound, not begin again"
-        state, metrics = left_by(runs_dir)
-        assert metrics == whole[1], what
+        state, files = left_by(runs_dir)
+        assert files == whole[1], what
         assert same(state, whole[0]), what
         return 0
     assert status == 2, what
@@ -82,14 +91,14 @@ def check(runs_dir: Path, whole: tuple[object, bytes], capfd: pytest.CaptureFixt
 
 
 def test_a_longer_run_goes_on_as_if_it_had_never_ended(
-    half: Path, whole: tuple[object, bytes], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    half: Path, whole: Left, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(half, tmp_path / "runs")
     assert check(tmp_path / "runs", whole, capfd, "undamaged") == 0
 
 
 def test_no_changed_byte_changes_a_run_silently(
-    half: Path, whole: tuple[object, bytes], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    half: Path, whole: Left, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     rng = random.Random(0)
     files = sorted(path.relative_to(half) for path in half.rglob("*") if path.is_file() and path.stat().st_size)
@@ -109,7 +118,7 @@ def test_no_changed_byte_changes_a_run_silently(
 
 @pytest.mark.parametrize("how", ["cut", "empty", "gone"])
 def test_no_missing_piece_changes_a_run_silently(
-    half: Path, whole: tuple[object, bytes], tmp_path: Path, capfd: pytest.CaptureFixture[str], how: str
+    half: Path, whole: Left, tmp_path: Path, capfd: pytest.CaptureFixture[str], how: str
 ) -> None:
     files = sorted(path.relative_to(half) for path in half.rglob("*") if path.is_file() and path.stat().st_size)
     for number, name in enumerate(files):
@@ -122,6 +131,36 @@ def test_no_missing_piece_changes_a_run_silently(
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 2 if how == "cut" else 0])
         check(runs_dir, whole, capfd, f"{name} {how}")
         shutil.rmtree(runs_dir)
+
+
+def test_a_result_that_says_more_steps_finishes_no_run(
+    half: Path, whole: Left, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(half, tmp_path / "runs")
+    path = tmp_path / "runs" / PLACE / "result.json"
+    text = re.sub(r'"(step|total_steps)": \d+', r'"\1": 900', path.read_text())
+    assert text.count("900") == 2
+    path.write_text(text)
+    assert check(tmp_path / "runs", whole, capfd, "edited result") == 2
+    path.unlink()
+    assert check(tmp_path / "runs", whole, capfd, "no result") == 0
+
+
+def test_without_its_receipt_a_run_is_made_no_shorter(
+    half: Path, whole: Left, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    runs_dir = tmp_path / "runs"
+    shutil.copytree(half, runs_dir)
+    for path in [runs_dir / PLACE / "receipt.json", *(runs_dir / PLACE).glob("result*.json")]:
+        path.unlink()
+    capfd.readouterr()
+    assert go(runs_dir, 500) == 2
+    said = capfd.readouterr()
+    assert said.err.count("\n") == 1
+    assert "is of a run for 600 steps: total_steps=500 is less, and it may only grow; fresh=true" in said.err
+    assert not (runs_dir / PLACE / "result.json").exists()
+    assert "has lost its receipt.json: it goes on from its checkpoints" in said.out
+    assert check(runs_dir, whole, capfd, "no receipt") == 0
 
 
 def test_a_checkpoint_of_another_experiment_is_refused(
@@ -150,7 +189,7 @@ def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]
 
 
 def test_a_full_disk_ends_in_one_line_and_the_run_goes_on_when_there_is_room(
-    small_disk: Path, whole: tuple[object, bytes], capfd: pytest.CaptureFixture[str]
+    small_disk: Path, whole: Left, capfd: pytest.CaptureFixture[str]
 ) -> None:
     capfd.readouterr()
     assert go(small_disk, 900, "logger=tensorboard") == 2
@@ -159,6 +198,22 @@ def test_a_full_disk_ends_in_one_line_and_the_run_goes_on_when_there_is_room(
     assert "No space left on device" in said
     subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
     assert check(small_disk, whole, capfd, "after a full disk") == 0
+
+
+@pytest.mark.parametrize("small_disk", ["40k"], indirect=True)
+def test_a_disk_that_a_log_of_episodes_fills_ends_in_one_line(
+    small_disk: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "code_state", lambda: Code(None, None))  # changes of the code would fill it before
+    words = ["algo=random", "env=gridworld", "env.num_envs=8", "record_episodes=true", "checkpoint.every_seconds=1000"]
+    words += ["total_steps=10000000", "logger=none", "device=cpu", "name=run", f"runs_dir={small_disk}"]
+    assert run_command(["rlrun", *words]) == 2
+    said = capfd.readouterr().err
+    assert said.count("\n") == 1
+    assert "No space left on device" in said
+    receipt = read_receipt(small_disk / "gridworld/random/run/seed0")
+    assert receipt is not None
+    assert receipt["sessions"][-1]["status"] == "failed"
 
 
 def test_a_read_only_disk_ends_in_one_line(small_disk: Path, half: Path, capfd: pytest.CaptureFixture[str]) -> None:

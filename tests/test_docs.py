@@ -8,11 +8,12 @@ import pytest
 
 from rlrun.composition import load_config, sweep_jobs
 from rlrun.config_files import config_directory
+from rlrun.explanation import explanation
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
-VERBS = {"show", "ls", "diff", "resume", "rerun", "video"}
-NOT_WHOLE = ("...", "DIR", "[", "mine.")  # words that stand for something of the reader's
+VERBS = {"show", "ls", "diff", "resume", "rerun", "video", "check"}
+NOT_WHOLE = ("...", "DIR", "[", "mine.", "algo=mine")  # words that stand for something of the reader's
 
 
 def commands() -> list[str]:
@@ -37,6 +38,10 @@ def test_there_are_commands_to_check() -> None:
 def test_a_printed_command_is_accepted(command: str) -> None:
     words = shlex.split(command)
     if words[0] in VERBS:
+        return
+    if words[0] == "explain":
+        overrides = [word for word in words[1:] if "=" in word]
+        assert explanation(overrides, [config_directory()], [word for word in words[1:] if "=" not in word]).rows
         return
     directories = [config_directory()]
     sweep = "-m" in words

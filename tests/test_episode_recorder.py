@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -220,16 +223,69 @@ def test_recording_cannot_begin_in_the_middle_of_a_run(tmp_path: Path) -> None:
         collector.load_state_dict(unrecorded.state_dict())
 
 
-def test_a_log_that_lost_its_end_cannot_be_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("how", ["gone", "cut", "changed"])
+def test_who_lost_the_log_goes_on_without_it_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
     monkeypatch.setattr(episode_recorder, "_BLOCK_ACTIONS", 4)
     collector, recorder, agent = collector_of(Scripted(2), Steps(3), tmp_path)
     collector.collect(agent)
+    collector.collect(agent)
     state = collector.state_dict()
+    expected = collector.collect(agent)
     recorder.close()
-    (tmp_path / FILE).write_bytes((tmp_path / FILE).read_bytes()[:40])
-    again, _, _ = collector_of(Scripted(2), Steps(3), tmp_path)
-    with pytest.raises(UserError, match="is not what this run wrote"):
+    if how == "gone":
+        (tmp_path / FILE).unlink()
+    else:
+        data = (tmp_path / FILE).read_bytes()
+        (tmp_path / FILE).write_bytes(data[:40] if how == "cut" else data.replace(b"num_envs", b"sum_envs"))
+    left = (tmp_path / FILE).read_bytes() if how != "gone" else None
+    for _ in range(2):  # and once more from the checkpoint of a run that has no log
+        again, other, _ = collector_of(Scripted(2), Steps(3), tmp_path)
+        caplog.clear()
         again.load_state_dict(state)
+        assert [record.levelname for record in caplog.records] == ["WARNING"]
+        assert "nothing more of this run is recorded" in caplog.text
+        assert not (tmp_path / FILE).exists()
+        assert other.written() == {}
+        state = state | {"recorder": again.state_dict()["recorder"]}
+        agent.load_state_dict({"played": 12})
+        assert torch.equal(again.collect(agent).obs_sequence, expected.obs_sequence)
+        other.close()
+    aside = tmp_path / (FILE + ".damaged")
+    assert (aside.read_bytes() if aside.exists() else None) == left
+    assert not (tmp_path / FILE).exists()
+
+
+class FullDisk(FileIO):
+    """Takes a few bytes more, and then none until there is `room`."""
+
+    room = False
+
+    def write(self, data: Any, /) -> int:
+        if not FullDisk.room and self.tell() > 200:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(data if FullDisk.room else data[:7])
+
+
+def test_a_block_that_does_not_fit_on_the_disk_leaves_no_part_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(episode_recorder, "_BLOCK_ACTIONS", 4)
+    (tmp_path / "whole").mkdir()
+    played(Scripted(2), Steps(1), 40, tmp_path / "whole")
+    monkeypatch.setattr(episode_recorder, "FileIO", FullDisk)
+    monkeypatch.setattr(FullDisk, "room", False)
+    collector, recorder, agent = collector_of(Scripted(2), Steps(40), tmp_path)
+    with pytest.raises(OSError, match="No space left"):
+        collector.collect(agent)
+    whole, there = (tmp_path / "whole" / FILE).read_bytes(), (tmp_path / FILE).read_bytes()
+    assert whole.startswith(there), "what does not fit is taken back"
+    assert 0 < len(read_episode_log(tmp_path / FILE).actions) < 40
+    with pytest.raises(OSError, match="No space left"):
+        recorder.close()
+    recorder.close()  # it is closed, and says nothing more
+    assert (tmp_path / FILE).read_bytes() == there
 
 
 def test_what_is_not_recorded_is_as_it_was(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from rlrun.episode_recorder import EpisodeRecorder
 from rlrun.errors import UserError
 from rlrun.films import DifferentReplayError, film_episode, replay
 from rlrun.protocols import Agent, Filmable, VecEnv
-from rlrun.train import iterate
+from rlrun.training import iterate
 from rlrun.types import (
     ActorOutput,
     Array,
@@ -82,8 +82,8 @@ class Watched:
     def state_dict(self) -> State:
         return self._env.state_dict()
 
-    def load_state_dict(self, state: State) -> None:
-        self._env.load_state_dict(state)
+    def load_state_dict(self, state: State) -> Array:
+        return self._env.load_state_dict(state)
 
     def _began(self, obs: Array, slots: BoolArray) -> Array:
         for slot in np.flatnonzero(slots):
@@ -115,11 +115,11 @@ def trained(directory: Path, *words: str, agent: Agent | None = None) -> Trained
     run.directory.mkdir(parents=True)
     if agent is not None:
         recorder = EpisodeRecorder(collector.env, run.directory)  # type: ignore[arg-type] # it was built for films
-        built.resources.callback(recorder.close)
         collector = Collector(collector.env, agent.collection, CPU, 0, recorder)
     watched = Watched(collector.env)
     collector.env = watched
     turns = list(iterate(agent or run.agent, collector, run.total_steps))
+    collector.recorder.close()
     built.close()
     env = instantiate(config.env, {}, num_envs=1)
     log = read_episode_log(run.directory / FILE)

@@ -1,6 +1,8 @@
 """Signals: save at the next safe point, distinct status, handlers of others called afterwards."""
 
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,8 +14,11 @@ from types import FrameType
 import pytest
 
 from rlrun.cli import STOPPED, run_command
+from rlrun.course import Course
 from rlrun.interruption import ASKING, StopRequest
-from rlrun.train import Result
+from rlrun.receipt import receipt_of_run
+from rlrun.training import Result
+from rlrun.types import Progress
 
 WORDS = ("algo=q_learning", "env=gridworld", "env.num_envs=2", "log_every_steps=500", "logger=none", "name=run")
 PLACE = Path("gridworld/q_learning/run/seed0")
@@ -146,3 +151,115 @@ def test_a_signal_in_the_last_moments_of_a_run_ends_its_sweep(
     assert "goes on with the rest of the sweep" in capfd.readouterr().err
     assert [path.parent.name for path in tmp_path.rglob("result.json")] == ["seed0"], "seed 1 is not begun"
     assert called == [signal.SIGTERM]
+
+
+def test_a_hangup_asks_too_but_not_where_it_is_ignored(called: list[int]) -> None:
+    with StopRequest() as stop:
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert stop.came == "SIGHUP"
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    with StopRequest() as stop:
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert stop.came is None
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    assert called == []
+
+
+SMALL = ("evaluation.episodes=2", "evaluation.num_envs=2", "evaluation.every_steps=null")
+
+
+@pytest.mark.parametrize("verb", ["resume", "rerun"])
+def test_verbs_that_train_take_signals_while_they_start(
+    tmp_path: Path, called: list[int], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], verb: str
+) -> None:
+    assert run_command(["rlrun", *WORDS, *SMALL, "total_steps=400", f"runs_dir={tmp_path}"]) == 0
+    module = {"resume": "resuming", "rerun": "rerunning"}[verb]
+    command = ["rlrun", verb, str(tmp_path / PLACE), *(["total_steps=800"] if verb == "resume" else [])]
+
+    def asked(directory: Path) -> dict[str, object]:
+        os.kill(os.getpid(), signal.SIGTERM)  # long before training begins
+        return receipt_of_run(directory)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"rlrun.verbs.{module}.receipt_of_run", asked)
+        assert run_command(command) == STOPPED
+    assert re.search(r"stopped by SIGTERM at step [\d,]+; everything is saved", capfd.readouterr().err)
+    assert called == [signal.SIGTERM]
+    assert run_command(command) == 0
+    assert "resuming at step " in capfd.readouterr().out
+
+
+def test_what_goes_on_with_a_fresh_run_that_was_stopped_is_said(
+    tmp_path: Path, called: list[int], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = ["rlrun", *WORDS, *SMALL, "total_steps=400", f"runs_dir={tmp_path / 'two words'}", "fresh=true"]
+    assert run_command(words) == 0
+    original = Course.advance
+
+    def advance(course: Course, progress: Progress) -> int:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        return original(course, progress)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Course, "advance", advance)
+        assert run_command(words) == STOPPED
+    said = re.search(r"everything is saved, and `rlrun (resume .*)` goes on from there", capfd.readouterr().err)
+    assert said is not None
+    again = shlex.split(said[1])
+    assert again == ["resume", str(tmp_path / "two words" / PLACE.with_name("seed0-2"))]
+    assert run_command(["rlrun", *again]) == 0
+    assert "resuming at step " in capfd.readouterr().out
+    assert not list(tmp_path.rglob("seed0-3"))
+
+
+SLOW_ENV = '''
+"""Waits for a minute at its 200th step, unless `no_waiting` is there."""
+import time
+from pathlib import Path
+from rlrun.testing.scripted_env import ScriptedEnv
+
+HERE = Path(__file__).parent
+
+class SlowEnv(ScriptedEnv):
+    def step(self, action):
+        self.count = getattr(self, "count", 0) + 1
+        if self.count == 200 and not (HERE / "no_waiting").exists():
+            (HERE / "waiting").touch()
+            time.sleep(60)
+        return super().step(action)
+'''
+
+
+def test_a_second_ctrl_c_stops_at_once_and_what_was_saved_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """In a process group of its own, as a terminal signals it."""
+    (tmp_path / "env").mkdir()
+    (tmp_path / "env" / "slow.yaml").write_text("# Slow.\n_target_: slow_env.SlowEnv\nnum_envs: 2\n")
+    (tmp_path / "slow_env.py").write_text(SLOW_ENV)
+    words = ["algo=random", "env=slow", "name=run", "logger=none", "total_steps=1000", "log_every_steps=20", *SMALL]
+    words += ["checkpoint.every_seconds=0.001", "--config-dir", "."]
+    command = [sys.executable, "-m", "rlrun", *words]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).parents[1])])}
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    checkpoints = tmp_path / "runs/slow/random/run/seed0/checkpoints"
+    wait_for((tmp_path / "waiting").exists, process)
+    kept = {path.name: path.read_bytes() for path in checkpoints.iterdir()}
+    os.killpg(process.pid, signal.SIGINT)
+    time.sleep(0.5)
+    assert process.poll() is None, "the first one waits for the next safe point"
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert said == "rlrun: interrupted; what was saved stays, and `rlrun ls` says which runs can go on\n"
+    assert {path.name: path.read_bytes() for path in checkpoints.iterdir()} == kept
+
+    (tmp_path / "no_waiting").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert run_command(["rlrun", *words]) == 0
+    newest = max(int(name[5:-6]) for name in kept if name.startswith("step-"))
+    assert f"resuming at step {newest:,}\n" in capfd.readouterr().out

@@ -8,15 +8,18 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "rlrun"
 
 FLOORS = {
-    0: {"types", "tree", "rng", "errors", "annotations", "ring", "atomic_file", "patient_output"},
+    0: {"types", "tree", "rng", "errors", "annotations", "ring", "atomic_file", "metrics_row", "patient_output"},
     1: {"protocols", "schedules", "returns", "losses", "distributions", "bellman", "tabular_updates", "legality"}
     | {"state_file", "state_comparison", "row_tail", "row_comparison", "run_lock", "episode_log", "event_file"},
     2: {"nn", "replay", "envs", "loggers", "checkpoint", "progress", "device", "episode_meter", "interruption"}
     | {"policies", "features", "pictures", "receipt", "episode_recorder"},
     3: {"agents", "collect", "evaluate", "course", "run_directory", "films"},
-    4: {"train", "table_pictures", "run_summary"},
-    5: {"schema", "config_files", "composition", "config", "build"},
-    6: {"help_page", "cli", "__main__", "running", "receipt_config", "verbs"},
+    4: {"training", "table_pictures", "run_summary", "testing"},
+    5: {"schema", "config_files", "composition", "config", "build", "plugins"}
+    | {"catalogue", "catalogue_writer", "docstrings", "units", "provenance", "config_keys", "suggestions"}
+    | {"problem_report", "launching", "hydra_settings", "repeated_words"}
+    | {"added_files", "chosen_options", "named_network"},
+    6: {"help_page", "completion", "cli", "__main__", "running", "receipt_config", "verbs", "notebook", "explanation"},
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}
 TOPICLESS = {"utils", "util", "base", "common", "helpers", "misc"}
@@ -104,8 +107,8 @@ def test_names_have_a_topic_and_ends_have_two_facts(path: Path) -> None:
         ("rng", "from rlrun.returns import gae"),
         ("losses", "import rlrun.nn.networks"),
         ("replay", "def f():\n    from rlrun.collect import Collector"),
-        ("collect", "from rlrun.train import train"),
-        ("train", "from rlrun import build"),
+        ("collect", "from rlrun.training import train"),
+        ("training", "from rlrun import build"),
         ("agents", "from rlrun.nowhere import thing"),
         ("replay", "from rlrun.nn import networks"),
     ],

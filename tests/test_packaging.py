@@ -6,7 +6,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def test_the_wheel_brings_configs_maps_and_types(tmp_path: Path) -> None:
+def test_the_wheel_brings_configs_maps_types_the_catalogue_and_the_shells_scripts(tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-m",
@@ -26,4 +26,6 @@ def test_the_wheel_brings_configs_maps_and_types(tmp_path: Path) -> None:
     for grid in (ROOT / "rlrun/envs/maps").glob("*.txt"):
         assert f"rlrun/envs/maps/{grid.name}" in names
     assert "rlrun/py.typed" in names
+    for name in ("catalogue.json", "completion/rlrun.bash", "completion/rlrun.zsh", "completion/rlrun.fish"):
+        assert f"rlrun/{name}" in names
     assert not any(name.startswith("tests/") for name in names)

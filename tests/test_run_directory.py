@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -14,7 +13,7 @@ import pytest
 from rlrun import run_directory as run_directory_module
 from rlrun.errors import UserError
 from rlrun.interruption import Interrupted
-from rlrun.receipt import Code, digest, read_receipt, write_receipt
+from rlrun.receipt import Code, digest, read_receipt, read_result, write_receipt, write_result
 from rlrun.run_directory import (
     attempt,
     check_can_go_on,
@@ -29,8 +28,9 @@ from rlrun.run_directory import (
 NO_CODE = Code(None, None)
 
 
-def result(step: int) -> dict[str, Any]:
-    return {"step": step, "eval/episode_return": 1.5, "eval/standard_error": 0.0, "eval/episodes": 1}
+def result(step: int, total_steps: int | None = None) -> dict[str, Any]:
+    length = {"step": step, "total_steps": total_steps or step}
+    return length | {"eval/episode_return": 1.5, "eval/standard_error": 0.0, "eval/episodes": 1}
 
 
 def checkpoint(directory: Path, step: int) -> None:
@@ -124,7 +124,7 @@ def test_a_new_run_is_not_put_where_another_process_has_just_begun_one(tmp_path:
 def test_what_another_process_has_just_finished_is_left_alone(tmp_path: Path) -> None:
     with opened(tmp_path, "a: 1\n", made(5), NO_CODE) as session:
         session.began(0)
-        (tmp_path / "result.json").write_text(json.dumps(result(5)))
+        write_result(tmp_path, result(5))
     with pytest.raises(UserError, match="just been finished"), opened(tmp_path, "a: 2\n", made(5), NO_CODE):
         pass
     assert (tmp_path / "config.yaml").read_text() == "a: 1\n"
@@ -136,22 +136,22 @@ def test_a_run_is_finished_up_to_the_steps_it_was_made_for(tmp_path: Path) -> No
     with opened(tmp_path, "", made(100), NO_CODE) as session:
         session.began(0)
         assert finished_result(tmp_path, 100) is None
-        (tmp_path / "result.json").write_text(json.dumps(result(60)))  # a planner stops when it has converged
-    assert finished_result(tmp_path, 100) == result(60)
-    assert finished_result(tmp_path, 50) == result(60)
+        write_result(tmp_path, result(60, 100))  # a planner stops when it has converged
+    assert finished_result(tmp_path, 100) == result(60, 100)
+    assert finished_result(tmp_path, 50) == result(60, 100)
     assert finished_result(tmp_path, 101) is None
 
 
 def test_going_on_beyond_the_end_keeps_the_old_result(tmp_path: Path) -> None:
     write_receipt(tmp_path, made(100))
-    (tmp_path / "result.json").write_text(json.dumps(result(100)))
+    write_result(tmp_path, result(100))
     checkpoint(tmp_path, 100)
     with opened(tmp_path, "", made(200), NO_CODE) as session:
         session.began(100)
         assert finished_result(tmp_path, 200) is None
         assert finished_result(tmp_path, 100) == result(100), "that far it is finished"
         assert finished_result(tmp_path, 101) is None
-    assert json.loads((tmp_path / "result-100.json").read_text()) == result(100)
+    assert read_result(tmp_path / "result-100.json") == result(100)
 
 
 def contents(directory: Path) -> dict[Path, bytes]:
@@ -161,7 +161,7 @@ def contents(directory: Path) -> dict[Path, bytes]:
 def test_who_is_refused_before_training_leaves_a_finished_run_as_it_was(tmp_path: Path) -> None:
     with opened(tmp_path, "a: 1\n", made(100), NO_CODE) as session:
         session.began(0)
-        (tmp_path / "result.json").write_text(json.dumps(result(100)))
+        write_result(tmp_path, result(100))
         session.ended("finished", 100)
     checkpoint(tmp_path, 100)
     before = contents(tmp_path)
@@ -176,7 +176,7 @@ def test_killed_between_two_files_of_a_beginning_it_can_begin_again(
 ) -> None:
     with opened(tmp_path, "a: 1\n", made(100), NO_CODE) as session:
         session.began(0)
-        (tmp_path / "result.json").write_text(json.dumps(result(100)))
+        write_result(tmp_path, result(100))
     checkpoint(tmp_path, 100)
     left = moment
 
@@ -220,7 +220,8 @@ def test_what_is_finished_is_not_begun_again_where_its_checkpoints_are_gone(tmp_
     with opened(tmp_path, "", made(50), NO_CODE) as session:
         session.began(0)
     check_can_go_on(tmp_path, 100)  # nothing is finished yet
-    (tmp_path / name).write_text(json.dumps(result(50)))
+    write_result(tmp_path, result(50))
+    (tmp_path / "result.json").rename(tmp_path / name)
     with (
         pytest.raises(UserError, match="was finished and has no checkpoint to go on from: fresh=true"),
         opened(tmp_path, "", made(100), NO_CODE),
@@ -269,7 +270,8 @@ def test_a_session_says_how_it_ended(tmp_path: Path) -> None:
     with opened(tmp_path, "", made(100), NO_CODE) as session:
         session.began(0)
         session.ended("finished", 100)
-    for error in (Interrupted("SIGTERM", 7, saved=True), KeyboardInterrupt(), SystemExit(), ZeroDivisionError("a bug")):
+    asked = Interrupted("SIGTERM", 7, saved=True, directory=tmp_path)
+    for error in (asked, KeyboardInterrupt(), SystemExit(), ZeroDivisionError("a bug")):
         with pytest.raises(type(error)):
             stop_with(error, tmp_path)
     told = [(entry["status"], entry["reason"], entry["to_step"]) for entry in sessions(tmp_path)]
@@ -313,6 +315,65 @@ def test_changes_of_the_code_are_kept_once(tmp_path: Path) -> None:
     }
 
 
+def test_a_damaged_diff_is_kept_beside_the_right_one_and_no_result_is_lost(tmp_path: Path) -> None:
+    with opened(tmp_path, "", made(100), Code("abc", "first")) as session:
+        session.began(0)
+        write_result(tmp_path, result(100))
+    checkpoint(tmp_path, 100)
+    (tmp_path / "code.diff").write_bytes(b"f\xff\xfe")
+    with opened(tmp_path, "", made(200), Code("abc", "first")) as session:
+        session.began(100)
+    assert (tmp_path / "code.diff").read_bytes() == b"f\xff\xfe"
+    assert (tmp_path / "code-2.diff").read_text() == "first"
+    assert finished_result(tmp_path, 100) == result(100)
+
+
+def test_whatever_fails_at_the_beginning_leaves_the_result_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(tmp_path, "", made(100), NO_CODE) as session:
+        session.began(0)
+        write_result(tmp_path, result(100))
+    checkpoint(tmp_path, 100)
+
+    def fail(*given: object) -> None:
+        raise OSError("no")
+
+    for name in ("write_atomically", "_keep_diff"):
+        with monkeypatch.context() as patch:
+            patch.setattr(run_directory_module, name, fail)
+            with pytest.raises(OSError, match="no"), opened(tmp_path, "", made(200), NO_CODE) as session:
+                session.began(100)
+        assert read_result(tmp_path / "result.json") == result(100)
+        assert list(tmp_path.glob("result-*.json")) == []
+
+
+def test_a_result_that_was_edited_renamed_or_brought_from_elsewhere_is_refused(tmp_path: Path) -> None:
+    write_receipt(tmp_path, made(900))
+    write_result(tmp_path, result(400))
+    with pytest.raises(UserError, match=r"result\.json is of a run for 400 steps, and receipt\.json says 900"):
+        finished_result(tmp_path, 900)
+    path = tmp_path / "result.json"
+    path.write_text(path.read_text().replace("400", "900"))
+    with pytest.raises(UserError, match=r"result\.json was changed since rlrun wrote it; fresh=true"):
+        finished_result(tmp_path, 900)
+    write_result(tmp_path, result(400))
+    path.rename(tmp_path / "result-900.json")
+    with pytest.raises(UserError, match=r"result-900\.json is the result of step 400: somebody has renamed it"):
+        finished_result(tmp_path, 900)
+
+
+def test_a_copied_directory_does_not_answer_for_another_seed(tmp_path: Path) -> None:
+    write_receipt(tmp_path, made(10))
+    with pytest.raises(UserError, match=r"holds a run with seed=0, and this one has seed=1: it was copied"):
+        check_same_experiment(tmp_path, made(10)["experiment"], 1)
+    with (
+        pytest.raises(UserError, match="seed=0, and this one has seed=1"),
+        opened(tmp_path, "", made(20, seed=1), NO_CODE),
+    ):
+        pass
+
+
 def test_the_last_step_is_that_of_either_file(tmp_path: Path) -> None:
     assert last_step(tmp_path) == 0
     (tmp_path / "metrics.jsonl").write_text('{"step": 5}\n{"step": 9}\n{"st')
@@ -322,10 +383,10 @@ def test_the_last_step_is_that_of_either_file(tmp_path: Path) -> None:
 
 
 def test_a_directory_belongs_to_one_experiment(tmp_path: Path) -> None:
-    check_same_experiment(tmp_path / "new", {"algo": {"gamma": 0.9}})
+    check_same_experiment(tmp_path / "new", {"algo": {"gamma": 0.9}}, 0)
     write_receipt(tmp_path, made(10))
-    check_same_experiment(tmp_path, {"env": None, "algo": {"lr": 1, "gamma": 0.9}})
+    check_same_experiment(tmp_path, {"env": None, "algo": {"lr": 1, "gamma": 0.9}}, 0)
     with pytest.raises(UserError, match=r"there algo\.gamma=0\.9, now 0\.5; choose another name="):
-        check_same_experiment(tmp_path, {"env": None, "algo": {"lr": 1, "gamma": 0.5}})
+        check_same_experiment(tmp_path, {"env": None, "algo": {"lr": 1, "gamma": 0.5}}, 0)
     with pytest.raises(UserError, match=r"there algo\.lr=1, now not set"):
-        check_same_experiment(tmp_path, {"env": None, "algo": {"gamma": 0.9}})
+        check_same_experiment(tmp_path, {"env": None, "algo": {"gamma": 0.9}}, 0)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rlrun.errors import UserError
-from rlrun.receipt import write_receipt
+from rlrun.receipt import write_receipt, write_result
 from rlrun.run_lock import locked
 from rlrun.run_summary import find_runs, summarise
 
@@ -28,12 +27,14 @@ def run(directory: Path, *sessions: dict[str, Any], result: dict[str, Any] | Non
     (directory / "metrics.jsonl").write_text('{"step": 40, "eval/episode_return": 2.5}\n{"step": 50, "loss": 1}\n')
     (directory / "timings.jsonl").write_text('{"step": 50, "unix_time": 1735689690.0}\n')
     if result is not None:
-        (directory / "result.json").write_text(json.dumps(result))
+        write_result(directory, result)
     return directory
 
 
 def result_of(step: int) -> dict[str, Any]:
-    return {"step": step, "eval/episode_return": 9.0, "eval/standard_error": 0.0, "eval/episodes": 1}
+    """Of a run for 100 steps."""
+    length = {"step": step, "total_steps": 100}
+    return length | {"eval/episode_return": 9.0, "eval/standard_error": 0.0, "eval/episodes": 1}
 
 
 def save(directory: Path, step: int) -> Path:

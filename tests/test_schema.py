@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
 
 import pytest
 from pydantic import Field
 
 from rlrun.errors import UserError
-from rlrun.schema import Component, check_component, check_fields, check_value, describe
+from rlrun.schema import Component, check_component, check_fields, check_value, defaults_of, describe
 
 Positive = Annotated[float, Field(gt=0)]
 
@@ -72,6 +73,34 @@ def open_ended(**options: int) -> Dog:
     return Dog(legs=len(options), name="")
 
 
+class Kennel:
+    """Its annotations name what only type checkers import; they are text, as with postponed evaluation."""
+
+    def __init__(self, *, dogs: ImportedForTypeCheckersAlone, rooms: int) -> None:  # type: ignore[name-defined] # noqa: F821
+        raise AssertionError("checking must not build anything")
+
+
+REX = Dog(legs=4, name="rex")
+
+
+class Cat:
+    """A plug-in's class, with defaults that YAML can say and one that it cannot."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        lives: Annotated[int, Field(ge=1)] = 9,
+        mood: Literal["calm", "wild"] | None = None,
+        sizes: tuple[int, ...] = (1, 2),
+        basket: Path = Path("here"),
+        friend: Speaker = REX,
+        weight: float = "heavy",  # type: ignore[assignment] # which its own annotation does not allow
+        seed: int = 0,
+    ) -> None:
+        raise AssertionError("checking must not build anything")
+
+
 HERE = __name__
 RAMP = {"_target_": f"{HERE}.Ramp", "slope": 2}
 DOG = {"_target_": f"{HERE}.Dog", "legs": 4, "name": "rex"}
@@ -111,7 +140,12 @@ def test_values_are_coerced_nested_components_checked_and_nothing_is_built() -> 
         ({"rate": 0}, "house.rate=0 is not valid: it must be a number > 0"),
         ({"rate": float("nan")}, "house.rate=nan is not valid"),
         ({"rate": float("inf")}, "house.rate=inf is not valid"),
-        ({"rate": "0.5"}, "house.rate=0.5 is not valid: it must be a number > 0"),
+        ({"rate": "0.5"}, "house.rate='0.5' is not valid: it must be a number > 0, and this is text: leave out"),
+        ({"rooms": "3"}, "house.rooms='3' is not valid: it must be a whole number > 0, and this is text: leave out"),
+        ({"rooms": "3"}, "${oc.decode:${oc.env:NAME}}"),
+        ({"heated": "true"}, "house.heated='true' is not valid: it must be true or false, and this is text"),
+        ({"heated": "yes"}, "house.heated=yes is not valid: it must be true or false"),
+        ({"style": "3"}, "house.style='3' is not valid: it must be one of old, new; nearest:"),
         ({"rate": None}, "house.rate=null is not valid"),
         ({"rooms": 2.5}, "house.rooms=2.5 is not valid: it must be a whole number > 0"),
         ({"rooms": True}, "house.rooms=true is not valid"),
@@ -158,6 +192,38 @@ def test_a_missing_argument_is_named() -> None:
 def test_constructors_that_cannot_be_checked_are_refused(target: str, words: str) -> None:
     with pytest.raises(UserError, match=words):
         check_component({"_target_": f"{HERE}.{target}", "name": "x"}, "thing")
+
+
+def test_an_annotation_that_cannot_be_read_is_told_in_one_line() -> None:
+    with pytest.raises(UserError) as caught:
+        check_component({"_target_": f"{HERE}.Kennel", "dogs": [], "rooms": 1}, "kennel")
+    assert str(caught.value) == (
+        f"{HERE}.Kennel cannot be checked: the annotation of dogs cannot be read at run time (NameError: name "
+        "'ImportedForTypeCheckersAlone' is not defined): import ImportedForTypeCheckersAlone there, and not under "
+        "`if TYPE_CHECKING:`"
+    )
+
+
+@pytest.mark.parametrize("target", ["builtins.dict", "builtins.range"])
+def test_what_does_not_say_what_it_takes_cannot_be_checked(target: str) -> None:
+    with pytest.raises(
+        UserError, match=rf"epsilon\._target_={target} cannot be checked: it does not say what it takes"
+    ):
+        check_component({"_target_": target}, "epsilon")
+
+
+def test_defaults_of_a_constructor_are_part_of_the_checked_config() -> None:
+    target = f"{HERE}.Cat"
+    cat = check_component({"_target_": target, "name": "tom"}, "cat", runtime=frozenset({"seed"}))
+    filled = {"lives": 9, "mood": None, "sizes": [1, 2], "basket": "here"}
+    assert cat.as_plain() == {"_target_": target, "name": "tom"} | filled
+    assert cat.experiment() == cat.as_plain()
+    assert check_component(cat.as_plain(), "cat", runtime=frozenset({"seed"})) == cat  # as `config.yaml` is read again
+    given = check_component({"_target_": target, "name": "tom", "mood": "wild"}, "cat")
+    assert given.arguments["mood"] == "wild"
+    assert defaults_of(target, "cat", frozenset({"seed"})).keys() == {*filled, "friend", "weight"}
+    with pytest.raises(UserError, match=r"cat\.mood=cross is not valid: it must be one of calm, wild or null"):
+        check_component({"_target_": target, "name": "tom", "mood": "cross"}, "cat")
 
 
 def test_fields_are_all_needed_and_no_others() -> None:

@@ -10,11 +10,14 @@ import pytest
 import torch
 from against_peers import chosen, row_of, turns
 from agreement import disagreements, facts_of_rlrun
-from rlrun_timings import Timing, speed_words, timing_of
+from memory import rlrun_words
+from rlrun_timings import Timing, one_thread_words, speed_words, timing_of
 from torch.optim.optimizer import register_optimizer_step_post_hook
 from works import COMPARISONS, WORKS, shrunk
 
 from rlrun.cli import run_command
+from rlrun.composition import load_config
+from rlrun.config_files import config_directory
 
 # Weights and biases, counted by hand from the papers' and rl-zoo3's layers.
 NATURE = (8 * 8 * 4 * 32 + 32) + (4 * 4 * 32 * 64 + 64) + (3 * 3 * 64 * 64 + 64) + (7 * 7 * 64 * 512 + 512)
@@ -72,6 +75,19 @@ def test_rows_and_rounds_of_learning_coincide(factor: int) -> None:
         if short.exploration_waits:
             assert (short.learning_starts_steps or 0) + (short.exploration_steps or 0) <= short.warm_up_steps
         assert shrunk(work, 1) == work
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        rlrun_words(10_000),
+        *(one_thread_words(WORKS[name]) for name in ("dqn_pong", "actor_critic_cartpole_8")),
+        *(speed_words(work) for work in WORKS.values()),
+    ],
+    ids=" ".join,
+)
+def test_what_the_programs_tell_rlrun_is_accepted(words: list[str]) -> None:
+    load_config([*words, "runs_dir=runs"], [config_directory()])
 
 
 def test_both_sides_are_told_the_same_steps() -> None:

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from rlrun.agents.q_learning import QLearning
 from rlrun.cli import run_command
 from rlrun.course import Course, Window
 from rlrun.errors import UserError
-from rlrun.receipt import Code, write_receipt
+from rlrun.receipt import Code, digest, write_receipt
 from rlrun.types import Progress
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -54,6 +54,12 @@ class Answer:
 Command = Callable[..., Answer]
 
 
+def last_of_each(words: Sequence[str]) -> list[str]:
+    """`*GRID, "total_steps=600"` without the number of steps that `GRID` has: the command refuses two."""
+    keys = [word.partition("=")[0] for word in words]
+    return [word for index, word in enumerate(words) if "=" not in word or keys[index] not in keys[index + 1 :]]
+
+
 @pytest.fixture
 def rlrun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """`rlrun(*words)` in an empty directory; the repository's commit is a fixed one, for people edit it meanwhile."""
@@ -64,7 +70,7 @@ def rlrun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
         monkeypatch.setattr(sys, "argv", ["rlrun"])  # which is replaced for Hydra
         monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
         capsys.readouterr()
-        status = run_command(["rlrun", *words])
+        status = run_command(["rlrun", *last_of_each(words)])
         said = capsys.readouterr()
         return Answer(status, said.out, said.err)
 
@@ -99,7 +105,7 @@ def started(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
 
     def start(*words: str) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
-            [sys.executable, "-m", "rlrun", *words],
+            [sys.executable, "-m", "rlrun", *last_of_each(words)],
             cwd=tmp_path,
             env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
             stdout=subprocess.DEVNULL,
@@ -126,11 +132,12 @@ def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
 
 
 def one_line(answer: Answer) -> str:
-    """The line of a refusal."""
+    """The line of a refusal; what is below it is indented."""
     assert (answer.status, answer.out) == (2, ""), answer
     assert answer.err.startswith("rlrun: error: ")
-    assert answer.err.count("\n") == 1
-    return answer.err
+    line, *details = answer.err.splitlines()
+    assert all(detail.startswith("  ") for detail in details)
+    return f"{line}\n"
 
 
 def receipt(directory: Path) -> dict[str, Any]:
@@ -212,6 +219,8 @@ def test_a_longer_run_goes_on_and_the_shorter_one_stays_finished(rlrun: Command,
         (["total_steps=399"], "total_steps=399 is less than the 400 that .*seed0 is for: it may only grow"),
         (["total_steps=x"], "total_steps=x is not valid: it must be a whole number"),
         (["seed=1"], "seed=1 would be another run: this one has seed=0"),
+        (["seed=0"], "seed0 is finished: evaluation mean"),
+        (["seed='0'"], "seed='?0'? is not valid: it must be a whole number"),
         (["name=a"], "name= cannot be given here: the run stays where it is"),
         (["fresh=true"], "fresh= cannot be given here"),
         (["algo.gama=0.5"], r"unknown key algo\.gama; nearest: algo\.gamma"),
@@ -219,6 +228,7 @@ def test_a_longer_run_goes_on_and_the_shorter_one_stays_finished(rlrun: Command,
         (["seed.x=2"], r"unknown key seed\.x: seed has no keys"),
         (["+algo.x=2"], r"\+algo\.x=2 cannot be"),
         (["total_steps=500,600"], "total_steps gives several values"),
+        (["algo.gamma=0.99", "algo={gamma: 0.5}"], r"algo\.gamma is given twice"),
         (["device=cudda"], "unknown device 'cudda'; nearest: cuda"),
         (["total_steps=[1"], r"cannot read 'total_steps=\[1'"),
         (["--nosuch"], "unrecognized arguments: --nosuch; usage: rlrun resume"),
@@ -238,9 +248,9 @@ def test_a_refusal_while_loading_leaves_a_finished_run_as_it_was(
     rlrun: Command, grid: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = contents(grid)
-    assert "record_episodes=true comes too late" in one_line(
-        rlrun("resume", str(grid), "record_episodes=true", "total_steps=600")
-    )
+    answer = rlrun("resume", str(grid), "record_episodes=true", "total_steps=600")
+    assert (answer.status, answer.err.count("\n")) == (2, 1)
+    assert "record_episodes=true comes too late" in answer.err
     assert contents(grid) == before
 
     def refuse(agent: QLearning, state: object) -> None:
@@ -502,8 +512,8 @@ def test_diff_names_keys_versions_and_the_first_row(rlrun: Command, finished: Pa
     made["versions"]["torch"] = "1.0"
     made["machine"]["num_threads"] = 7
     write_receipt(other, made)
-    config = (other / "config.yaml").read_text()
-    (other / "config.yaml").write_text(config.replace("keep: 2", "keep: 5").replace("runs_dir: runs", "runs_dir: x"))
+    edit_config(other, "keep: 2", "keep: 5")
+    edit_config(other, "runs_dir: runs", "runs_dir: x")
     answer = rlrun("diff", str(finished), str(other))
     assert answer.status == 1
     own = receipt(finished)["versions"]["torch"]
@@ -514,9 +524,35 @@ def test_diff_names_keys_versions_and_the_first_row(rlrun: Command, finished: Pa
 def test_diff_of_places_alone_is_no_difference(rlrun: Command, finished: Path) -> None:
     other = Path("other")
     shutil.copytree(finished, other)
-    config = (other / "config.yaml").read_text()
-    (other / "config.yaml").write_text(config.replace("keep: 2", "keep: 5"))
+    edit_config(other, "keep: 2", "keep: 5")
     assert rlrun("diff", str(finished), str(other)).status == 0
+
+
+def edit_config(run: Path, old: str, new: str) -> None:
+    """As if the run had been made with another value."""
+    path = run / "config.yaml"
+    config = path.read_text().replace(old, new)
+    path.write_text(config)
+    write_receipt(run, receipt(run) | {"config_digests": [digest(config)]})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ((b"keep: 2", b"keep: 5"), "config.yaml was changed since rlrun wrote it"),
+        ((b"keep: 2", b"keep: \xff"), "config.yaml cannot be read: 'utf-8' codec can't decode byte 0xff"),
+    ],
+)
+def test_diff_believes_no_config_that_was_changed(
+    rlrun: Command, finished: Path, change: tuple[bytes, bytes], message: str
+) -> None:
+    other = Path("other")
+    shutil.copytree(finished, other)
+    config = (other / "config.yaml").read_bytes()
+    assert change[0] in config
+    (other / "config.yaml").write_bytes(config.replace(*change))
+    for pair in ((finished, other), (other, finished)):
+        assert message in one_line(rlrun("diff", *map(str, pair)))
 
 
 def test_diff_of_two_seeds_and_rates(rlrun: Command, finished: Path) -> None:

@@ -56,11 +56,14 @@ def test_a_longer_run_goes_on_with_the_log(run: Path, tmp_path: Path) -> None:
     assert (tmp_path / PLACE / FILE).read_bytes() == (run / FILE).read_bytes()
 
 
-def test_a_log_that_was_changed_is_not_gone_on_with(tmp_path: Path) -> None:
+def test_a_log_that_was_changed_is_set_aside_and_the_run_goes_on(run: Path, tmp_path: Path) -> None:
     log = run_here(tmp_path, "total_steps=1000") / FILE
     log.write_bytes(log.read_bytes().replace(b"num_envs", b"sum_envs"))
-    with pytest.raises(UserError, match=r"episodes\.log is not what this run wrote"):
-        run_here(tmp_path)
+    assert (run_here(tmp_path) / "metrics.jsonl").read_bytes() == (run / "metrics.jsonl").read_bytes()
+    assert not log.exists()
+    assert log.with_name(FILE + ".damaged").is_file()
+    run_here(tmp_path, "total_steps=2500")
+    assert not log.exists()
 
 
 def test_recording_changes_no_number_and_no_hash(run: Path, tmp_path: Path) -> None:

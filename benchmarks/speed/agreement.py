@@ -13,6 +13,7 @@ from rlrun.build import build
 from rlrun.composition import load_config
 from rlrun.config import Config
 from rlrun.config_files import config_directory
+from rlrun.repeated_words import changed
 
 Facts = dict[str, Any]
 
@@ -23,7 +24,7 @@ SAME_OPTIMIZER = {"RMSProp": "RMSprop", "RMSpropTFLike": "RMSprop"}
 def facts_of_rlrun(words: Sequence[str]) -> Facts:
     """The facts of what `rlrun` builds from `words`: from the agent where it can be seen, else from the config."""
     one_thread = ("device.num_threads=1", "evaluation.num_envs=1")  # nothing is run, and no fact depends on it
-    config = load_config([*words, *one_thread], [config_directory()])
+    config = load_config(changed(words, *one_thread), [config_directory()])
     with tempfile.TemporaryDirectory() as folder, closing(build(config, Path(folder) / "run")) as built:
         state = built.run.agent.state_dict()
         network = state["q"] if "q" in state else state["network"]

@@ -25,6 +25,8 @@ from provenance import RESULTS, write_rows
 from rlrun_timings import NOTHING_BESIDES, command, environment
 from works import DQN_PONG_WORK
 
+from rlrun.repeated_words import changed
+
 NUM_ENVS = 8  # the replay fills sooner; what a step takes does not depend on it
 LEARNED_STEPS = 160  # after the replay is full; 40 updates here
 MILLION = 1_000_000
@@ -99,8 +101,15 @@ def rlrun_bytes(steps: int) -> float:
 
 def rlrun_peak(steps: int) -> Peak:
     """Trains until the replay is full and a little longer, saves, evaluates once."""
-    words = [
-        *DQN_PONG_WORK.all_words(),
+    with tempfile.TemporaryDirectory() as name:
+        peak, _ = run(command(rlrun_words(steps), Path(name)), environment())
+    return Peak(steps, peak)
+
+
+def rlrun_words(steps: int) -> list[str]:
+    """What rlrun is told for a replay of so many steps."""
+    return changed(
+        DQN_PONG_WORK.all_words(),
         "device.num_threads=1",
         f"env.num_envs={NUM_ENVS}",
         f"algo.replay_capacity_steps={steps}",
@@ -109,10 +118,7 @@ def rlrun_peak(steps: int) -> Peak:
         f"total_steps={steps + LEARNED_STEPS}",
         "log_every_steps=10000",
         *NOTHING_BESIDES,
-    ]
-    with tempfile.TemporaryDirectory() as name:
-        peak, _ = run(command(words, Path(name)), environment())
-    return Peak(steps, peak)
+    )
 
 
 def peers() -> Iterator[tuple[str, dict[str, Any], float]]:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from works import Work
 
+from rlrun.repeated_words import changed
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 # Neither is in the time that is measured, so they are as short as can be.
@@ -54,6 +56,12 @@ def speed_words(work: Work) -> list[str]:
         f"log_every_steps={work.row_steps}",
         *NOTHING_BESIDES,
     ]
+
+
+def one_thread_words(work: Work) -> list[str]:
+    """The same, with one thread for everything: what each of several runs side by side is told, except its seed."""
+    emulator = ["env.num_threads=1"] if work.peer["env"] == "pong" else []
+    return changed(speed_words(work), "device.num_threads=1", *emulator)
 
 
 def measure_rlrun(work: Work) -> Timing:

@@ -22,7 +22,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from provenance import RESULTS, ROOT, read_rows, warn_if_busy, write_rows
-from rlrun_timings import command, environment, read_timings, speed_words, timing_of
+from rlrun_timings import command, environment, one_thread_words, read_timings, timing_of
 from works import WORKS, Work, actor_critic_cartpole, shrunk
 
 CARTPOLE_ENVS = (1, 4, 16, 64, 256)
@@ -111,8 +111,7 @@ def together(work: Work, num_runs: int) -> Callable[[], float]:
 
     They begin together and are equally long, so that each is timed while the others run.
     """
-    emulator = ["env.num_threads=1"] if work.peer["env"] == "pong" else []
-    words = [*speed_words(work), "device.num_threads=1", *emulator]
+    words = one_thread_words(work)
 
     def measure() -> float:
         with tempfile.TemporaryDirectory() as name:

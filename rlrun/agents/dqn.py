@@ -19,6 +19,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from rlrun.annotations import AtMost
 from rlrun.distributions import epsilon_greedy
 from rlrun.errors import UserError
 from rlrun.legality import require_every_action
@@ -75,7 +76,7 @@ class DQN:
         *,
         optimizer: OptimizerFactory,
         gamma: Annotated[float, Field(ge=0, le=1)],
-        batch_size: Annotated[int, Field(gt=0)],
+        batch_size: Annotated[int, Field(gt=0), AtMost("replay_capacity_steps")],
         replay_ratio: Annotated[float, Field(gt=0)],
         replay_capacity_steps: Annotated[int, Field(gt=0)],
         replay_storage: StorageKind,

@@ -17,6 +17,7 @@ from pydantic import Field
 from rlrun.annotations import EXECUTION
 from rlrun.envs.atari_games import require_game
 from rlrun.envs.atari_protocols import PROTOCOLS
+from rlrun.envs.stream_digest import StreamDigest
 from rlrun.envs.stream_log import RESTARTED, StreamLog
 from rlrun.rng import stream_seeds
 from rlrun.types import Array, BoolArray, EnvSpec, Int64Array, State, TimeStep
@@ -92,6 +93,7 @@ class Atari:
         self._reseed_every_steps = reseed_every_steps
         self._seed = 0
         self._log = StreamLog(num_envs)
+        self._shown = StreamDigest(num_envs)  # without screens: the one shown last is compared by who resumes
         self._everybody = np.ones(num_envs, bool)
         self._episode_steps = np.zeros(num_envs, np.int64)
         self._lives = np.zeros(num_envs, np.int64)
@@ -111,6 +113,7 @@ class Atari:
     def begin_streams(self, seeds: Int64Array) -> Array:
         """Starts the streams with these seeds [B]. Returns obs."""
         self._log.begin(self._everybody, seeds, np.zeros(self.spec.num_envs, np.int64))
+        self._shown.begin(self._everybody)
         obs, info = self._env.reset(seed=seeds.copy())
         self._begin_episodes(self._everybody, info)
         self._screens = obs
@@ -142,7 +145,7 @@ class Atari:
         last = terminated | truncated
         obs = self._next_episodes(last) if last.any() else next_obs
         self._screens, self._end_screens = obs, next_obs
-        return TimeStep(next_obs, reward, discount, last, obs, {"lives": lives})
+        return TimeStep(next_obs, reward, discount, last, obs, {"lives": lives.copy()})
 
     def close(self) -> None:
         """Frees the emulators."""
@@ -155,7 +158,12 @@ class Atari:
 
     def _play(self, action: Int64Array) -> tuple[Array, Array, BoolArray, Int64Array]:
         obs, reward, terminated, _, info = self._env.step(action)
-        return obs, reward.astype(np.float32), terminated, info["lives"].astype(np.int64)
+        lives = info["lives"].astype(np.int64)
+        for slot, (earned, left, over) in enumerate(
+            zip(reward.tolist(), lives.tolist(), terminated.tolist(), strict=True)
+        ):
+            self._shown.add(slot, earned, 2 * left + over)
+        return obs, reward.astype(np.float32), terminated, lives
 
     def _next_episodes(self, slots: BoolArray) -> Array:
         """Begins the next episode in `slots`, with a new stream where the running one is long enough."""
@@ -163,6 +171,7 @@ class Atari:
         (chosen,) = np.nonzero(reseeded)
         numbers = self._log.numbers[chosen] + 1
         self._log.begin(reseeded, stream_seeds(self._seed, chosen, numbers), numbers)
+        self._shown.begin(reseeded)
         seeds = np.where(reseeded, self._log.seeds, UNSEEDED)[slots]
         obs: Array
         obs, info = self._env.reset(seed=seeds, options={"reset_mask": slots.copy()})
@@ -175,17 +184,22 @@ class Atari:
 
     def state_dict(self) -> State:
         """Seeds of the running streams and the actions since: playing them again leads here."""
-        return {"seed": self._seed, "log": self._log.state_dict()}
+        return {"seed": self._seed, "log": self._log.state_dict(), "shown": self._shown.values()}
 
-    def load_state_dict(self, state: State) -> None:
-        """Seeds and replays the running streams of all slots, side by side."""
+    def load_state_dict(self, state: State) -> Array:
+        """Seeds and replays the running streams of all slots, side by side. Returns obs, as `reset` does.
+
+        Raises:
+            UserError: if rewards, lives or ends are not what they were.
+        """
         self._seed = state["seed"]
         self._log.load_state_dict(state["log"])
         rows, starts, seeds = state["log"]["rows"], state["log"]["starts"], self._log.seeds
-        self._env.reset(seed=seeds.copy())
+        self._screens, _ = self._env.reset(seed=seeds.copy())
         ended = np.zeros(self.spec.num_envs, bool)
         for row in range(len(rows) + 1):  # all slots side by side; a stream that began later is seeded when it did
             starting = starts == row
+            self._shown.begin(starting)
             self._reset_again(starting, seeds[starting])
             ended &= ~starting
             self._reset_again(ended, np.full(ended.sum(), UNSEEDED))
@@ -196,11 +210,13 @@ class Atari:
             if restarting.any():
                 self._reset_again(restarting, np.full(restarting.sum(), UNSEEDED))
             else:
-                _, _, terminated, self._lives = self._play(rows[row].astype(np.int64))
+                self._screens, _, terminated, self._lives = self._play(rows[row].astype(np.int64))
                 self._episode_steps += 1
                 ended = terminated | (self._episode_steps >= self._max_episode_steps)
+        self._shown.check(self.spec.name, state["shown"])
+        return self._screens
 
     def _reset_again(self, slots: BoolArray, seeds: Int64Array) -> None:
         if slots.any():
-            _, info = self._env.reset(seed=seeds, options={"reset_mask": slots.copy()})
+            self._screens, info = self._env.reset(seed=seeds, options={"reset_mask": slots.copy()})
             self._begin_episodes(slots, info)

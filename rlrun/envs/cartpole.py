@@ -128,14 +128,15 @@ class CartPole:
             "steps": self._env.steps.copy(),
         }
 
-    def load_state_dict(self, state: State) -> None:
-        """Continues in the middle of the episodes."""
+    def load_state_dict(self, state: State) -> Array:
+        """Continues in the middle of the episodes. Returns obs [B, 4]."""
         self._seed = state["seed"]
         self._episode = state["episode"].copy()
         self._env.state = state["state"].copy()
         self._env.steps = state["steps"].copy()
         self._env.prev_done = self._nobody
         self._draw()
+        return self._obs()
 
 
 def initial_states(seeds: Int64Array) -> Float64Array:

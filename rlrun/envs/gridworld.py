@@ -155,13 +155,14 @@ class GridWorld:
         arrays = {"episode": self._episode, "stream": self._stream, "time": self._time, "cell": self._cell}
         return {"seed": self._seed, **{name: array.copy() for name, array in arrays.items()}}
 
-    def load_state_dict(self, state: State) -> None:
-        """Continues in the middle of the episodes."""
+    def load_state_dict(self, state: State) -> Array:
+        """Continues in the middle of the episodes. Returns obs."""
         self._seed = state["seed"]
         self._episode = state["episode"].copy()
         self._stream = state["stream"].copy()
         self._time = state["time"].copy()
         self._cell = state["cell"].copy()
+        return observe(self.grid, self._cell, self._observation)
 
 
 def slipped(action: Int64Array, draw: Array, slip: float) -> Int64Array:

@@ -18,11 +18,13 @@ import numpy as np
 from gymnasium import spaces
 from pydantic import Field
 
+from rlrun.envs.gymnasium_options import Option, checked_options
+from rlrun.envs.stream_digest import StreamDigest
 from rlrun.envs.stream_log import StreamLog
 from rlrun.envs.toy_text import model_of
-from rlrun.errors import UserError, nearest
+from rlrun.errors import UserError, changed_environment, nearest
 from rlrun.rng import numpy_generator, stream_seeds
-from rlrun.types import Array, BoolArray, EnvSpec, Int64Array, State, TimeStep
+from rlrun.types import Array, BoolArray, EnvSpec, Int64Array, State, TabularModel, TimeStep
 
 Env: TypeAlias = gymnasium.Env[Any, Any]
 
@@ -45,8 +47,8 @@ class GymnasiumEnv:
         options: keyword arguments of the environment's own constructor.
 
     Raises:
-        UserError: if the id is unknown or outdated, a package is missing, an option does not exist, or the spaces are
-            not supported: actions must be Discrete, observations Box or Discrete.
+        UserError: if the id is unknown or outdated, a package is missing, an option does not exist or is of another
+            type, or the spaces are not supported: actions must be Discrete, observations Box or Discrete.
     """
 
     def __init__(
@@ -59,16 +61,20 @@ class GymnasiumEnv:
         options: dict[str, bool | int | float | str] | None,
     ) -> None:
         _import(imports, id)
-        self._make: Callable[[], Env] = lambda: _make(id, max_episode_steps, options or {})
-        self._make_shown: Callable[[], Env] = lambda: _make(
-            id, max_episode_steps, (options or {}) | {"render_mode": _PICTURES}
-        )
+        given: dict[str, Option] = dict(options or {})
+        registered = gymnasium.registry.get(id)
+        if registered is not None:  # before it is made, which may raise anything
+            given = checked_options(given, registered.entry_point, id)
+        self._make: Callable[[], Env] = lambda: _make(id, max_episode_steps, given)
+        self._make_shown: Callable[[], Env] = lambda: _make(id, max_episode_steps, given | {"render_mode": _PICTURES})
         self._envs = [self._make()]
         first = self._envs[0]
+        if first.spec is not None and registered is None:  # "package:id", or an id without its version
+            checked_options(given, first.spec.entry_point, id)
         action, self._first_action = _counted_from_0(_supported_action(first.action_space, id))
         observation, self._first_index = _observation(first.observation_space, id)
         limit = max_episode_steps or (first.spec.max_episode_steps if first.spec else None)
-        self.spec = EnvSpec(id, observation, action, num_envs, episodic=limit is not None, model=model_of(first))
+        self.spec = EnvSpec(id, observation, action, num_envs, episodic=limit is not None, model=_model(first, id))
         self._fresh_instances = not self._replays_exactly(used=True)
         if self._fresh_instances and not self._replays_exactly(used=False):
             self.spec = replace(self.spec, resumable=False)
@@ -78,6 +84,7 @@ class GymnasiumEnv:
             )
         self._envs += [self._make() for _ in range(num_envs - 1)]
         self._log = StreamLog(num_envs)
+        self._shown = StreamDigest(num_envs)
         self._seed = 0
         self._obs = np.zeros((num_envs, *self.spec.obs_shape), observation.dtype)
         self._end_picture: Array | None = None  # of slot 0 when an episode ended; only where pictures are drawn
@@ -99,9 +106,8 @@ class GymnasiumEnv:
         num_envs = self.spec.num_envs
         reward, discount = np.zeros(num_envs, np.float32), np.ones(num_envs, np.float32)
         last = np.zeros(num_envs, bool)
-        for slot, env in enumerate(self._envs):
-            obs, earned, terminated, truncated, _ = env.step(int(action[slot]) + self._first_action)
-            self._obs[slot] = obs - self._first_index if self._first_index else obs
+        for slot in range(num_envs):
+            earned, terminated, truncated = self._play(slot, int(action[slot]))
             reward[slot], last[slot] = earned, terminated or truncated
             if terminated:
                 discount[slot] = 0.0
@@ -111,6 +117,13 @@ class GymnasiumEnv:
             self._end_picture = self._picture() if self._envs[0].render_mode == _PICTURES else None
             obs_now = self.restart(last)
         return TimeStep(next_obs, reward, discount, last, obs_now, {})
+
+    def _play(self, slot: int, action: int) -> tuple[float, bool, bool]:
+        """The slot's next observation goes into its place. Returns reward, terminated and truncated."""
+        obs, reward, terminated, truncated, _ = self._envs[slot].step(action + self._first_action)
+        self._obs[slot] = obs - self._first_index if self._first_index else obs
+        self._shown.add(slot, float(reward), 2 * bool(terminated) + bool(truncated), self._obs[slot])
+        return float(reward), bool(terminated), bool(truncated)
 
     @property
     def steps_per_second(self) -> float:
@@ -169,6 +182,7 @@ class GymnasiumEnv:
         (chosen,) = np.nonzero(slots)
         seeds = stream_seeds(self._seed, chosen, numbers)
         self._log.begin(slots, seeds, numbers)
+        self._shown.begin(slots)
         for slot, seed in zip(chosen.tolist(), seeds.tolist(), strict=True):
             self._start_episode(slot, seed)
 
@@ -190,16 +204,28 @@ class GymnasiumEnv:
                 f"env.id={self.spec.name} cannot be resumed exactly: equal seeds and actions do not give equal "
                 "episodes; checkpoints need an environment whose randomness all comes from reset(seed=...)"
             )
-        return {"seed": self._seed, "streams": self._log.state_dict()}
+        return {"seed": self._seed, "streams": self._log.state_dict(), "shown": self._shown.values()}
 
-    def load_state_dict(self, state: State) -> None:
-        """Plays the running episodes again up to where they were."""
+    def load_state_dict(self, state: State) -> Array:
+        """Plays the running episodes again up to where they were. Returns obs [B, ...].
+
+        Raises:
+            UserError: if they are not what they were: other code, or randomness that does not come from the seed.
+        """
         self._seed = state["seed"]
         self._log.load_state_dict(state["streams"])
+        self._shown.begin(np.ones(self.spec.num_envs, bool))
         for slot in range(self.spec.num_envs):
-            self._start_episode(slot, int(self._log.seeds[slot]))
-            for action in self._log.history(slot):
-                self._obs[slot] = self._envs[slot].step(int(action) + self._first_action)[0] - self._first_index
+            try:
+                self._start_episode(slot, int(self._log.seeds[slot]))
+                for action in self._log.history(slot).tolist():
+                    self._play(slot, action)
+            except Exception as error:  # third parties' code may refuse anything that it once did
+                raise changed_environment(
+                    f"env.id={self.spec.name}", f"playing it again ends in {type(error).__name__}: {_first_line(error)}"
+                ) from error
+        self._shown.check(f"env.id={self.spec.name}", state["shown"])
+        return self._obs.copy()
 
     def _replays_exactly(self, *, used: bool) -> bool:
         """Whether a (used or fresh) instance and a fresh one show the same for equal seeds and actions, twice."""
@@ -244,7 +270,20 @@ def _import(packages: list[str], env_id: str) -> None:
             ) from None
 
 
-def _make(env_id: str, max_episode_steps: int | None, options: dict[str, bool | int | float | str]) -> Env:
+def _model(env: Env, env_id: str) -> TabularModel | None:
+    """The model that it carries.
+
+    Raises:
+        UserError: if that is none, as with FrozenLake's `success_rate: 2`, which Gymnasium takes.
+    """
+    model = model_of(env)
+    if model is not None and ((model.probability < 0) | (model.probability > 1)).any():
+        wrong = max(model.probability.tolist(), key=lambda each: abs(each - 0.5))
+        raise UserError(f"env.options do not fit env.id={env_id}: a transition would have the probability {wrong:g}")
+    return model
+
+
+def _make(env_id: str, max_episode_steps: int | None, options: dict[str, Option]) -> Env:
     """`gymnasium.make` whose errors are one readable line."""
     try:
         # The checker only warns, and would do so in every slot.

@@ -118,13 +118,14 @@ class TabularEnv:
         arrays = {"episode": self._episode, "stream": self._stream, "time": self._time, "state": self._state}
         return {"seed": self._seed, **{name: array.copy() for name, array in arrays.items()}}
 
-    def load_state_dict(self, state: State) -> None:
-        """Continues in the middle of the episodes."""
+    def load_state_dict(self, state: State) -> Array:
+        """Continues in the middle of the episodes. Returns obs."""
         self._seed = state["seed"]
         self._episode = state["episode"].copy()
         self._stream = state["stream"].copy()
         self._time = state["time"].copy()
         self._state = state["state"].copy()
+        return self._observe()
 
     def stream_numbers(self) -> Int64Array:
         """[B] the number of each slot's running episode."""

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import random
 from abc import ABC, abstractmethod
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
 
+from rlrun.checkpoint import Checkpoints
 from rlrun.collect import Collector
 from rlrun.protocols import Agent, VecEnv
 from rlrun.ring import Ring
 from rlrun.state_comparison import first_difference
-from rlrun.types import EnvSpec, as_tensor
+from rlrun.types import EnvSpec, Rollout, as_tensor
 
 _CPU = torch.device("cpu")
 
@@ -24,9 +28,15 @@ def same(left: Any, right: Any) -> bool:
 
 
 class AgentContract(ABC):
-    """Tests of an agent through its public methods alone."""
+    """Tests of an agent through its public methods alone.
 
-    turns = 5  # of collecting and learning before the state is looked at; enough for the first updates
+    A test's docstring says what to do where it fails; `rlrun check` prints it.
+
+    Attributes:
+        turns: of collecting and learning before the state is looked at; enough for the first updates.
+    """
+
+    turns = 5
 
     @abstractmethod
     def make_env(self) -> VecEnv:
@@ -45,27 +55,32 @@ class AgentContract(ABC):
         return agent, collector, env
 
     def test_act_gives_a_legal_action_for_every_slot(self) -> None:
+        """Take B from obs.shape[0], not from spec.num_envs: evaluation has another number of slots than training."""
         agent, _, env = self._trained(0)
         obs = _first_obs(env)
-        for explore in (True, False):
-            carry = agent.initial_carry(env.spec.num_envs)
-            action = agent.act(obs, carry, torch.Generator(), explore=explore).action
-            assert action.shape == (env.spec.num_envs,), "act must return one action for each slot: [B]"
-            assert action.dtype == torch.int64, "actions must be int64"
-            assert bool(((action >= 0) & (action < env.spec.num_actions)).all()), "an action is out of range"
+        for slots in (obs, torch.cat([obs, obs[:1], obs])):
+            for explore in (True, False):
+                carry = agent.initial_carry(len(slots))
+                action = agent.act(slots, carry, torch.Generator(), explore=explore).action
+                assert action.shape == (len(slots),), "act must return one action for each slot: [B]"
+                assert action.dtype == torch.int64, "actions must be int64"
+                assert bool(((action >= 0) & (action < env.spec.num_actions)).all()), "an action is out of range"
         env.close()
 
     def test_act_draws_only_from_the_generator_it_is_given(self) -> None:
+        """Draw from the `rng` that act is handed (torch.rand(..., generator=rng)), and from nothing else."""
         agent, _, env = self._trained(1)
         obs = _first_obs(env)
         carry = agent.initial_carry(env.spec.num_envs)
-        global_state = torch.random.get_rng_state()
+        before = _global_generators()
         first = [agent.act(obs, carry, _rng(3), explore=True).action for _ in range(3)]
+        for name, state in _global_generators().items():
+            assert state == before[name], f"act must leave {name} global generator alone"
         assert all(torch.equal(first[0], other) for other in first), "equal generators must give equal actions"
-        assert torch.equal(global_state, torch.random.get_rng_state()), "act must leave torch's global generator alone"
         env.close()
 
     def test_being_evaluated_changes_nothing_that_steers_training(self) -> None:
+        """Change counters, schedules and statistics in learn; act(explore=False) only looks."""
         agent, _, env = self._trained(self.turns)
         obs = _first_obs(env)
         before = _copied(agent.state_dict())
@@ -75,37 +90,81 @@ class AgentContract(ABC):
         env.close()
 
     def test_equal_seeds_learn_equal_things(self) -> None:
-        global_state = torch.random.get_rng_state()
+        """Draw from streams of the agent's own: rlrun.rng.torch_generator(seed, "agent/<what for>")."""
+        before = _global_generators()
         first, _, env = self._trained(self.turns)
         second, _, other = self._trained(self.turns)
+        for name, state in _global_generators().items():
+            assert state == before[name], f"making, acting and learning must leave {name} global generator alone"
         assert same(first.state_dict(), second.state_dict()), "two runs with one seed must end in one state"
-        assert torch.equal(global_state, torch.random.get_rng_state()), "learning must not use the global generator"
         env.close()
         other.close()
 
     def test_a_loaded_state_continues_as_if_never_interrupted(self) -> None:
+        """Put everything that learn changes into state_dict: weights, optimizer, tables, counters, random streams."""
         agent, collector, env = self._trained(self.turns)
         agent_state, collector_state = _copied(agent.state_dict()), _copied(collector.state_dict())
-        for _ in range(self.turns):
-            agent.learn(collector.collect(agent))
+        played = _played_on(agent, collector, self.turns)
         other_env = self.make_env()
         other = self.make_agent(other_env.spec, seed=99)
         other.load_state_dict(agent_state)
         other_collector = Collector(other_env, other.collection, _CPU, 0)
         other_collector.load_state_dict(collector_state)
-        for _ in range(self.turns):
-            other.learn(other_collector.collect(other))
-        assert same(agent.state_dict(), other.state_dict()), "a resumed agent must end in the state of the whole run"
+        resumed = _played_on(other, other_collector, self.turns)
+        place = first_difference(agent.state_dict(), other.state_dict(), "state")
+        assert place is None, f"a resumed agent must end in the state of the whole run; first difference: {place}"
+        for turn, (whole, part) in enumerate(zip(played, resumed, strict=True), 1):
+            equal = torch.equal(whole.action, part.action)
+            assert equal, f"a resumed agent must act as the whole run did, and does not in turn {turn} after it"
+        for rollout in played[-1:]:
+            for obs in rollout.obs_sequence if len(rollout.action) else ():
+                carry = agent.initial_carry(len(obs))
+                acted, again = (each.act(obs, carry, _rng(1), explore=False).action for each in (agent, other))
+                assert torch.equal(acted, again), "a resumed agent must be evaluated as the one of the whole run"
         env.close()
         other_env.close()
 
+    def test_its_state_can_be_kept_in_a_checkpoint(self) -> None:
+        """Let state_dict hold tensors, arrays, numbers, text, and lists and dicts of them, and nothing else."""
+        agent, _, env = self._trained(self.turns)
+        state = _copied(agent.state_dict())
+        other = self.make_agent(env.spec, seed=99)
+        with TemporaryDirectory() as folder:
+            checkpoints = Checkpoints(Path(folder), {}, keep=1)
+            checkpoints.save(1, {"agent": state})
+            loaded = checkpoints.newest_sound(warn=print)
+            assert loaded is not None, "a checkpoint of it cannot be read"
+            other.load_state_dict(loaded["agent"])
+        place = first_difference(state, other.state_dict(), "state")
+        assert place is None, f"a loaded agent must save what it was loaded from; first difference: {place}"
+        env.close()
+
     def test_metrics_are_finite_scalars(self) -> None:
+        """Return numbers or tensors without dimensions from learn, such as a mean; NaN and infinity mean divergence."""
         agent, collector, env = self._trained(self.turns)
         for name, value in agent.learn(collector.collect(agent)).items():
             number = torch.as_tensor(value)
             assert number.ndim == 0, f"metric {name} must be a scalar"
             assert bool(torch.isfinite(number)), f"metric {name} is not finite"
         env.close()
+
+
+def _played_on(agent: Agent, collector: Collector, turns: int) -> list[Rollout]:
+    rollouts = []
+    for _ in range(turns):
+        rollouts.append(collector.collect(agent))
+        agent.learn(rollouts[-1])
+    return rollouts
+
+
+def _global_generators() -> dict[str, object]:
+    """The states of the generators that belong to nobody, whose they are first."""
+    numpy_state = np.random.get_state(legacy=False)  # noqa: NPY002 (to see whether somebody else uses it)
+    return {
+        "torch's": torch.random.get_rng_state().numpy().tobytes(),
+        "numpy's": repr(numpy_state) + str(hash(numpy_state["state"]["key"].tobytes())),
+        "Python's": random.getstate(),
+    }
 
 
 def _first_obs(env: VecEnv) -> torch.Tensor:

@@ -55,7 +55,8 @@ class ScriptedEnv:
         """Episode numbers and times."""
         return {"episode": self._episode.copy(), "time": self._time.copy()}
 
-    def load_state_dict(self, state: State) -> None:
-        """Continues from there."""
+    def load_state_dict(self, state: State) -> Array:
+        """Continues from there. Returns obs."""
         self._episode = state["episode"].copy()
         self._time = state["time"].copy()
+        return self._obs()

@@ -22,6 +22,8 @@ class VecEnvContract(ABC):
         num_steps: how many steps to play; where episodes end at all, enough for some to end.
         stochastic_start: episodes begin differently, depending on the seed; False where they all begin alike.
         true_successor_shows: an episode's last observation differs from the next one's first, at least sometimes.
+
+    A test's docstring says what to do where it fails; `rlrun check` prints it.
     """
 
     num_steps = 300
@@ -32,12 +34,18 @@ class VecEnvContract(ABC):
     def make(self, num_envs: int) -> VecEnv:
         """A new environment of `num_envs` slots, always configured alike."""
 
+    def make_limited(self, num_envs: int, max_episode_steps: int) -> VecEnv | None:
+        """The same with another time limit, agent steps; None where it has none that can be set."""
+        del num_envs, max_episode_steps
+        return None
+
     def test_arrays_have_the_shapes_and_dtypes_of_the_spec(self) -> None:
+        """Compare what reset, restart and step return with the `spec` that the environment declares."""
         env = self.make(3)
         assert env.spec.num_envs == 3, "spec.num_envs must be the number of slots asked for"
         _check_obs(env.reset(0), env.spec, "reset")
         _check_obs(env.restart(np.array([True, False, True])), env.spec, "restart")
-        for step in _play(env, _actions(env.spec, self.num_steps)):
+        for step in _play(env, random_actions(env.spec, self.num_steps)):
             _check_obs(step.obs, env.spec, "step (obs)")
             _check_obs(step.next_obs, env.spec, "step (next_obs)")
             _check_array(step.reward, (3,), np.float32, "reward")
@@ -49,18 +57,48 @@ class VecEnvContract(ABC):
         env.close()
 
     def test_rewards_are_finite_and_discounts_are_0_or_1(self) -> None:
+        """Set discount to 0 where the episode terminates and to 1 elsewhere; gamma is a key of the algorithm."""
         env = self.make(3)
         env.reset(0)
-        for step in _play(env, _actions(env.spec, self.num_steps)):
+        for step in _play(env, random_actions(env.spec, self.num_steps)):
             assert np.isfinite(step.reward).all(), "a reward is not finite"
             assert np.isin(step.discount, (0.0, 1.0)).all(), "a discount must be 0 or 1: gamma belongs to the agent"
         env.close()
 
+    def test_a_time_limit_ends_an_episode_and_not_the_future(self) -> None:
+        """Set last to True at the time limit and leave discount at 1, unless the episode also terminates there."""
+        reached = 0
+        for limit in (1, 3, 10):
+            env, longer = self.make_limited(3, limit), self.make_limited(3, limit + 5)
+            if env is None or longer is None:
+                return
+            for seed in range(5):
+                env.reset(seed)
+                longer.reset(seed)
+                running = np.ones(3, bool)  # slots that are in their first episode in both
+                for time, action in enumerate(random_actions(env.spec, limit, seed), 1):
+                    step, expected = env.step(action), longer.step(action)
+                    at_limit = running & (time == limit)
+                    reached += int((at_limit & ~expected.last).sum())
+                    ends = expected.last | at_limit
+                    message = f"with a time limit of {limit} steps, the episode must end"
+                    assert (step.last == ends)[running].all(), f"{message} after step {limit}, or earlier as it would"
+                    wrong = running & (step.discount != expected.discount)
+                    assert not wrong.any(), (
+                        f"at the time limit (step {limit}) discount is {step.discount[wrong][0]:g}, and without the "
+                        f"limit {expected.discount[wrong][0]:g}: a limit must not change what the future is worth"
+                    )
+                    running &= ~ends
+            env.close()
+            longer.close()
+        assert reached > 0, "no time limit was reached, not even one of a single step"
+
     def test_only_the_end_of_an_episode_separates_obs_from_next_obs(self) -> None:
+        """Return the observation before the reset as next_obs and the one after it as obs, in the same step."""
         env = self.make(3)
         env.reset(0)
         ends = differing = 0
-        for step in _play(env, _actions(env.spec, self.num_steps)):
+        for step in _play(env, random_actions(env.spec, self.num_steps)):
             assert _equal(step.obs[~step.last], step.next_obs[~step.last]), (
                 "inside an episode, obs must be next_obs: what to act on is what the step led to"
             )
@@ -75,16 +113,18 @@ class VecEnvContract(ABC):
         env.close()
 
     def test_equal_seeds_and_actions_show_equal_things(self) -> None:
+        """Draw everything from rlrun.rng.stream_seeds(seed, slot, episode), and nothing from global generators."""
         env, other = self.make(3), self.make(3)
-        actions = _actions(env.spec, self.num_steps)
+        actions = random_actions(env.spec, self.num_steps)
         assert _equal(env.reset(5), other.reset(5)), "equal seeds must begin alike"
         _check_same(_play(env, actions), _play(other, actions), "equal seeds and actions must show equal things")
         env.close()
         other.close()
 
     def test_a_reset_forgets_what_was_played_before(self) -> None:
+        """Set every attribute that steps change in reset, episode numbers and caches too."""
         env = self.make(3)
-        actions = _actions(env.spec, self.num_steps)
+        actions = random_actions(env.spec, self.num_steps)
         first = env.reset(5)
         history = _play(env, actions)
         assert _equal(first, env.reset(5)), "reset(seed) must not depend on what was played before"
@@ -92,20 +132,30 @@ class VecEnvContract(ABC):
         env.close()
 
     def test_different_seeds_slots_and_episodes_begin_differently(self) -> None:
+        """Begin each episode from rlrun.rng.stream_seeds(seed, slot, episode); all three must matter."""
         if not self.stochastic_start:
             return
         env = self.make(3)
-        first, second = env.reset(5), env.reset(6)
-        assert not _equal(first, second), "reset must use its seed"
-        assert any(not _equal(second[0], second[slot]) for slot in (1, 2)), "slots must have streams of their own"
-        again = env.restart(np.ones(3, bool))
-        assert not _equal(second, again), "the next episode must not begin as the one before it"
+        first = env.reset(5)
+        seeds, slots, episodes = False, False, False
+        for seed in range(6, 26):  # where there are few ways to begin, two episodes may well begin alike
+            second = env.reset(seed)
+            again = env.restart(np.ones(3, bool))
+            seeds |= not _equal(first, second)
+            slots |= any(not _equal(second[0], second[slot]) for slot in (1, 2))
+            episodes |= not _equal(second, again)
+            if seeds and slots and episodes:
+                break
         env.close()
+        assert seeds, "reset must use its seed"
+        assert slots, "slots must have streams of their own"
+        assert episodes, "the next episode must not begin as the one before it"
 
     def test_a_slot_depends_neither_on_the_other_slots_nor_on_their_number(self) -> None:
+        """Give every slot a random stream of its own, from rlrun.rng.stream_seeds(seed, slot, episode)."""
         env, other, alone = self.make(3), self.make(3), self.make(1)
-        actions = _actions(env.spec, self.num_steps)
-        elsewhere = _actions(env.spec, self.num_steps, seed=1)
+        actions = random_actions(env.spec, self.num_steps)
+        elsewhere = random_actions(env.spec, self.num_steps, seed=1)
         elsewhere[:, 1] = actions[:, 1]
         for each in (env, other, alone):
             each.reset(5)
@@ -118,8 +168,9 @@ class VecEnvContract(ABC):
             each.close()
 
     def test_restart_touches_only_the_slots_it_is_asked_for(self) -> None:
+        """Use the mask for everything that restart sets, and return the running observations of the other slots."""
         env, other = self.make(3), self.make(3)
-        actions = _actions(env.spec, self.num_steps)
+        actions = random_actions(env.spec, self.num_steps)
         env.reset(5)
         other.reset(5)
         before = _play(env, actions[:20])[-1].obs
@@ -135,8 +186,9 @@ class VecEnvContract(ABC):
         other.close()
 
     def test_restarting_nothing_changes_nothing(self) -> None:
+        """Count, draw and reset only where the mask is True."""
         env, other = self.make(2), self.make(2)
-        actions = _actions(env.spec, self.num_steps)
+        actions = random_actions(env.spec, self.num_steps)
         first = env.reset(5)
         other.reset(5)
         assert _equal(env.restart(np.zeros(2, bool)), first), "restart of no slot must return what runs"
@@ -145,20 +197,23 @@ class VecEnvContract(ABC):
         other.close()
 
     def test_a_loaded_state_continues_as_if_never_interrupted(self) -> None:
+        """Put all that steps change into state_dict: positions, times, episode numbers, the seed."""
         env = self.make(2)
         for played in (0, 1, 23, self.num_steps):
-            actions = _actions(env.spec, played + 52)
+            actions = random_actions(env.spec, played + 52)
             env.reset(5)
             _play(env, actions[:played])
             env.restart(np.array([False, True]))
-            _play(env, actions[played : played + 2])
+            before = _play(env, actions[played : played + 2])[-1].obs
             state = deepcopy(env.state_dict())
             expected = _play(env, actions[played + 2 :])
             fresh, used = self.make(2), self.make(2)
             used.reset(9)
-            _play(used, _actions(env.spec, 15, seed=2))
+            _play(used, random_actions(env.spec, 15, seed=2))
             for other, kind in ((fresh, "new"), (used, "used")):
-                other.load_state_dict(state)
+                shown = other.load_state_dict(state)
+                _check_obs(shown, env.spec, "load_state_dict")
+                assert _equal(shown, before), "load_state_dict must return what was shown when the state was taken"
                 assert same(other.state_dict(), state), "a loaded environment must save what it was loaded from"
                 message = f"a {kind} environment with a loaded state must continue as the saved one did"
                 _check_same(_play(other, actions[played + 2 :]), expected, message)
@@ -166,9 +221,10 @@ class VecEnvContract(ABC):
         env.close()
 
     def test_a_saved_state_does_not_change_when_the_environment_goes_on(self) -> None:
+        """Copy arrays in state_dict and in load_state_dict."""
         env = self.make(2)
         env.reset(5)
-        actions = _actions(env.spec, 60)
+        actions = random_actions(env.spec, 60)
         _play(env, actions[:20])
         state = env.state_dict()
         kept = deepcopy(state)
@@ -181,10 +237,11 @@ class VecEnvContract(ABC):
         env.close()
 
     def test_what_is_handed_in_is_not_changed_and_what_is_handed_out_is_not_overwritten(self) -> None:
+        """Return new arrays from every call, and copy the ones that are handed in before changing them."""
         env = self.make(2)
         observations = [env.reset(5)]
         kept = [observations[0].copy()]
-        actions = _actions(env.spec, self.num_steps)
+        actions = random_actions(env.spec, self.num_steps)
         actions_before = actions.copy()
         history = [env.step(action) for action in actions]
         history_before = [_of_slots(step, slice(None)) for step in history]
@@ -201,8 +258,9 @@ class VecEnvContract(ABC):
         env.close()
 
     def test_writing_into_what_was_handed_out_changes_nothing(self) -> None:
+        """Return copies of the arrays that the environment goes on with."""
         env, other = self.make(2), self.make(2)
-        actions = _actions(env.spec, self.num_steps)
+        actions = random_actions(env.spec, self.num_steps)
         _scribble(env.reset(5))
         other.reset(5)
         for action in actions:
@@ -221,7 +279,7 @@ def _scribble(array: Array) -> None:
         array[...] = 1
 
 
-def _actions(spec: EnvSpec, num_steps: int, seed: int = 0) -> Int64Array:
+def random_actions(spec: EnvSpec, num_steps: int, seed: int = 0) -> Int64Array:
     """[T, B] random; a slot's column does not depend on how many there are."""
     columns = [np.random.default_rng((seed, slot)).integers(spec.num_actions, size=2**10) for slot in range(9)]
     repeated = np.stack([np.resize(column, num_steps) for column in columns[: spec.num_envs]], axis=1)

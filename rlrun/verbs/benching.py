@@ -83,15 +83,16 @@ def _ceiling(what: str, value: float, unit: str) -> str:
 
 
 def _trainings(seconds: float, settings: list[str]) -> Iterator[str]:
+    from rlrun.repeated_words import changed
     from rlrun.verbs.loop_speed import measure_loop
     from rlrun.verbs.standard_works import ACTOR_CRITIC_CARTPOLE, DQN_PONG
 
     # The replay is small, so that it fills at once; epsilon is at its end when the clock starts.
     pong = ("algo.replay_capacity_steps=10000", "algo.learning_starts_steps=400", "algo.epsilon.duration_steps=4")
     for name, words, warm_up_steps in (
-        ("actor-critic CartPole, 8 environments", (*ACTOR_CRITIC_CARTPOLE, "env.num_envs=8"), 800),
-        ("actor-critic CartPole, 64 environments", (*ACTOR_CRITIC_CARTPOLE, "env.num_envs=64"), 6400),
-        ("DQN Pong, batch 32, an update every 4 steps", (*DQN_PONG, *pong), 420),
+        ("actor-critic CartPole, 8 environments", changed(ACTOR_CRITIC_CARTPOLE, "env.num_envs=8"), 800),
+        ("actor-critic CartPole, 64 environments", changed(ACTOR_CRITIC_CARTPOLE, "env.num_envs=64"), 6400),
+        ("DQN Pong, batch 32, an update every 4 steps", changed(DQN_PONG, *pong), 420),
     ):
         speed = measure_loop([*words, *settings], warm_up_steps, seconds)
         spread = f"{speed.slowest:,.0f} to {speed.fastest:,.0f}"

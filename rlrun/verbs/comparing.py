@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlrun.errors import UserError
 from rlrun.receipt import differing, facts, flat, receipt_of_run
 from rlrun.row_comparison import RowComparison, compare_rows
 from rlrun.verbs.words import Words
@@ -34,7 +33,7 @@ def diff(words: Sequence[str]) -> int:
     chosen = parser.parse_args(words)
     a, b = Path(chosen.a), Path(chosen.b)
     receipts = receipt_of_run(a), receipt_of_run(b)
-    keys, other_keys = _keys(_config(a), _config(b), *receipts)
+    keys, other_keys = _keys(_config(a, receipts[0]), _config(b, receipts[1]), *receipts)
     last_facts = differing(facts(receipts[0], -1), facts(receipts[1], -1))
     made = {name: values for name, values in last_facts.items() if name not in keys}
     rows = compare_rows(a / _METRICS, b / _METRICS)
@@ -48,16 +47,10 @@ def diff(words: Sequence[str]) -> int:
     return 1 if keys or made or rows.difference is not None or rows.longer is not None else 0
 
 
-def _config(directory: Path) -> dict[str, Any]:
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
+def _config(directory: Path, receipt: Mapping[str, Any]) -> dict[str, Any]:
+    from rlrun.receipt_config import read_config
 
-    path = directory / "config.yaml"
-    try:
-        return flat(OmegaConf.to_container(OmegaConf.load(path)))
-    except (OSError, OmegaConfBaseException, YAMLError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
+    return flat(read_config(directory, receipt))
 
 
 def _keys(

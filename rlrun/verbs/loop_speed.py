@@ -15,7 +15,7 @@ import torch
 from rlrun.build import build
 from rlrun.composition import load_config
 from rlrun.config_files import config_directory
-from rlrun.train import iterate
+from rlrun.training import iterate
 
 _WINDOWS = 4  # equal parts of the time, to see how steady the machine is
 _FOREVER = 10**15  # agent steps

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlrun.errors import UserError
-from rlrun.receipt import RESULT, in_words, read_receipt, read_result, receipt_of_run
+from rlrun.receipt import RESULT, in_words, read_receipt, receipt_of_run, result_of_run
 from rlrun.run_lock import refuse_if_running
 from rlrun.verbs.words import Words
 
@@ -58,7 +58,7 @@ def rerun(argv: Sequence[str]) -> int:
 
 def _end(original: Path, config: Config, receipt: Mapping[str, Any]) -> tuple[int, bool]:
     """How far to repeat, and whether that is the end of a finished run."""
-    if read_result(original / RESULT) is not None:
+    if result_of_run(original, receipt) is not None:
         return receipt["total_steps"], True
     state = _newest_state(original, config)
     if state is None:

@@ -26,7 +26,7 @@ def resume(argv: Sequence[str]) -> int:
         "overrides", nargs="*", default=[], metavar="key=value", help="total_steps may grow; not the experiment"
     )
     parser.add_argument("--config-dir", help="where options of your own are searched")
-    chosen = parser.parse_args(argv[2:])
+    chosen = parser.parse_intermixed_args(argv[2:])
     directory = Path(chosen.directory)
     receipt = receipt_of_run(directory)
     refuse_if_running(directory)

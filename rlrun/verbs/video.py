@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rlrun.errors import UserError
 from rlrun.receipt import receipt_of_run
-from rlrun.verbs.words import Words
+from rlrun.verbs.words import Words, positive
 
 if TYPE_CHECKING:
     from rlrun.config import Config
@@ -75,14 +74,8 @@ def _parser() -> Words:
         "--episode", metavar="N", help="its number, from 1, in the order in which they ended; or last, best"
     )
     parser.add_argument("--out", metavar="FILE.gif", help="where the film goes; DIR/episode-N.gif")
-    parser.add_argument("--every", metavar="K", type=_positive, default=1, help="show only every K-th step")
+    parser.add_argument("--every", metavar="K", type=positive, default=1, help="show only every K-th step")
     return parser
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1")
-    return int(text)
 
 
 def _log_path(directory: Path, recorded: bool) -> Path:

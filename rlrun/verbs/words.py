@@ -14,3 +14,10 @@ class Words(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raises what the command line prints."""
         raise UserError(f"{message}; {' '.join(self.format_usage().split())}")
+
+
+def positive(text: str) -> int:
+    """A whole number from 1, for `add_argument(type=...)`."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1")
+    return int(text)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from gymnasium import spaces
 
 from rlrun.envs.gymnasium import GymnasiumEnv
+from rlrun.envs.gymnasium_options import checked_options
 from rlrun.errors import UserError
 from rlrun.protocols import VecEnv
 from rlrun.rng import stream_seeds
@@ -240,6 +242,26 @@ def test_options_reach_the_environment() -> None:
     assert slippery.step(down).next_obs.tolist() != [4] * 8
 
 
+def test_options_are_what_the_constructor_or_its_defaults_say() -> None:
+    def lunar(env_id: str, gravity: float, continuous: bool = False) -> None:
+        """Annotations that are text, as with `from __future__ import annotations`."""
+
+    lunar.__annotations__ = {"env_id": "NotImported", "gravity": "float", "continuous": "bool"}
+    taken = checked_options({"gravity": -3, "continuous": True, "env_id": 1}, lunar, "Lunar-v0")
+    assert taken == {"gravity": -3, "continuous": True, "env_id": 1}
+    with pytest.raises(UserError, match=r"continuous='on' is not valid for env\.id=Lunar-v0: it must be true or false"):
+        checked_options({"continuous": "on"}, lunar, "Lunar-v0")
+
+    def counting(steps: int, scale=0, name: str | None = None, wall=(1, 2)) -> None:  # type: ignore[no-untyped-def]
+        """Annotations beside defaults that say it."""
+
+    steps = checked_options({"steps": 1e6, "scale": 0.5, "name": "x", "wall": "any"}, counting, "C-v0")["steps"]
+    assert (type(steps), steps) == (int, 1_000_000)
+    for wrong in ({"steps": 1.5}, {"steps": True}, {"scale": "0"}, {"name": 3}):
+        with pytest.raises(UserError, match="is not valid"):
+            checked_options(wrong, counting, "C-v0")
+
+
 def test_randomness_that_no_seed_controls_is_refused_when_a_checkpoint_is_asked_for() -> None:
     env = make("rlrun_test/Unseeded-v0")
     assert not env.spec.resumable
@@ -259,8 +281,22 @@ def test_randomness_that_no_seed_controls_is_refused_when_a_checkpoint_is_asked_
         ({"env_id": "Pendulum-v1"}, "only Discrete actions are supported"),
         ({"env_id": "Blackjack-v1"}, "only Box and Discrete ones are supported"),
         ({"env_id": "CartPole-v1", "imports": ("rlrun_nowhere",)}, "env.imports: cannot import rlrun_nowhere"),
-        ({"env_id": "FrozenLake-v1", "slippery": True}, "env.options do not fit env.id=FrozenLake-v1.*slippery"),
+        (
+            {"env_id": "FrozenLake-v1", "slippery": True},
+            "env.options do not fit env.id=FrozenLake-v1.*no slippery; nearest: env.options.is_slippery",
+        ),
         ({"env_id": "FrozenLake-v1", "map_name": "9x9"}, "env.options do not fit env.id=FrozenLake-v1.*9x9"),
+        ({"env_id": "FrozenLake-v1", "map_name": 4}, "env.options.map_name=4 is not valid.*must be text"),
+        ({"env_id": "FrozenLake-v1", "is_slippery": "no"}, "env.options.is_slippery='no' is not valid.*true or false"),
+        ({"env_id": "FrozenLake-v1", "is_slippery": 0}, "env.options.is_slippery=0 is not valid.*true or false"),
+        (
+            {"env_id": "gymnasium:FrozenLake-v1", "is_slippery": "off"},
+            "env.options.is_slippery='off' is not valid.*true or false",
+        ),
+        ({"env_id": "FrozenLake-v1", "success_rate": 2}, "a transition would have the probability 2"),
+        ({"env_id": "FrozenLake-v1", "success_rate": math.nan}, "success_rate=nan is not valid.*a number"),
+        ({"env_id": "MountainCar-v0", "goal_velocity": "0.1"}, "goal_velocity='0.1' is not valid.*a number"),
+        ({"env_id": "rlrun_test/Counting-v0", "fast": "Yes"}, "env.options.fast='Yes' is text, which counts as true"),
     ],
 )
 def test_what_cannot_be_made_is_refused_in_one_line(arguments: dict[str, Any], message: str) -> None:

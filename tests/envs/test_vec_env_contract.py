@@ -63,9 +63,10 @@ class Walk:
         arrays = {"number": self.number, "position": self.position, "time": self.time}
         return {"seed": self.seed} | {name: array.copy() for name, array in arrays.items()}
 
-    def load_state_dict(self, state: State) -> None:
+    def load_state_dict(self, state: State) -> Array:
         self.seed = state["seed"]
         self.number, self.position, self.time = (state[name].copy() for name in ("number", "position", "time"))
+        return self.obs()
 
 
 class TestWalkContract(VecEnvContract):
@@ -145,14 +146,22 @@ class RestartsEverySlot(Walk):
 
 
 class ForgetsTheTimeInItsState(Walk):
-    def load_state_dict(self, state: State) -> None:
-        super().load_state_dict(state)
+    def load_state_dict(self, state: State) -> Array:
+        obs = super().load_state_dict(state)
         self.time[:] = 0
+        return obs
+
+
+class ShowsTheBeginningWhenLoaded(Walk):
+    def load_state_dict(self, state: State) -> Array:
+        beginning = self.reset(state["seed"])
+        super().load_state_dict(state)
+        return beginning
 
 
 class ForgetsTheSeedInItsState(Walk):
-    def load_state_dict(self, state: State) -> None:
-        super().load_state_dict({**state, "seed": self.seed})
+    def load_state_dict(self, state: State) -> Array:
+        return super().load_state_dict({**state, "seed": self.seed})
 
 
 class HandsOutItsOwnState(Walk):
@@ -161,9 +170,10 @@ class HandsOutItsOwnState(Walk):
 
 
 class TakesTheStateItself(Walk):
-    def load_state_dict(self, state: State) -> None:
+    def load_state_dict(self, state: State) -> Array:
         super().load_state_dict(state)
         self.position = state["position"]
+        return self.obs()
 
 
 class ReusesItsBuffer(Walk):
@@ -242,6 +252,7 @@ BROKEN = {
     PlaysOneEpisodeForever: "must not begin as the one before",
     RestartsEverySlot: "running observation of other slots",
     ForgetsTheTimeInItsState: "save what it was loaded from",
+    ShowsTheBeginningWhenLoaded: "return what was shown when the state was taken",
     ForgetsTheSeedInItsState: "save what it was loaded from",
     HandsOutItsOwnState: "must hand out copies",
     TakesTheStateItself: "must take copies",

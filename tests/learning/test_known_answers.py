@@ -10,7 +10,7 @@ from rlrun.composition import load_config
 from rlrun.config_files import config_directory
 from rlrun.loggers import read_rows
 from rlrun.table_pictures import load_tables
-from rlrun.train import Result, train
+from rlrun.training import Result, train
 
 SEED = 0
 RANDOM_POLICY = [

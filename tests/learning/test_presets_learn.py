@@ -11,7 +11,7 @@ from rlrun.composition import load_config
 from rlrun.config_files import config_directory
 from rlrun.envs.gridworld import GridWorld
 from rlrun.loggers import read_rows
-from rlrun.train import Result, train
+from rlrun.training import Result, train
 
 SEEDS = (0, 1)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from kill_stress import WORKS, differences, directory_of, stress
+from kill_stress import WORKS, Plan, differences, directory_of, plans_for, stress
 
 from rlrun.cli import run_command
 from rlrun.errors import UserError
@@ -212,15 +212,18 @@ def test_a_run_may_go_on_on_disk_and_back_in_memory(cartpole: Path, tmp_path: Pa
 
 
 def test_a_killed_run_on_disk_ends_in_the_bits_of_an_undisturbed_one() -> None:
-    seen = stress((*CARTPOLE, "total_steps=600", "algo.replay_storage=disk"), 1, random.Random("disk"))
+    plan = Plan("save", signal.SIGKILL)  # so there is something to go on from
+    seen = stress((*CARTPOLE, "total_steps=1200", "algo.replay_storage=disk"), [plan], random.Random("disk"))
     assert seen.kills == 1
+    assert seen.resumed >= 1
     assert (seen.begun_again, seen.unreadable, seen.double_rows, seen.different) == (0, 0, 0, [])
 
 
 @pytest.mark.slow
 def test_killed_runs_of_frames_on_disk_end_in_the_bits_of_undisturbed_ones() -> None:
     words = (*WORKS["pong dqn, sticky actions, 3 environments"], "algo.replay_storage=disk")
-    seen = stress(words, 12, random.Random("frames on disk"))
+    rng = random.Random("frames on disk")
+    seen = stress(words, plans_for(12, rng), rng)
     assert seen.kills == 12
     assert (seen.begun_again, seen.unreadable, seen.double_rows, seen.different) == (0, 0, 0, [])
 

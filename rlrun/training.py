@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
 from typing import Annotated
 
+import torch
 from pydantic import Field
 
-from rlrun.atomic_file import disk_trouble_told, write_atomically
+from rlrun.atomic_file import disk_trouble_told
 from rlrun.checkpoint import Checkpoints
 from rlrun.collect import Collector
 from rlrun.course import Course, Window, crosses
+from rlrun.errors import UserError
 from rlrun.evaluate import Evaluation, EvaluationStopped, Evaluator
 from rlrun.interruption import Interrupted, StopRequest
 from rlrun.loggers import JsonLines, Logger, Several, Written
 from rlrun.progress import Display
 from rlrun.protocols import Agent
+from rlrun.receipt import write_result
 from rlrun.types import Progress
 
 _LOG = logging.getLogger(__name__)
@@ -45,15 +48,21 @@ def train(run: Run) -> Result:
         Interrupted: if a signal asked the run to stop; it has been saved.
         UserError: if no checkpoint is sound, training diverged, or the disk is full or read-only.
     """
-    with disk_trouble_told(run.directory), StopRequest() as stop, _Recorder(run, restore(run), stop) as recorder:
+    with (
+        disk_trouble_told(run.directory),
+        StopRequest() as stop,
+        closing(run.collector.recorder),
+        _Recorder(run, restore(run), stop) as recorder,
+    ):
         course = recorder.course
         if course.step < run.total_steps:  # a longer run than the one that was saved, or one that was interrupted
             recorder.evaluate_if_due()
+            recorder.stop_if_asked()  # or the next turn would come before what is due
         for progress in iterate(run.agent, run.collector, run.total_steps, course.step):
             before = course.advance(progress)
             if crosses(before, course.step, run.log_every_steps):
                 recorder.log()
-            course.evaluation_due = crosses(before, course.step, run.evaluation.every_steps)
+            course.evaluation_due = course.evaluation_due or crosses(before, course.step, run.evaluation.every_steps)
             if course.step < run.total_steps:
                 recorder.evaluate_if_due()
             recorder.stop_if_asked()
@@ -63,18 +72,29 @@ def train(run: Run) -> Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationSettings:
-    """When and how long to evaluate (`evaluation` in the config)."""
+    """When and how long to evaluate (`evaluation` in the config).
 
-    every_steps: Annotated[int, Field(gt=0)] | None  # agent steps; null: only at the end
+    Args:
+        every_steps: agent steps between evaluations; None: only at the end.
+        episodes: whole episodes each time.
+        num_envs: environments side by side.
+    """
+
+    every_steps: Annotated[int, Field(gt=0)] | None
     episodes: Annotated[int, Field(gt=0)]
     num_envs: Annotated[int, Field(gt=0)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointSettings:
-    """How often to save (`checkpoint` in the config)."""
+    """How often to save (`checkpoint` in the config).
 
-    every_seconds: Annotated[float, Field(gt=0)]  # wall time; longer where that would take more than 3% of it
+    Args:
+        every_seconds: wall time between checkpoints; longer where that would take more than 3% of it.
+        keep: newest checkpoints kept.
+    """
+
+    every_seconds: Annotated[float, Field(gt=0)]
     keep: Annotated[int, Field(gt=0)]
 
 
@@ -103,12 +123,14 @@ class Result:
     """How a run ended."""
 
     step: int
+    total_steps: int  # what it was meant to reach; a planner may need fewer, and a last rollout makes a few more
     evaluation: Evaluation
 
     def as_json(self) -> dict[str, float | int | list[float]]:
-        """What `result.json` holds."""
+        """What `result.json` holds, apart from its digest."""
         return {
             "step": self.step,
+            "total_steps": self.total_steps,
             "eval/episode_return": self.evaluation.mean,
             "eval/standard_error": self.evaluation.standard_error if len(self.evaluation.returns) > 1 else 0.0,
             "eval/episodes": len(self.evaluation.returns),
@@ -146,15 +168,30 @@ class TimeSplit:
 
 
 def restore(run: Run) -> Course:
-    """Loads the newest sound checkpoint, and returns how far it is; a new course if there is none."""
+    """Loads the newest sound checkpoint, and returns how far it is; a new course if there is none.
+
+    Raises:
+        UserError: if no checkpoint is sound, the run was meant to be longer, or the environment or the agent is not
+            the one that it was.
+    """
     state = run.checkpoints.newest_sound(
         _LOG.warning, lambda state: Course.from_state(state["course"]).check_written(run.directory)
     )
+    course = Course() if state is None else Course.from_state(state["course"])
+    course.go_on_to(run.total_steps)
     if state is None:
-        return Course()
-    run.agent.load_state_dict(state["agent"])
-    run.collector.load_state_dict(state["collector"])
-    course = Course.from_state(state["course"])
+        return course
+    run.collector.load_state_dict(state["collector"])  # first, since it knows whether the environment is the same
+    try:
+        run.agent.load_state_dict(state["agent"])
+    except (RuntimeError, ValueError) as error:  # torch's word for other shapes is the former
+        if isinstance(error, torch.cuda.OutOfMemoryError):
+            raise
+        raise UserError(
+            f"the agent in the checkpoint of step {course.step:,} does not fit the one that was built "
+            f"({' '.join(str(error).split())}); rlrun or a class of your own was changed; go on with what the run "
+            "began with, or fresh=true starts anew beside it"
+        ) from error
     _LOG.info(f"resuming at step {course.step:,}")
     return course
 
@@ -232,7 +269,8 @@ class _Recorder:
             return
         self._save()
         self._stop.pass_on()
-        raise Interrupted(name, self.course.step, saved=self._run.collector.env.spec.resumable)
+        saved, directory = self._run.collector.env.spec.resumable, self._run.directory
+        raise Interrupted(name, self.course.step, saved=saved, directory=directory)
 
     def save_if_due(self) -> None:
         """Saves when `every_seconds` have passed, and so many more that saving stays a small part of the time."""
@@ -271,13 +309,14 @@ class _Recorder:
         evaluation = self._evaluate()
         if evaluation is None:
             self._stop.pass_on()
-            raise Interrupted(str(self._stop.came), self.course.step, saved=self._run.collector.env.spec.resumable)
+            saved, directory = self._run.collector.env.spec.resumable, self._run.directory
+            raise Interrupted(str(self._stop.came), self.course.step, saved=saved, directory=directory)
         self._run.still_ours()
         if self.course.best is None or evaluation.mean > self.course.best:
             self._run.checkpoints.mark_best(self.course.step)
         self._run.keep(self.course.step, self._logger)
-        result = Result(self.course.step, evaluation)
-        text = json.dumps(result.as_json(), indent=2)
-        write_atomically(self._run.directory / "result.json", lambda file: file.write(text.encode()))
+        self._run.collector.recorder.close()  # before the result: whoever has one is not opened again
+        result = Result(self.course.step, self._run.total_steps, evaluation)
+        write_result(self._run.directory, result.as_json())
         self._stop.pass_on()  # a signal that came in the last moments changes nothing here, but others wait for it
         return result

@@ -1,0 +1,57 @@
+"""A digest of what every slot's running stream has shown: whether a stream that is played again is the same one."""
+
+from __future__ import annotations
+
+from struct import Struct
+from zlib import crc32
+
+import numpy as np
+
+from rlrun.errors import changed_environment
+from rlrun.types import Array, BoolArray, Int64Array
+
+_SCALARS = Struct("<dq")
+
+
+class StreamDigest:
+    """One number for each slot, of all that was added since its stream began.
+
+    CRC-32, because it is quick on a few bytes: it has to tell one program from another, and nobody forges it.
+
+    Args:
+        num_envs: slots, B.
+    """
+
+    def __init__(self, num_envs: int) -> None:
+        self._values = [0] * num_envs
+
+    def begin(self, slots: BoolArray) -> None:
+        """New streams begin in the slots of the mask [B]."""
+        for slot in np.flatnonzero(slots).tolist():
+            self._values[slot] = 0
+
+    def add(self, slot: int, reward: float, code: int, shown: Array | None = None) -> None:
+        """The slot has made a step.
+
+        Args:
+            slot: below B.
+            reward: as it came.
+            code: whatever else happened, as one number.
+            shown: what is seen then, in C order; None where reading all of it would take too long.
+        """
+        value = crc32(_SCALARS.pack(reward, code), self._values[slot])
+        self._values[slot] = value if shown is None else crc32(shown.data, value)
+
+    def values(self) -> Int64Array:
+        """[B] a copy."""
+        return np.array(self._values, np.int64)
+
+    def check(self, name: str, saved: Int64Array) -> None:
+        """Makes sure that the environment called `name` has shown what it had when `saved` [B] was taken.
+
+        Raises:
+            UserError: if not.
+        """
+        (other,) = np.nonzero(self.values() != saved)
+        if other.size:
+            raise changed_environment(name, f"played again, slot {other[0]} does not show the same")

@@ -1,0 +1,139 @@
+"""Where the values of a composed config come from: which file and line set each key, and its comment there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import yaml
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import create_config_search_path
+from hydra.types import RunMode
+
+from rlrun.config_files import GROUPS, config_directory, search_path
+from rlrun.named_network import leaves_preset_out
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One key in one file."""
+
+    key: str  # dotted, as in the composed config
+    value: str  # as written; empty for mappings
+    path: Path
+    line: int  # from 1
+    comment: str  # behind it on its line; unit, meaning or source
+
+    @property
+    def place(self) -> str:
+        """The file and the line, short for files of rlrun's own."""
+        return f"{shown_path(self.path)}, line {self.line}"
+
+
+def shown_path(path: Path) -> Path:
+    """`conf/...` for files of rlrun's own, the whole path for others."""
+    own = config_directory()
+    return Path("conf") / path.relative_to(own) if path.is_relative_to(own) else path
+
+
+def origin(key: str, overrides: Sequence[str], found: Sequence[Setting]) -> str | None:
+    """Where the value of `key` comes from: the word on the command line, or else a file and line; None if nowhere.
+
+    Args:
+        key: dotted.
+        overrides: the command line's.
+        found: what files set, the weakest first.
+    """
+    for item in reversed(overrides):
+        name = override_key(item)
+        inside = name != "" and ((key.startswith(f"{name}.") and "{" in item) or name.startswith(f"{key}."))
+        if ("." in key + name and (key == name or inside)) or (key == name and key not in GROUPS):
+            return f"the command line: {item}"
+    return next((setting.place for setting in reversed(found) if setting.key == key), None)
+
+
+def override_key(override: str) -> str:
+    """The key of an override, without `+`, `~` and package."""
+    return override.lstrip("+~").split("=", 1)[0].partition("@")[0]
+
+
+def settings(overrides: Sequence[str], directories: Sequence[Path]) -> list[Setting]:
+    """Everything that files set, the weakest first.
+
+    Args:
+        overrides: as Hydra takes them.
+        directories: where config files are searched; the last one has `config.yaml`.
+
+    Raises:
+        HydraException: if a group or an option does not exist.
+    """
+    loader = ConfigLoaderImpl(
+        create_config_search_path(str(directories[-1]))
+    )  # not the one of a job that may be running
+    found = loader.compute_defaults_list("config", [*overrides, *search_path(directories)], RunMode.RUN)
+    result: list[Setting] = []
+    weaker: list[Setting] = []  # what a preset says of another network than the one that is named
+    left_out = leaves_preset_out(found.overrides.known_choices, overrides)
+    for default in found.defaults:
+        path = _file(directories, default.config_path)
+        for setting in read(path, default.package or "") if path is not None else []:
+            of_network = setting.key.split(".")[0] == "network"
+            weak = left_out and of_network and path is not None and path.parent.name == "preset"
+            (weaker if weak else result).append(setting)
+    return [setting for setting in weaker + result if setting.key.split(".")[0] != "hydra"]
+
+
+def _file(directories: Sequence[Path], config_path: str | None) -> Path | None:
+    # rlrun's own first, as Hydra has it
+    candidates = (directory / f"{config_path}.yaml" for directory in (directories[-1], *directories[:-1]))
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def read(path: Path, package: str) -> list[Setting]:
+    """What one file sets below `package` (dotted; empty for the top)."""
+    return _read(path, package, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _read(path: Path, package: str, changed: int) -> list[Setting]:
+    del changed  # a file that was edited is read again
+    text = path.read_text(encoding="utf-8")
+    node = yaml.compose(text, Loader=yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader)
+    if not isinstance(node, yaml.MappingNode):
+        return []
+    lines = text.splitlines()
+    return [
+        Setting(key, value, path, line, _comment(lines[line - 1]))
+        for key, value, line in _walk(node, package)
+        if key not in ("defaults", f"{package}.defaults")
+    ]
+
+
+def _walk(node: yaml.MappingNode, prefix: str) -> Iterator[tuple[str, str, int]]:
+    for name, value in node.value:
+        key = f"{prefix}.{name.value}" if prefix else str(name.value)
+        inner = isinstance(value, yaml.MappingNode)
+        yield key, "" if inner else _written(value), name.start_mark.line + 1
+        if inner:
+            yield from _walk(value, key)
+
+
+def _written(value: yaml.Node) -> str:
+    if isinstance(value, yaml.SequenceNode):
+        return "[" + ", ".join(_written(item) for item in value.value) + "]"
+    return str(value.value)
+
+
+def _comment(line: str) -> str:
+    """What stands behind " #" outside of quotes."""
+    quote = ""
+    for index, character in enumerate(line):
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "\"'" and (index == 0 or line[index - 1] in " [{,:"):
+            quote = character
+        elif character == "#" and (index == 0 or line[index - 1].isspace()):
+            return line[index + 1 :].strip()
+    return ""

@@ -1,0 +1,245 @@
+"""Contracts that suit themselves to what they are given: how long episodes are, when learning begins."""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+from collections.abc import Callable
+from itertools import count
+from math import isqrt
+from time import perf_counter
+
+import numpy as np
+import torch
+
+from rlrun.collect import Collector
+from rlrun.protocols import Agent, Replay, VecEnv
+from rlrun.testing.agent import AgentContract
+from rlrun.testing.outcomes import told
+from rlrun.testing.replay import ReplayContract
+from rlrun.testing.vec_env import VecEnvContract, random_actions
+from rlrun.types import EnvSpec
+
+_CPU = torch.device("cpu")
+_ENDS = 3  # episodes that a check wants to see the end of
+_FEWEST_STEPS, _MOST_STEPS = 60, 5_000  # of three slots, to see them
+_FEWEST_TURNS = 5  # of learning
+_FEWEST_LEARNED, _MOST_LEARNED = 200, 2_000  # agent steps; 5 turns of a single one would forgive a forgetful state
+_LOOKING_SECONDS = 3.0  # wall time to find out either
+_OF_STATES = ("test_a_loaded_state_continues_as_if_never_interrupted",)
+_CHEAP_SECONDS = 0.2  # wall time that one of a contract's dozen plays may take to look further than it must
+_CHEAP_STEPS, _CHEAP_TURNS = 307, 31  # primes, as all turns are: what is due every 10, 25 or 50 is not due at the end
+_ALIKE = 3  # episodes of one length that end with discount 0 look like a time limit
+
+
+class CheckedEnv(VecEnvContract):
+    """The contract of any environment; plays until some episodes have ended.
+
+    Args:
+        make: makes one of so many slots.
+        make_limited: makes one with another time limit; None where it has none that can be set.
+        steps: how many steps to play at least; None: as many as it takes, and more where they are cheap.
+
+    Attributes:
+        notes: what a person should know about the check, a line each.
+        leaves_out: tests that say nothing here.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[int], VecEnv],
+        make_limited: Callable[[int, int], VecEnv] | None,
+        steps: int | None = None,
+    ) -> None:
+        self._make, self._make_limited = make, make_limited
+        self.notes: list[str] = []
+        self.leaves_out: tuple[str, ...] = ()
+        self.num_steps = steps or _FEWEST_STEPS
+        try:
+            self.stochastic_start = not self._begins_alike()
+            self._look(steps)
+            self._look_at_ends()
+        except Exception as error:  # the tests will say which of them it concerns
+            self.notes.append(f"while playing, it {told(error)}")
+        if not self.stochastic_start:
+            self.notes.append("every episode begins alike; if it should not, reset(seed) does not use its seed")
+
+    def make(self, num_envs: int) -> VecEnv:
+        """One of so many slots."""
+        return self._make(num_envs)
+
+    def make_limited(self, num_envs: int, max_episode_steps: int) -> VecEnv | None:
+        """One with another time limit."""
+        return self._make_limited(num_envs, max_episode_steps) if self._make_limited is not None else None
+
+    def _begins_alike(self) -> bool:
+        env = self.make(3)
+        seen = {row.tobytes() for seed in range(5) for row in env.reset(seed)}
+        for _ in range(5):
+            seen |= {row.tobytes() for row in env.restart(np.ones(3, bool))}
+        env.close()
+        return len(seen) == 1
+
+    @property
+    def range_in_words(self) -> str:
+        """How far it looks."""
+        return f"{self.num_steps} steps"
+
+    def _look(self, steps: int | None) -> None:
+        """Plays until episodes end, as the contract will, and looks at how they do."""
+        env = self.make(3)
+        env.reset(0)
+        length, ends, limits = np.zeros(3, np.int64), 0, 0
+        lengths: Counter[int] = Counter()  # of the episodes that ended with discount 0
+        started = perf_counter()
+        played = 0
+        for action in random_actions(env.spec, _MOST_STEPS):
+            step = env.step(action)
+            played += 1
+            length += 1
+            ends += int(step.last.sum())
+            limits += int((step.last & (step.discount != 0)).sum())
+            lengths.update(length[step.last & (step.discount == 0)].tolist())
+            length[step.last] = 0
+            if (played >= _FEWEST_STEPS and ends >= _ENDS) or perf_counter() - started > _LOOKING_SECONDS:
+                break
+        env.close()
+        if steps is None and _CHEAP_STEPS * (perf_counter() - started) <= _CHEAP_SECONDS * played:
+            steps = _CHEAP_STEPS
+        self.num_steps = max(played, steps or 0)
+        if env.spec.episodic and not ends:
+            self.notes.append(
+                f"no episode ended in {played} random steps, so no end can be checked: give a shorter time limit"
+            )
+        longest = max(lengths, default=0)
+        if self._make_limited is None and not limits and lengths[longest] >= _ALIKE:
+            self.notes.append(
+                f"{lengths[longest]} episodes ended after exactly {longest} steps, with discount 0: right if they "
+                "terminate there, but at a time limit discount must be 1"
+            )
+        if not env.spec.resumable:
+            self.notes.append("its episodes do not replay, so runs make no checkpoints, and saving is not checked")
+            self.leaves_out = (*_OF_STATES, "test_a_saved_state_does_not_change_when_the_environment_goes_on")
+
+    def _look_at_ends(self) -> None:
+        """Plays as long with a time limit that is not reached: an episode that ends all the same has terminated."""
+        env = self.make_limited(3, self.num_steps + 1)
+        if env is None:
+            return
+        env.reset(0)
+        ends = cut = 0
+        started = perf_counter()
+        for action in random_actions(env.spec, self.num_steps):
+            step = env.step(action)
+            ends += int(step.last.sum())
+            cut += int((step.last & (step.discount != 0)).sum())
+            if perf_counter() - started > _LOOKING_SECONDS:
+                break
+        env.close()
+        if cut:
+            self.notes.append(
+                f"{cut} of {ends} episodes ended before their time limit with discount 1: right if something else cut "
+                "them short, but where an episode terminates discount must be 0"
+            )
+
+
+class CheckedAgent(AgentContract):
+    """The contract of any agent; goes on until it has begun to learn.
+
+    Args:
+        make_env: makes the environment it trains in.
+        make_agent: makes one from the environment's spec and a seed.
+        turns: of collecting and learning before a state is saved, and after it; None: until it has begun to learn, and
+            more where turns are cheap.
+
+    Attributes:
+        notes: what a person should know about the check, a line each.
+        leaves_out: tests that say nothing here.
+        trained: an agent that has learned for some turns; None if it could not.
+        steps: agent steps that it has learned from.
+    """
+
+    def __init__(
+        self,
+        make_env: Callable[[], VecEnv],
+        make_agent: Callable[[EnvSpec, int], Agent],
+        turns: int | None = None,
+    ) -> None:
+        self._make_env, self._make_agent = make_env, make_agent
+        self.leaves_out: tuple[str, ...] = ()
+        self.trained: Agent | None = None
+        self.steps = 0
+        try:
+            names = self._look()
+        except Exception as error:  # the tests will say which of them it concerns
+            self.notes = [f"while learning, it {told(error)}"]
+        else:
+            metrics = ", ".join(sorted(names)) or "none"
+            self.turns = turns or self.turns
+            self.notes = [f"{self.turns} turns of collecting and learning; metrics: {metrics}"]
+
+    @property
+    def range_in_words(self) -> str:
+        """How far it looks."""
+        return f"{self.turns} turns of learning"
+
+    def make_env(self) -> VecEnv:
+        """The environment it trains in."""
+        return self._make_env()
+
+    def make_agent(self, spec: EnvSpec, seed: int) -> Agent:
+        """One with this seed."""
+        return self._make_agent(spec, seed)
+
+    def _look(self) -> frozenset[str]:
+        """Finds out how many turns it takes until metrics show that learning has begun. Returns their names."""
+        env = self.make_env()
+        self.leaves_out = () if env.spec.resumable else _OF_STATES
+        agent = self.make_agent(env.spec, 0)
+        collector = Collector(env, agent.collection, _CPU, 0)
+        names: frozenset[str] = frozenset()
+        began = turn = enough = 0
+        started = perf_counter()
+        while not agent.finished and (turn < _FEWEST_TURNS or self.steps < _MOST_LEARNED):
+            rollout = collector.collect(agent)
+            metrics = agent.learn(rollout)
+            turn += 1
+            self.steps += rollout.num_steps
+            enough += self.steps < _FEWEST_LEARNED
+            if not names >= metrics.keys():
+                names, began = names | metrics.keys(), turn
+            if turn >= _FEWEST_TURNS and perf_counter() - started > _LOOKING_SECONDS:
+                break
+        env.close()
+        self.trained = agent
+        cheap = not agent.finished and _CHEAP_TURNS * (perf_counter() - started) <= _CHEAP_SECONDS * turn
+        self.turns = _prime(max(began + _FEWEST_TURNS, enough + 1, _CHEAP_TURNS if cheap else 0))
+        return names
+
+
+def _prime(fewest: int) -> int:
+    """The least prime that is not less: a state that forgets when something periodic is due shows it then."""
+    return next(number for number in count(fewest) if all(number % each for each in range(2, isqrt(number) + 1)))
+
+
+class CheckedReplay(ReplayContract):
+    """The contract of the kind of replay that an agent has."""
+
+    notes: tuple[str, ...] = ()
+    leaves_out: tuple[str, ...] = ()
+
+    def __init__(self, kind: Callable[..., Replay], frame_stack: int) -> None:
+        self._kind, self.frame_stack = kind, frame_stack
+
+    def make(self, spec: EnvSpec, capacity_steps: int, n_step: int, gamma: float) -> Replay:
+        """A new one on the CPU."""
+        return self._kind(capacity_steps=capacity_steps, n_step=n_step, gamma=gamma, spec=spec, device=_CPU)
+
+
+def checked_replay(agent: Agent | None, spec: EnvSpec) -> CheckedReplay | None:
+    """The contract of the replay that `agent` holds; None without one, or if its constructor takes other arguments."""
+    wanted = {"capacity_steps", "n_step", "gamma", "spec", "device"}
+    for held in vars(agent).values() if hasattr(agent, "__dict__") else ():
+        if isinstance(held, Replay) and set(inspect.signature(type(held)).parameters) == wanted:
+            return CheckedReplay(type(held), spec.frame_stack)
+    return None

@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rlrun import cli
+from rlrun.completion.candidate import Candidate
+from rlrun.completion.candidates import candidates
+from rlrun.completion.verb_words import RUN_FLAGS, VERBS
+from rlrun.config_files import GROUPS, config_directory, options
+from rlrun.envs.atari_games import bundled_games
+
+OWN = config_directory()
+
+
+def texts(*words: str) -> list[str]:
+    return [each.text for each in candidates(words, [OWN])]
+
+
+def of(line: str) -> list[str]:
+    """The candidates for a line; a space at its end begins a new word."""
+    return texts(*line.split(" "))
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_first_word_may_be_a_group_a_key_or_a_verb() -> None:
+    found = of("")
+    assert {f"{group}=" for group in GROUPS} <= set(found)
+    assert {"seed=", "total_steps=", "evaluation.", "ls", "completion"} <= set(found)
+    assert not any(word.startswith(("-", "hydra", "_", "defaults")) for word in found)
+    assert len(found) == len(set(found))
+
+
+def test_every_group_has_its_options() -> None:
+    for group in GROUPS:
+        names = [word.removeprefix(f"{group}=") for word in of(f"{group}=")]
+        assert [name for name in names if name != "null"] == options([OWN], group)
+        assert ("null" in names) == (group in ("preset", "experiment", "debug"))
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("algo=d", ["algo=dqn"]),
+        ("algo=dqn,rei", ["algo=dqn,reinforce"]),
+        ("-m algo=dqn,d", []),  # it stands there already
+        ("algo=dqn env=cartpole algo.op", ["algo.optimizer."]),
+        ("algo=dqn env=cartpole algo.optimizer.", ["algo.optimizer.learning_rate=", "algo.optimizer.eps="]),
+        ("algo=dqn ++algo.optimizer.l", ["++algo.optimizer.learning_rate="]),
+        ("algo=dqn algo.optimizer.eps=1 algo.optimizer.", ["algo.optimizer.learning_rate="]),
+        ("algo=actor_critic algo.doub", []),  # a key of another algorithm
+        ("algo.", []),  # before there is an algorithm
+        ("algo=dqn algo.loss=", ["algo.loss=huber", "algo.loss=squared"]),
+        ("algo=dqn env=pong experiment=dqn_nips2013 algo.loss=", ["algo.loss=squared", "algo.loss=huber"]),
+        ("algo=dqn algo.loss=huber,", ["algo.loss=huber,squared"]),
+        ("algo=dqn algo.double=", ["algo.double=false", "algo.double=true"]),
+        ("algo=dqn env=cartpole algo.double=", ["algo.double=true", "algo.double=false"]),  # tuned for this pair
+        ("record_episodes=t", ["record_episodes=true"]),
+        ("algo=dqn algo.gamma=", ["algo.gamma=0.99"]),
+        ("algo=dqn env=cartpole total_steps=", ["total_steps=50000"]),
+        ("algo=dqn env=atari env.game=pong total_steps=", ["total_steps=500000"]),
+        ("algo=dqn algo.target_period_steps=", ["algo.target_period_steps=10000", "algo.target_period_steps=null"]),
+        ("algo=dqn algo.max_grad_norm=", ["algo.max_grad_norm=null"]),
+        ("evaluation.every_steps=", ["evaluation.every_steps=10000", "evaluation.every_steps=null"]),
+        ("checkpoint.k", ["checkpoint.keep="]),
+        ("env=pong env.protocol=", ["env.protocol=nature2015", "env.protocol=machado2018"]),
+        ("device.kind=", ["device.kind=auto", "device.kind=cpu", "device.kind=cuda"]),
+        ("device=cuda device.kind=", ["device.kind=cuda", "device.kind=auto", "device.kind=cpu"]),
+        ("env=atari env.game=space_i", ["env.game=space_invaders"]),
+        ("env=atari env.game=joust", []),  # the emulator cannot load it
+        ("env=mdp env.mdp=sh", ["env.mdp=short_corridor"]),
+        ("env=gym env.id=Acro", ["env.id=Acrobot-v1"]),
+        ("algo=dqn algo.epsilon._t", ["algo.epsilon._target_="]),
+        (
+            "algo=dqn algo.epsilon._target_=",
+            ["algo.epsilon._target_=rlrun.schedules.Linear", "algo.epsilon._target_=rlrun.schedules.Constant"],
+        ),
+        ("algo=linear_q algo.features._target_=rlrun.features.TileCoding +algo.features.ti", ["+algo.features.tiles="]),
+        ("algo=dqn opt", ["optimizer@algo.optimizer="]),
+        (
+            "algo=dqn optimizer@algo.optimizer=rms",
+            ["optimizer@algo.optimizer=rmsprop", "optimizer@algo.optimizer=rmsprop_centred"],
+        ),
+        ("algo=dqn optimizer@algo.optimizer=rmsprop algo.optimizer.dec", ["algo.optimizer.decay="]),
+        ("algo=dqn network.h", ["network.hidden="]),
+        ("algo=dqn network=nature2015 network.ch", ["network.channels="]),
+        ("algo=dqn env=pong network.ch", ["network.channels="]),
+        ("algo=dqn network.hidden=", []),  # a list is not one word
+        ("env=gym env.options={a", []),
+        ("seed=range(", []),
+        ("--c", ["--cfg", "--config-dir"]),
+        ("--cfg ", ["job", "hydra", "all"]),
+        ("algo=dqn --cfg=j", ["--cfg=job"]),
+        ("completion ", ["bash", "zsh", "fish"]),
+        ("completion zsh ", []),
+        ("video some_run --episode ", ["last", "best"]),
+        ("video --e", ["--episode", "--every"]),
+        ("explain algo=dqn algo.opt", ["algo.optimizer."]),
+        ("explain algo=dqn algo.optimizer.", ["algo.optimizer.learning_rate", "algo.optimizer.eps"]),
+        ("explain algo=d", ["algo=dqn"]),
+        ("check algo=dqn algo.optimizer.e", ["algo.optimizer.eps="]),
+        ("nothing_such", []),
+        ("algo=nothing_such algo.", []),
+        ("algo=nothing_such env=cartpole env.max", ["env.max_episode_steps="]),
+        ("=", []),
+        ("algo=dqn algo..", []),
+    ],
+)
+def test_a_line_can_become(line: str, expected: list[str], elsewhere: Path) -> None:
+    assert of(line) == expected
+
+
+def test_keys_of_a_sweep_are_those_of_all_its_runs() -> None:
+    assert "algo.double=" in of("-m algo=dqn env=cartpole algo.")
+    assert "algo.advantage=" in of("-m algo=actor_critic env=cartpole algo.")
+    both = of("-m algo=dqn,actor_critic env=cartpole algo.")
+    assert {"algo.gamma=", "algo.optimizer."} <= set(both)
+    assert not {"algo.double=", "algo.advantage="} & set(both)
+    assert of("-m algo=dqn seed=0,1,2 algo.doub") == ["algo.double="]
+
+
+def test_games_are_those_that_can_be_played() -> None:
+    assert [word.removeprefix("env.game=") for word in of("env=atari env.game=")] == bundled_games()
+
+
+def test_meanings_come_along_and_words_with_more_to_come_are_not_complete() -> None:
+    found = {each.text: each for each in candidates(["algo=dqn", "algo."], [OWN])}
+    assert found["algo.gamma="] == Candidate("algo.gamma=", "discount factor per agent step.", False)
+    assert not found["algo.optimizer."].complete
+    (dqn,) = candidates(["algo=dq"], [OWN])
+    assert dqn.meaning.startswith("DQN with the hyperparameters")
+    assert dqn.complete
+
+
+def test_what_was_chosen_is_not_offered_again() -> None:
+    found = of("algo=dqn seed=3 ")
+    assert not {"algo=", "seed=", "ls"} & set(found)
+    assert {"env=", "total_steps=", "algo."} <= set(found)
+
+
+def test_files_and_directories(elsewhere: Path) -> None:
+    (elsewhere / "maps" / "deep").mkdir(parents=True)
+    (elsewhere / "maps" / "a.txt").touch()
+    (elsewhere / "maps" / "it's.txt").touch()  # an override cannot have this name without quotes
+    (elsewhere / ".hidden").touch()
+    (elsewhere / "with space.txt").touch()
+    found = candidates(["env=gridworld", "env.map="], [OWN])
+    assert [each.text for each in found] == [
+        *(f"env.map={name}" for name in ("lecture", "book", "cliff", "karpathy_10x10", "sutton_5x5")),
+        "env.map=maps/",
+        "env.map=with space.txt",
+    ]
+    assert not found[5].complete
+    assert of("env=gridworld env.map=maps/") == ["env.map=maps/a.txt", "env.map=maps/deep/"]
+    assert of("env=gridworld env.map=.h") == ["env.map=.hidden"]
+    assert of("algo=td algo.policy=") == ["algo.policy=uniform", "algo.policy=maps/", "algo.policy=with space.txt"]
+    assert of("--config-dir ") == ["maps/"]
+    assert of("runs_dir=m") == ["runs_dir=maps/"]
+    assert of("algo=dqn algo.replay_folder=m") == ["algo.replay_folder=maps/"]
+    assert of("ls ") == ["maps/"]
+    assert of("env=gridworld env.map=nowhere/") == []
+
+
+def test_runs_are_found_below_runs(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for seed in ("seed0", "seed1"):
+        run = elsewhere / "runs" / "cartpole" / "dqn" / "0123456789" / seed
+        (run / "checkpoints").mkdir(parents=True)
+        (run / "receipt.json").write_text("{}")
+    start = "runs/cartpole/dqn/0123456789"
+    assert of("show ") == [f"{start}/seed0", f"{start}/seed1"]  # nothing to choose on the way
+    (elsewhere / "runs" / "pong").mkdir()
+    assert of("show ") == ["runs/cartpole/", "runs/pong/"]
+    assert of("show runs/c") == [f"{start}/seed0", f"{start}/seed1"]
+    assert of(f"show {start}/seed0") == [f"{start}/seed0"]
+    assert of(f"diff {start}/seed0 {start}/") == [f"{start}/seed1"]
+    assert of(f"diff {start}/seed0 {start}/seed1 ") == []
+    monkeypatch.setenv("HOME", str(elsewhere))
+    assert of("resume ~/runs/c") == [f"~/{start}/seed0", f"~/{start}/seed1"]
+
+
+def test_resume_offers_the_keys_of_the_run(elsewhere: Path) -> None:
+    run = elsewhere / "run"
+    run.mkdir()
+    (run / "receipt.json").write_text("{}")
+    (run / "config.yaml").write_text(
+        json.dumps({"total_steps": 600, "algo": {"_target_": "rlrun.agents.dqn.DQN", "loss": "huber"}})
+    )
+    assert of("resume run ") == ["total_steps=", "algo."]
+    assert of("resume run total_steps=") == ["total_steps=600"]
+    assert of("resume run algo.loss=") == ["algo.loss=huber", "algo.loss=squared"]
+    assert of("resume run --config-dir r") == ["run/"]
+
+
+def test_configs_and_classes_of_somebody_else(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (elsewhere / "theirs" / "algo").mkdir(parents=True)
+    (elsewhere / "theirs" / "algo" / "mine.yaml").write_text(
+        "# Mine.\n_target_: mine_agent.Agent\nmood: calm\nlimit: 3\n"
+    )
+    (elsewhere / "mine_agent.py").write_text(
+        "import torch\nfrom typing import Literal\n\nclass Agent:\n"
+        "    def __init__(self, *, mood: Literal['calm', 'wild'], limit: int | None): ...\n"
+    )
+    monkeypatch.syspath_prepend(str(elsewhere))
+    assert of("algo=mi") == []
+    for flag in ("--config-dir theirs", "--config-dir=theirs", "-cd theirs"):
+        assert of(f"{flag} algo=mi") == ["algo=mine"]
+        assert of(f"{flag} algo=mine algo.") == ["algo.mood=", "algo.limit="]
+        assert of(f"{flag} algo=mine algo.mood=") == ["algo.mood=calm", "algo.mood=wild"]
+        assert of(f"{flag} algo=mine algo.limit=") == ["algo.limit=3", "algo.limit=null"]
+    assert of("check --config-dir theirs algo=mi") == ["algo=mine"]
+    (elsewhere / "theirs" / "algo" / "mine.yaml").write_text("_target_: mine_agent.Agent\nother: 1\n")
+    assert of("--config-dir theirs algo=mine algo.") == ["algo.other="]  # nothing is remembered
+
+
+def test_every_verb_is_offered_with_the_flags_that_it_has(capsys: pytest.CaptureFixture[str]) -> None:
+    assert set(VERBS) == set(cli._VERBS)
+    for name, verb in VERBS.items():
+        with pytest.raises(SystemExit) as exit_status:
+            cli.run_command(["rlrun", name, "--help"])
+        assert exit_status.value.code == 0
+        usage = capsys.readouterr().out
+        said = {word.strip("[],") for word in usage.split() if word.strip("[").startswith("--")}
+        assert said == set(verb.flags), name
+        assert len(verb.positions) <= usage.split("options:")[0].count("\n  "), name
+
+
+def test_every_flag_that_is_offered_is_understood() -> None:
+    from hydra._internal.utils import get_args_parser
+
+    understood = {option for action in get_args_parser()._actions for option in action.option_strings}
+    assert set(RUN_FLAGS) <= understood

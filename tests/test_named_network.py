@@ -1,0 +1,78 @@
+"""A network that the command line names is as its file, the experiment and the command line have it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rlrun.composition import load_config
+from rlrun.config_files import config_directory
+from rlrun.errors import UserError
+from rlrun.explanation import explanation
+
+CARTPOLE = ("algo=dqn", "env=cartpole")  # whose preset says hidden: [256, 256], activation: relu
+FILES = {
+    "experiment/small": "# @package _global_\nnetwork:\n  hidden: [8]\n",
+    "preset/own": "# @package _global_\nnetwork:\n  hidden: [7]\n",
+    "network/mistaken": "_target_: rlrun.nn.trunks.MLP\nhidden: [5]\nactivation: tanhh\n",
+}
+
+
+@pytest.fixture
+def directories(tmp_path: Path) -> list[Path]:
+    for name, text in FILES.items():
+        path = tmp_path / f"{name}.yaml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    return [tmp_path, config_directory()]
+
+
+@pytest.mark.parametrize(
+    ("words", "hidden", "activation"),
+    [
+        ((), [256, 256], "relu"),
+        (("network=mlp",), [64, 64], "tanh"),
+        (("network=mlp", "preset=dqn_cartpole"), [64, 64], "tanh"),  # naming what is found anyway changes nothing
+        (("network=mlp", "preset=own"), [7], "tanh"),
+        (("network=mlp", "experiment=small"), [8], "tanh"),
+        (("network=mlp", "experiment=small", "network.hidden=[9]"), [9], "tanh"),
+        (("network=mlp", "++network={hidden: [3]}"), [3], "tanh"),
+        (("network={hidden: [3]}",), [3], "relu"),  # names no network
+        (("network=linear", "network.activation=tanh"), [], "tanh"),
+    ],
+)
+def test_only_the_preset_that_is_found_by_itself_is_left_out(
+    directories: list[Path], words: tuple[str, ...], hidden: list[int], activation: str
+) -> None:
+    network = load_config([*CARTPOLE, *words], directories).network
+    assert network is not None
+    assert network.arguments == {"hidden": hidden, "activation": activation}
+
+
+@pytest.mark.parametrize(
+    ("word", "words"),
+    [
+        ("~network.hidden", "network.hidden is missing"),
+        ("~network", "algo=dqn needs a network"),
+        ("++network={hiden: [3]}", "unknown key network.hiden; nearest: network.hidden"),
+    ],
+)
+def test_what_is_taken_away_or_misspelt_is_not_put_right(directories: list[Path], word: str, words: str) -> None:
+    with pytest.raises(UserError) as caught:
+        load_config([*CARTPOLE, "network=mlp", word], directories)
+    assert str(caught.value).startswith(words)
+
+
+def test_a_mistake_in_its_file_is_told_with_that_file(directories: list[Path]) -> None:
+    with pytest.raises(UserError, match=r"network\.activation=tanhh is not valid") as caught:
+        load_config([*CARTPOLE, "network=mistaken"], directories)
+    assert f"set in {directories[0] / 'network/mistaken.yaml'}, line 3" in caught.value.details
+
+
+def test_where_its_values_come_from_is_explained(directories: list[Path]) -> None:
+    def places(*words: str) -> list[str]:
+        return [row.place for row in explanation([*CARTPOLE, "network=mlp", *words], directories, ["network"]).rows[1:]]
+
+    assert [place.split(",")[0] for place in places()] == ["conf/network/mlp.yaml"] * 2
+    assert places("experiment=small")[0] == f"{directories[0] / 'experiment/small.yaml'}, line 3"

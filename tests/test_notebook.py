@@ -1,0 +1,185 @@
+"""The door from Python: the same words, numbers, directories and refusals as on the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import runpy
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from omegaconf import OmegaConf
+
+import rlrun.training
+from rlrun import UserError, compose, make, train
+from rlrun.cli import run_command
+from rlrun.config import Config
+
+ROOT = Path(__file__).resolve().parent.parent
+WORDS = "algo=q_learning env=gridworld env.map=book debug=short logger=none device=cpu"
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+def test_words_are_a_string_or_a_list() -> None:
+    config = compose(f"{WORDS} 'env.goal=end'")
+    assert isinstance(config, Config)
+    assert config == compose([*WORDS.split(), "env.goal=end"])
+    assert (config.algo.arguments["gamma"], config.total_steps) == (0.99, 2000)
+
+
+def test_it_is_what_the_command_line_makes_of_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    words = f"{WORDS} total_steps=1000"
+    assert run_command(["rlrun", *words.split(), f"runs_dir={there}"]) == 0
+    result = train(f"{words} runs_dir={here}")
+    assert "1,000/1,000 steps" in capsys.readouterr().out  # plain lines
+    by_command = there / result.directory.relative_to(here)
+    for name in ("metrics.jsonl", "result.json"):
+        assert (result.directory / name).read_bytes() == (by_command / name).read_bytes()
+    written = json.loads((result.directory / "result.json").read_text())
+    assert (result.step, result.evaluation_mean) == (1000, written["eval/episode_return"])
+    assert list(result.evaluation_returns) == written["eval/returns"]
+    steps, losses = result.curve("loss/td")
+    assert steps == [500, 1000]
+    assert losses == [row["loss/td"] for row in result.rows if "loss/td" in row]
+    assert json.loads((result.directory / "receipt.json").read_text())["overrides"][0] == "algo=q_learning"
+
+
+def test_a_finished_run_is_read_and_a_fresh_one_is_another(tmp_path: Path) -> None:
+    config = compose(f"{WORDS} runs_dir={tmp_path} total_steps=500")
+    first = train(config)
+    stamp = (first.directory / "result.json").stat().st_mtime_ns
+    assert train(config) == first
+    assert (first.directory / "result.json").stat().st_mtime_ns == stamp
+    fresh = train(f"{WORDS} runs_dir={tmp_path} total_steps=500 fresh=true")
+    assert fresh.directory == first.directory.with_name("seed0-2")
+    assert fresh.rows == first.rows
+
+
+def test_what_is_made_can_be_stepped_and_leaves_nothing_on_disk(tmp_path: Path) -> None:
+    config = compose(f"{WORDS} record_episodes=true runs_dir={tmp_path / 'runs'}")
+    with make(config) as made:
+        assert made.env.spec.name == "gridworld"
+        assert [progress.step for progress in made.steps(3)] == [1, 2, 3]
+        before = made.agent.state_dict()["visits"].sum().item()
+        assert len(made.evaluate().returns) == 2
+        assert made.agent.state_dict()["visits"].sum().item() == before == 3
+        rollout = made.collector.collect(made.agent)
+        assert "loss/td" in made.agent.learn(rollout)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("algo=q_learning env=gridworld algo.gama=0.5", r"algo\.gamma"),
+        ("algo=q_learning env=gridwrld", "gridworld"),
+        ("algo=q_learning env=gridworld algo.gamma=2", "must be a number >= 0 and <= 1"),
+        ("algo=q_learning env=gridworld seed=0,1", "several values"),
+        ("-m algo=q_learning env=gridworld seed=0,1", "'-m' is no setting"),
+        ("algo=q_learning env=gridworld hydra.run.dir=foo", "runs_dir= and name= say"),
+        ("algo=q_learning env=gridworld hydra/launcher=basic", "would do nothing"),
+        ("algo=q_learning env=gridworld hydra.mode=MULTIRUN", "cannot be"),
+        ("algo=q_learning env=gridworld +hydra.foo.bar=1", r"unknown key hydra\.foo"),
+        ("algo=q_learning env=gridworld seed=1 seed=2", "seed is given twice"),
+        ("show runs", "'show' is no setting"),
+        ("algo='q_learning", "cannot read"),
+    ],
+)
+def test_what_the_command_line_refuses_raises(words: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        compose(words)
+
+
+def test_words_are_not_nothing() -> None:
+    with pytest.raises(UserError, match="None is no setting: give words"):
+        compose(None)  # type: ignore[arg-type]
+
+
+def test_an_object_is_replaced_as_on_the_command_line() -> None:
+    given = "'+algo.epsilon={_target_: rlrun.schedules.Constant, value: 0.25}'"
+    config = compose(f"{WORDS} ~algo.epsilon {given}")
+    assert config.algo.arguments["epsilon"].arguments == {"value": 0.25}
+
+
+def test_every_door_refuses() -> None:
+    for door in (make, train):  # `compose` above
+        with pytest.raises(UserError, match=r"algo\.gamma"):
+            door("algo=q_learning env=gridworld algo.gama=0.5")
+
+
+def test_parts_that_do_not_fit_raise_when_they_are_made() -> None:
+    config = compose("algo=q_learning env=cartpole")
+    with pytest.raises(UserError, match="states"):
+        make(config)
+    with pytest.raises(UserError, match="composed already"):
+        make(config, config_dir="elsewhere")
+
+
+def test_a_metric_that_is_not_there_is_answered_with_those_that_are(tmp_path: Path) -> None:
+    result = train(f"{WORDS} runs_dir={tmp_path} total_steps=500")
+    with pytest.raises(UserError, match=r"no metric loss/tdd; there are .*loss/td"):
+        result.curve("loss/tdd")
+
+
+def test_files_of_ones_own_are_found(tmp_path: Path) -> None:
+    (tmp_path / "env").mkdir()
+    (tmp_path / "env" / "mine.yaml").write_text("_target_: rlrun.testing.scripted_env.ScriptedEnv\nnum_envs: 3\n")
+    with make("algo=random env=mine", config_dir=tmp_path) as made:
+        assert made.env.spec.num_envs == 3
+
+
+def test_it_works_in_a_thread_and_while_an_event_loop_runs(tmp_path: Path) -> None:
+    steps = []
+    words = f"{WORDS} total_steps=500 runs_dir={tmp_path}"
+    thread = threading.Thread(target=lambda: steps.append(train(f"{words} seed=1").step))
+    thread.start()
+    thread.join()
+
+    async def cell() -> None:  # as a notebook's kernel runs it
+        steps.append(train(f"{words} seed=2").step)
+
+    asyncio.run(cell())
+    assert steps == [500, 500]
+
+
+def test_a_program_of_ones_own_that_uses_hydra_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text("answer: 42\n")
+    with initialize_config_dir(str(tmp_path), version_base="1.3"):
+        assert compose(WORDS).labels["algo"] == "q_learning"
+        assert OmegaConf.to_container(hydra_compose("own")) == {"answer": 42}
+
+
+def test_importing_is_quick_to_ask_for() -> None:
+    code = (
+        "import sys, rlrun; assert 'torch' not in sys.modules and 'hydra' not in sys.modules; "
+        "assert {'compose', 'make', 'train'} <= set(dir(rlrun))\n"
+        "try: rlrun.compos\nexcept AttributeError: sys.exit(0)\nsys.exit(1)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment())
+
+
+def test_the_function_for_notebooks_is_no_module() -> None:
+    assert isinstance(rlrun.training, ModuleType)
+    assert rlrun.train is train
+    assert train.__module__ == "rlrun.notebook"
+
+
+def test_the_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(ROOT / "examples" / "notebook.py"))
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert "algo.gama" in printed.out
+    assert "evaluated: " in printed.out
+    assert len(list(tmp_path.glob("runs/gridworld/q_learning/*/seed[01]/result.json"))) == 2

@@ -1,0 +1,78 @@
+"""What surrounds the loop: what is due when it is stopped, what is refused before it begins, and the end."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rlrun import evaluate, receipt, training
+from rlrun.build import build, identity_of
+from rlrun.checkpoint import Checkpoints
+from rlrun.cli import STOPPED, run_command
+from rlrun.composition import load_config
+from rlrun.config_files import config_directory
+from rlrun.episode_log import FILE, read_episode_log
+from rlrun.errors import UserError
+from rlrun.evaluate import Evaluation, Evaluator
+from rlrun.protocols import Agent
+
+WORDS = ["algo=q_learning", "env=gridworld", "env.num_envs=1", "device=cpu", "device.num_threads=1", "logger=none"]
+WORDS += ["name=run", "total_steps=400", "log_every_steps=100", "evaluation.every_steps=150", "evaluation.episodes=3"]
+PLACE = Path("gridworld/q_learning/run/seed0")
+
+
+def go(runs_dir: Path, *more: str) -> int:
+    return run_command(["rlrun", *WORDS, f"runs_dir={runs_dir}", *more])
+
+
+def test_a_due_evaluation_survives_two_stops_in_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert go(tmp_path / "whole") == 0
+    real, begun = Evaluator.evaluate, 0
+
+    def stopped_at_first(self: Evaluator, agent: Agent, number: int, stop: Callable[[], bool]) -> Evaluation:
+        nonlocal begun
+        begun += 1
+        if begun in (1, 2):  # the same one, in two processes
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real(self, agent, number, stop)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluate.Evaluator, "evaluate", stopped_at_first)
+        assert [go(tmp_path / "stopped") for _ in range(3)] == [STOPPED, STOPPED, 0]
+    for name in ("metrics.jsonl", "result.json"):
+        assert (tmp_path / "stopped" / PLACE / name).read_bytes() == (tmp_path / "whole" / PLACE / name).read_bytes()
+
+
+def test_an_agent_of_another_shape_is_one_line(tmp_path: Path) -> None:
+    words = ["algo=reinforce", "env=cartpole", "device=cpu", "logger=none", "total_steps=50", "evaluation.episodes=1"]
+    words += [f"runs_dir={tmp_path}", "name=run"]
+    first, other = (load_config([*words, f"network.hidden=[{width}]"], [config_directory()]) for width in (8, 9))
+    directory = tmp_path / "run"
+    directory.mkdir()
+    with closing(build(first, directory)) as built:
+        training.train(built.run)
+    with closing(build(other, directory)) as built:
+        run = replace(built.run, checkpoints=Checkpoints(directory, identity_of(first), 1))
+        with pytest.raises(UserError, match=r"does not fit the one that was built \(.*size mismatch") as raised:
+            training.restore(run)
+    assert "\n" not in str(raised.value)
+
+
+def test_the_log_of_episodes_is_whole_before_there_is_a_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, seen = receipt.write_result, []
+
+    def look_first(directory: Path, result: dict[str, object]) -> None:
+        seen.append((directory / FILE).read_bytes())
+        real(directory, result)
+
+    monkeypatch.setattr(training, "write_result", look_first)
+    assert go(tmp_path, "record_episodes=true") == 0
+    log = tmp_path / PLACE / FILE
+    assert seen == [log.read_bytes()]
+    assert len(read_episode_log(log).actions) == 400
