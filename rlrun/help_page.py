@@ -9,9 +9,7 @@ from pathlib import Path
 from rlrun.config_files import options, summary
 
 _EXAMPLES = """\
-rlrun trains, evaluates and records one reinforcement-learning experiment.
-
-Try
+rlrun trains, evaluates and records one reinforcement-learning experiment. Try
   rlrun algo=dqn env=cartpole                          train with tuned numbers; a minute or two
   rlrun algo=dqn env=pong                              the same for an Atari game
   rlrun algo=dqn env=cartpole algo.gamma=0.95 seed=3   change any number

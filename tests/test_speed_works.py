@@ -77,17 +77,17 @@ def test_rows_and_rounds_of_learning_coincide(factor: int) -> None:
         assert shrunk(work, 1) == work
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        rlrun_words(10_000),
-        *(one_thread_words(WORKS[name]) for name in ("dqn_pong", "actor_critic_cartpole_8")),
-        *(speed_words(work) for work in WORKS.values()),
-    ],
-    ids=" ".join,
-)
-def test_what_the_programs_tell_rlrun_is_accepted(words: list[str]) -> None:
-    load_config([*words, "runs_dir=runs"], [config_directory()])
+TOLD = {
+    "memory": rlrun_words(10_000),
+    "dqn_pong side by side": one_thread_words(WORKS["dqn_pong"]),
+    "actor_critic_cartpole_8 side by side": one_thread_words(WORKS["actor_critic_cartpole_8"]),
+    **{name: speed_words(work) for name, work in WORKS.items()},
+}
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_what_the_programs_tell_rlrun_is_accepted(name: str) -> None:
+    load_config([*TOLD[name], "runs_dir=runs"], [config_directory()])
 
 
 def test_both_sides_are_told_the_same_steps() -> None:

@@ -37,7 +37,8 @@ class FusedAdam(torch.optim.Optimizer):
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], lr: float, eps: float) -> None:
-        super().__init__(parameters, {"lr": lr, "betas": (0.9, 0.999), "eps": eps})
+        # Nothing here reads `fused`: by it `load_state_dict` puts the counts of steps where the parameters are.
+        super().__init__(parameters, {"lr": lr, "betas": (0.9, 0.999), "eps": eps, "fused": True})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]

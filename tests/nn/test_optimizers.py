@@ -99,3 +99,17 @@ def test_adam_is_torchs_fused_one_bit_for_bit_and_goes_on_from_its_state() -> No
             mine = FACTORIES[0](ours)
             mine.load_state_dict(copy.deepcopy(reference.state_dict()))
     assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def test_the_loaded_counts_of_adam_are_where_the_parameters_are() -> None:
+    here, elsewhere = nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(3, device="meta"))
+    optimizer = FACTORIES[0]([here])
+    here.grad = torch.ones(3)
+    optimizer.step()
+    other = FACTORIES[0]([elsewhere])
+    other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    assert {name: value.device.type for name, value in other.state[elsewhere].items()} == {
+        "step": "meta",
+        "exp_avg": "meta",
+        "exp_avg_sq": "meta",
+    }
