@@ -30,7 +30,10 @@ SHORTER = {
 
 @pytest.mark.parametrize("name", WORKS)
 def test_a_killed_run_ends_in_the_bits_of_an_undisturbed_one(name: str) -> None:
-    seen = stress([*WORKS[name], *SHORTER.get(name, ())], PLANS, random.Random(name))
+    shorter = SHORTER.get(name, ())
+    keys = {word.partition("=")[0] for word in shorter}  # a key cannot be given twice
+    words = [*(word for word in WORKS[name] if word.partition("=")[0] not in keys), *shorter]
+    seen = stress(words, PLANS, random.Random(name))
     assert (seen.kills, seen.asked) == (3, 2)
     assert seen.resumed >= 1
     assert seen.begun_again == 0, "a run that had a checkpoint must go on from it"
