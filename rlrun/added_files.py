@@ -94,6 +94,26 @@ def refuse_misread(
             _refuse_within(file, seen, directories)
 
 
+def refuse_unheaded(overrides: Sequence[str], directories: Sequence[Path], keys: Iterable[str]) -> None:
+    """Refuses a file that stands for a whole config but begins like a part of one, among those that words choose.
+
+    Hydra then overlooks its `override /group` entries, and only says that the group is not chosen.
+
+    Args:
+        overrides: what the command line asked for.
+        directories: where config files are searched; the last one is rlrun's own.
+        keys: what a config has at its top.
+
+    Raises:
+        UserError: naming the file and the line with which it must begin.
+    """
+    for group, _, names in (item.partition("=") for item in overrides):
+        if group in _WHOLE:
+            for name in names.strip("[]").split(","):
+                for file in _files(directories, group, name.strip(" '\"")):
+                    _refuse_elsewhere(file, group, keys)
+
+
 def _files(directories: Sequence[Path], group: str, option: str | None) -> list[Path]:
     candidates = (directory / group / f"{option}.yaml" for directory in directories[:-1])
     return [file for file in candidates if file.is_file()]

@@ -140,6 +140,10 @@ def _verb(argv: list[str]) -> int | None:
             from rlrun.verbs.completion import completion
 
             return completion(argv[2:])
+        case [word] if "=" in argv[2:3]:
+            from rlrun.composition import NO_SPACES
+
+            raise UserError(f"cannot read '{word} =': {NO_SPACES}")
         case [word] if re.fullmatch(r"[a-z]+", word):
             raise UserError(
                 f"unknown verb '{word}'; nearest: {nearest(word, _VERBS)[0]}; available: {', '.join(_VERBS)}; "

@@ -15,7 +15,7 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf, open_dict
 from yaml import YAMLError
 
-from rlrun.added_files import file_not_read, refuse_misplaced
+from rlrun.added_files import file_not_read, refuse_misplaced, refuse_unheaded
 from rlrun.config import CONFIG_KEYS, Config, check
 from rlrun.config_files import GROUPS, not_yaml, one_line, options, resolve_env, search_path, unknown_option
 from rlrun.config_keys import valid_keys
@@ -30,7 +30,7 @@ from rlrun.suggestions import closest
 _OPTIONS_OF = (*GROUPS, "optimizer")  # groups, wherever their options are put
 _NULL_ANYWAY = ("experiment", "debug")
 _NO_NAME = re.compile(r"true|false|nan|inf|[-+]?\.?\d[\w.+-]*", re.IGNORECASE)  # what Hydra does not read as text
-_NO_SPACES = "settings look like key=value, without spaces around the ="
+NO_SPACES = "settings look like key=value, without spaces around the ="
 _SPECIAL = "[](){},:=#'\"\\"
 
 
@@ -108,7 +108,7 @@ def for_hydra(overrides: Sequence[str]) -> list[str]:
         group, _, value = item.partition("=")
         names = ["null" if name.lower() == "null" else name for name in value.split(",")]  # as Hydra reads it
         if not group:
-            raise UserError(f"cannot read '{item}': {_NO_SPACES}")
+            raise UserError(f"cannot read '{item}': {NO_SPACES}")
         if group.lstrip("+").partition("@")[0] in _OPTIONS_OF and any(_NO_NAME.fullmatch(name) for name in names):
             names = [f"'{name}'" if _NO_NAME.fullmatch(name) else name for name in names]
             item = f"{group}={','.join(names)}"
@@ -165,6 +165,7 @@ def explain(error: HydraException | YAMLError, overrides: Sequence[str], directo
             key = override_key(item)
             if key.split(".")[0] not in (*CONFIG_KEYS, *_OPTIONS_OF, "hydra") and "/" not in key:
                 return reported(UnknownKeyError(f"unknown key {key}", key), {}, {}, overrides, directories)
+        refuse_unheaded(overrides, directories, CONFIG_KEYS)
         known = ", ".join(options(directories, match[1]))
         return UserError(f"no {match[1]} is chosen: give {match[1]}=, one of {known}")
     if match := re.match(r"(?:Could not override|Could not delete from config\.) '([^']+)'", text):
@@ -214,7 +215,7 @@ def unreadable(error: OverrideParseException) -> UserError:
     override = str(error.override)
     key, equals, value = override.partition("=")
     if not equals:
-        return UserError(f"cannot read '{override}': {_NO_SPACES}")
+        return UserError(f"cannot read '{override}': {NO_SPACES}")
     if value.startswith("="):
         return UserError(f"cannot read '{override}': write one =, as {key}={value.lstrip('=')}")
     special = [character for character in _SPECIAL if character in value]

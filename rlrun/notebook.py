@@ -17,7 +17,7 @@ import json
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias
@@ -145,12 +145,12 @@ class Made:
 class Trained:
     """A finished run."""
 
-    config: Config
+    config: Config = field(repr=False)
     directory: Path
     step: int  # agent steps, all slots together
     evaluation_mean: float  # of the final evaluation's episode returns, raw rewards
-    evaluation_returns: tuple[float, ...]
-    rows: tuple[dict[str, Any], ...]  # of metrics.jsonl, in order; each has `step`
+    evaluation_returns: tuple[float, ...] = field(repr=False)
+    rows: tuple[dict[str, Any], ...] = field(repr=False)  # of metrics.jsonl, in order; each has `step`
 
     @classmethod
     def read(cls, directory: Path, config: Config) -> Self:

@@ -131,7 +131,8 @@ def import_target(target: object, path: str) -> Callable[..., Any]:
             ) from error
         for part in parts[split:]:
             if not hasattr(found, part):
-                close = ", ".join(nearest(part, [name for name in vars(found) if not name.startswith("_")]))
+                there = nearest(part, [name for name in vars(found) if not name.startswith("_")])
+                close = ", ".join(there) or _ours_like(parts[-1])
                 raise UserError(f"{path}.{TARGET}={target} does not exist; nearest: {close}")
             found = getattr(found, part)
         if not (inspect.isclass(found) or inspect.isfunction(found)):
@@ -139,14 +140,19 @@ def import_target(target: object, path: str) -> Callable[..., Any]:
         call: Callable[..., Any] = found
         return call
     if len(parts) == 1:
-        ours = {name.rpartition(".")[2]: name for name in catalogue.target_names()}
-        close = ", ".join(ours[name] for name in nearest(target, ours))
         raise UserError(
-            f"{path}.{TARGET}={target} cannot be imported: it must be like package.module.Name; nearest: {close}"
+            f"{path}.{TARGET}={target} cannot be imported: it must be like package.module.Name; "
+            f"nearest: {_ours_like(target)}"
         )
     raise UserError(
         f"{path}.{TARGET}={target} cannot be imported: there is no module {parts[0]} here or among what is installed"
     )
+
+
+def _ours_like(name: str) -> str:
+    """The dotted names of our own classes whose last part is nearest."""
+    ours = {target.rpartition(".")[2]: target for target in catalogue.target_names()}
+    return ", ".join(ours[each] for each in nearest(name, ours))
 
 
 def check_component(

@@ -120,3 +120,9 @@ def test_an_experiment_that_sets_nothing_of_a_run_is_refused(tmp_path: Path, tex
 def test_an_experiment_may_be_about_one_part_alone(tmp_path: Path) -> None:
     found = directories(tmp_path, experiment__own="\n# @package algo\n# A comment.\ngamma: 0.5\n")
     assert load_config([*WORDS, "experiment=own"], found).algo.arguments["gamma"] == 0.5
+
+
+def test_an_experiment_without_its_first_line_is_not_taken_for_a_missing_algorithm(tmp_path: Path) -> None:
+    added = directories(tmp_path, experiment__mine="defaults:\n  - override /algo: q_learning\n")
+    with pytest.raises(UserError, match=r"mine\.yaml must begin with the line # @package _global_: "):
+        load_config(["experiment=mine", "env=gridworld"], added)

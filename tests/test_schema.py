@@ -167,6 +167,10 @@ def test_values_are_coerced_nested_components_checked_and_nothing_is_built() -> 
         ({"dogs": [DOG, RAMP]}, "house.dogs[1]._target_=test_schema.Ramp does not fit"),
         ({"dogs": [DOG | {"legs": 5}]}, "house.dogs[0].legs=5 is not valid: it must be a whole number >= 0 and <= 4"),
         ({"rate": DOG}, "house.rate must be a number > 0, not an object"),
+        (
+            {"_target_": "rlrun.nn.mlq.Mlp"},
+            "house._target_=rlrun.nn.mlq.Mlp does not exist; nearest: rlrun.nn.trunks.MLP",
+        ),
         ({"_target_": f"{HERE}.Hous"}, "house._target_=test_schema.Hous does not exist; nearest: House"),
         ({"_target_": "nosuch.House"}, "house._target_=nosuch.House cannot be imported: there is no module nosuch"),
         ({"_target_": "House"}, "house._target_=House cannot be imported"),
