@@ -107,7 +107,9 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
             "seed": config.seed,
             "directory": directory,
             "network": network,
+            "execution": device.execution,
         }
+        _refuse_idle_execution(config)
         agent: Agent = instantiate(config.algo, runtime)
         recorder = _recorder(env, directory) if config.record_episodes else NOT_RECORDED
         title = config.labels["algo"]
@@ -129,6 +131,19 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
             keep=partial(keep, config.algo.arguments.get("gamma", 1.0)),
         )
         return Built(run, str(device.torch_device), device.threads_for(env.spec.obs_shape), stack.pop_all())
+
+
+def _refuse_idle_execution(config: Config) -> None:
+    """Raises UserError where the algorithm would not heed what `device` asks for."""
+    if "execution" in config.algo.runtime:
+        return
+    for key, idle in (("compile", "none"), ("precision", "float32")):
+        value = config.device.arguments.get(key, idle)
+        if value != idle:
+            raise UserError(
+                f"device.{key}={value} would do nothing: algo={config.labels['algo']} takes no `execution`; "
+                f"use device.{key}={idle}"
+            )
 
 
 def _recorder(env: VecEnv, directory: Path) -> Recorder:

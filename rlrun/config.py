@@ -30,7 +30,9 @@ from rlrun.schema import (
     runtime_annotation,
 )
 
-RUN_VALUES = frozenset({"spec", "device", "seed", "directory", "network"})  # what build supplies to algorithms
+RUN_VALUES = frozenset(
+    {"spec", "device", "seed", "directory", "network", "execution"}
+)  # what build supplies to algorithms
 LOG_VALUES = frozenset({"directory", "resume_step"})  # what build supplies to loggers
 SETTINGS = {"evaluation": "rlrun.training.EvaluationSettings", "checkpoint": "rlrun.training.CheckpointSettings"}
 _RUN = {
@@ -74,7 +76,11 @@ class Config:
 
     def experiment(self) -> dict[str, Any]:
         """What defines the experiment, whatever its seed, length, machine, speed, logging and evaluation."""
-        return {name: experiment(getattr(self, name)) for name in ("algo", "env", "network")}
+        defining = {name: experiment(getattr(self, name)) for name in ("algo", "env", "network")}
+        precision = self.device.arguments.get("precision", "float32")
+        if precision != "float32":  # the only thing of the device that is chosen for its effect on numbers
+            defining["device"] = {"precision": precision}
+        return defining
 
     def settings(self) -> dict[str, Any]:
         """What decides which rows of numbers there are, besides the experiment, the seed and the length."""

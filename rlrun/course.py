@@ -64,7 +64,10 @@ class Window:
 
 
 def _mean(values: list[Tensor | float]) -> float:
-    return float(torch.stack([torch.as_tensor(value, dtype=torch.float64) for value in values]).mean())
+    tensors = [value for value in values if isinstance(value, Tensor)]  # read at once: a GPU is waited for each time
+    read = iter(torch.stack(tensors).double().tolist() if tensors else ())
+    numbers = [next(read) if isinstance(value, Tensor) else value for value in values]  # after a resume there are both
+    return float(torch.tensor(numbers, dtype=torch.float64).mean())
 
 
 @dataclass(slots=True)

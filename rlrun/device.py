@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import shutil
+import sysconfig
+from pathlib import Path
 from typing import Annotated, Literal
 
 import psutil  # type: ignore[import-untyped]
@@ -9,6 +14,8 @@ import torch
 from pydantic import Field
 
 from rlrun.errors import UserError
+from rlrun.execution.cuda_graphs import CudaGraphs
+from rlrun.execution.execution import Compile, Execution, Precision
 
 
 class Device:
@@ -19,10 +26,14 @@ class Device:
         num_threads: CPU threads; None is 1 for vector observations (small networks are faster on one) and every
             available core for images.
         deterministic: on a GPU, only kernels that give equal bits from equal runs; the CPU's do anyway.
-        compile: `none` runs eagerly.
+        compile: `none` runs eagerly; `graphs` records updates and acting as CUDA graphs; `inductor` compiles networks
+            and losses, and on a GPU records the rest with them.
+        precision: of the networks' matrix products and convolutions; `bfloat16` leaves parameters, losses and
+            optimizers in float32. On a GPU `float32` is that, and not TensorFloat-32.
 
     Raises:
-        UserError: if a GPU is asked for where there is none, or more threads than there are cores.
+        UserError: if a GPU is asked for where there is none, more threads than there are cores, or what `compile` needs
+            is not there.
     """
 
     def __init__(
@@ -31,9 +42,9 @@ class Device:
         kind: Literal["auto", "cpu", "cuda"],
         num_threads: Annotated[int, Field(gt=0)] | None,
         deterministic: bool,
-        compile: Literal["none"],  # noqa: A002 (the key that a user reads)
+        compile: Compile,  # noqa: A002 (the key that a user reads)
+        precision: Precision,
     ) -> None:
-        del compile  # one choice so far
         has_cuda = torch.cuda.is_available()
         if kind == "cuda" and not has_cuda:
             raise UserError("device=cuda, but torch finds no NVIDIA GPU here; use device=cpu or device=auto")
@@ -41,6 +52,13 @@ class Device:
         if num_threads is not None and num_threads > cores:
             raise UserError(f"device.num_threads={num_threads}, but there are {cores} cores available here")
         self.torch_device = torch.device("cuda" if has_cuda and kind != "cpu" else "cpu")
+        on_gpu = self.torch_device.type == "cuda"
+        if compile == "graphs" and not on_gpu:
+            raise UserError("device.compile=graphs needs an NVIDIA GPU: use device.compile=none or inductor")
+        if compile == "inductor":
+            _require_compiler(on_gpu=on_gpu)
+        recorder = CudaGraphs(self.torch_device) if on_gpu and compile != "none" else None
+        self.execution = Execution(self.torch_device, compile, precision, recorder)
         self._num_threads = num_threads
         self._deterministic = deterministic
 
@@ -58,8 +76,26 @@ class Device:
         """Sets up this process for a run with such observations."""
         torch.set_num_threads(self.threads_for(obs_shape))
         if self.torch_device.type == "cuda":
+            if self._deterministic:
+                os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it matrix products are refused
+                torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined] # never read
             torch.use_deterministic_algorithms(self._deterministic)
             torch.backends.cudnn.benchmark = not self._deterministic
+            torch.backends.cudnn.allow_tf32 = False  # what float32 says; matrix products do without anyway
+
+
+def _require_compiler(*, on_gpu: bool) -> None:
+    """Raises UserError, saying what is missing, where torch.compile could not make code for the device."""
+    named = os.environ.get("CXX")
+    if not any(shutil.which(name) for name in ([named] if named else ["g++", "clang++", "c++"])):
+        missing = f"the C++ compiler CXX={named}" if named else "a C++ compiler (g++)"
+    elif not Path(sysconfig.get_path("include"), "Python.h").is_file():
+        missing = "Python's headers (python3-dev)"
+    elif on_gpu and importlib.util.find_spec("triton") is None:
+        missing = "the package triton"
+    else:
+        return
+    raise UserError(f"device.compile=inductor needs {missing}, which is not here: use device.compile=none")
 
 
 def available_cores() -> int:

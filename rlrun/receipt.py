@@ -113,7 +113,9 @@ def digest(text: str) -> str:
     return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def describe_machine(device: str, gpu: str | None, num_threads: int, instructions: str) -> dict[str, Any]:
+def describe_machine(
+    device: str, gpu: str | None, num_threads: int, instructions: str, compiled: str | None = None
+) -> dict[str, Any]:
     """The machine, and how much of it a run uses.
 
     Args:
@@ -121,6 +123,7 @@ def describe_machine(device: str, gpu: str | None, num_threads: int, instruction
         gpu: its name.
         num_threads: CPU threads.
         instructions: the instruction set that torch uses on the CPU; another one gives other bits.
+        compiled: how functions are compiled; None: not at all.
     """
     return {
         "host": socket.gethostname(),
@@ -131,6 +134,7 @@ def describe_machine(device: str, gpu: str | None, num_threads: int, instruction
         "device": device,
         "gpu": gpu,
         "num_threads": num_threads,
+        "compile": compiled,
     }
 
 
@@ -144,7 +148,8 @@ def facts(receipt: Mapping[str, Any], session: int | None = None) -> Facts:
     machine = receipt["machine"]
     found = {f"versions.{name}": number for name, number in receipt["versions"].items()}
     found |= {name: receipt.get(name) for name in ("git_commit", "code_diff")}
-    found |= {f"machine.{name}": machine.get(name) for name in ("cpu", "instructions", "device", "gpu", "num_threads")}
+    names = ("cpu", "instructions", "device", "gpu", "num_threads", "compile")
+    found |= {f"machine.{name}": machine.get(name) for name in names}
     found |= receipt.get("settings", {})
     sessions = receipt.get("sessions", [])
     if session is not None and sessions:

@@ -126,6 +126,7 @@ def facts_before(directory: Path, rerun_of: Path | None) -> dict[str, Any] | Non
 def _made(config: Config, command: Command, built: Built, rerun_of: Path | None) -> Made:
     gpu = torch.cuda.get_device_name() if built.device.startswith("cuda") else None
     instructions = torch.backends.cpu.get_cpu_capability()
+    compiled = config.device.arguments.get("compile")
     return Made(
         argv=command.argv,
         overrides=command.overrides,
@@ -135,7 +136,9 @@ def _made(config: Config, command: Command, built: Built, rerun_of: Path | None)
         settings=config.settings(),
         seed=config.seed,
         total_steps=config.total_steps,
-        machine=describe_machine(built.device, gpu, built.num_threads, instructions),
+        machine=describe_machine(
+            built.device, gpu, built.num_threads, instructions, compiled if compiled != "none" else None
+        ),
         rerun_of=str(rerun_of.resolve()) if rerun_of is not None else None,
     )
 

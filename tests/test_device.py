@@ -12,7 +12,16 @@ from rlrun.errors import UserError
 
 
 def make(**changes: Any) -> Device:
-    return Device(**{"kind": "cpu", "num_threads": None, "deterministic": False, "compile": "none", **changes})
+    return Device(
+        **{
+            "kind": "cpu",
+            "num_threads": None,
+            "deterministic": False,
+            "compile": "none",
+            "precision": "float32",
+            **changes,
+        }
+    )
 
 
 def test_vectors_get_one_thread_and_images_every_core() -> None:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from rlrun.distributions import categorical_entropy, categorical_log_prob, categorical_sample, greedy
 from rlrun.errors import UserError
+from rlrun.execution.execution import Execution, plainly
 from rlrun.legality import require_every_action
 from rlrun.losses import masked_mean, policy_gradient_loss, value_loss
 from rlrun.nn.descent import descend
@@ -51,6 +52,8 @@ class ActorCritic:
         device: where the network lives.
         seed: the run's.
         network: trunk and hidden layers.
+        execution: how acting is carried out, and in which precision networks compute; None: as it is written. Updates
+            are never recorded, since their shapes depend on how many episodes end.
 
     Raises:
         UserError: if `monte_carlo` meets episodes that may never end, or that do not divide evenly among the slots; or
@@ -78,6 +81,7 @@ class ActorCritic:
         device: torch.device,
         seed: int,
         network: Network,
+        execution: Execution | None = None,
     ) -> None:
         require_every_action(spec, "actor-critic")
         if shared and value_updates > 1:
@@ -103,6 +107,11 @@ class ActorCritic:
         self._network = build_policy_value(network, spec, init, shared=shared).to(device)
         self._parameters = list(self._network.parameters())
         self._optimizer = optimizer(self._parameters)
+        execution = execution or plainly(device)
+        self._forward = execution.in_precision(self._network.forward)
+        self._values = execution.in_precision(self._network.values)
+        logits = execution.compiled(execution.in_precision(self._network.logits))
+        self._logits = execution.recorded_pass(logits, lambda: self._parameters)
         self._advantage = advantage
         self._num_steps = rollout_steps
         self._gamma = gamma
@@ -122,7 +131,7 @@ class ActorCritic:
 
     def act(self, obs: Tensor, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
         """Draws from the policy; while evaluated, as `evaluation_policy` says."""
-        logits = self._network.logits(obs)
+        logits = self._logits(obs)
         if explore or self._evaluation_policy == "sampled":
             return ActorOutput(categorical_sample(logits, rng), carry, {})
         return ActorOutput(greedy(logits), carry, {})
@@ -132,7 +141,7 @@ class ActorCritic:
         reward, mask = rollout.reward, rollout.mask
         if self._reward_clip is not None:
             reward = reward.clamp(-self._reward_clip, self._reward_clip)
-        logits, values = self._network.forward(_together(rollout))
+        logits, values = self._forward(_together(rollout))
         num_steps = rollout.mask.numel()
         logits = logits[:num_steps].view(*mask.shape, -1)
         value = values[:num_steps].view(mask.shape)
@@ -152,7 +161,7 @@ class ActorCritic:
         loss = policy_loss + self._value_coefficient * critic_loss - self._entropy_bonus * entropy
         grad_norm = self._descend(loss)
         for _ in range(self._value_updates - 1):
-            refitted = self._network.values(rollout.obs.flatten(0, 1)).view(mask.shape)
+            refitted = self._values(rollout.obs.flatten(0, 1)).view(mask.shape)
             self._descend(self._value_coefficient * masked_mean(value_loss(refitted, target), mask))
         return {
             "loss/policy": policy_loss.detach(),

@@ -10,7 +10,8 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -22,10 +23,12 @@ from torch import Tensor, nn
 from rlrun.annotations import AtMost
 from rlrun.distributions import epsilon_greedy
 from rlrun.errors import UserError
+from rlrun.execution.execution import Execution, plainly
 from rlrun.legality import require_every_action
 from rlrun.losses import huber, q_td_target, squared_error
 from rlrun.nn.descent import backward, gradient_norm, scale_down
 from rlrun.nn.networks import Network, build_q_network
+from rlrun.nn.optimizers import moved_by
 from rlrun.replay.disk import StorageFolder, StorageKind, open_storage
 from rlrun.replay.uniform import UniformReplay
 from rlrun.rng import torch_generator
@@ -33,6 +36,7 @@ from rlrun.schedules import Schedule, require_probability
 from rlrun.types import ActorOutput, Batch, Carry, EnvSpec, Metrics, Rollout, State, Steps
 
 _TOGETHER_BYTES = 1 << 24  # of transitions that are drawn at once
+_TOGETHER_ON_GPU = 16  # updates with one draw at most: each number of them is a recording of its own
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
 
@@ -65,6 +69,7 @@ class DQN:
         seed: the run's.
         directory: the run's.
         network: trunk and hidden layers.
+        execution: how updates and acting are carried out; None: as they are written.
 
     Raises:
         UserError: if numbers contradict each other, the network does not fit the observations, memory is short, or some
@@ -98,6 +103,7 @@ class DQN:
         seed: int,
         directory: Path,
         network: Network,
+        execution: Execution | None = None,
     ) -> None:
         require_every_action(spec, "DQN")
         if batch_size > replay_capacity_steps:
@@ -122,6 +128,7 @@ class DQN:
         self._target = copy.deepcopy(self._q) if target_period_steps is not None else self._q
         self._parameters = list(self._q.parameters())
         self._optimizer = optimizer(self._parameters)
+        execution = execution or plainly(device)
         self._replay = UniformReplay(
             capacity_steps=replay_capacity_steps,
             n_step=n_step,
@@ -129,10 +136,13 @@ class DQN:
             spec=spec,
             device=device,
             storage=open_storage(replay_storage, replay_folder, directory, device),
+            fixed_shapes=execution.fixed_shapes,
         )
         self._rng = torch_generator(seed, "agent/replay")
         self._batch_size = batch_size
         self._most_together = max(1, _TOGETHER_BYTES // (batch_size * _transition_bytes(spec)))
+        if device.type == "cuda":
+            self._most_together = min(self._most_together, _TOGETHER_ON_GPU)
         self._updates_per_step = replay_ratio / batch_size
         self._learning_starts_steps = learning_starts_steps
         self._target_period_steps = target_period_steps
@@ -145,6 +155,13 @@ class DQN:
         self._evaluation_epsilon = evaluation_epsilon
         self._steps = 0  # agent steps seen by `learn`
         self._updates_owed = 0.0
+        if execution.records:
+            _require_recordable(self._optimizer, replay_storage)
+        self._q_of = execution.in_precision(self._q.forward)
+        self._target_of = execution.in_precision(self._target.forward)
+        self._objective = execution.compiled(self._loss_and_means)
+        self._learn_from = execution.recorded(self._update_from, self._read, partial(moved_by, self._optimizer))
+        self._values_to_act_on = execution.recorded_pass(execution.compiled(self.q_values), lambda: self._parameters)
 
     def initial_carry(self, num_envs: int) -> Carry:
         """No memory."""
@@ -158,7 +175,7 @@ class DQN:
             return ActorOutput(
                 torch.randint(self._num_actions, obs.shape[:1], generator=rng, device=obs.device), carry, {}
             )
-        return ActorOutput(epsilon_greedy(self.q_values(obs), epsilon, rng), carry, {})
+        return ActorOutput(epsilon_greedy(self._values_to_act_on(obs), epsilon, rng), carry, {})
 
     def learn(self, rollout: Rollout) -> Metrics:
         """Stores the rollout, then makes as many updates as the replay ratio owes."""
@@ -170,8 +187,10 @@ class DQN:
         self._updates_owed += rollout.num_steps * self._updates_per_step
         updates = int(self._updates_owed)
         self._updates_owed -= updates
-        for batch, next_q in self._batches(updates):
-            metrics |= self.update(batch, next_q)
+        while updates:
+            together = 1 if self._target is self._q else min(updates, self._most_together)
+            metrics |= self._learn_from(*self._replay.draw(together * self._batch_size, self._rng))
+            updates -= together
         period = self._target_period_steps
         if period is not None and before // period < self._steps // period:
             self._target.load_state_dict(self._q.state_dict())
@@ -180,23 +199,29 @@ class DQN:
     @torch.no_grad()
     def q_values(self, obs: Tensor) -> Tensor:
         """Q(s, a) of the online network: obs [N, ...] to [N, A]."""
-        q: Tensor = self._q.forward(obs)
+        q: Tensor = self._q_of(obs)
         return q
 
-    def _batches(self, count: int) -> Iterator[tuple[Batch, Tensor]]:
-        """Draws for several updates at once, and values what follows at once: the target network stays as it is."""
-        while count:
-            together = 1 if self._target is self._q else min(count, self._most_together)
-            drawn = self._replay.sample(together * self._batch_size, self._rng)
-            parts = [torch.split(field, self._batch_size) for field in (*drawn, self._value_next(drawn))]
-            for *fields, next_q in zip(*parts, strict=True):
-                yield Batch(*fields), next_q
-            count -= together
+    def _update_from(self, time: Tensor, slot: Tensor) -> dict[str, Tensor]:
+        """An update for every batch of these steps, times [N] and slots [N]; what the last one of them says.
+
+        What follows is valued for all of them at once: the target network stays as it is.
+        """
+        drawn = self._replay.gather(time, slot)
+        parts = [torch.split(field, self._batch_size) for field in (*drawn, self._value_next(drawn))]
+        metrics: dict[str, Tensor] = {}
+        for *fields, next_q in zip(*parts, strict=True):
+            metrics = self.update(Batch(*fields), next_q)
+        return metrics
+
+    def _read(self) -> list[Tensor]:
+        """All that `_update_from` reads and does not change."""
+        return [*(self._target.parameters() if self._target is not self._q else ()), *self._replay.tensors()]
 
     @torch.no_grad()
     def _value_next(self, batch: Batch) -> Tensor:
         """Q(s', a) [N, A] of the network that values."""
-        next_q: Tensor = self._target.forward(batch.next_obs)
+        next_q: Tensor = self._target_of(batch.next_obs)
         return next_q
 
     def update(self, batch: Batch, next_q: Tensor | None = None) -> dict[str, Tensor]:
@@ -208,16 +233,21 @@ class DQN:
         """
         if next_q is None:
             next_q = self._value_next(batch)
-        selector = self.q_values(batch.next_obs) if self._double else None
-        target = q_td_target(batch.reward, batch.discount, next_q, selector)
-        q = self._q.forward(batch.obs).gather(1, batch.action[:, None]).squeeze(1)
-        error = target - q
-        loss = (huber(error, self._huber_delta) if self._loss == "huber" else squared_error(error)).mean()
+        loss, q_mean, target_mean = self._objective(batch, next_q)
         gradients = backward(loss, self._parameters)
         if self._max_grad_norm is not None:
             scale_down(gradients, gradient_norm(gradients), self._max_grad_norm)
         self._optimizer.step()
-        return {"loss/td": loss.detach(), "value/q_mean": q.detach().mean(), "value/target_mean": target.mean()}
+        return {"loss/td": loss.detach(), "value/q_mean": q_mean, "value/target_mean": target_mean}
+
+    def _loss_and_means(self, batch: Batch, next_q: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The temporal-difference loss, with gradient; the means of Q(s, a) and of its targets, without."""
+        selector = self.q_values(batch.next_obs) if self._double else None
+        target = q_td_target(batch.reward, batch.discount, next_q, selector)
+        q = self._q_of(batch.obs).gather(1, batch.action[:, None]).squeeze(1)
+        error = target - q
+        loss = (huber(error, self._huber_delta) if self._loss == "huber" else squared_error(error)).mean()
+        return loss, q.detach().mean(), target.mean()
 
     def _clipped(self, rollout: Rollout) -> Rollout:
         if self._reward_clip is None:
@@ -247,6 +277,14 @@ class DQN:
         self._rng.set_state(state["rng"])
         self._steps = state["steps"]
         self._updates_owed = state["updates_owed"]
+
+
+def _require_recordable(optimizer: torch.optim.Optimizer, storage: StorageKind) -> None:
+    if storage == "disk":
+        raise UserError(
+            "device.compile records updates, which a replay on disk cannot be in: algo.replay_storage=memory"
+        )
+    moved_by(optimizer)  # refuses what it cannot begin
 
 
 def _transition_bytes(spec: EnvSpec) -> int:

@@ -3,14 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Annotated
+from typing import Annotated, Protocol, runtime_checkable
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from rlrun.errors import UserError
+
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+@runtime_checkable
+class BeginsBefore(Protocol):
+    """An optimizer whose state can begin before its first step, as recordings of a step need it."""
+
+    def begun(self, parameter: nn.Parameter) -> dict[str, Tensor]:
+        """Begins and returns the state of a parameter that has none yet."""
+        ...
+
+
+def moved_by(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    """All that a step of `optimizer` changes: parameters and state, which begins here where it has not yet.
+
+    Raises:
+        UserError: if its state cannot begin before the first step.
+    """
+    if not isinstance(optimizer, BeginsBefore):
+        raise UserError(
+            f"device.compile records steps of the optimizer, and the state of {type(optimizer).__name__} only begins "
+            "with the first one: use device.compile=none or an optimizer of rlrun.nn.optimizers"
+        )
+    moved: list[Tensor] = []
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            state = optimizer.state[parameter] or optimizer.begun(parameter)
+            moved += [parameter, *state.values()]
+    return moved
 
 
 class Adam:
@@ -48,7 +78,7 @@ class FusedAdam(torch.optim.Optimizer):
             parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
             if not parameters:
                 continue
-            states = [self.state[parameter] or self._begun(parameter) for parameter in parameters]
+            states = [self.state[parameter] or self.begun(parameter) for parameter in parameters]
             counts = [state["step"] for state in states]
             torch._foreach_add_(counts, 1.0)
             beta1, beta2 = group["betas"]
@@ -68,7 +98,8 @@ class FusedAdam(torch.optim.Optimizer):
                 maximize=False,
             )
 
-    def _begun(self, parameter: nn.Parameter) -> dict[str, Tensor]:
+    def begun(self, parameter: nn.Parameter) -> dict[str, Tensor]:
+        """See `BeginsBefore.begun`."""
         state: dict[str, Tensor] = self.state[parameter]
         state["step"] = torch.zeros((), device=parameter.device)
         state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
@@ -150,11 +181,8 @@ class _RootedRMSProp(torch.optim.Optimizer):
                 continue
             gradients = [parameter.grad for parameter in parameters]
             for parameter in parameters:
-                state = self.state[parameter]
-                if not state:
-                    state["square"] = torch.full_like(parameter, self._initial_square)
-                    if self._centred:
-                        state["mean"] = torch.zeros_like(parameter)
+                if not self.state[parameter]:
+                    self.begun(parameter)
             squares = [self.state[parameter]["square"] for parameter in parameters]
             torch._foreach_mul_(squares, group["decay"])
             torch._foreach_addcmul_(squares, gradients, gradients, value=1 - group["decay"])
@@ -168,3 +196,11 @@ class _RootedRMSProp(torch.optim.Optimizer):
             roots = list(torch._foreach_add(variances, group["eps"]))
             torch._foreach_sqrt_(roots)
             torch._foreach_addcdiv_(parameters, gradients, roots, value=-group["lr"])
+
+    def begun(self, parameter: nn.Parameter) -> dict[str, Tensor]:
+        """See `BeginsBefore.begun`."""
+        state: dict[str, Tensor] = self.state[parameter]
+        state["square"] = torch.full_like(parameter, self._initial_square)
+        if self._centred:
+            state["mean"] = torch.zeros_like(parameter)
+        return state

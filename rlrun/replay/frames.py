@@ -29,15 +29,17 @@ class FrameObservations:
         length: L, how many times are kept.
         spec: observations are uint8 [S, H, W], S = `frame_stack` > 1; gives the number of slots B too.
         storage: where they are kept.
+        fixed_shapes: see `UniformReplay`.
 
     Raises:
         ValueError: if `spec` does not describe such stacks.
     """
 
-    def __init__(self, *, length: int, spec: EnvSpec, storage: Storage) -> None:
+    def __init__(self, *, length: int, spec: EnvSpec, storage: Storage, fixed_shapes: bool = False) -> None:
         shape, dtype = spec.obs_shape, spec.observation.dtype
         if len(shape) != 3 or shape[0] != spec.frame_stack or spec.frame_stack < 2 or dtype != "uint8":
             raise ValueError(f"expected uint8 observations [{spec.frame_stack}, height, width], not {dtype} {shape}")
+        self._fixed_shapes = fixed_shapes
         self._length = length
         self._num_envs = spec.num_envs
         self._stack = spec.frame_stack
@@ -148,8 +150,14 @@ class FrameObservations:
         planes = self._planes.tensor
         window = planes.index_select(0, places.flatten()).view(*places.shape, *planes.shape[1:])
         serial = self._serial.flatten()[time % self._length * self._num_envs + slot]
-        ends = (serial >= 0).nonzero().squeeze(1)  # few; choosing with `where` costs more than all the reading
-        window[ends, -1] = self._finals.tensor[serial[ends].long() % self._finals.tensor.shape[0]]
+        finals = self._finals.tensor
+        if self._fixed_shapes:
+            ended = (serial >= 0)[:, None, None]
+            there = finals.index_select(0, serial.clamp(min=0).long() % finals.shape[0])  # anything, where none ended
+            window[:, -1] = torch.where(ended, there, window[:, -1])
+            return window
+        ends = (serial >= 0).nonzero().squeeze(1)  # few; on a CPU, choosing costs more than all the reading
+        window[ends, -1] = finals[serial[ends].long() % finals.shape[0]]
         return window
 
     def _flat(self, time: Tensor, slot: Tensor) -> Tensor:

@@ -35,6 +35,7 @@ class UniformReplay:
         spec: shapes, dtypes and the number of slots; stacked frames (`frame_stack` > 1) are stored once each.
         device: where batches are.
         storage: where everything is kept; None is the memory of `device`.
+        fixed_shapes: no shape within `gather` depends on values, so that it can be recorded. Equal bits; slower on CPU.
 
     Raises:
         UserError: if not one n-step window fits, or memory or the disk is short.
@@ -51,6 +52,7 @@ class UniformReplay:
         spec: EnvSpec,
         device: torch.device,
         storage: Storage | None = None,
+        fixed_shapes: bool = False,
     ) -> None:
         self._length = capacity_steps // spec.num_envs
         if self._length < n_step:
@@ -74,14 +76,23 @@ class UniformReplay:
         self._upcoming = torch.zeros(  # what the next rollout must begin with
             (spec.num_envs, *spec.obs_shape), dtype=observation_dtype(spec), device=device
         )
-        store = FrameObservations if spec.frame_stack > 1 else PlainObservations
-        self._observations: ObservationStore = store(length=self._length, spec=spec, storage=storage)
+        self._observations: ObservationStore
+        if spec.frame_stack > 1:
+            self._observations = FrameObservations(
+                length=self._length, spec=spec, storage=storage, fixed_shapes=fixed_shapes
+            )
+        else:
+            self._observations = PlainObservations(length=self._length, spec=spec, storage=storage)
         self._stop = 0  # times written so far, forgotten ones too
 
     @property
     def num_bytes(self) -> int:
         """Bytes allocated now, in memory and on disk."""
-        return sum(tensor.nbytes for tensor in (*self._rings().values(), self._upcoming, *self._observations.tensors()))
+        return sum(tensor.nbytes for tensor in (*self.tensors(), self._upcoming))
+
+    def tensors(self) -> list[Tensor]:
+        """All that batches are made of."""
+        return [*self._rings().values(), *self._observations.tensors()]
 
     def __len__(self) -> int:
         """How many transitions can be drawn: the newest n - 1 times of every slot wait for their successors."""
@@ -132,22 +143,30 @@ class UniformReplay:
             raise ValueError("a rollout must begin with the observation that the one before ended with")
 
     def sample(self, batch_size: int, rng: torch.Generator) -> Batch:
-        """Draws `batch_size` transitions, with replacement, on the generator's device.
+        """Draws `batch_size` transitions, with replacement; see `draw` and `gather`."""
+        return self.gather(*self.draw(batch_size, rng))
 
-        The n-step return (Sutton 1988) of a step stops where its episode ends, or where the future is worth nothing;
-        at a time limit it bootstraps from the true last observation with the power of gamma that belongs there.
+    def draw(self, count: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draws `count` steps, with replacement: their times [count] and slots [count], on the generator's device.
 
         Raises:
             ValueError: if there is none to draw.
         """
-        count = len(self)
-        if count == 0:
+        choices = len(self)
+        if choices == 0:
             raise ValueError(
                 f"nothing to draw: the replay has {self._stop} times, {self._n_step}-step windows need more"
             )
-        drawn = torch.randint(count, (batch_size,), generator=rng, device=rng.device).to(self._device)
-        time = drawn // self._num_envs + max(0, self._stop - self._length)
-        slot = drawn % self._num_envs
+        drawn = torch.randint(choices, (count,), generator=rng, device=rng.device)
+        return drawn // self._num_envs + max(0, self._stop - self._length), drawn % self._num_envs
+
+    def gather(self, time: Tensor, slot: Tensor) -> Batch:
+        """The transitions that begin at times `time` [N] of slots `slot` [N].
+
+        The n-step return (Sutton 1988) of a step stops where its episode ends, or where the future is worth nothing;
+        at a time limit it bootstraps from the true last observation with the power of gamma that belongs there.
+        """
+        time, slot = time.to(self._device), slot.to(self._device)
         index = time % self._length * self._num_envs + slot
         reward, discount, final = self._returns(time, slot)
         obs, next_obs = self._observations.gather(time, final, slot)

@@ -10,6 +10,7 @@ from rlrun.build import instantiate
 from rlrun.config import Config
 from rlrun.device import Device
 from rlrun.errors import UserError
+from rlrun.execution.execution import plainly
 from rlrun.protocols import Agent, VecEnv
 from rlrun.types import EnvSpec
 
@@ -37,7 +38,7 @@ class CheckedParts:
         self.spec = env.spec
         self.agent(env.spec, 0)
         env.close()
-        device: Device = instantiate(config.device, {}, kind="cpu")
+        device: Device = instantiate(config.device, {}, kind="cpu", compile="none")
         device.activate(self.spec.obs_shape)
 
     def env(self) -> VecEnv:
@@ -58,6 +59,13 @@ class CheckedParts:
     def agent(self, spec: EnvSpec, seed: int) -> Agent:
         """A new agent, with a network of its own."""
         network = instantiate(self._config.network, {}) if self._config.network is not None else None
-        runtime = {"spec": spec, "device": _CPU, "seed": seed, "directory": self._directory, "network": network}
+        runtime = {
+            "spec": spec,
+            "device": _CPU,
+            "seed": seed,
+            "directory": self._directory,
+            "network": network,
+            "execution": plainly(_CPU),
+        }
         agent: Agent = instantiate(self._config.algo, runtime)
         return agent

@@ -1,0 +1,109 @@
+"""A function of tensors that is recorded once for each shape of its inputs, and replayed from then on.
+
+A recording reads and writes fixed places in memory, and no Python of the function runs when it is replayed. That is
+what a CUDA graph is (docs.pytorch.org, "CUDA semantics", CUDA Graphs); `Recorder` is the seam, so that the logic around
+it is tested where there is no GPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import is_
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+Function = Callable[..., Mapping[str, Tensor]]  # of tensors
+
+_WARM_UPS = 3  # calls before a recording: libraries choose kernels and allocate workspaces in the first ones
+_MOST_RECORDINGS = 32  # of one function; further shapes of inputs run as they are
+
+
+class Recorder(Protocol):
+    """Something that can record what a function does to tensors."""
+
+    def warm_up(self, function: Callable[[], object]) -> None:
+        """Calls the function where a recording is going to be made."""
+        ...
+
+    def record(self, function: Callable[[], Mapping[str, Tensor]]) -> tuple[Callable[[], None], Mapping[str, Tensor]]:
+        """Records one call; whether it has an effect besides is not specified.
+
+        Returns:
+            What replays it, and the outputs that it fills in each time.
+        """
+        ...
+
+
+class Captured:
+    """`function`, recorded. Outputs are copies: the next call does not change them.
+
+    Args:
+        function: of tensors only. It must do the same to any numbers: no value may become a Python number, no shape may
+            depend on a value, and it may not draw random numbers.
+        reads: everything that it reads besides its inputs, and that is the same memory at every call. Where another
+            tensor has taken the place of one of them since (after loading a state, say), it is recorded anew.
+        changes: what it changes, of the same kind. Warming up changes it too, and then puts back what was there.
+        recorder: what records.
+        device: where the function computes; inputs are copied there.
+    """
+
+    def __init__(
+        self,
+        function: Function,
+        reads: Callable[[], Sequence[Tensor]],
+        changes: Callable[[], Sequence[Tensor]],
+        recorder: Recorder,
+        device: torch.device,
+    ) -> None:
+        self._function = function
+        self._reads = reads
+        self._changes = changes
+        self._recorder = recorder
+        self._device = device
+        self._recordings: dict[tuple[tuple[torch.Size, torch.dtype], ...], _Recording] = {}
+
+    def __call__(self, *inputs: Tensor) -> Mapping[str, Tensor]:
+        """What the function returns for `inputs`."""
+        touched = [*self._reads(), *self._changes()]
+        key = tuple((given.shape, given.dtype) for given in inputs)
+        recording = self._recordings.get(key)
+        if recording is None or not recording.is_of(touched):
+            if recording is None and len(self._recordings) >= _MOST_RECORDINGS:
+                return self._function(*(given.to(self._device) for given in inputs))
+            recording = self._recordings[key] = self._record(inputs, touched)
+        for place, given in zip(recording.inputs, inputs, strict=True):
+            place.copy_(self._pinned(given), non_blocking=True)
+        recording.replay()
+        return {name: output.clone() for name, output in recording.outputs.items()}
+
+    def _pinned(self, given: Tensor) -> Tensor:
+        """Pages that stay where they are, so that the GPU fetches them while the CPU goes on."""
+        return given.pin_memory() if self._device.type == "cuda" and given.device.type == "cpu" else given
+
+    def _record(self, inputs: Sequence[Tensor], touched: list[Tensor]) -> _Recording:
+        """Leaves everything that the function changes as it was, bit for bit."""
+        places = [given.to(self._device, copy=True, memory_format=torch.contiguous_format) for given in inputs]
+        changed = self._changes()
+        before = [tensor.detach().clone() for tensor in changed]
+        for _ in range(_WARM_UPS):
+            self._recorder.warm_up(lambda: self._function(*places))
+        replay, outputs = self._recorder.record(lambda: self._function(*places))
+        with torch.no_grad():
+            for tensor, saved in zip(changed, before, strict=True):
+                tensor.copy_(saved)
+        return _Recording(places, replay, outputs, touched)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Recording:
+    inputs: Sequence[Tensor]  # where it reads its inputs
+    replay: Callable[[], None]
+    outputs: Mapping[str, Tensor]  # where it leaves what it returns
+    touched: Sequence[Tensor]  # kept, so that none of their memory can be another tensor's
+
+    def is_of(self, touched: Sequence[Tensor]) -> bool:
+        """Whether these are the very tensors that it was recorded with."""
+        return len(touched) == len(self.touched) and all(map(is_, touched, self.touched))

@@ -1,0 +1,95 @@
+"""How the functions of an agent are carried out: as they are, compiled, or recorded; and in which precision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, TypeVar
+
+import torch
+from torch import Tensor
+
+from rlrun.execution.captured import Captured, Function, Recorder
+from rlrun.tree import tree_map
+
+Compile = Literal["none", "graphs", "inductor"]
+Precision = Literal["float32", "bfloat16"]
+_Wrapped = TypeVar("_Wrapped", bound=Callable[..., Any])
+
+
+class Execution:
+    """What `device.compile` and `device.precision` come to.
+
+    Args:
+        device: where agents compute.
+        compile: `inductor` compiles functions; both others do not.
+        precision: of the networks' matrix products and convolutions. `bfloat16` leaves parameters, their gradients,
+            losses and optimizers in float32 (torch's autocast).
+        recorder: what records functions; None: nothing is recorded.
+    """
+
+    def __init__(
+        self,
+        device: torch.device,
+        compile: Compile,  # noqa: A002 (the key that a user reads)
+        precision: Precision,
+        recorder: Recorder | None,
+    ) -> None:
+        self._device = device
+        self._compile = compile
+        self._precision = precision
+        self._recorder = recorder
+
+    @property
+    def fixed_shapes(self) -> bool:
+        """Whether no shape should depend on values: a recording cannot have it, and on a GPU the CPU would wait."""
+        return self._recorder is not None or self._device.type == "cuda"
+
+    @property
+    def records(self) -> bool:
+        """Whether functions are recorded."""
+        return self._recorder is not None
+
+    def in_precision(self, forward: _Wrapped) -> _Wrapped:
+        """`forward` of a network in the precision that was asked for; outputs (a tree) are float32 in any case."""
+        if self._precision == "float32":
+            return forward
+        kind = self._device.type
+
+        def in_bfloat16(*inputs: Tensor) -> Any:
+            # Every weight is used once in a pass, so torch's cache of cast weights would only keep them longer.
+            with torch.autocast(kind, torch.bfloat16, cache_enabled=False):
+                outputs = forward(*inputs)
+            return tree_map(Tensor.float, outputs)
+
+        return in_bfloat16  # type: ignore[return-value]
+
+    def compiled(self, function: _Wrapped) -> _Wrapped:
+        """`function` of tensors as one piece of compiled code, where that was asked for.
+
+        It may change no tensor, and should meet few shapes: it is compiled for each of them.
+        """
+        if self._compile != "inductor":
+            return function
+        return torch.compile(function, fullgraph=True, dynamic=False)  # type: ignore[return-value]
+
+    def recorded(
+        self, function: Function, reads: Callable[[], Sequence[Tensor]], changes: Callable[[], Sequence[Tensor]]
+    ) -> Callable[..., Mapping[str, Tensor]]:
+        """`function` as a recording, where that was asked for; see `Captured`."""
+        if self._recorder is None:
+            return function
+        return Captured(function, reads, changes, self._recorder, self._device)
+
+    def recorded_pass(
+        self, forward: Callable[[Tensor], Tensor], reads: Callable[[], Sequence[Tensor]]
+    ) -> Callable[[Tensor], Tensor]:
+        """The same for a function that changes nothing, from one tensor to one."""
+        if self._recorder is None:
+            return forward
+        recording = Captured(lambda given: {"": forward(given)}, reads, list, self._recorder, self._device)
+        return lambda given: recording(given)[""]
+
+
+def plainly(device: torch.device) -> Execution:
+    """Functions as they are, in float32."""
+    return Execution(device, "none", "float32", None)

@@ -1,0 +1,77 @@
+"""A stand-in for CUDA graphs on any device: tensor operations are written down once and carried out again.
+
+What is replayed are torch's own operations on the very same tensors, into the very same memory, and no Python in
+between. So the mistakes that a CUDA graph would make silently show on a CPU: numbers that Python worked out stay what
+they were when it was recorded, an output that was not copied is overwritten by the next call, and a tensor that took
+another's place is not read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+_READS_VALUES = ("aten::_local_scalar_dense", "aten::nonzero", "aten::is_nonzero", "aten::equal", "aten::masked_select")
+_Operation = tuple[Any, tuple[Any, ...], dict[str, Any], list[Tensor]]  # what, of what, and where the results go
+
+
+class RecordedOperations:
+    """A `rlrun.execution.captured.Recorder` without a GPU."""
+
+    def warm_up(self, function: Callable[[], object]) -> None:
+        """See `Recorder.warm_up`."""
+        function()
+
+    def record(self, function: Callable[[], Mapping[str, Tensor]]) -> tuple[Callable[[], None], Mapping[str, Tensor]]:
+        """See `Recorder.record`.
+
+        Raises:
+            ValueError: at an operation that reads values, for which a GPU would have to be waited for.
+        """
+        with _WritingDown() as written:
+            outputs = function()
+        operations = written.operations
+        return lambda: _carry_out(operations), outputs
+
+
+class _WritingDown(TorchDispatchMode):
+    """Below autograd, so that the backward pass is written down too."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.operations: list[_Operation] = []
+
+    def __torch_dispatch__(
+        self, func: Any, types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        del types
+        kwargs = kwargs or {}
+        if func._schema.name in _READS_VALUES:
+            raise ValueError(f"{func} cannot be recorded: its result is a number or a shape that depends on values")
+        result = func(*args, **kwargs)
+        returns = func._schema.returns
+        if any(each.alias_info is not None and not each.alias_info.is_write for each in returns):
+            return result  # a view: it shows the same memory for ever
+        into: list[Tensor] = []
+        if not any(each.alias_info is not None for each in returns) and func._schema.name != "aten::_unsafe_view":
+            into = _tensors(result)
+        self.operations.append((func, args, kwargs, into))
+        return result
+
+
+def _carry_out(operations: list[_Operation]) -> None:
+    with torch.no_grad():
+        for func, args, kwargs, into in operations:
+            result = func(*args, **kwargs)
+            for place, tensor in zip(into, _tensors(result) if into else [], strict=True):
+                place.copy_(tensor)
+
+
+def _tensors(result: Any) -> list[Tensor]:
+    if isinstance(result, Tensor):
+        return [result]
+    return [each for each in result if isinstance(each, Tensor)] if isinstance(result, tuple | list) else []
