@@ -77,6 +77,15 @@ def test_parts_that_do_not_fit_together_are_refused_and_leave_nothing(directorie
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize("setting", ["device.compile=inductor", "device.precision=bfloat16"])
+def test_what_the_algorithm_would_not_heed_is_refused(directories: list[Path], tmp_path: Path, setting: str) -> None:
+    words = ["env=scripted", f"runs_dir={tmp_path}", setting]
+    with pytest.raises(UserError, match=f"{setting} would do nothing: algo=random takes no `execution`"):
+        build(load_config(["algo=random", *words], directories))
+    for algo in ("dqn", "actor_critic"):
+        build(load_config([f"algo={algo}", *words], directories)).close()
+
+
 def test_an_unusable_runs_dir_is_refused_before_anything_is_built(directories: list[Path], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     config = load_config(["algo=dqn", "env=scripted", f"runs_dir={tmp_path / 'file'}"], directories)

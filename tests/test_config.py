@@ -118,8 +118,12 @@ def test_only_what_changes_the_experiment_changes_its_hash(directories: list[Pat
     assert {digest(override) for override in [*same, "evaluation.episodes=3", "checkpoint.keep=4"]} == {plain}
     assert digest("algo.gamma=0.7") == plain  # the preset's own value
     assert digest("algo.batch_size=7.0") == plain
-    others = {digest(override) for override in ["algo.gamma=0.8", "env.num_envs=3", "network.hidden=[8]"]}
-    assert len(others | {plain}) == 4
+    assert digest("device.compile=inductor") == plain
+    others = {
+        digest(override)
+        for override in ["algo.gamma=0.8", "env.num_envs=3", "network.hidden=[8]", "device.precision=bfloat16"]
+    }
+    assert len(others | {plain}) == 5
 
 
 def test_a_file_counts_by_what_is_in_it(directories: list[Path], tmp_path: Path) -> None:

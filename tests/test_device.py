@@ -60,3 +60,37 @@ def test_a_gpu_that_is_there_is_used_unless_the_cpu_was_asked_for() -> None:
     assert make(kind="cuda").torch_device.type == "cuda"
     assert make(kind="auto").torch_device.type == "cuda"
     assert make(kind="cpu").torch_device.type == "cpu"
+
+
+def test_graphs_are_refused_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for kind in ("cpu", "auto"):
+        with pytest.raises(UserError, match=r"device\.compile=graphs needs an NVIDIA GPU"):
+            make(kind=kind, compile="graphs")
+
+
+def test_inductor_is_refused_without_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr("rlrun.device.shutil.which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr("rlrun.device.Path.is_file", lambda path: True)
+    monkeypatch.setattr("rlrun.device.importlib.util.find_spec", lambda name: None)
+    make(kind="cpu", compile="inductor")
+    with pytest.raises(UserError, match="needs the package triton, which is not here"):
+        make(kind="cuda", compile="inductor")
+    monkeypatch.setattr("rlrun.device.Path.is_file", lambda path: False)
+    with pytest.raises(UserError, match="needs Python's headers"):
+        make(kind="cpu", compile="inductor")
+    monkeypatch.setattr("rlrun.device.shutil.which", lambda name: None)
+    with pytest.raises(UserError, match="needs a C\\+\\+ compiler"):
+        make(kind="cpu", compile="inductor")
+    monkeypatch.setenv("CXX", "nosuch")
+    with pytest.raises(UserError, match="needs the C\\+\\+ compiler CXX=nosuch"):
+        make(kind="cpu", compile="inductor")
+
+
+def test_functions_are_recorded_on_a_gpu_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert make(kind="cuda", compile="graphs").execution.records
+    assert not make(kind="cuda").execution.records
+    assert make(kind="cuda").execution.fixed_shapes
+    assert not make(kind="cpu", compile="inductor").execution.records

@@ -10,7 +10,16 @@ PACKAGE = Path(__file__).resolve().parent.parent / "rlrun"
 FLOORS = {
     0: {"types", "tree", "rng", "errors", "annotations", "ring", "atomic_file", "metrics_row", "patient_output"},
     1: {"protocols", "schedules", "returns", "losses", "distributions", "bellman", "tabular_updates", "legality"}
-    | {"state_file", "state_comparison", "row_tail", "row_comparison", "run_lock", "episode_log", "execution", "event_file"},
+    | {
+        "state_file",
+        "state_comparison",
+        "row_tail",
+        "row_comparison",
+        "run_lock",
+        "episode_log",
+        "execution",
+        "event_file",
+    },
     2: {"nn", "replay", "envs", "loggers", "checkpoint", "progress", "device", "episode_meter", "interruption"}
     | {"policies", "features", "pictures", "receipt", "episode_recorder"},
     3: {"agents", "collect", "evaluate", "course", "run_directory", "films"},

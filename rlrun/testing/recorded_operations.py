@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-_READS_VALUES = ("aten::_local_scalar_dense", "aten::nonzero", "aten::is_nonzero", "aten::equal", "aten::masked_select")
+_INDEXING = ("aten::index", "aten::index_put", "aten::index_put_", "aten::_index_put_impl_")
 _Operation = tuple[Any, tuple[Any, ...], dict[str, Any], list[Tensor]]  # what, of what, and where the results go
 
 
@@ -50,7 +50,7 @@ class _WritingDown(TorchDispatchMode):
     ) -> Any:
         del types
         kwargs = kwargs or {}
-        if func._schema.name in _READS_VALUES:
+        if _reads_values(func, args):
             raise ValueError(f"{func} cannot be recorded: its result is a number or a shape that depends on values")
         result = func(*args, **kwargs)
         returns = func._schema.returns
@@ -61,6 +61,12 @@ class _WritingDown(TorchDispatchMode):
             into = _tensors(result)
         self.operations.append((func, args, kwargs, into))
         return result
+
+
+def _reads_values(func: Any, args: tuple[Any, ...]) -> bool:
+    if func._schema.name in _INDEXING:  # by a mask, it looks for the places first
+        return any(index is not None and index.dtype in (torch.bool, torch.uint8) for index in args[1])
+    return torch.Tag.data_dependent_output in func.tags or torch.Tag.dynamic_output_shape in func.tags
 
 
 def _carry_out(operations: list[_Operation]) -> None:

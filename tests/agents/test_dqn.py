@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -6,6 +7,7 @@ import torch
 from rlrun.agents.dqn import DQN
 from rlrun.collect import Collector
 from rlrun.errors import UserError
+from rlrun.execution.execution import Execution
 from rlrun.nn.optimizers import Adam
 from rlrun.nn.trunks import MLP
 from rlrun.protocols import Agent, VecEnv
@@ -30,6 +32,8 @@ def dqn(
     learning_starts_steps: int = 8,
     batch_size: int = 8,
     epsilon: Schedule | None = None,
+    replay_storage: Literal["memory", "disk"] = "memory",
+    execution: Execution | None = None,
 ) -> DQN:
     return DQN(
         optimizer=Adam(learning_rate=1e-3, eps=1e-8),
@@ -37,7 +41,7 @@ def dqn(
         batch_size=batch_size,
         replay_ratio=replay_ratio,
         replay_capacity_steps=64,
-        replay_storage="memory",
+        replay_storage=replay_storage,
         replay_folder=None,
         learning_starts_steps=learning_starts_steps,
         rollout_steps=4,
@@ -56,6 +60,7 @@ def dqn(
         seed=seed,
         directory=Path(),
         network=MLP(hidden=[16], activation="relu"),
+        execution=execution,
     )
 
 

@@ -1,0 +1,70 @@
+"""Precision, compiling and recording as agents ask for them."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from rlrun.execution.execution import Compile, Execution, Precision, plainly
+from rlrun.testing.recorded_operations import RecordedOperations
+
+CPU = torch.device("cpu")
+
+
+def execution(compile: Compile = "none", precision: Precision = "float32", *, records: bool = False) -> Execution:  # noqa: A002
+    return Execution(CPU, compile, precision, RecordedOperations() if records else None)
+
+
+def test_plainly_changes_nothing() -> None:
+    def function(x: Tensor) -> Tensor:
+        return x
+
+    plain = plainly(CPU)
+    assert plain.in_precision(function) is function
+    assert plain.compiled(function) is function
+    assert plain.recorded_pass(function, list) is function
+    assert not plain.records
+    assert not plain.fixed_shapes
+
+
+def test_bfloat16_is_of_the_products_alone() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 3))
+    forward = execution(precision="bfloat16").in_precision(model.forward)
+    x = torch.randn(8, 64)
+    wide, narrow = model(x), forward(x)
+    assert narrow.dtype == torch.float32
+    assert torch.equal(narrow, narrow.bfloat16().float())  # all that bfloat16 can hold
+    assert not torch.equal(wide, narrow)
+    torch.testing.assert_close(wide, narrow, rtol=0.03, atol=0.03)
+    narrow.square().mean().backward()  # type: ignore[no-untyped-call]
+    assert all(parameter.dtype == torch.float32 == parameter.grad.dtype for parameter in model.parameters())  # type: ignore[union-attr]
+
+
+def test_bfloat16_makes_every_output_of_a_network_float32() -> None:
+    layer = nn.Linear(4, 4)
+    forward = execution(precision="bfloat16").in_precision(lambda x: (layer(x), layer(x).sum(1)))
+    assert [output.dtype for output in forward(torch.ones(2, 4))] == [torch.float32] * 2
+
+
+def test_what_is_compiled_is_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))  # no C++ compiler: quick
+
+    def broken(x: Tensor) -> Tensor:
+        return x if x.sum() > 0 else -x
+
+    assert execution("inductor").compiled(lambda x: 2 * x)(torch.ones(2)).tolist() == [2.0, 2.0]
+    with pytest.raises(Exception, match="branching"):
+        execution("inductor").compiled(broken)(torch.ones(2))
+
+
+def test_a_recorded_pass_follows_weights_that_are_changed_in_place() -> None:
+    weight = torch.ones(2)
+    forward = execution(records=True).recorded_pass(lambda x: x * weight, lambda: [weight])
+    first = forward(torch.ones(2))
+    weight.fill_(3.0)
+    assert forward(torch.ones(2)).tolist() == [3.0, 3.0]
+    assert first.tolist() == [1.0, 1.0]
