@@ -31,6 +31,7 @@ from rlrun.types import (
     WholeEpisodes,
     as_tensor,
 )
+from rlrun.upload import Upload, upload_to
 
 
 class Collector:
@@ -42,6 +43,7 @@ class Collector:
         device: where rollouts live; uint8 observations cross to it as uint8, once.
         seed: the run's seed; the environment's and the acting stream come from it.
         recorder: is told what is played.
+        upload: how arrays come to `device`; None: the quickest way for what `env` shows.
     """
 
     def __init__(
@@ -51,8 +53,10 @@ class Collector:
         device: torch.device,
         seed: int,
         recorder: Recorder = NOT_RECORDED,
+        upload: Upload | None = None,
     ) -> None:
         self.env = env
+        self._upload = upload or upload_to(device, env.spec)
         self._collection = collection
         self._device = device
         self._seed = seed
@@ -71,7 +75,7 @@ class Collector:
             return empty_rollout(self._device)
         if self._obs is None:
             env_seed = named_seed(self._seed, "collector/env")
-            self._obs = as_tensor(self.env.reset(env_seed), self._device)
+            self._obs = self._upload.begun(self.env.reset(env_seed))
             self.recorder.begin(env_seed)
             self._carry = agent.initial_carry(self._num_envs)
         if isinstance(self._collection, WholeEpisodes):
@@ -82,7 +86,7 @@ class Collector:
         """Slots that went on playing while others finished begin anew, so that every batch holds whole episodes."""
         if not self._fresh.all():
             slots = ~self._fresh
-            self._obs = as_tensor(self.env.restart(slots), self._device)
+            self._obs = self._upload.begun(self.env.restart(slots))
             self.recorder.restarted(slots)
             self._meter.forget(slots)
             self._fresh[:] = True
@@ -103,7 +107,7 @@ class Collector:
             action = output.action.cpu().numpy()
             acted = perf_counter()
             time_step = self.env.step(action)
-            obs = as_tensor(time_step.obs, self._device)
+            obs = self._upload.following(obs, time_step)
             self.seconds["act"] += acted - started
             self.seconds["env"] += perf_counter() - acted
 
@@ -115,7 +119,7 @@ class Collector:
             self._fresh = time_step.last
             self._carry = output.carry
             if output.carry != () and time_step.last.any():
-                self._carry = tree_where(as_tensor(time_step.last, self._device), initial_carry, output.carry)
+                self._carry = tree_where(self._upload.array(time_step.last), initial_carry, output.carry)
             sequence.append(obs)
             outputs.append(output)
             time_steps.append(time_step)
@@ -138,21 +142,21 @@ class Collector:
         self, sequence: list[Tensor], outputs: list[ActorOutput], time_steps: list[TimeStep], masks: list[BoolArray]
     ) -> Rollout:
         def stacked(name: str) -> Tensor:
-            return as_tensor(np.stack([getattr(time_step, name) for time_step in time_steps]), self._device)
+            return self._upload.array(np.stack([getattr(time_step, name) for time_step in time_steps]))
 
         finals = [time_step.next_obs[time_step.last] for time_step in time_steps if time_step.last.any()]
         mask = np.stack(masks)
         extras = {name: torch.stack([output.extras[name] for output in outputs]) for name in outputs[0].extras}
         for name in self.env.spec.extras:
-            extras[name] = as_tensor(np.stack([time_step.extras[name] for time_step in time_steps]), self._device)
+            extras[name] = self._upload.array(np.stack([time_step.extras[name] for time_step in time_steps]))
         return Rollout(
             obs_sequence=torch.stack(sequence),
-            final_obs=as_tensor(np.concatenate(finals), self._device) if finals else sequence[0][:0],
+            final_obs=self._upload.array(np.concatenate(finals)) if finals else sequence[0][:0],
             action=torch.stack([output.action for output in outputs]),
             reward=stacked("reward"),
             discount=stacked("discount"),
             last=stacked("last"),
-            mask=as_tensor(mask, self._device),
+            mask=self._upload.array(mask),
             extras=extras,
             episodes=self._meter.pop(),
             num_steps=int(mask.sum()),

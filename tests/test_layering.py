@@ -21,7 +21,7 @@ FLOORS = {
         "event_file",
     },
     2: {"nn", "replay", "envs", "loggers", "checkpoint", "progress", "device", "episode_meter", "interruption"}
-    | {"policies", "features", "pictures", "receipt", "episode_recorder"},
+    | {"policies", "features", "pictures", "receipt", "episode_recorder", "upload"},
     3: {"agents", "collect", "evaluate", "course", "run_directory", "films"},
     4: {"training", "table_pictures", "run_summary", "testing"},
     5: {"schema", "config_files", "composition", "config", "build", "plugins"}

@@ -123,7 +123,7 @@ def test_bfloat16_learns_nearly_the_same() -> None:
     weights = []
     for precision in ("float32", "bfloat16"):
         env = ScriptedEnv(2)
-        agent = dqn(env.spec, execution=Execution(CPU, "none", precision, None))  # type: ignore[arg-type]
+        agent = dqn(env.spec, execution=Execution(CPU, "none", precision, None))
         for rollout in rollouts(agent, env, turns=5):
             agent.learn(rollout)
         weights.append(agent.state_dict()["q"])

@@ -41,7 +41,7 @@ def test_bfloat16_is_of_the_products_alone() -> None:
     assert not torch.equal(wide, narrow)
     torch.testing.assert_close(wide, narrow, rtol=0.03, atol=0.03)
     narrow.square().mean().backward()  # type: ignore[no-untyped-call]
-    assert all(parameter.dtype == torch.float32 == parameter.grad.dtype for parameter in model.parameters())  # type: ignore[union-attr]
+    assert all(parameter.dtype == torch.float32 == parameter.grad.dtype for parameter in model.parameters())
 
 
 def test_bfloat16_makes_every_output_of_a_network_float32() -> None:

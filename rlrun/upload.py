@@ -1,0 +1,135 @@
+"""How observations cross to the device: whole, or only what is new in stacks of frames. The same bits arrive."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rlrun.types import Array, EnvSpec, TimeStep, as_tensor
+
+
+class Upload(Protocol):
+    """Brings numpy arrays to a device."""
+
+    def array(self, array: Array) -> Tensor:
+        """Any array, whole."""
+        ...
+
+    def begun(self, obs: Array) -> Tensor:
+        """Observations that need not follow those before, whole: after a reset or a restart."""
+        ...
+
+    def following(self, obs: Tensor, time_step: TimeStep) -> Tensor:
+        """What to act on next, [B, ...].
+
+        Args:
+            obs: [B, ...] on the device: what was acted on.
+            time_step: what came of it.
+        """
+        ...
+
+
+class WholeArrays:
+    """Everything as it comes.
+
+    Args:
+        device: where to.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+
+    def array(self, array: Array) -> Tensor:
+        """See `Upload.array`."""
+        return as_tensor(array, self._device)
+
+    def begun(self, obs: Array) -> Tensor:
+        """See `Upload.begun`."""
+        return as_tensor(obs, self._device)
+
+    def following(self, obs: Tensor, time_step: TimeStep) -> Tensor:
+        """See `Upload.following`."""
+        del obs
+        return as_tensor(time_step.obs, self._device)
+
+
+class PinnedArrays:
+    """The same through pinned memory, so that the CPU does not wait until the GPU has come so far.
+
+    Args:
+        device: a GPU; anywhere else there is nothing to wait for.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._pins = device.type == "cuda"
+
+    def array(self, array: Array) -> Tensor:
+        """See `Upload.array`."""
+        tensor = as_tensor(array, torch.device("cpu"))
+        return tensor.pin_memory().to(self._device, non_blocking=True) if self._pins else tensor.to(self._device)
+
+    def begun(self, obs: Array) -> Tensor:
+        """See `Upload.begun`."""
+        return self.array(obs)
+
+    def following(self, obs: Tensor, time_step: TimeStep) -> Tensor:
+        """See `Upload.following`."""
+        del obs
+        return self.array(time_step.obs)
+
+
+class NewestPlanes:
+    """Of stacked frames [B, S, H, W] only the newest one, a part of 1 / S; the stack is put together on the device.
+
+    Slots whose episode ended begin with another stack, which is uploaded whole.
+
+    Args:
+        device: see `PinnedArrays`.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._whole = PinnedArrays(device)
+        self._shown: Array | None = None  # [B, S, H, W] what the environment showed last
+
+    def array(self, array: Array) -> Tensor:
+        """See `Upload.array`."""
+        return self._whole.array(array)
+
+    def begun(self, obs: Array) -> Tensor:
+        """See `Upload.begun`."""
+        self._shown = obs
+        return self.array(obs)
+
+    def following(self, obs: Tensor, time_step: TimeStep) -> Tensor:
+        """See `Upload.following`.
+
+        Raises:
+            ValueError: if an observation is not the one before moved by one frame, within an episode.
+        """
+        shown, last = time_step.obs, time_step.last
+        ended = np.flatnonzero(last)
+        if self._shown is not None and not _moved(self._shown, shown, last if len(ended) else None):
+            raise ValueError("observations must be stacks: each the one before, moved by a frame")
+        self._shown = shown
+        following = torch.cat([obs[:, 1:], self.array(shown[:, -1])[:, None]], 1)
+        if len(ended):
+            following.index_copy_(0, self.array(ended), self.array(shown[ended]))
+        return following
+
+
+def _moved(before: Array, after: Array, but: Array | None) -> bool:
+    """Whether stacks [B, S, H, W] are those before, moved by a frame, except in the slots `but` [B]."""
+    if but is not None:
+        before, after = before[~but], after[~but]
+    return np.array_equal(before[:, 1:], after[:, :-1])
+
+
+def upload_to(device: torch.device, spec: EnvSpec) -> Upload:
+    """The quickest way for what this environment shows."""
+    if device.type != "cuda":
+        return WholeArrays(device)
+    return NewestPlanes(device) if spec.frame_stack > 1 else PinnedArrays(device)
