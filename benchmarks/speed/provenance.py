@@ -32,7 +32,8 @@ def provenance() -> dict[str, object]:
 
 def typed(argv: Sequence[str]) -> str:
     """What was typed, less where things are on this machine."""
-    words, skip = [f"benchmarks/speed/{Path(argv[0]).name}"], False
+    program = Path(argv[0])
+    words, skip = [f"benchmarks/{program.parent.name or 'speed'}/{program.name}"], False
     for word in argv[1:]:
         name, _, value = word.partition("=")
         if skip:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -33,21 +34,25 @@ def test_plainly_changes_nothing() -> None:
 def test_bfloat16_is_of_the_products_alone() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 3))
-    forward = execution(precision="bfloat16").in_precision(model.forward)
+    forward: Callable[[Tensor], Tensor] = execution(precision="bfloat16").in_precision(model.forward)
     x = torch.randn(8, 64)
     wide, narrow = model(x), forward(x)
     assert narrow.dtype == torch.float32
     assert torch.equal(narrow, narrow.bfloat16().float())  # all that bfloat16 can hold
     assert not torch.equal(wide, narrow)
     torch.testing.assert_close(wide, narrow, rtol=0.03, atol=0.03)
-    narrow.square().mean().backward()  # type: ignore[no-untyped-call]
-    assert all(parameter.dtype == torch.float32 == parameter.grad.dtype for parameter in model.parameters())
+    gradients = torch.autograd.grad(narrow.square().mean(), list(model.parameters()))
+    assert {tensor.dtype for tensor in (*gradients, *model.parameters())} == {torch.float32}
 
 
 def test_bfloat16_makes_every_output_of_a_network_float32() -> None:
     layer = nn.Linear(4, 4)
-    forward = execution(precision="bfloat16").in_precision(lambda x: (layer(x), layer(x).sum(1)))
-    assert [output.dtype for output in forward(torch.ones(2, 4))] == [torch.float32] * 2
+
+    def forward(x: Tensor) -> tuple[Tensor, Tensor]:
+        return layer(x), layer(x).sum(1)
+
+    outputs = execution(precision="bfloat16").in_precision(forward)(torch.ones(2, 4))
+    assert [output.dtype for output in outputs] == [torch.float32] * 2
 
 
 def test_what_is_compiled_is_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:

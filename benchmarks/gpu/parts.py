@@ -1,0 +1,128 @@
+"""What the programs here share: their arguments, the machine, and agents that are carried out one way or another."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import cast
+
+import torch
+from provenance import RESULTS
+
+from rlrun.agents.dqn import DQN
+from rlrun.build import instantiate
+from rlrun.collect import Collector
+from rlrun.composition import load_config
+from rlrun.config import Config
+from rlrun.config_files import config_directory
+from rlrun.device import Device
+from rlrun.execution.captured import Recorder
+from rlrun.execution.cuda_graphs import CudaGraphs
+from rlrun.execution.execution import Compile, Execution, Precision
+from rlrun.protocols import VecEnv
+from rlrun.repeated_words import changed
+from rlrun.testing.recorded_operations import RecordedOperations
+from rlrun.verbs.standard_works import DQN_PONG
+
+# The same shapes of work in a minute on a CPU: for trying the programs out, not for numbers.
+_TINY = (
+    "algo=dqn",
+    "env=cartpole",
+    "env.num_envs=4",
+    "network.hidden=[16]",
+    "algo.batch_size=8",
+    "algo.learning_starts_steps=64",
+    "algo.replay_capacity_steps=2000",
+)
+_FULL = ("algo.replay_capacity_steps=100000", "algo.learning_starts_steps=4000", "algo.epsilon.duration_steps=4")
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What the command line asked for."""
+
+    device: str
+    tiny: bool
+    seconds: float  # for the whole part
+    results: Path
+
+    def words(self, num_envs: int | None = None) -> list[str]:
+        """DQN Pong as it is timed elsewhere, or something tiny; of so many environments."""
+        words = list(_TINY) if self.tiny else changed(DQN_PONG, *_FULL, "env.num_envs=16")
+        words = [*words, f"device={self.device}", "evaluation.num_envs=1"]
+        return words if num_envs is None else changed(words, f"env.num_envs={num_envs}")
+
+    def machine(self) -> str:
+        """The GPU's name, or the CPU's word for itself."""
+        return torch.cuda.get_device_name() if self.device == "cuda" else self.device
+
+
+def chosen(description: str, argv: Sequence[str] | None = None) -> Chosen:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="cpu: a stand-in for graphs")
+    parser.add_argument("--tiny", action="store_true", help="a try in seconds; its numbers mean nothing")
+    parser.add_argument("--seconds", type=float, default=540.0, help="for this part (default 540)")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="directory of the CSVs")
+    given = parser.parse_args(argv)
+    if given.device == "cuda" and not torch.cuda.is_available():
+        parser.error("torch finds no NVIDIA GPU here; --device cpu --tiny tries the program out")
+    return Chosen(given.device, given.tiny, given.seconds, given.results)
+
+
+class Clock:
+    """How much of the time for a part is left."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = perf_counter() + seconds
+
+    @property
+    def left(self) -> float:
+        """Seconds; negative when it is over."""
+        return self._end - perf_counter()
+
+
+class Parts:
+    """Environments and agents of one config, all from equal seeds.
+
+    Args:
+        words: as after `rlrun`.
+        deterministic: see `Device`.
+    """
+
+    def __init__(self, words: Sequence[str], *, deterministic: bool) -> None:
+        flag = f"device.deterministic={str(deterministic).lower()}"
+        self.config: Config = load_config([*words, flag], [config_directory()])
+        device: Device = instantiate(self.config.device, {})
+        self.device = device.torch_device
+        env = self.env()
+        device.activate(env.spec.obs_shape)
+        self.spec = env.spec
+        env.close()
+
+    def env(self) -> VecEnv:
+        """A new environment."""
+        return cast(VecEnv, instantiate(self.config.env, {}))
+
+    def agent(self, compile: Compile, precision: Precision = "float32", device: torch.device | None = None) -> DQN:  # noqa: A002
+        """A new agent; its functions are recorded by CUDA graphs, or on the CPU by a stand-in for them."""
+        device = device or self.device
+        recorder: Recorder | None = None
+        if compile == "graphs" or (compile == "inductor" and device.type == "cuda"):
+            recorder = CudaGraphs(device) if device.type == "cuda" else RecordedOperations()
+        runtime = {
+            "spec": self.spec,
+            "device": device,
+            "seed": 0,
+            "directory": Path(),
+            "network": instantiate(self.config.network, {}) if self.config.network is not None else None,
+            "execution": Execution(device, compile, precision, recorder),
+        }
+        return cast(DQN, instantiate(self.config.algo, runtime))
+
+    def collector(self, agent: DQN) -> Collector:
+        """A new collector with an environment of its own."""
+        return Collector(self.env(), agent.collection, self.device, 0)
