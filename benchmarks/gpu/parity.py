@@ -1,6 +1,6 @@
-"""Whether recorded updates are the plain ones on this GPU, and the plain ones those of a CPU; run by `benchmarks/gpu.sh`.
+"""Whether recorded updates are the plain ones on this GPU, and the plain ones a CPU's; run by `benchmarks/gpu.sh`.
 
-Each check is a row of `results/gpu_parity.csv`: the largest difference that was seen, and what may be. Everything is done
+Each check is a row of `results/gpu_parity.csv`: the largest difference that was seen, and what may be. All is done
 with deterministic kernels. Ends with status 1 if one of them is not met.
 """
 
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from rlrun.agents.dqn import DQN
 from rlrun.checkpoint import Checkpoints
 from rlrun.collect import Collector
+from rlrun.execution.execution import Compile
 from rlrun.state_comparison import first_difference
 from rlrun.types import Rollout
 from rlrun.upload import WholeArrays, upload_to
@@ -162,12 +163,13 @@ def resumes_exactly(parts: Parts, count: int) -> dict[str, object]:
 def trainings_agree(parts: Parts, count: int) -> dict[str, object]:
     """Whole trainings, environment and all: with recordings and without."""
     states = []
-    for how in ("none", "graphs"):
-        agent = parts.agent("graphs" if how == "graphs" else "none")
+    modes: list[Compile] = ["none", "graphs"]
+    for how in modes:
+        agent = parts.agent(how)
         collector = parts.collector(agent)
         turns(agent, collector, count)
         states.append(state_of(agent, collector))
-    difference = first_difference(*states)
+    difference = first_difference(states[0], states[1])
     return row(
         "recorded training = plain", "float32", count, difference or "everything", float(difference is not None), 0
     )
@@ -181,20 +183,18 @@ def uploads_agree(parts: Parts, count: int) -> dict[str, object]:
         collector = Collector(parts.env(), agent.collection, parts.device, 0, upload=upload)
         played.append([collector.collect(agent) for _ in range(count)])
     fields = [[{name: getattr(rollout, name) for name in _FIELDS} for rollout in rollouts] for rollouts in played]
-    difference = first_difference(*fields)
+    difference = first_difference(fields[0], fields[1])
     return row("newest planes = whole uploads", "-", 0, difference or "everything", float(difference is not None), 0)
 
 
 def checks(options: Chosen) -> Iterator[dict[str, object]]:
     """One row after another."""
     parts = Parts(options.words(), deterministic=True)
-    yield uploads_agree(
-        parts, 20 if options.tiny else 300
-    )  # 300 turns of 4 steps: every slot has lost points, not games
+    yield uploads_agree(parts, 20 if options.tiny else 300)  # turns of 4 steps; games of Pong end in them
     agent = parts.agent("none")
     collector = parts.collector(agent)
     rollouts = [collector.collect(agent) for _ in range(40)]
-    for updates in (1, 100):
+    for updates in (1, 12 if options.tiny else 100):
         yield from updates_agree(parts, rollouts, updates)
     starts = int(parts.config.algo.arguments["learning_starts_steps"])
     before = starts // (parts.spec.num_envs * agent.collection.num_steps)  # turns

@@ -34,6 +34,7 @@ _TINY = (
     "env.num_envs=4",
     "network.hidden=[16]",
     "algo.batch_size=8",
+    "algo.replay_ratio=1",
     "algo.learning_starts_steps=64",
     "algo.replay_capacity_steps=2000",
 )

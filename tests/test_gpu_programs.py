@@ -1,0 +1,111 @@
+"""`benchmarks/gpu.sh` runs where there is no GPU, with stand-ins and tiny sizes, so that it works when it is needed."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SCRIPT = ROOT / "benchmarks" / "gpu.sh"
+
+
+def gpu_sh(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    given = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "WHEELS")}
+    return subprocess.run(
+        [str(SCRIPT), *words],
+        env=given | {"PYTHON": sys.executable, "OMP_NUM_THREADS": "1"} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def tried(part: str, results: Path) -> list[dict[str, str]]:
+    answer = gpu_sh(part, "--device", "cpu", "--tiny", "--seconds", "60", "--results", str(results))
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    (path,) = results.glob("*.csv")
+    found = rows(path)
+    assert all(row["tiny"] == "True" and row["command"].startswith("benchmarks/gpu/") for row in found)
+    assert not any(str(results) in value for row in found for value in row.values())
+    return found
+
+
+def test_parity_is_checked_in_full(tmp_path: Path) -> None:
+    found = tried("parity", tmp_path)
+    assert {row["check"] for row in found} == {
+        "newest planes = whole uploads",
+        "recorded = plain",
+        "plain = CPU",
+        "recorded training = plain",
+        "resumed = not interrupted",
+    }
+    assert {row["precision"] for row in found} == {"float32", "float64", "bfloat16", "-"}
+    assert all(row["met"] == "True" for row in found)
+
+
+def test_parity_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks" / "gpu"))
+    import parity
+    import torch
+
+    one, other = [torch.zeros(2)], [torch.tensor([0.0, 1e-3])]
+    difference = parity.largest_difference(one, other)
+    assert difference == pytest.approx(1e-3)
+    assert not parity.row("", "", 1, "", difference, 0.0)["met"]
+    assert parity.largest_difference(one, [torch.tensor([0.0, torch.nan])]) > 1e300
+
+
+def test_speed_has_a_row_for_each_way(tmp_path: Path) -> None:
+    found = tried("speed", tmp_path)
+    assert [(row["compile"], row["precision"]) for row in found] == [("none", "float32"), ("none", "bfloat16")]
+    assert all(float(row["steps_per_second"]) > 0 and float(row["update_ms"]) > 0 for row in found)
+
+
+def test_learning_has_a_curve(tmp_path: Path) -> None:
+    found = tried("learning", tmp_path)
+    assert [row["task"] for row in found] == ["cartpole"] * len(found)
+    assert len(found) >= 3
+    assert all(float(row["eval_episode_return"]) > 0 for row in found)
+
+
+def test_what_cannot_be_is_said_in_a_line(tmp_path: Path) -> None:
+    unknown = gpu_sh("party")
+    assert (unknown.returncode, unknown.stderr.count("\n")) == (2, 1)
+    assert "there is no part party" in unknown.stderr
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\ncase \"$*\" in *missing.py) echo 'torch>=2.11 is not installed'; exit 1;; esac\n")
+    python.chmod(0o755)
+    missing = gpu_sh("parity", PYTHON=str(python))
+    assert missing.returncode == 2
+    assert "WHEELS=DIR installs wheels" in missing.stderr
+    assert "torch>=2.11 is not installed" in missing.stderr
+
+
+def test_missing_and_wrong_versions_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks" / "gpu"))
+    import missing
+
+    here = {"torch": "2.10.1+cu128", "omegaconf": "2.4.0", "gymnasium": "1.4.1"}
+
+    def version(name: str) -> str:
+        if name not in here:
+            raise PackageNotFoundError
+        return here[name]
+
+    monkeypatch.setattr(missing, "version", version)
+    assert missing.problem("torch>=2.11") == "torch>=2.11 is asked for, and 2.10.1+cu128 is here"
+    assert missing.problem("omegaconf>=2.3,<2.4") == "omegaconf>=2.3,<2.4 is asked for, and 2.4.0 is here"
+    assert missing.problem("gymnasium[classic-control]>=1.4,<1.5") is None
+    assert missing.problem("rich>=13") == "rich>=13 is not installed"
