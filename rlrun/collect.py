@@ -160,6 +160,7 @@ class Collector:
             extras=extras,
             episodes=self._meter.pop(),
             num_steps=int(mask.sum()),
+            ends=np.array([time_step.last.sum() for time_step in time_steps], np.int64),
         )
 
     def state_dict(self) -> State:

@@ -153,6 +153,7 @@ class Rollout:
     extras: dict[str, Tensor]  # [T, B, ...] what `act` returned (log_prob, value ...) and what the environment declared
     episodes: Episodes
     num_steps: int  # steps that count: those with `mask`
+    ends: Int64Array | None = None  # [T] in how many slots an episode ended; None: only `last` says so
 
     @property
     def obs(self) -> Tensor:

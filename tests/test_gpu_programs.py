@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from rlrun.composition import load_config
+from rlrun.config_files import config_directory
+
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "benchmarks" / "gpu.sh"
 
@@ -109,3 +112,20 @@ def test_missing_and_wrong_versions_are_named(monkeypatch: pytest.MonkeyPatch) -
     assert missing.problem("omegaconf>=2.3,<2.4") == "omegaconf>=2.3,<2.4 is asked for, and 2.4.0 is here"
     assert missing.problem("gymnasium[classic-control]>=1.4,<1.5") is None
     assert missing.problem("rich>=13") == "rich>=13 is not installed"
+
+
+def test_the_words_for_a_gpu_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks" / "gpu"))
+    import learning
+    import parts
+    import steps_per_second
+
+    options = parts.Chosen("cuda", False, 540.0, ROOT)
+    ways = [
+        [*options.words(size), f"device.compile={how}", f"device.precision={precision}"]
+        for how, precision, size in steps_per_second.cases(options)
+    ]
+    runs = [[*task.words, "device=cuda", "logger=none"] for task in learning.tasks(options)]
+    checked = [load_config(words, [config_directory()]) for words in [*ways, *runs]]
+    assert {config.device.arguments["kind"] for config in checked} == {"cuda"}
+    assert {config.device.arguments["compile"] for config in checked[len(ways) :]} == {"graphs"}

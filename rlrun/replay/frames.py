@@ -7,10 +7,12 @@ every episode is kept beside the ring, and nothing is lost where the ring wraps,
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from rlrun.replay.memory import initial_finals
+from rlrun.replay.refusals import Refusals
 from rlrun.replay.storage import Storage, StoredRing
 from rlrun.ring import Ring, Rows, newest, refill
 from rlrun.types import EnvSpec, Rollout, State
@@ -30,16 +32,26 @@ class FrameObservations:
         spec: observations are uint8 [S, H, W], S = `frame_stack` > 1; gives the number of slots B too.
         storage: where they are kept.
         fixed_shapes: see `UniformReplay`.
+        refusals: is told what must be so.
 
     Raises:
         ValueError: if `spec` does not describe such stacks.
     """
 
-    def __init__(self, *, length: int, spec: EnvSpec, storage: Storage, fixed_shapes: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        length: int,
+        spec: EnvSpec,
+        storage: Storage,
+        fixed_shapes: bool = False,
+        refusals: Refusals | None = None,
+    ) -> None:
         shape, dtype = spec.obs_shape, spec.observation.dtype
         if len(shape) != 3 or shape[0] != spec.frame_stack or spec.frame_stack < 2 or dtype != "uint8":
             raise ValueError(f"expected uint8 observations [{spec.frame_stack}, height, width], not {dtype} {shape}")
         self._fixed_shapes = fixed_shapes
+        self._refusals = refusals or Refusals(storage.device, later=False)
         self._length = length
         self._num_envs = spec.num_envs
         self._stack = spec.frame_stack
@@ -56,6 +68,7 @@ class FrameObservations:
             (length, spec.num_envs), dtype=torch.int32, device=device
         )  # of the last frame, or -1
         self._finals = storage.allocate((finals, *shape[1:]), torch.uint8)  # serial mod size
+        self._ends = np.zeros(length, np.int64)  # [L] how many last frames each time has
         self._oldest_final = 0  # serial number
         self._next_final = 0  # serial number
         self._back = torch.arange(self._stack - 1, -1, -1, device=device)  # [S] how old each frame of a stack is
@@ -85,10 +98,10 @@ class FrameObservations:
         if rollout.final_obs.shape[0] > 0:
             expected = moved.clone()
             expected[rollout.last] = 0
-        if not torch.equal(following, expected):
-            raise ValueError("observations must be stacks: each the one before, moved by a frame; at first zeros")
-        if not torch.equal(rollout.final_obs[:, :-1], moved[rollout.last]):
-            raise ValueError("final observations must be stacks: each the one before, moved by a frame")
+        wanted = "observations must be stacks: each the one before, moved by a frame"
+        self._refusals.equal(following, expected, f"{wanted}; at first zeros")
+        if rollout.final_obs.shape[0] > 0 or not self._fixed_shapes:  # to look for ends nobody tells of is to wait
+            self._refusals.equal(rollout.final_obs[:, :-1], moved[rollout.last], f"final {wanted}")
 
     def _ages(self, age: Tensor, last: Tensor) -> Tensor:
         """[T, B] the ages of the observations that follow; `age` [B] is the first one's."""
@@ -100,8 +113,12 @@ class FrameObservations:
         num_steps, count = rollout.last.shape[0], rollout.final_obs.shape[0]
         time = torch.arange(start, start + num_steps, device=self._serial.device)
         row = time % self._length
-        forgotten = max(0, self._length - start)  # the first so many rows were never written
-        self._oldest_final += int((self._serial[row[forgotten:]] >= 0).sum())
+        ends = rollout.last.sum(1).cpu().numpy() if rollout.ends is None else rollout.ends
+        if int(ends.sum()) != count:
+            raise ValueError(f"{count} final observations for {int(ends.sum())} ends of episodes")
+        places = np.arange(start, start + num_steps) % self._length
+        self._oldest_final += int(self._ends[places].sum())  # forgotten now
+        self._ends[places] = ends
         self._make_room(count)
         serial = self._next_final + rollout.last.flatten().cumsum(0).view_as(rollout.last) - 1
         self._serial[row] = torch.where(rollout.last, serial, -1).to(torch.int32)
@@ -183,6 +200,10 @@ class FrameObservations:
         self._ring.refill(state["planes"])
         refill(self._age.view(self._rows, self._num_envs), state["age"])
         refill(self._serial, state["serial"])
+        self._ends[:] = 0
+        for number, serial in state["serial"].pieces():
+            places = np.arange(number, number + len(serial)) % self._length
+            self._ends[places] = (serial >= 0).sum(1).cpu().numpy()
         finals: Rows = state["finals"]
         self._oldest_final = self._next_final = finals.first
         self._make_room(finals.stop - finals.first)

@@ -18,6 +18,7 @@ from rlrun.errors import UserError
 from rlrun.replay.frames import FrameObservations
 from rlrun.replay.memory import action_dtype, observation_dtype
 from rlrun.replay.observations import ObservationStore, PlainObservations
+from rlrun.replay.refusals import Refusals
 from rlrun.replay.storage import MemoryStorage, Storage
 from rlrun.ring import newest, refill
 from rlrun.types import Batch, EnvSpec, Rollout, State
@@ -36,6 +37,7 @@ class UniformReplay:
         device: where batches are.
         storage: where everything is kept; None is the memory of `device`.
         fixed_shapes: no shape within `gather` depends on values, so that it can be recorded. Equal bits; slower on CPU.
+            What is wrong with a rollout is then told by one of the next 256 calls of `extend`, or by `state_dict`.
 
     Raises:
         UserError: if not one n-step window fits, or memory or the disk is short.
@@ -76,10 +78,15 @@ class UniformReplay:
         self._upcoming = torch.zeros(  # what the next rollout must begin with
             (spec.num_envs, *spec.obs_shape), dtype=observation_dtype(spec), device=device
         )
+        self._refusals = Refusals(device, later=fixed_shapes)
         self._observations: ObservationStore
         if spec.frame_stack > 1:
             self._observations = FrameObservations(
-                length=self._length, spec=spec, storage=storage, fixed_shapes=fixed_shapes
+                length=self._length,
+                spec=spec,
+                storage=storage,
+                fixed_shapes=fixed_shapes,
+                refusals=self._refusals,
             )
         else:
             self._observations = PlainObservations(length=self._length, spec=spec, storage=storage)
@@ -137,10 +144,12 @@ class UniformReplay:
             raise ValueError(
                 f"expected observations {wanted.dtype} {tuple(wanted.shape)}, not {given.dtype} {tuple(given.shape)}"
             )
-        if not bool(rollout.mask.all()):
-            raise ValueError("a replay needs every step of every slot; this rollout has masked-out steps")
-        if self._stop > 0 and not torch.equal(given, wanted):
-            raise ValueError("a rollout must begin with the observation that the one before ended with")
+        every = "a replay needs every step of every slot; this rollout has masked-out steps"
+        self._refusals.all(rollout.mask, every)
+        if self._stop > 0:
+            follows = "a rollout must begin with the observation that the one before ended with"
+            self._refusals.equal(given, wanted, follows)
+        self._refusals.read_sometimes()
 
     def sample(self, batch_size: int, rng: torch.Generator) -> Batch:
         """Draws `batch_size` transitions, with replacement; see `draw` and `gather`."""
@@ -196,6 +205,7 @@ class UniformReplay:
 
     def state_dict(self) -> State:
         """Everything kept. Rings share memory with the replay: write or copy them before the next `extend`."""
+        self._refusals.read()
         return {
             **{name: newest(tensor, self._stop) for name, tensor in self._rings().items()},
             "upcoming": self._upcoming,
