@@ -9,6 +9,7 @@ from gymnasium import spaces
 
 from rlrun.agents.random import Random
 from rlrun.collect import Collector
+from rlrun.envs.atari import Atari
 from rlrun.testing.agent import same
 from rlrun.types import Array, BoolArray, EnvSpec, Int64Array, Rollout, State, Steps, TimeStep, WholeEpisodes
 from rlrun.upload import NewestPlanes, PinnedArrays, Upload, WholeArrays, upload_to
@@ -86,6 +87,25 @@ def test_rollouts_have_the_bits_of_whole_uploads(
         played.append([fields(collector.collect(agent)) for _ in range(9)])
     assert same(*played)
     assert sum(rollout["last"].sum() for rollout in played[0]) > 10
+
+
+def test_so_they_have_on_the_emulator() -> None:
+    played = []
+    for chosen in (WholeArrays(CPU), NewestPlanes(CPU)):
+        env = Atari(
+            game="pong",
+            protocol="nature2015",
+            num_envs=2,
+            num_threads=1,
+            max_episode_frames=120,  # time limits, and so new episodes
+            reseed_every_steps=1000,
+        )
+        agent = Random(rollout_steps=4, spec=env.spec)
+        collector = Collector(env, Steps(10), CPU, seed=0, upload=chosen)
+        played.append([fields(collector.collect(agent)) for _ in range(9)])
+        env.close()
+    assert same(*played)
+    assert sum(rollout["last"].sum() for rollout in played[0]) >= 4
 
 
 def test_a_resumed_collector_puts_stacks_together_from_what_it_was_saved_with() -> None:
