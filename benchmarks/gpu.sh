@@ -25,12 +25,18 @@ case "${1:-}" in
 esac
 
 if [ -n "${WHEELS:-}" ]; then
-    venv="$(mktemp -d)/venv"
-    trap 'rm -rf "$(dirname "$venv")"' EXIT
-    # The machine's torch stays the one in use: it is not among the wheels, and nothing is looked up.
-    "$python" -m venv --system-site-packages "$venv"
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-index --no-deps "$WHEELS"/*.whl
-    python="$venv/bin/python"
+    installed="$(mktemp -d)"
+    trap 'rm -rf "$installed"' EXIT
+    # In a folder of their own, so that nothing of the machine's changes, and its torch stays the one in use.
+    if "$python" -m pip --version >/dev/null 2>&1; then
+        "$python" -m pip install --quiet --disable-pip-version-check --no-index --no-deps --target "$installed" \
+            "$WHEELS"/*.whl
+    else
+        for wheel in "$WHEELS"/*.whl; do
+            "$python" -m zipfile -e "$wheel" "$installed" # all that installing a wheel without scripts is
+        done
+    fi
+    PYTHONPATH="$installed${PYTHONPATH:+:$PYTHONPATH}"
 fi
 # rlrun is this checkout's, so that the commit in the results is what was run, also where another one is installed.
 export PYTHONPATH="$root:$root/benchmarks/speed${PYTHONPATH:+:$PYTHONPATH}"

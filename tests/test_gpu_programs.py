@@ -8,6 +8,7 @@ import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -94,6 +95,28 @@ def test_what_cannot_be_is_said_in_a_line(tmp_path: Path) -> None:
     assert missing.returncode == 2
     assert "WHEELS=DIR installs wheels" in missing.stderr
     assert "torch>=2.11 is not installed" in missing.stderr
+
+
+@pytest.mark.parametrize("has_pip", [True, False])
+def test_wheels_are_used_where_they_are(tmp_path: Path, has_pip: bool) -> None:
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    with ZipFile(wheels / "probe-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("probe.py", "print('the wheel is here')\n")
+        wheel.writestr("probe-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: probe\nVersion: 1.0\n")
+        wheel.writestr("probe-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr("probe-1.0.dist-info/RECORD", "")
+    python = tmp_path / "python"
+    pip = f'exec {sys.executable} "$@"' if has_pip else "exit 1"
+    python.write_text(
+        "#!/bin/sh\n"
+        f'case "$*" in *parity.py*) exec {sys.executable} -c "import probe";; "-m pip"*) {pip};; esac\n'
+        f'exec {sys.executable} "$@"\n'
+    )
+    python.chmod(0o755)
+    answer = gpu_sh("parity", PYTHON=str(python), WHEELS=str(wheels))
+    assert answer.returncode == 0, answer.stderr
+    assert "the wheel is here" in answer.stdout
 
 
 def test_missing_and_wrong_versions_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

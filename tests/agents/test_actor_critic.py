@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from rlrun.agents.actor_critic import ActorCritic, Advantage
 from rlrun.errors import UserError
+from rlrun.execution.execution import Execution
 from rlrun.nn.trunks import MLP
 from rlrun.protocols import Agent, VecEnv
 from rlrun.testing.agent import AgentContract
@@ -40,6 +41,7 @@ def actor_critic(
     max_grad_norm: float | None = None,
     reward_clip: float | None = None,
     evaluation_policy: Literal["greedy", "sampled"] = "greedy",
+    execution: Execution | None = None,
 ) -> ActorCritic:
     return ActorCritic(
         optimizer=plain_sgd,
@@ -60,6 +62,7 @@ def actor_critic(
         device=CPU,
         seed=seed,
         network=MLP(hidden=hidden or [], activation="tanh"),
+        execution=execution,
     )
 
 
