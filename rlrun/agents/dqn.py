@@ -35,8 +35,8 @@ from rlrun.rng import torch_generator
 from rlrun.schedules import Schedule, require_probability
 from rlrun.types import ActorOutput, Batch, Carry, EnvSpec, Metrics, Rollout, State, Steps
 
-_TOGETHER_BYTES = 1 << 24  # of transitions that are drawn at once
-_TOGETHER_ON_GPU = 16  # updates with one draw at most: each number of them is a recording of its own
+_TOGETHER_BYTES = 1 << 24  # of transitions that are drawn at once on a CPU
+_TOGETHER_ON_GPU = 16  # updates with one draw there, where memory is not the limit: each number of them is a recording
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
 
@@ -140,9 +140,7 @@ class DQN:
         )
         self._rng = torch_generator(seed, "agent/replay")
         self._batch_size = batch_size
-        self._most_together = max(1, _TOGETHER_BYTES // (batch_size * _transition_bytes(spec)))
-        if device.type == "cuda":
-            self._most_together = min(self._most_together, _TOGETHER_ON_GPU)
+        self._most_together = _updates_together(batch_size, spec, device)
         self._updates_per_step = replay_ratio / batch_size
         self._learning_starts_steps = learning_starts_steps
         self._target_period_steps = target_period_steps
@@ -285,6 +283,13 @@ def _require_recordable(optimizer: torch.optim.Optimizer, storage: StorageKind) 
             "device.compile records updates, which a replay on disk cannot be in: algo.replay_storage=memory"
         )
     moved_by(optimizer)  # refuses what it cannot begin
+
+
+def _updates_together(batch_size: int, spec: EnvSpec, device: torch.device) -> int:
+    """How many batches are drawn at once at most."""
+    if device.type == "cuda":
+        return _TOGETHER_ON_GPU
+    return max(1, _TOGETHER_BYTES // (batch_size * _transition_bytes(spec)))
 
 
 def _transition_bytes(spec: EnvSpec) -> int:
