@@ -6,6 +6,7 @@ import csv
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from zipfile import ZipFile
@@ -14,6 +15,7 @@ import pytest
 
 from rlrun.composition import load_config
 from rlrun.config_files import config_directory
+from rlrun.repeated_words import changed
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "benchmarks" / "gpu.sh"
@@ -82,6 +84,18 @@ def test_learning_has_a_curve(tmp_path: Path) -> None:
     assert [row["task"] for row in found] == ["cartpole"] * len(found)
     assert len(found) >= 3
     assert all(float(row["eval_episode_return"]) > 0 for row in found)
+
+
+def test_a_run_that_takes_too_long_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks" / "gpu"))
+    import learning
+    import parts
+
+    options = parts.Chosen("cpu", True, 4.0, tmp_path)
+    (task,) = learning.tasks(options)
+    forever = replace(task, words=tuple(changed(task.words, "total_steps=1e9")))
+    found = learning.trained(forever, options, options.seconds, tmp_path)  # it returns at all
+    assert all(row["finished"] is False for row in found)
 
 
 def test_what_cannot_be_is_said_in_a_line(tmp_path: Path) -> None:

@@ -73,15 +73,13 @@ def trained(task: Task, options: Chosen, seconds: float, folder: Path) -> list[d
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGTERM)  # it saves and stops
         status = process.wait()
-    if status not in (0, _INTERRUPTED):
+    if status not in (0, _INTERRUPTED, -signal.SIGTERM):  # the last: before it had begun
         raise SystemExit(f"{' '.join(command[1:])} ended with status {status}")
-    (metrics,) = folder.glob("**/metrics.jsonl")
-    (timings,) = folder.glob("**/timings.jsonl")
-    speeds = [
-        row["time/steps_per_second"]
-        for row in map(json.loads, timings.read_text().splitlines())
-        if "time/steps_per_second" in row
+    evaluations = [row for path in folder.glob("**/metrics.jsonl") for row in read_rows(path)]
+    timings = [
+        row for path in folder.glob("**/timings.jsonl") for row in map(json.loads, path.read_text().splitlines())
     ]
+    speeds = sorted(row["time/steps_per_second"] for row in timings if "time/steps_per_second" in row)
     return [
         {
             "task": task.name,
@@ -89,11 +87,11 @@ def trained(task: Task, options: Chosen, seconds: float, folder: Path) -> list[d
             "finished": status == 0,
             "step": int(row["step"]),
             "eval_episode_return": round(row["eval/episode_return"], 3),
-            "median_steps_per_second": round(sorted(speeds)[len(speeds) // 2], 1) if speeds else "",
+            "median_steps_per_second": round(speeds[len(speeds) // 2], 1) if speeds else "",
             "tiny": options.tiny,
             "gpu": options.machine(),
         }
-        for row in read_rows(metrics)
+        for row in evaluations
         if "eval/episode_return" in row
     ]
 
