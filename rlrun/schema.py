@@ -131,8 +131,7 @@ def import_target(target: object, path: str) -> Callable[..., Any]:
             ) from error
         for part in parts[split:]:
             if not hasattr(found, part):
-                there = nearest(part, [name for name in vars(found) if not name.startswith("_")])
-                close = ", ".join(there) or _ours_like(parts[-1])
+                close = ", ".join(nearest(part, _public_names(found))) or _ours_like(parts[-1])
                 raise UserError(f"{path}.{TARGET}={target} does not exist; nearest: {close}")
             found = getattr(found, part)
         if not (inspect.isclass(found) or inspect.isfunction(found)):
@@ -147,6 +146,11 @@ def import_target(target: object, path: str) -> Callable[..., Any]:
     raise UserError(
         f"{path}.{TARGET}={target} cannot be imported: there is no module {parts[0]} here or among what is installed"
     )
+
+
+def _public_names(owner: Any) -> list[str]:
+    """What is defined in a module or class; of a package without the modules that happen to be imported already."""
+    return [name for name, value in vars(owner).items() if not name.startswith("_") and not inspect.ismodule(value)]
 
 
 def _ours_like(name: str) -> str:
