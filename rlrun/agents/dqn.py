@@ -213,7 +213,7 @@ class DQN:
         q = self._q.forward(batch.obs).gather(1, batch.action[:, None]).squeeze(1)
         error = target - q
         loss = (huber(error, self._huber_delta) if self._loss == "huber" else squared_error(error)).mean()
-        gradients = backward(loss, self._parameters)
+        gradients = backward(loss, self._parameters, self._optimizer)
         if self._max_grad_norm is not None:
             scale_down(gradients, gradient_norm(gradients), self._max_grad_norm)
         self._optimizer.step()
