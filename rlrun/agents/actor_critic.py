@@ -129,15 +129,14 @@ class ActorCritic:
 
     def learn(self, rollout: Rollout) -> Metrics:
         """One gradient step on policy, value and entropy together; then the value alone may learn on."""
-        reward, mask = rollout.reward, rollout.mask
+        mask = rollout.mask
         if self._reward_clip is not None:
-            reward = reward.clamp(-self._reward_clip, self._reward_clip)
+            rollout = dataclasses.replace(rollout, reward=rollout.reward.clamp(-self._reward_clip, self._reward_clip))
         logits, values = self._network.forward(_together(rollout))
         num_steps = mask.numel()
         log_probs = torch.log_softmax(logits[:num_steps], dim=-1).view(*mask.shape, -1)
         value = values[:num_steps].view(mask.shape)
         with torch.no_grad():
-            rollout = dataclasses.replace(rollout, reward=reward)
             advantage, target = self.estimate(rollout, value.detach(), _next_value(rollout, values.detach()))
             if self._normalize:
                 centred = advantage - self._mean(advantage, mask)
@@ -194,7 +193,8 @@ class ActorCritic:
 
 def _together(rollout: Rollout) -> Tensor:
     """All T B observations, then the B that follow, then the N true last ones of episodes, for one forward pass."""
-    return torch.cat([rollout.obs_sequence.flatten(0, 1), rollout.final_obs])
+    observations = rollout.obs_sequence.flatten(0, 1)
+    return torch.cat([observations, rollout.final_obs]) if len(rollout.final_obs) else observations
 
 
 def _next_value(rollout: Rollout, values: Tensor) -> Tensor:
