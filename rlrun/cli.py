@@ -186,19 +186,19 @@ def _run_jobs(argv: list[str], args: argparse.Namespace, directories: list[Path]
     if overrides != args.overrides:
         print(f"using {overrides[0]}, which has a file of its own")
     passed_on = [name for name in _PASSED_ON if getattr(args, name)]
+    keeps_files = False
     if args.multirun:
         if passed_on:
             raise UserError(f"-m cannot be combined with --{passed_on[0].replace('_', '-')}")
         overrides = without_globs(overrides, directories)
-        check_sweep(overrides, directories)
+        keeps_files = check_sweep(overrides, directories)
     elif not passed_on or args.cfg:  # Hydra makes a run's directory before it calls us
         compose_run(overrides, directories, in_sweep=False)
     failures: list[UserError | Interrupted] = []
     with ExitStack() as stack:
         flags = _flags(argv[1:], args.overrides)
         added: list[str] = []
-        if args.multirun and not any(item.startswith(("hydra/launcher", "hydra.sweep.dir")) for item in overrides):
-            # Hydra's own launcher keeps a file that nobody reads
+        if args.multirun and not keeps_files:
             added = [f"hydra.sweep.dir={stack.enter_context(tempfile.TemporaryDirectory(prefix='rlrun-'))}"]
         os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us instead of being printed
         added += search_path(directories[args.config_dir is not None :])  # Hydra adds that one itself

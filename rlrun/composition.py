@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from yaml import YAMLError
@@ -78,20 +76,6 @@ def compose_run(
             f"{file} must be UTF-8 text that begins with the line # @package _global_, or none such: " if file else ""
         )
         raise UserError(f"{what}{one_line(error)}") from error
-
-
-def sweep_jobs(overrides: Sequence[str], directories: Sequence[Path]) -> list[list[str]]:
-    """The overrides of every run of a sweep, as Hydra's own sweeper makes them.
-
-    Raises:
-        UserError: if an override cannot be read.
-    """
-    try:
-        parsed = OverridesParser.create().parse_overrides(for_hydra(overrides))
-        (jobs,) = BasicSweeper.split_arguments(parsed, None)
-    except HydraException as error:
-        raise explain(error, overrides, directories) from error
-    return [list(job) for job in jobs]
 
 
 def for_hydra(overrides: Sequence[str]) -> list[str]:

@@ -19,7 +19,7 @@ from rlrun.config_keys import leaves
 from rlrun.errors import UnknownKeyError, UserError
 from rlrun.suggestions import closest
 
-_PARTS = ("launcher", "sweeper")
+PARTS = ("launcher", "sweeper")  # of Hydra, that others can stand in for
 _OWN = ("BasicLauncher", "BasicSweeper")
 _WHERE = "runs_dir= and name= say where a run is kept"
 # What must stay as rlrun's config.yaml has it, and what to do instead.
@@ -106,9 +106,9 @@ def refuse_settings(hydra: Mapping[str, Any], directories: Sequence[Path], *, in
         if value != wanted:
             raise UserError(f"a config file sets {key}={_word(value)}, which cannot be: {instead}")
     if not in_sweep:
-        if _at(hydra, "hydra.sweep.dir") != _SWEEP_DIRECTORY:
-            raise _ignored("sweep", {"dir": _at(hydra, "hydra.sweep.dir")})
-        for part in _PARTS:
+        if (directory := set_sweep_directory(hydra)) is not None:
+            raise _ignored("sweep", {"dir": directory})
+        for part in PARTS:
             if settings := given(hydra, part):
                 raise _ignored(part, settings)
     size = hydra["sweeper"].get("max_batch_size")
@@ -116,6 +116,22 @@ def refuse_settings(hydra: Mapping[str, Any], directories: Sequence[Path], *, in
         raise UserError(
             f"hydra.sweeper.max_batch_size={size} is not valid: it must be a whole number >= 1, or null for all at once"
         )
+
+
+def keeps_files(hydra: Mapping[str, Any]) -> bool:
+    """Whether somebody wants what a sweep keeps in `hydra.sweep.dir`: who has set it, or a launcher not Hydra's own.
+
+    Args:
+        hydra: Hydra's own node of the sweep, unresolved.
+    """
+    is_own = str(hydra["launcher"].get("_target_")).endswith(_OWN)
+    return not is_own or set_sweep_directory(hydra) is not None
+
+
+def set_sweep_directory(hydra: Mapping[str, Any]) -> str | None:
+    """What somebody has set `hydra.sweep.dir` to; None where it is as rlrun has it."""
+    directory = _at(hydra, "hydra.sweep.dir")
+    return None if directory == _SWEEP_DIRECTORY else str(directory)
 
 
 def _ignored(part: str, settings: Mapping[str, Any]) -> UserError:

@@ -20,11 +20,9 @@ from rlrun.composition import explain, for_hydra, load_config
 from rlrun.config_files import GROUPS, options, search_path
 from rlrun.config_keys import valid_keys
 from rlrun.errors import UnknownKeyError, UserError
-from rlrun.hydra_settings import given, in_words, refuse_settings, refuse_words
+from rlrun.hydra_settings import PARTS, given, in_words, keeps_files, refuse_settings, refuse_words, set_sweep_directory
 from rlrun.repeated_words import refuse_repeated
 from rlrun.suggestions import closest
-
-_PARTS = ("launcher", "sweeper")
 
 
 def for_sweep(overrides: Sequence[str]) -> list[str]:
@@ -77,8 +75,12 @@ def without_globs(overrides: Sequence[str], directories: Sequence[Path]) -> list
     return written
 
 
-def check_sweep(overrides: Sequence[str], directories: Sequence[Path]) -> None:
+def check_sweep(overrides: Sequence[str], directories: Sequence[Path]) -> bool:
     """Checks every run of a sweep. Of sweepers that choose as they go, all that is fixed, and the swept keys' names.
+
+    Returns:
+        whether anybody wants what is kept in `hydra.sweep.dir`: launchers that come back to it later, or the person
+        who has set it. Hydra's own launcher only leaves a file there that nobody reads.
 
     Raises:
         UserError: at the first thing that is wrong.
@@ -93,7 +95,7 @@ def check_sweep(overrides: Sequence[str], directories: Sequence[Path]) -> None:
         task = [item for item in parsed if not item.is_hydra_override()]
         if "BasicSweeper" not in str(hydra["sweeper"].get("_target_")):
             _check_open_ended(task, directories)
-            return
+            return keeps_files(hydra)
         _refuse_uncountable(task)
         (jobs,) = BasicSweeper.split_arguments(task, None)
     except (HydraException, YAMLError) as error:
@@ -103,6 +105,7 @@ def check_sweep(overrides: Sequence[str], directories: Sequence[Path]) -> None:
         load_config(job, directories, in_sweep=True)
         if files_are_swept:
             _refuse_other_launcher(job, hydra, directories)
+    return keeps_files(hydra)
 
 
 def _refuse_uncountable(task: Sequence[Override]) -> None:
@@ -147,7 +150,13 @@ def _node(overrides: Sequence[str], directories: Sequence[Path], mode: RunMode) 
 def _refuse_other_launcher(job: Sequence[str], hydra: Mapping[str, Any], directories: Sequence[Path]) -> None:
     """A file that is itself swept cannot say how the sweep is launched, since that is settled before."""
     own = _node(job, directories, RunMode.RUN)
-    for part in _PARTS:
+    directory = set_sweep_directory(own)
+    if directory not in (None, set_sweep_directory(hydra)):
+        raise UserError(
+            f"a config file of {' '.join(job)} sets hydra.sweep.dir={directory}, which Hydra ignores where the file is "
+            "swept over: give hydra.sweep.dir= on the command line"
+        )
+    for part in PARTS:
         if given(own, part) and own[part] != hydra[part]:
             raise UserError(
                 f"a config file of {' '.join(job)} sets hydra.{part} ({in_words(given(own, part))}), which Hydra "

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from rlrun import launching
 from rlrun.cli import run_command
-from rlrun.composition import load_config, sweep_jobs
+from rlrun.composition import load_config
+from rlrun.config import Config
 from rlrun.config_files import config_directory
 from rlrun.errors import UserError
 from rlrun.hydra_settings import refuse_words
 from rlrun.launching import check_sweep, for_sweep, without_globs
 
 FILES = {
+    "preset/mild": "algo:\n  rollout_steps: 20\n",
     "experiment/plain": "algo:\n  rollout_steps: 10\n",
     "experiment/params": "hydra:\n  sweeper:\n    params:\n      algo.rollout_step: 1,2\n",
     "experiment/good_params": "hydra:\n  sweeper:\n    params:\n      algo.rollout_steps: 1,2\n",
@@ -23,6 +27,8 @@ FILES = {
     "experiment/sweeps": "hydra:\n  mode: MULTIRUN\n",
     "experiment/misspelt": "hydra:\n  lancher:\n    x: 1\n",
     "experiment/batches": "hydra:\n  sweep:\n    dir: x\n",
+    "experiment/launched": "defaults:\n  - override /hydra/launcher: later\n",
+    "hydra/launcher/later": "hydra:\n  launcher:\n    _target_: hydra_plugins.later.Later\n",
 }
 RANDOM = ["algo=random", "env=cartpole"]
 
@@ -31,7 +37,7 @@ RANDOM = ["algo=random", "env=cartpole"]
 def directories(tmp_path: Path) -> list[Path]:
     for name, text in FILES.items():
         path = tmp_path / f"{name}.yaml"
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"# @package _global_\n{text}")
     return [tmp_path, config_directory()]
 
@@ -46,6 +52,7 @@ def directories(tmp_path: Path) -> list[Path]:
         (["algo=dqn,random", "env=cartpole", "algo.gamma=0.9"], "it belongs to algo=actor_critic, dqn"),
         ([*RANDOM, "experiment=params"], "unknown key algo.rollout_step; nearest: algo.rollout_steps"),
         ([*RANDOM, "experiment=plain,good_params"], "which Hydra ignores where the file is swept over"),
+        ([*RANDOM, "experiment=plain,batches"], "sets hydra.sweep.dir=x, which Hydra ignores where the file is swept"),
         ([*RANDOM, "hydra/launcher=joblb"], "unknown hydra/launcher 'joblb'"),
         ([*RANDOM, "seed=range(3,0)"], "seed=range(3,0) is no value at all, so nothing would be run"),
         ([*RANDOM, "seed=0", "seed=1"], "seed is given twice, as seed=0 and as seed=1: leave one out; to run both: -m"),
@@ -72,6 +79,33 @@ def test_a_good_sweep_passes(directories: list[Path]) -> None:
     check_sweep([*RANDOM, "experiment=batches", "hydra.sweeper.max_batch_size=1", "seed=0,1"], directories)
 
 
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        ("seed=0,1", False),
+        ("seed=0,1 hydra/launcher=basic", False),
+        ("seed=0,1 ++hydra.sweep.dir=x", True),
+        ("seed=0,1 hydra={sweep:{dir:x}}", True),
+        ("seed=0,1 experiment=batches", True),
+        ("seed=0,1 hydra/launcher=later", True),
+        ("seed=0,1 experiment=launched", True),
+    ],
+)
+def test_what_is_kept_of_a_sweep_is_kept_where_it_was_asked_for(
+    words: str, wanted: bool, directories: list[Path]
+) -> None:
+    assert check_sweep([*RANDOM, *words.split()], directories) == wanted
+
+
+def test_a_sweep_fills_the_directory_that_a_file_names(
+    directories: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    quick = ["total_steps=20", "logger=none", "evaluation.episodes=1"]
+    assert run_command(["rlrun", "-m", "--config-dir", ".", *RANDOM, *quick, "experiment=batches", "seed=0,1"]) == 0
+    assert (tmp_path / "x" / "multirun.yaml").is_file()
+
+
 def test_a_glob_is_the_options_of_every_directory_that_fit(directories: list[Path]) -> None:
     words = without_globs([*RANDOM, "experiment=glob(p*)"], directories)
     assert words == [*RANDOM, "experiment=params,plain"]
@@ -80,13 +114,27 @@ def test_a_glob_is_the_options_of_every_directory_that_fit(directories: list[Pat
             without_globs([glob, "env=cartpole"], directories)
 
 
-def test_a_file_and_none_are_compared(directories: list[Path]) -> None:
-    jobs = sweep_jobs([*RANDOM, "experiment=null,plain"], directories)
-    checked = [load_config(job, directories, in_sweep=True) for job in jobs]
-    assert [config.algo.arguments["rollout_steps"] for config in checked] == [
-        load_config(RANDOM, directories).algo.arguments["rollout_steps"],
-        10,
+def test_every_combination_is_checked_and_a_file_compared_with_none(
+    directories: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs: list[list[str]] = []
+    checked: list[Config] = []
+
+    def noted(job: Sequence[str], directories: Sequence[Path], *, in_sweep: bool) -> Config:
+        jobs.append(list(job))
+        checked.append(load_config(job, directories, in_sweep=in_sweep))
+        return checked[-1]
+
+    monkeypatch.setattr(launching, "load_config", noted)
+    check_sweep([*RANDOM, "seed=1,2", "preset=null,mild", "experiment=null,plain"], directories)
+    assert jobs == [
+        [*RANDOM, f"seed={seed}", f"preset={preset}", f"experiment={experiment}"]
+        for seed in (1, 2)
+        for preset in ("'null'", "mild")
+        for experiment in ("[]", "plain")
     ]
+    without = load_config([*RANDOM, "preset=null"], directories).algo.arguments["rollout_steps"]
+    assert [config.algo.arguments["rollout_steps"] for config in checked[:2]] == [without, 10]
 
 
 def test_keys_of_a_swept_group_are_left_to_each_run() -> None:
