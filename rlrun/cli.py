@@ -234,12 +234,14 @@ def _job(
 ) -> Callable[[Any], None]:
     def job(composed: Any) -> None:
         from hydra.core.hydra_config import HydraConfig
+        from omegaconf import OmegaConf
 
         settings = HydraConfig.get()
         if stop.came is not None and settings.mode is not None and settings.mode.name == "MULTIRUN":
             return  # the rest of the sweep is not begun
         try:
-            _run(composed, dict(settings.runtime.choices), list(settings.overrides.task), directories, argv)
+            words = OmegaConf.to_container(settings.overrides, resolve=False)["task"]  # as they were typed
+            _run(composed, dict(settings.runtime.choices), words, directories, argv)
         except (UserError, Interrupted) as error:  # Hydra would print about them itself
             if "basic_launcher" not in str(settings.launcher.get("_target_")):
                 raise  # a job on another machine reports by itself

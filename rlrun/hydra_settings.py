@@ -35,6 +35,8 @@ _NO_WORD: Mapping[str, str] = {
     "hydra.searchpath": "--config-dir adds a directory with config files",
     # Hydra itself fails on these
     "hydra.sweeper.params": "for files only; on the command line a sweep is written -m algo.gamma=0.9,0.8",
+    "hydra.runtime": "Hydra writes down there what it has found",
+    "hydra.overrides": "Hydra writes down there which words were given",
 }
 _OF_SWEEPS = ("hydra.launcher", "hydra.sweeper", "hydra.sweep", "hydra/launcher", "hydra/sweeper")
 _SWEEP_DIRECTORY = "${runs_dir}/sweeps"  # as config.yaml has it
@@ -63,8 +65,7 @@ def refuse_words(overrides: Sequence[str], *, in_sweep: bool) -> None:
                 )
             instead = next((text for fixed, text in _NO_WORD.items() if _touches(key, item, fixed)), None)
             if instead is not None:
-                how = "cannot be" if key == "hydra.mode" else "would do nothing"
-                raise UserError(f"{item.input_line} {how}: {instead}")
+                raise UserError(f"{item.input_line} cannot be: {instead}")
 
 
 def set_by(item: Override) -> list[str]:

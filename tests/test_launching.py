@@ -162,13 +162,16 @@ def test_without_a_sweep_nobody_heeds_a_launcher(word: str) -> None:
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("hydra.run.dir=x", "would do nothing: runs_dir= and name= say where a run is kept"),
-        ("++hydra.output_subdir=x", "would do nothing: runs_dir= and name= say where a run is kept"),
-        ("hydra.run={dir:foo}", "would do nothing: runs_dir= and name= say where a run is kept"),
-        ("hydra={run:{dir:foo}}", "would do nothing: runs_dir= and name= say where a run is kept"),
-        ("hydra.job.chdir=true", "would do nothing: runs_dir= and name= say where a run is kept"),
-        ("hydra.searchpath=[conf]", "would do nothing: --config-dir adds a directory"),
+        ("hydra.run.dir=x", "cannot be: runs_dir= and name= say where a run is kept"),
+        ("++hydra.output_subdir=x", "cannot be: runs_dir= and name= say where a run is kept"),
+        ("hydra.run={dir:foo}", "cannot be: runs_dir= and name= say where a run is kept"),
+        ("hydra={run:{dir:foo}}", "cannot be: runs_dir= and name= say where a run is kept"),
+        ("hydra.job.chdir=true", "cannot be: runs_dir= and name= say where a run is kept"),
+        ("hydra.searchpath=[conf]", "cannot be: --config-dir adds a directory"),
         ("hydra.mode=MULTIRUN", "cannot be: -m makes a sweep, and nothing else does"),
+        ("hydra.runtime.choices.algo=sarsa", "cannot be: Hydra writes down there what it has found"),
+        ("++hydra.runtime.choices.x=", "cannot be: Hydra writes down there what it has found"),
+        ("hydra.overrides.task=[x]", "cannot be: Hydra writes down there which words were given"),
     ],
 )
 @pytest.mark.parametrize("flags", [[], ["-m"]])
