@@ -13,7 +13,7 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf, open_dict
 from yaml import YAMLError
 
-from rlrun.added_files import file_not_read, refuse_misplaced, refuse_unheaded
+from rlrun.added_files import file_not_read, misplaced_in_packages, refuse_misplaced, refuse_unheaded
 from rlrun.config import CONFIG_KEYS, Config, check
 from rlrun.config_files import GROUPS, not_yaml, one_line, options, resolve_env, search_path, unknown_option
 from rlrun.config_keys import valid_keys
@@ -143,7 +143,8 @@ def explain(error: HydraException | YAMLError, overrides: Sequence[str], directo
         return UserError(not_yaml(error))
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = error.missing_cfg_file.rpartition("/")
-        return unknown_option(group.lstrip("/"), name, sorted(error.options or []), directories)
+        problem = unknown_option(group.lstrip("/"), name, sorted(error.options or []), directories)
+        return UserError(str(problem), [*problem.details, *misplaced_in_packages(directories)])
     if match := re.match(r"You must specify '([^']+)'", text):
         for item in overrides:  # a misspelt word may be why it is missing
             key = override_key(item)

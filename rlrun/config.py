@@ -8,18 +8,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import Field
 
 from rlrun import catalogue
 from rlrun.added_files import refuse_misread
 from rlrun.catalogue import kind
-from rlrun.chosen_options import refuse_missing
-from rlrun.config_files import identity, one_line, options
+from rlrun.chosen_files import ChosenFiles
+from rlrun.chosen_options import refuse_clashes, refuse_missing, unused_presets
+from rlrun.config_files import identity, one_line
 from rlrun.errors import UnknownKeyError, UserError, WrongKeyError, nearest
-from rlrun.named_network import without_preset
-from rlrun.plugins import refuse_clashes
 from rlrun.schema import (
     Component,
     as_plain,
@@ -66,6 +65,7 @@ class Config:
     device: Component
     logger: Component
     labels: Mapping[str, str]  # what a person calls the algorithm and the environment: `algo`, `env`, `preset`
+    remarks: Sequence[str] = ()  # what a person should know before it runs, a line each
 
     def as_plain(self) -> dict[str, Any]:
         """What `config.yaml` of a run holds."""
@@ -95,11 +95,14 @@ def check(
     Raises:
         UserError: at the first thing that is wrong.
     """
-    refuse_missing(choices, overrides, directories)
-    refuse_clashes(choices, directories)
-    refuse_misread(choices, overrides, directories, CONFIG_KEYS)
-    from rlrun.problem_report import check_of_some_network, reported, unknown_key  # not above: it reads what is here
+    from rlrun.composition import for_hydra  # not above: they read what is here
+    from rlrun.problem_report import check_of_some_network, reported, unknown_key
 
+    chosen = ChosenFiles(for_hydra(overrides), directories)
+    refuse_missing(chosen, directories)
+    refuse_clashes(chosen, directories)
+    refuse_misread(chosen, directories, CONFIG_KEYS)
+    remarks = unused_presets(chosen, directories)
     missing = _missing(composed)
     if missing:
         written = OmegaConf.to_container(composed, resolve=False)
@@ -113,11 +116,14 @@ def check(
     raw = _resolved(composed)
     try:
         check_of_some_network(raw.get("network"), directories)  # with the preset's numbers, used or not
-        used = _resolved(without_preset(composed, choices, overrides, directories))
+        used = _resolved(_with_own_network(composed, chosen))
         checked = check_plain(used, {"algo": str(choices.get("algo"))}, overrides)
     except WrongKeyError as problem:
         raise reported(problem, raw, choices, overrides, directories) from problem
-    return replace(checked, labels=_labels(raw, choices, directories))
+    labels = _labels(raw, choices, directories)
+    if chosen.presets:
+        labels["preset"] = ", ".join(chosen.presets)
+    return replace(checked, labels=labels, remarks=tuple(remarks))
 
 
 def check_plain(raw: Mapping[str, Any], labels: Mapping[str, str], overrides: Sequence[str] = ()) -> Config:
@@ -204,6 +210,16 @@ def _resolved(composed: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in container.items()}
 
 
+def _with_own_network(composed: DictConfig, chosen: ChosenFiles) -> DictConfig:
+    """The config with the network that was named as its file has it: a preset's numbers were tuned for another one."""
+    if chosen.weak_preset is None:
+        return composed
+    result = composed.copy()
+    with open_dict(result):
+        result["network"] = chosen.network_without_preset()
+    return result
+
+
 def _labels(raw: Mapping[str, Any], choices: Mapping[str, str | None], directories: Sequence[Path]) -> dict[str, str]:
     """Names for people and paths: `pong`, `gym-Acrobot-v1`, `atari-space_invaders`."""
     env = str(choices.get("env"))
@@ -211,8 +227,4 @@ def _labels(raw: Mapping[str, Any], choices: Mapping[str, str | None], directori
     about = next((str(raw["env"][key]) for key in ("game", "id") if raw["env"].get(key) is not None), None)
     if about is not None and (found is None or found[1] != about):
         env = f"{env}-{about}"
-    labels = {"algo": str(choices.get("algo")), "env": env}
-    preset = choices.get("preset")
-    if preset and preset in options(directories, "preset"):
-        labels["preset"] = preset
-    return labels
+    return {"algo": str(choices.get("algo")), "env": env}

@@ -270,6 +270,8 @@ def test_a_value_that_an_environment_leaves_open_must_be_given(directories: list
         (["env=open_game", "env.game=shadow"], None),
         (["env=sonic", "env.game=tails"], None),
         (["env=nosuch", "env.game=sonic"], None),
+        (["env=sonic", "env=open_game", "env.game=tails"], None),  # for others to refuse
+        (["env=open_game", "env.game=sonic", "env.game=tails"], None),
         (["algo=dqn"], None),
     ],
 )

@@ -202,6 +202,7 @@ def test_what_hydra_would_do_elsewhere_is_refused_and_leaves_nothing(
         ("experiment=good_params", "a config file sets hydra.sweeper (params={'algo.rollout_steps': '1,2'})"),
         ("name=${hydra:job.name}", "name=${hydra:job.name} cannot be"),
         ("algo=dqn", "algo is given twice, as algo=random and as algo=dqn: leave one out"),
+        ("env=gym env.id=Taxi-v3", "env is given twice, as env=cartpole and as env=gym: leave one out"),
         ("'env={num_envs: 2}' env.num_envs=3", "env.num_envs is given twice"),
         ("++preset=foo", "++preset=foo cannot be: an option of a group is chosen without +, as preset=foo"),
         ("seed==1", "write one =, as seed=1"),

@@ -1,4 +1,4 @@
-"""A network that the command line names is as its file, the experiment and the command line have it."""
+"""A network that words or an experiment name is as its file, the experiment and the command line have it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from rlrun.explanation import explanation
 CARTPOLE = ("algo=dqn", "env=cartpole")  # whose preset says hidden: [256, 256], activation: relu
 FILES = {
     "experiment/small": "# @package _global_\nnetwork:\n  hidden: [8]\n",
+    "experiment/linear": "# @package _global_\ndefaults:\n  - override /network: linear\n",
+    "experiment/nested": "# @package _global_\ndefaults:\n  - linear\n",
     "preset/own": "# @package _global_\nnetwork:\n  hidden: [7]\n",
     "network/mistaken": "_target_: rlrun.nn.trunks.MLP\nhidden: [5]\nactivation: tanhh\n",
 }
@@ -40,6 +42,11 @@ def directories(tmp_path: Path) -> list[Path]:
         (("network=mlp", "++network={hidden: [3]}"), [3], "tanh"),
         (("network={hidden: [3]}",), [3], "relu"),  # names no network
         (("network=linear", "network.activation=tanh"), [], "tanh"),
+        (("experiment=linear",), [], "relu"),
+        (("experiment=nested",), [], "relu"),
+        (("experiment=[small,linear]",), [8], "relu"),
+        (("experiment=linear", "preset=own"), [7], "relu"),
+        (("experiment=linear", "network=mlp"), [64, 64], "tanh"),
     ],
 )
 def test_only_the_preset_that_is_found_by_itself_is_left_out(
@@ -62,6 +69,19 @@ def test_what_is_taken_away_or_misspelt_is_not_put_right(directories: list[Path]
     with pytest.raises(UserError) as caught:
         load_config([*CARTPOLE, "network=mlp", word], directories)
     assert str(caught.value).startswith(words)
+
+
+def test_a_preset_may_bring_keys_that_words_change_then(tmp_path: Path) -> None:
+    (tmp_path / "preset").mkdir()
+    (tmp_path / "preset/dqn_frozenlake.yaml").write_text(
+        "# @package _global_\nenv: {options: {is_slippery: false}}\nnetwork: {hidden: [3]}\n"
+    )
+    words = ["algo=dqn", "env=frozenlake", "network=mlp", "env.options.is_slippery=true"]
+    config = load_config(words, [tmp_path, config_directory()])
+    assert config.network is not None
+    assert (config.env.arguments["options"], config.network.arguments["hidden"]) == ({"is_slippery": True}, [64, 64])
+    (row,) = explanation(words, [tmp_path, config_directory()], ["env.options"]).rows
+    assert row.place == "the command line: env.options.is_slippery=true"
 
 
 def test_a_mistake_in_its_file_is_told_with_that_file(directories: list[Path]) -> None:
