@@ -178,7 +178,7 @@ def _run_jobs(argv: list[str], args: argparse.Namespace, directories: list[Path]
     from hydra.errors import HydraException
     from yaml import YAMLError
 
-    from rlrun.composition import compose_run, explain, for_hydra
+    from rlrun.composition import compose_run, explain, for_hydra, load_config
     from rlrun.config_files import resolve_env, search_path
     from rlrun.launching import check_sweep, for_sweep, without_globs
 
@@ -192,7 +192,9 @@ def _run_jobs(argv: list[str], args: argparse.Namespace, directories: list[Path]
             raise UserError(f"-m cannot be combined with --{passed_on[0].replace('_', '-')}")
         overrides = without_globs(overrides, directories)
         keeps_files = check_sweep(overrides, directories)
-    elif not passed_on or args.cfg:  # Hydra makes a run's directory before it calls us
+    elif args.cfg:
+        load_config(overrides, directories)  # what is printed is what a run would have
+    elif not passed_on:  # Hydra makes a run's directory before it calls us
         compose_run(overrides, directories, in_sweep=False)
     failures: list[UserError | Interrupted] = []
     with ExitStack() as stack:

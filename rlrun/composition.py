@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from yaml import YAMLError
@@ -19,7 +21,7 @@ from rlrun.config_files import GROUPS, not_yaml, one_line, options, resolve_env,
 from rlrun.config_keys import valid_keys
 from rlrun.errors import UnknownKeyError, UserError
 from rlrun.hydra_settings import refuse_references, refuse_settings, refuse_words, unknown_hydra_key
-from rlrun.problem_report import reported
+from rlrun.problem_report import of_no_network, refuse_chosen_as_a_key, reported
 from rlrun.provenance import override_key, shown_path
 from rlrun.repeated_words import refuse_repeated
 from rlrun.schema import TARGET
@@ -27,6 +29,7 @@ from rlrun.suggestions import closest
 
 _OPTIONS_OF = (*GROUPS, "optimizer")  # groups, wherever their options are put
 _NULL_ANYWAY = ("experiment", "debug")
+_NO_KEYS = ("preset", "experiment", "debug")  # groups whose options say something of everything
 _NO_NAME = re.compile(r"true|false|nan|inf|[-+]?\.?\d[\w.+-]*", re.IGNORECASE)  # what Hydra does not read as text
 NO_SPACES = "settings look like key=value, without spaces around the ="
 _SPECIAL = "[](){},:=#'\"\\"
@@ -93,6 +96,8 @@ def for_hydra(overrides: Sequence[str]) -> list[str]:
         names = ["null" if name.lower() == "null" else name for name in value.split(",")]  # as Hydra reads it
         if not group:
             raise UserError(f"cannot read '{item}': {NO_SPACES}")
+        if group.lstrip("+").partition("@")[0] in _OPTIONS_OF:
+            _refuse_no_names(item)
         if group.lstrip("+").partition("@")[0] in _OPTIONS_OF and any(_NO_NAME.fullmatch(name) for name in names):
             names = [f"'{name}'" if _NO_NAME.fullmatch(name) else name for name in names]
             item = f"{group}={','.join(names)}"
@@ -108,6 +113,19 @@ def for_hydra(overrides: Sequence[str]) -> list[str]:
         elif group not in _NULL_ANYWAY:
             raise UserError(f"{item} cannot be: {group} must be chosen by name here")
     return translated
+
+
+def _refuse_no_names(word: str) -> None:
+    """Refuses what Hydra takes for options of a group, and then fails on, since they are no names."""
+    group, _, value = word.partition("=")
+    if not {"[", "{"} & set(value):
+        return  # the usual case: nothing needs to be read
+    item = OverridesParser.create().parse_override(word)
+    given: Any = None if item.is_delete() else item.value()
+    for choice in given.list if isinstance(given, ChoiceSweep) else [given]:
+        listed = isinstance(choice, list) and not all(isinstance(name, str) for name in choice)
+        if listed or (isinstance(choice, dict) and group.lstrip("+") in _NO_KEYS):
+            raise UserError(f"{word} cannot be: an option is chosen by name here")
 
 
 def _compose(
@@ -151,6 +169,7 @@ def explain(error: HydraException | YAMLError, overrides: Sequence[str], directo
             if key.split(".")[0] not in (*CONFIG_KEYS, *_OPTIONS_OF, "hydra") and "/" not in key:
                 return reported(UnknownKeyError(f"unknown key {key}", key), {}, {}, overrides, directories)
         refuse_unheaded(overrides, directories, CONFIG_KEYS)
+        refuse_chosen_as_a_key(match[1], overrides, directories)
         known = ", ".join(options(directories, match[1]))
         return UserError(f"no {match[1]} is chosen: give {match[1]}=, one of {known}")
     if match := re.match(r"(?:Could not override|Could not delete from config\.) '([^']+)'", text):
@@ -163,9 +182,15 @@ def explain(error: HydraException | YAMLError, overrides: Sequence[str], directo
         raw, choices = _without_values(right, directories)
         if text.startswith("Could not delete") and key in valid_keys(raw):
             return UserError(f"~{key} would do nothing: {key} is null")
+        given = next((item for item in overrides if item.lstrip("+~").partition("=")[0] == match[1]), "")
+        group, _, package = match[1].partition("@")
+        if package and group in GROUPS:
+            value = given.partition("=")[2]
+            return UserError(f"{given} cannot be: {group} has one place, where {group}={value} puts it")
+        if (problem := of_no_network(key, given, raw, choices, directories)) is not None:
+            return problem
         if places := [place for place in choices if place.startswith(f"{match[1].partition('@')[0]}@")]:
             return _misplaced_group(match[1], places, choices, directories)
-        given = next((item for item in overrides if override_key(item) == match[1]), "")
         if key != match[1] and f"{TARGET}:" in given:
             return UserError(
                 f"{given} would be mixed with the keys that {match[1]} has; to replace them: '~{match[1]}' '+{given}'"
@@ -179,14 +204,23 @@ def explain(error: HydraException | YAMLError, overrides: Sequence[str], directo
             "loop, or write a list as [a,b]"
         )
     if match := re.match(r"In '([^']+)': Could not override '([^']+)'", text):
-        return _not_overridden(match[1], match[2], directories)
-    if match := re.match(r"force-add of config groups is not supported: '\+*(.*)'", text):
-        return UserError(f"++{match[1]} cannot be: an option of a group is chosen without +, as {match[1]}")
+        return _not_overridden(match[1], match[2], overrides, directories)
+    if match := re.match(r"Could not append to config\. An item is already at '([^']+)'", text):
+        given = next((item for item in overrides if item.startswith(f"+{match[1]}=")), f"+{match[1]}=...")
+        return UserError(f"{given} cannot be: + adds a key, and {match[1]} is there already; write {given[1:]}")
+    if match := re.match(r"Could not delete from config\. The value of '([^']+)' is (.*) and not (.*)\.", text):
+        return UserError(f"~{match[1]}={match[3]} cannot be: {match[1]} is {match[2]}")
+    if match := re.match(r"Multiple values for ([^.]+)\.|(\S+) appears more than once in the final defaults", text):
+        group = match[1] or match[2]
+        for given in (item for item in overrides if item.startswith(f"+{group}=")):
+            return _chosen_with_plus(given)
+    if match := re.match(r"force-add of config groups is not supported: '(.*)'", text):
+        return _chosen_with_plus(match[1])
     if match := re.match(r"Error merging override (.*)", text):
         cause = one_line(error.__cause__) if isinstance(error.__cause__, Exception) else "Hydra cannot take it"
         return UserError(f"{match[1]} is not valid: {cause}")
-    if match := re.match(r"In '([^']+)': .*Key '(\w+)' not in 'HydraConf'", text, re.DOTALL):
-        problem = unknown_hydra_key(f"hydra.{match[2]}", directories)
+    if match := re.match(r"In '([^']+)': .*Key '\w+' not in '.*full_key: (hydra\.\S+)", text, re.DOTALL):
+        problem = unknown_hydra_key(match[2], directories)
         return UserError(f"{problem}; set in the config file {match[1]}")
     if match := re.match(r"Error in call to target '[^']*\b(\w+)':.*?\(['\"](.*)['\"],?\)", text, re.DOTALL):
         return UserError(f"{match[1]}, which Hydra runs a sweep with, cannot be made: {match[2]}")
@@ -215,13 +249,22 @@ def unreadable(error: OverrideParseException) -> UserError:
     )
 
 
-def _not_overridden(file: str, group: str, directories: Sequence[Path]) -> UserError:
+def _chosen_with_plus(word: str) -> UserError:
+    return UserError(f"{word} cannot be: an option of a group is chosen without +, as {word.lstrip('+')}")
+
+
+def _not_overridden(file: str, group: str, overrides: Sequence[str], directories: Sequence[Path]) -> UserError:
     """An entry `override /group: option` of a defaults list that Hydra does not take."""
     path = next((path for each in directories if (path := each / f"{file}.yaml").is_file()), Path(f"{file}.yaml"))
     if group in GROUPS:
         return UserError(
             f"{shown_path(path)} cannot override /{group}, which is chosen after it: give {group}= on the command line"
         )
+    kind, _, package = group.partition("@")
+    owner = package.split(".")[0]
+    if owner in GROUPS and options(directories, kind):
+        chosen = next((item for item in overrides if override_key(item) == owner), f"this {owner}")
+        return UserError(f"{shown_path(path)} overrides /{group}, but {chosen} has none: the file is not for it")
     near = closest(group, [*GROUPS, "optimizer@algo.optimizer"])
     return UserError(f"{shown_path(path)} overrides /{group}, which no run has here; nearest: {', '.join(near)}")
 

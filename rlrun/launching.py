@@ -102,10 +102,23 @@ def check_sweep(overrides: Sequence[str], directories: Sequence[Path]) -> bool:
         raise explain(error, overrides, directories) from error
     files_are_swept = any(item.is_sweep_override() and str(item.key_or_group) in GROUPS for item in task)
     for job in jobs:
-        load_config(job, directories, in_sweep=True)
+        try:
+            load_config(job, directories, in_sweep=True)
+        except UserError as error:
+            error.details = tuple(_of_the_sweeper(line, params, words) for line in error.details)
+            raise
         if files_are_swept:
             _refuse_other_launcher(job, hydra, directories)
     return keeps_files(hydra)
+
+
+def _of_the_sweeper(line: str, params: Sequence[str], words: Sequence[str]) -> str:
+    """A line about where a value was set; a sweeper's params, which a file has, come to a run as words do."""
+    place, _, word = line.partition(": ")
+    key = word.partition("=")[0]
+    in_a_file = any(item.startswith(f"{key}=") for item in params) and word not in words
+    is_place = place == "set on the command line"
+    return f"set in hydra.sweeper.params of a config file: {word}" if is_place and in_a_file else line
 
 
 def _refuse_uncountable(task: Sequence[Override]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -22,6 +22,7 @@ class Setting:
     path: Path
     line: int  # from 1
     comment: str  # behind it on its line; unit, meaning or source
+    counts: bool = True  # not where a preset has numbers for another network than the one that is named
 
     @property
     def place(self) -> str:
@@ -68,12 +69,14 @@ def settings(overrides: Sequence[str], directories: Sequence[Path]) -> list[Sett
     """
     chosen = ChosenFiles(overrides, directories)
     result: list[Setting] = []
-    weaker: list[Setting] = []  # what a preset says of another network than the one that is named
+    weaker: list[Setting] = []
     for entry in chosen.entries:
         path = entry.file(directories)
         for setting in read(path, entry.package) if path is not None else []:
-            of_network = setting.key.split(".")[0] == "network"
-            (weaker if of_network and entry.branch == chosen.weak_preset else result).append(setting)
+            if setting.key.split(".")[0] == "network" and entry.branch == chosen.weak_preset:
+                weaker.append(replace(setting, counts=False))
+            else:
+                result.append(setting)
     return [setting for setting in weaker + result if setting.key.split(".")[0] != "hydra"]
 
 

@@ -27,6 +27,11 @@ FILES = {
     "experiment/sweeps": "hydra:\n  mode: MULTIRUN\n",
     "experiment/misspelt": "hydra:\n  lancher:\n    x: 1\n",
     "experiment/batches": "hydra:\n  sweep:\n    dir: x\n",
+    "experiment/debugs": "debug: short\n",
+    "experiment/unset": "preset: null\n",
+    "experiment/algos": "algo: dqn\n",
+    "experiment/chosen": "defaults:\n  - override /algo: dqn\n  - override /preset: null\n",
+    "experiment/jobs": "hydra:\n  launcher:\n    n_jobs: 2\n",
     "experiment/launched": "defaults:\n  - override /hydra/launcher: later\n",
     "hydra/launcher/later": "hydra:\n  launcher:\n    _target_: hydra_plugins.later.Later\n",
 }
@@ -52,10 +57,14 @@ def directories(tmp_path: Path) -> list[Path]:
         (["algo=dqn,random", "env=cartpole", "algo.gamma=0.9"], "it belongs to algo=actor_critic, dqn"),
         ([*RANDOM, "experiment=params"], "unknown key algo.rollout_step; nearest: algo.rollout_steps"),
         ([*RANDOM, "experiment=plain,good_params"], "which Hydra ignores where the file is swept over"),
+        (
+            [*RANDOM, "experiment=null,a2c"],
+            "overrides /optimizer@algo.optimizer, but algo=random has none: the file is",
+        ),
         ([*RANDOM, "experiment=plain,batches"], "sets hydra.sweep.dir=x, which Hydra ignores where the file is swept"),
         ([*RANDOM, "hydra/launcher=joblb"], "unknown hydra/launcher 'joblb'"),
         ([*RANDOM, "seed=range(3,0)"], "seed=range(3,0) is no value at all, so nothing would be run"),
-        ([*RANDOM, "seed=0", "seed=1"], "seed is given twice, as seed=0 and as seed=1: leave one out; to run both: -m"),
+        ([*RANDOM, "seed=0", "seed=1"], "seed is given twice, as seed=0 and as seed=1: leave one out"),
         ([*RANDOM, "seed=interval(0,1)"], "takes values one by one, as seed=1,2"),
         ([*RANDOM, "hydra.sweeper.max_batch_size=0"], "hydra.sweeper.max_batch_size=0 is not valid"),
         ([*RANDOM, "hydra.sweeper.max_batch_size=abc"], "max_batch_size=abc is not valid: Value 'abc' of type 'str'"),
@@ -204,6 +213,28 @@ def test_what_hydra_would_do_elsewhere_is_refused_and_leaves_nothing(
         ("algo=dqn", "algo is given twice, as algo=random and as algo=dqn: leave one out"),
         ("env=gym env.id=Taxi-v3", "env is given twice, as env=cartpole and as env=gym: leave one out"),
         ("'env={num_envs: 2}' env.num_envs=3", "env.num_envs is given twice"),
+        (
+            "'network={hidden:[3]}'",
+            "algo=random uses no network, so network={hidden:[3]} would do nothing: leave it out",
+        ),
+        ("+network.hiden=[3]", "algo=random uses no network, so +network.hiden=[3] would do nothing: leave it out"),
+        ("network@foo=mlp", "network@foo=mlp cannot be: network has one place, where network=mlp puts it"),
+        ("+network=mlp", "+network=mlp cannot be: an option of a group is chosen without +, as network=mlp"),
+        ("+experiment=plain", "an option of a group is chosen without +, as experiment=plain"),
+        ("+seed=1", "+seed=1 cannot be: + adds a key, and seed is there already; write seed=1"),
+        ("~seed=5", "~seed=5 cannot be: seed is 0"),
+        ("experiment=[null]", "experiment=[null] cannot be: an option is chosen by name here"),
+        ("experiment=[plain,null]", "experiment=[plain,null] cannot be: an option is chosen by name here"),
+        ("experiment=[[plain]]", "cannot be: an option is chosen by name here"),
+        ("preset=[1]", "cannot be: an option is chosen by name here"),
+        ("'experiment={a: 1}'", "cannot be: an option is chosen by name here"),
+        ("experiment=debugs", "debug: short in a config file chooses nothing: give debug=short on the command line"),
+        (
+            "experiment=unset",
+            "preset: null in a config file chooses nothing: write - override /preset: null into the",
+        ),
+        ("experiment=algos", "algo: dqn in a config file chooses nothing: write - override /algo: dqn into the list"),
+        ("experiment=jobs", "unknown key hydra.launcher.n_jobs, which would be Hydra's"),
         ("++preset=foo", "++preset=foo cannot be: an option of a group is chosen without +, as preset=foo"),
         ("seed==1", "write one =, as seed=1"),
         ("'seed=1 # comment'", "the value has # where it cannot be"),
@@ -215,6 +246,41 @@ def test_a_run_is_refused_through_every_door(words: str, message: str, directori
     with pytest.raises(UserError) as caught:  # `explain`, `check` and Python ask the same function
         load_config([*RANDOM, *shlex.split(words)], directories)
     assert message in str(caught.value)
+
+
+def test_a_file_that_should_choose_the_algorithm_is_named(directories: list[Path]) -> None:
+    with pytest.raises(
+        UserError, match="algo: dqn in a config file chooses nothing: write - override /algo: dqn"
+    ) as it:
+        load_config(["env=cartpole", "experiment=algos"], directories)
+    assert it.value.details == (f"set in {directories[0] / 'experiment' / 'algos.yaml'}, line 2",)
+    chosen = load_config(["env=cartpole", "experiment=chosen", "network=mlp"], directories)
+    assert chosen == load_config(["algo=dqn", "env=cartpole", "preset=null", "network=mlp"], directories)
+
+
+def test_a_value_of_a_sweeper_is_said_to_be_of_a_file(directories: list[Path]) -> None:
+    with pytest.raises(UserError) as caught:
+        check_sweep([*RANDOM, "experiment=params"], directories)
+    assert caught.value.details[0] == "set in hydra.sweeper.params of a config file: algo.rollout_step=1"
+    with pytest.raises(UserError) as caught:
+        check_sweep([*RANDOM, "experiment=good_params", "algo.rollout_step=1"], directories)
+    assert caught.value.details[0] == "set on the command line: algo.rollout_step=1"
+
+
+@pytest.mark.parametrize("word", ["algo.rollout_steps=abc", "preset=typo"])
+def test_what_is_printed_without_a_run_is_checked_as_well(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["rlrun", "--cfg", "job", *RANDOM, word]) == 2
+    assert word.partition("=")[2] in capsys.readouterr().err
+
+
+def test_a_value_is_told_as_it_was_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_command(["rlrun", *RANDOM, "seed=${oc.env:NO_SUCH_SEED,3}"]) == 2
+    error = capsys.readouterr().err
+    assert "set on the command line: seed=${oc.env:NO_SUCH_SEED,3}" in error
+    assert "seed='3' is not valid" in error
 
 
 @pytest.mark.parametrize("word", ["experiment=null", "+hydra.job.env_set.X=1", "algo=random"])

@@ -30,6 +30,12 @@ def directories(tmp_path: Path) -> list[Path]:
     return [tmp_path, config_directory()]
 
 
+def test_what_a_wrong_value_would_be_otherwise_is_not_what_the_preset_has(directories: list[Path]) -> None:
+    with pytest.raises(UserError, match="activation=tanhh is not valid") as caught:
+        load_config([*CARTPOLE, "network=mistaken"], directories)
+    assert not any("without it" in line for line in caught.value.details)
+
+
 @pytest.mark.parametrize(
     ("words", "hidden", "activation"),
     [
