@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.defaults_list import _create_result_default, create_defaults_list
@@ -90,9 +91,22 @@ class ChosenFiles:
         strong = [default for entry, default in self._found if entry.exists and entry.branch != self.weak_preset]
         composed = self._loader._compose_config_from_defaults_list(strong, self._files)
         for item in self._words:
-            if not item.is_delete() or OmegaConf.select(composed, item.key_or_group) is not None:
+            if item.is_delete():  # of what may be the preset's alone
+                composed["network"] = _without(OmegaConf.to_container(composed, resolve=False), item.key_or_group)
+            else:
                 self._loader._apply_overrides_to_config([item], composed)
         return composed.get("network")
+
+
+def _without(content: object, key: str) -> Any:
+    """What `content` has at the first name of a dotted key, without what stands at the whole key."""
+    top, *_ = names = key.split(".")
+    inside = content
+    for name in names[:-1]:
+        inside = inside.get(name) if isinstance(inside, dict) else None
+    if isinstance(inside, dict):
+        inside.pop(names[-1], None)
+    return content.get(top) if isinstance(content, dict) else None
 
 
 def _walk(tree: DefaultsTreeNode, branch: str) -> Iterator[tuple[Entry, ResultDefault]]:

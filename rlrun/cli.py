@@ -137,7 +137,7 @@ def _verb(argv: list[str]) -> int | None:
 
             return completion(argv[2:])
         case [word] if "=" in argv[2:3]:
-            from rlrun.composition import NO_SPACES
+            from rlrun.hydra_words import NO_SPACES
 
             raise UserError(f"cannot read '{word} =': {NO_SPACES}")
         case [word] if re.fullmatch(r"[a-z]+", word):
@@ -178,8 +178,9 @@ def _run_jobs(argv: list[str], args: argparse.Namespace, directories: list[Path]
     from hydra.errors import HydraException
     from yaml import YAMLError
 
-    from rlrun.composition import compose_run, explain, for_hydra, load_config
+    from rlrun.composition import compose_run, explain, load_config
     from rlrun.config_files import resolve_env, search_path
+    from rlrun.hydra_words import for_hydra
     from rlrun.launching import check_sweep, for_sweep, without_globs
 
     overrides = resolve_env(directories, args.overrides)
@@ -260,7 +261,7 @@ def _run(
     from hydra.errors import HydraException
     from yaml import YAMLError
 
-    from rlrun.config import check
+    from rlrun.checked_config import check
 
     config = check(composed, choices, overrides, directories)  # before the imports below, which take seconds
 

@@ -9,29 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from yaml import YAMLError
 
 from rlrun.added_files import file_not_read, misplaced_in_packages, refuse_misplaced, refuse_unheaded
-from rlrun.config import CONFIG_KEYS, Config, check
+from rlrun.checked_config import check
+from rlrun.config import CONFIG_KEYS, Config
 from rlrun.config_files import GROUPS, not_yaml, one_line, options, resolve_env, search_path, unknown_option
 from rlrun.config_keys import valid_keys
 from rlrun.errors import UnknownKeyError, UserError
 from rlrun.hydra_settings import refuse_references, refuse_settings, refuse_words, unknown_hydra_key
+from rlrun.hydra_words import NO_SPACES, OPTIONS_OF, for_hydra, override_key
 from rlrun.problem_report import of_no_network, refuse_chosen_as_a_key, reported
-from rlrun.provenance import override_key, shown_path
+from rlrun.provenance import shown_path
 from rlrun.repeated_words import refuse_repeated
 from rlrun.schema import TARGET
 from rlrun.suggestions import closest
 
-_OPTIONS_OF = (*GROUPS, "optimizer")  # groups, wherever their options are put
-_NULL_ANYWAY = ("experiment", "debug")
-_NO_KEYS = ("preset", "experiment", "debug")  # groups whose options say something of everything
-_NO_NAME = re.compile(r"true|false|nan|inf|[-+]?\.?\d[\w.+-]*", re.IGNORECASE)  # what Hydra does not read as text
-NO_SPACES = "settings look like key=value, without spaces around the ="
 _SPECIAL = "[](){},:=#'\"\\"
 
 
@@ -81,53 +76,6 @@ def compose_run(
         raise UserError(f"{what}{one_line(error)}") from error
 
 
-def for_hydra(overrides: Sequence[str]) -> list[str]:
-    """The overrides as Hydra can take them: it does not know `group=null`.
-
-    `preset=null` becomes a quoted name, which is optional and not there; the groups that are null anyway are left out.
-    `debug=true` is quoted too, so that it is an option that is not there.
-
-    Raises:
-        UserError: if a group is null that cannot be, or a word has no key.
-    """
-    translated = []
-    for item in overrides:
-        group, _, value = item.partition("=")
-        names = ["null" if name.lower() == "null" else name for name in value.split(",")]  # as Hydra reads it
-        if not group:
-            raise UserError(f"cannot read '{item}': {NO_SPACES}")
-        if group.lstrip("+").partition("@")[0] in _OPTIONS_OF:
-            _refuse_no_names(item)
-        if group.lstrip("+").partition("@")[0] in _OPTIONS_OF and any(_NO_NAME.fullmatch(name) for name in names):
-            names = [f"'{name}'" if _NO_NAME.fullmatch(name) else name for name in names]
-            item = f"{group}={','.join(names)}"
-        is_group = group.lstrip("+") in _OPTIONS_OF or "@" in group or "/" in group
-        if is_group and group not in GROUPS and "null" in names:
-            raise UserError(f"{item} cannot be: an option is chosen by name here")
-        if group not in GROUPS or "null" not in names:
-            translated.append(item)
-        elif group == "preset":
-            translated.append("preset=" + ",".join("'null'" if name == "null" else name for name in names))
-        elif group in _NULL_ANYWAY and len(names) > 1:  # with and without: no files are a choice, too
-            translated.append(f"{group}=" + ",".join("[]" if name == "null" else name for name in names))
-        elif group not in _NULL_ANYWAY:
-            raise UserError(f"{item} cannot be: {group} must be chosen by name here")
-    return translated
-
-
-def _refuse_no_names(word: str) -> None:
-    """Refuses what Hydra takes for options of a group, and then fails on, since they are no names."""
-    group, _, value = word.partition("=")
-    if not {"[", "{"} & set(value):
-        return  # the usual case: nothing needs to be read
-    item = OverridesParser.create().parse_override(word)
-    given: Any = None if item.is_delete() else item.value()
-    for choice in given.list if isinstance(given, ChoiceSweep) else [given]:
-        listed = isinstance(choice, list) and not all(isinstance(name, str) for name in choice)
-        if listed or (isinstance(choice, dict) and group.lstrip("+") in _NO_KEYS):
-            raise UserError(f"{word} cannot be: an option is chosen by name here")
-
-
 def _compose(
     overrides: list[str], directories: Sequence[Path], *, in_sweep: bool
 ) -> tuple[DictConfig, dict[str, str | None]]:
@@ -166,7 +114,7 @@ def explain(error: HydraException | YAMLError, overrides: Sequence[str], directo
     if match := re.match(r"You must specify '([^']+)'", text):
         for item in overrides:  # a misspelt word may be why it is missing
             key = override_key(item)
-            if key.split(".")[0] not in (*CONFIG_KEYS, *_OPTIONS_OF, "hydra") and "/" not in key:
+            if key.split(".")[0] not in (*CONFIG_KEYS, *OPTIONS_OF, "hydra") and "/" not in key:
                 return reported(UnknownKeyError(f"unknown key {key}", key), {}, {}, overrides, directories)
         refuse_unheaded(overrides, directories, CONFIG_KEYS)
         refuse_chosen_as_a_key(match[1], overrides, directories)
@@ -283,7 +231,7 @@ def _without_values(
 ) -> tuple[Mapping[str, Any], Mapping[str, str | None]]:
     """The same config without the keys that were set, and its choices: it knows what keys there are."""
     chosen = [
-        item for item in overrides if item.split("=")[0].partition("@")[0] in _OPTIONS_OF and not set(item) & set(",{")
+        item for item in overrides if item.split("=")[0].partition("@")[0] in OPTIONS_OF and not set(item) & set(",{")
     ]
     with suppress(HydraException):  # then it is a group that is wrong, and top-level names are all that helps
         composed, choices = _compose(for_hydra(chosen), directories, in_sweep=True)

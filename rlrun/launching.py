@@ -16,11 +16,12 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 from yaml import YAMLError
 
-from rlrun.composition import explain, for_hydra, load_config
+from rlrun.composition import explain, load_config
 from rlrun.config_files import GROUPS, options, search_path
 from rlrun.config_keys import valid_keys
 from rlrun.errors import UnknownKeyError, UserError
 from rlrun.hydra_settings import PARTS, given, in_words, keeps_files, refuse_settings, refuse_words, set_sweep_directory
+from rlrun.hydra_words import for_hydra
 from rlrun.repeated_words import refuse_repeated
 from rlrun.suggestions import closest
 

@@ -16,7 +16,8 @@ from rlrun.config import RUN_VALUES
 from rlrun.config_files import GROUPS, options, read_option
 from rlrun.config_keys import Key, leaves, valid_keys, with_comments
 from rlrun.errors import UnknownKeyError, UserError, WrongKeyError
-from rlrun.provenance import Setting, origin, override_key, read, settings
+from rlrun.hydra_words import choosing, override_key
+from rlrun.provenance import Setting, origin, read, settings
 from rlrun.schema import TARGET, check_value, keys_of, shown
 from rlrun.suggestions import closest, likeness
 
@@ -45,7 +46,7 @@ def reported(
     found: list[Setting] = []
     if place is None or not isinstance(problem, UnknownKeyError) or not all(key.meaning for key in keys.values()):
         with suppress(HydraException, YAMLError, OSError):  # after the rest, since it takes as long as composing
-            found = settings(_groups(overrides), directories)
+            found = settings(choosing(overrides), directories)
         keys = with_comments(keys, found)
         place = origin(problem.key, overrides, found)
     where = [f"set in {place}".replace("set in the command line", "set on the command line")] if place else []
@@ -165,13 +166,6 @@ def unknown_key(raw: Mapping[str, Any]) -> str | None:
         if parent in parents and last != TARGET and name not in keys:
             return name
     return None
-
-
-def _groups(overrides: Sequence[str]) -> list[str]:
-    """The overrides that choose files; the others cannot change which files there are."""
-    from rlrun.composition import for_hydra
-
-    return for_hydra([item for item in overrides if "." not in override_key(item) and "{" not in item])
 
 
 def _otherwise(key: str, overrides: Sequence[str], found: Sequence[Setting]) -> list[str]:

@@ -11,6 +11,7 @@ import yaml
 
 from rlrun.chosen_files import ChosenFiles
 from rlrun.config_files import GROUPS, config_directory
+from rlrun.hydra_words import override_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +51,6 @@ def origin(key: str, overrides: Sequence[str], found: Sequence[Setting]) -> str 
         if ("." in key + name and (key == name or inside)) or (key == name and key not in GROUPS):
             return f"the command line: {item}"
     return next((setting.place for setting in reversed(found) if setting.key == key), None)
-
-
-def override_key(override: str) -> str:
-    """The key of an override, without `+`, `~` and package."""
-    return override.lstrip("+~").split("=", 1)[0].partition("@")[0]
 
 
 def settings(overrides: Sequence[str], directories: Sequence[Path]) -> list[Setting]:

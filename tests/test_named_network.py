@@ -77,6 +77,23 @@ def test_what_is_taken_away_or_misspelt_is_not_put_right(directories: list[Path]
     assert str(caught.value).startswith(words)
 
 
+def test_what_only_the_preset_says_may_be_taken_away(tmp_path: Path) -> None:
+    (tmp_path / "network").mkdir()
+    (tmp_path / "network/bare.yaml").write_text("_target_: rlrun.nn.trunks.MLP\nhidden: [5]\n")
+    found = [tmp_path, config_directory()]
+    for words, message in (
+        (["~network.activation"], r"^network\.activation is missing"),
+        (["~network.hidden=[256,256]", "+network.hidden=[3]", "network.activation=tanh"], None),
+    ):
+        if message is not None:
+            with pytest.raises(UserError, match=message):
+                load_config([*CARTPOLE, "network=bare", *words], found)
+            continue
+        network = load_config([*CARTPOLE, "network=bare", *words], found).network
+        assert network is not None
+        assert network.arguments == {"hidden": [3], "activation": "tanh"}
+
+
 def test_a_preset_may_bring_keys_that_words_change_then(tmp_path: Path) -> None:
     (tmp_path / "preset").mkdir()
     (tmp_path / "preset/dqn_frozenlake.yaml").write_text(
