@@ -205,8 +205,8 @@ def _run_jobs(argv: list[str], args: argparse.Namespace, directories: list[Path]
             added = [f"hydra.sweep.dir={stack.enter_context(tempfile.TemporaryDirectory(prefix='rlrun-'))}"]
         os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us instead of being printed
         added += search_path(directories[args.config_dir is not None :])  # Hydra adds that one itself
-        sys.argv = [argv[0], *flags, *(for_sweep if args.multirun else for_hydra)(overrides), *added]
         try:
+            sys.argv = [argv[0], *flags, *(for_sweep if args.multirun else for_hydra)(overrides), *added]
             hydra_main(version_base="1.3", config_path=str(directories[-1]), config_name="config")(
                 _job(directories, argv, failures, stop)
             )()
@@ -243,7 +243,8 @@ def _job(
         if stop.came is not None and settings.mode is not None and settings.mode.name == "MULTIRUN":
             return  # the rest of the sweep is not begun
         try:
-            words = OmegaConf.to_container(settings.overrides, resolve=False)["task"]  # as they were typed
+            words = OmegaConf.to_container(settings.overrides.task, resolve=False)
+            assert isinstance(words, list)  # as they were typed, `${...}` and all
             _run(composed, dict(settings.runtime.choices), words, directories, argv)
         except (UserError, Interrupted) as error:  # Hydra would print about them itself
             if "basic_launcher" not in str(settings.launcher.get("_target_")):

@@ -135,8 +135,8 @@ def explain(error: HydraException | YAMLError, overrides: Sequence[str], directo
         if package and group in GROUPS:
             value = given.partition("=")[2]
             return UserError(f"{given} cannot be: {group} has one place, where {group}={value} puts it")
-        if (problem := of_no_network(key, given, raw, choices, directories)) is not None:
-            return problem
+        if (of_none := of_no_network(key, given, raw, choices, directories)) is not None:
+            return of_none
         if places := [place for place in choices if place.startswith(f"{match[1].partition('@')[0]}@")]:
             return _misplaced_group(match[1], places, choices, directories)
         if key != match[1] and f"{TARGET}:" in given:

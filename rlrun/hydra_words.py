@@ -58,7 +58,7 @@ def _refuse_no_names(word: str) -> None:
     group, _, value = word.partition("=")
     if not {"[", "{"} & set(value):
         return  # the usual case: nothing needs to be read
-    item = OverridesParser.create().parse_override(word)
+    (item,) = OverridesParser.create().parse_overrides([word])
     given: Any = None if item.is_delete() else item.value()
     for choice in given.list if isinstance(given, ChoiceSweep) else [given]:
         listed = isinstance(choice, list) and not all(isinstance(name, str) for name in choice)

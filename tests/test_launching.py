@@ -267,6 +267,13 @@ def test_a_value_of_a_sweeper_is_said_to_be_of_a_file(directories: list[Path]) -
     assert caught.value.details[0] == "set on the command line: algo.rollout_step=1"
 
 
+def test_what_hydra_prints_of_itself_is_asked_for_in_words_that_can_be_read(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run_command(["rlrun", "--info", "all", "experiment=[a"]) == 2
+    assert "cannot read 'experiment=[a'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("word", ["algo.rollout_steps=abc", "preset=typo"])
 def test_what_is_printed_without_a_run_is_checked_as_well(word: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["rlrun", "--cfg", "job", *RANDOM, word]) == 2

@@ -196,9 +196,11 @@ class CheckedAgent(AgentContract):
             metrics = ", ".join(sorted(names)) or "none"
             self.turns = turns or self.turns
             self.notes = [f"{self.turns} turns of collecting and learning; metrics: {metrics}"]
-            finished = self.trained is not None and self.trained.finished
-            if turns is None and self.turns < _CHEAP_TURNS and not finished:
+            if turns is None and self.turns < _CHEAP_TURNS and not self._is_finished():
                 self.notes.append(_fewer("turns", self.turns, _CHEAP_TURNS))
+
+    def _is_finished(self) -> bool:
+        return self.trained is not None and self.trained.finished
 
     @property
     def range_in_words(self) -> str:

@@ -271,7 +271,7 @@ def test_a_whole_number_is_an_integer_whatever_the_id_looks_like(env_id: str) ->
         made.append(size)
         return Counting()
 
-    gymnasium.register("rlrun_test/Wide-v0", entry_point=wide, max_episode_steps=6)
+    gymnasium.register("rlrun_test/Wide-v0", wide, max_episode_steps=6)  # type: ignore[arg-type] # it is not open
     try:
         make(env_id, 2, size=3.0)
         assert {type(size) for size in made[1 if env_id != "rlrun_test/Wide-v0" else 0 :]} == {int}
