@@ -126,7 +126,8 @@ def import_target(target: object, path: str) -> Callable[..., Any]:
             ) from error
         for part in parts[split:]:
             if not hasattr(found, part):
-                there = nearest(part, [name for name in vars(found) if not name.startswith("_")])
+                offered = [name for name, item in vars(found).items() if name[0] != "_" and not inspect.ismodule(item)]
+                there = nearest(part, offered)
                 close = ", ".join(there) or _ours_like(parts[-1])
                 raise UserError(f"{path}.{TARGET}={target} does not exist; nearest: {close}")
             found = getattr(found, part)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
@@ -189,6 +190,12 @@ def test_what_does_not_fit_is_refused_in_one_line(changes: dict[str, Any], words
         check_house(**changes)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_suggested_for_a_class_does_not_depend_on_what_is_imported() -> None:
+    importlib.import_module("rlrun.nn.networks")
+    with pytest.raises(UserError, match=r"rlrun\.nn\.mlq\.Mlp does not exist; nearest: rlrun\.nn\.trunks\.MLP"):
+        check_house(_target_="rlrun.nn.mlq.Mlp")
 
 
 def test_a_missing_argument_is_named() -> None:
