@@ -134,7 +134,7 @@ class FlatOptimizer(torch.optim.Optimizer):
                 self.move(group, moved, gradients, [self.state[parameter] for parameter in moved])
         self._gradients = []
 
-    step.hooked = True  # type: ignore[attr-defined]  # or torch wraps it, to ask for a profiler at every step
+    step.hooked = True  # type: ignore[attr-defined]  # or torch wraps it, for profilers and hooks that nobody sets
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continues exactly, also from the state of torch's optimizer of the same kind."""
