@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
 
 import yaml
 
+from rlrun.chosen_files import ChosenFiles
 from rlrun.config_files import config_directory
 from rlrun.errors import UserError
+from rlrun.plugins import own_directories, owner
 from rlrun.suggestions import closest
 
 _NO_GROUP = (".", "_")  # how directories begin that are nobody's options: .git, __pycache__
@@ -18,80 +20,136 @@ _WHOLE = ("preset", "experiment", "debug")  # groups whose files say something o
 _HEADER = re.compile(r"\s*#\s*@(.*)")
 _BASE_8 = re.compile(r"[-+]?0[0-7_]+")  # YAML 1.1, as PyYAML reads it: 010 is 8
 _BASE_60 = re.compile(r"[-+]?\d[\d_]*(:[0-5]?\d)+(\.[\d_]*)?")  # 1:30 is 90
-_SEVERAL = re.compile(r"(\w+)=\[(.*)\]")  # experiment=[a,b]
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.\w+)+")
 
 
-def refuse_misplaced(directories: Sequence[Path]) -> None:
-    """Refuses files in added directories that nothing would ever read.
+def _misplaced(directory: Path, directories: Sequence[Path]) -> str | None:
+    """What is wrong with an added directory: a file in it that nothing would ever read; None if there is none.
 
     These are a `config.yaml`, since every run begins with rlrun's own; a file in a group that does not end in `.yaml`;
-    and options in a directory that is no group, neither of rlrun nor in the defaults list of a file beside it.
+    and options in a directory that is no group, neither of rlrun nor in any defaults list of an added file.
 
     Args:
+        directory: which one.
         directories: where config files are searched; the last one is rlrun's own.
+    """
+    root = next((file for file in (directory / "config.yaml", directory / "config.yml") if file.is_file()), None)
+    if root is not None:
+        return (
+            f"{root} would not be read, since every run begins with rlrun's own config.yaml: put what it sets into "
+            f"{directory / 'experiment'}/NAME.yaml, below the line # @package _global_, and give experiment=NAME"
+        )
+    inner = sorted(path for path in directory.iterdir() if path.is_dir() and not path.name.startswith(_NO_GROUP))
+    return next((wrong for each in inner if (wrong := _misplaced_options(each, directories)) is not None), None)
+
+
+def refuse_misplaced(directories: Sequence[Path]) -> None:
+    """Refuses files that nothing would ever read, in directories that a person added.
 
     Raises:
         UserError: naming the file or directory.
     """
-    for directory in directories[:-1]:
-        root = next((file for file in (directory / "config.yaml", directory / "config.yml") if file.is_file()), None)
-        if root is not None:
-            raise UserError(
-                f"{root} would not be read, since every run begins with rlrun's own config.yaml: put what it sets into "
-                f"{directory / 'experiment'}/NAME.yaml, below the line # @package _global_, and give experiment=NAME"
-            )
-        for inside in sorted(path for path in directory.iterdir() if path.is_dir()):
-            if not inside.name.startswith(_NO_GROUP):
-                _refuse_misplaced_options(inside)
+    for directory in own_directories(directories):
+        if (wrong := _misplaced(directory, directories)) is not None:
+            raise UserError(wrong)
 
 
-def _refuse_misplaced_options(inside: Path) -> None:
-    groups = sorted({path.name for path in config_directory().iterdir() if path.is_dir()} | {"hydra"})
+def misplaced_in_packages(directories: Sequence[Path], among: Sequence[Path] | None = None) -> list[str]:
+    """The same for what installed packages bring: only to be told to those who use it, or miss something.
+
+    Args:
+        directories: where config files are searched; the last one is rlrun's own.
+        among: only these; None: all.
+    """
+    packages = set(directories[:-1]) - set(own_directories(directories))
+    wrong = {each: _misplaced(each, directories) for each in directories if each in packages}
+    return [f"{text} ({owner(each)})" for each, text in wrong.items() if text and (among is None or each in among)]
+
+
+def _misplaced_options(inside: Path, directories: Sequence[Path]) -> str | None:
+    groups = _groups()
     known = inside.name in groups
     files = sorted(file for file in (inside.rglob("*") if known else inside.glob("*")) if _is_yaml(file))
-    if files and not known and not _in_a_defaults_list(inside):
+    if files and not known and not any(inside.name in path.split("/")[:-1] for path in _named(directories, inside)):
         near = closest(inside.name, groups, count=1)[0]
-        raise UserError(
+        return (
             f"{files[0]} would not be read: {inside.name} is no group of config files; nearest: {near}; "
             f"available: {', '.join(groups)}"
         )
-    for file in files:
-        if file.suffix != ".yaml":
-            raise UserError(f"{file} would not be read: config files end in .yaml; rename it to {file.stem}.yaml")
+    wrong = next((file for file in files if file.suffix != ".yaml"), None)
+    return f"{wrong} would not be read: config files end in .yaml; rename it to {wrong.stem}.yaml" if wrong else None
+
+
+def _groups() -> list[str]:
+    return sorted({path.name for path in config_directory().iterdir() if path.is_dir()} | {"hydra"})
 
 
 def _is_yaml(file: Path) -> bool:
     return file.suffix.lower() in (".yaml", ".yml") and file.is_file()
 
 
-def _in_a_defaults_list(group: Path) -> bool:
-    line = re.compile(rf"^\s*-\s.*(?<!\w){re.escape(group.name)}[@:/]", re.MULTILINE)
-    return any(line.search(file.read_text(encoding="utf-8")) for file in group.parent.glob("*/*.yaml"))
+def named_in_defaults(directories: Sequence[Path], group: str) -> set[str]:
+    """The options of a group that a defaults list of an added file names."""
+    return {path.rpartition("/")[2] for path in _named(directories) if path.rpartition("/")[0] == group}
 
 
-def refuse_misread(
-    choices: Mapping[str, str | None], overrides: Sequence[str], directories: Sequence[Path], keys: Iterable[str]
-) -> None:
-    """Refuses what the chosen files of added directories say in a way that YAML or Hydra takes for something else.
+def _named(directories: Sequence[Path], besides: Path | None = None) -> Iterator[str]:
+    """Each `group/option` in a defaults list of an added file; what cannot be read is for its own runs to tell.
 
     Args:
-        choices: the option of every group; Hydra leaves those out that have several.
-        overrides: what the command line asked for.
+        directories: where config files are searched; the last one is rlrun's own.
+        besides: a directory whose files do not count.
+    """
+    for directory in directories[:-1]:
+        of_groups = (file for group in _groups() for file in (directory / group).rglob("*.yaml"))
+        for file in {*of_groups, *directory.glob("*/*.yaml")}:
+            if besides is not None and file.is_relative_to(besides):
+                continue
+            try:
+                content = yaml.safe_load(file.read_text(encoding="utf-8"))
+            except (OSError, UnicodeDecodeError, yaml.YAMLError):
+                continue
+            listed = content.get("defaults") if isinstance(content, dict) else None
+            for item in listed if isinstance(listed, list) else []:
+                yield from _paths(item, file.parent.relative_to(directory))
+
+
+def _paths(item: object, group: Path) -> Iterator[str]:
+    """What an entry of a defaults list stands for: `/group@package: option`, `override group: [a, b]`, `option` ..."""
+    given = item.items() if isinstance(item, dict) else [(f"/{group}", item)]
+    for key, value in given:
+        *_, name = str(key).split() or [""]
+        for option in value if isinstance(value, list) else [value]:
+            path = f"{name.partition('@')[0]}/{str(option).partition('@')[0]}"
+            path = str(option).partition("@")[0] if str(option).startswith("/") else path
+            yield path.lstrip("/") if path.startswith("/") else f"{group}/{path}"
+
+
+def refuse_misread(chosen: ChosenFiles, directories: Sequence[Path], keys: Iterable[str]) -> None:
+    """Refuses what added files that were chosen say in a way that YAML or Hydra takes for something else.
+
+    So it does what nothing reads in the directory of a package whose files were chosen: other runs need not know.
+
+    Args:
+        chosen: the files of a run.
         directories: where config files are searched; the last one is rlrun's own.
         keys: what a config has at its top.
 
     Raises:
         UserError: naming file and line.
     """
-    seen: set[Path] = set()
-    several = [match for item in overrides if (match := _SEVERAL.fullmatch(item))]
-    listed = [(match[1], name.strip(" '\"")) for match in several for name in match[2].split(",")]
-    for place, option in [*choices.items(), *listed]:
-        for file in _files(directories, place.partition("@")[0], option):
-            if place in _WHOLE:
-                _refuse_elsewhere(file, place, keys)
-            _refuse_within(file, seen, directories)
+    added = [(entry, file) for entry in chosen.entries if (file := _added(entry.file(directories), directories))]
+    used = [each for each in directories[:-1] if any(file.is_relative_to(each) for _, file in added)]
+    for wrong in misplaced_in_packages(directories, used):
+        raise UserError(wrong)
+    for entry, file in added:
+        if entry.group in _WHOLE:
+            _refuse_elsewhere(file, entry.group, entry.package, keys)
+        _refuse_within(file)
+
+
+def _added(file: Path | None, directories: Sequence[Path]) -> Path | None:
+    return file if file is not None and not file.is_relative_to(directories[-1]) else None
 
 
 def refuse_unheaded(overrides: Sequence[str], directories: Sequence[Path], keys: Iterable[str]) -> None:
@@ -107,27 +165,22 @@ def refuse_unheaded(overrides: Sequence[str], directories: Sequence[Path], keys:
     Raises:
         UserError: naming the file and the line with which it must begin.
     """
-    for group, _, names in (item.partition("=") for item in overrides):
-        if group in _WHOLE:
-            for name in names.strip("[]").split(","):
-                for file in _files(directories, group, name.strip(" '\"")):
-                    _refuse_elsewhere(file, group, keys)
+    for group, _, names in (item.partition("=") for item in overrides if item.partition("=")[0] in _WHOLE):
+        for name in (each.strip(" '\"") for each in names.strip("[]").split(",")):
+            for file in (directory / group / f"{name}.yaml" for directory in directories[:-1]):
+                if file.is_file():
+                    header = _header(file.read_text(encoding="utf-8"))
+                    where = next((line[1] for line in header if line[0] == "package"), group)
+                    _refuse_elsewhere(file, group, where.removeprefix("_global_").removeprefix("."), keys)
 
 
-def _files(directories: Sequence[Path], group: str, option: str | None) -> list[Path]:
-    candidates = (directory / group / f"{option}.yaml" for directory in directories[:-1])
-    return [file for file in candidates if file.is_file()]
-
-
-def _refuse_elsewhere(file: Path, group: str, keys: Iterable[str]) -> None:
+def _refuse_elsewhere(file: Path, group: str, package: str, keys: Iterable[str]) -> None:
     """A file without its first line would set keys of the group's own name, which nothing takes."""
-    text = file.read_text(encoding="utf-8")
-    if yaml.safe_load(text) is None:
+    if yaml.safe_load(file.read_text(encoding="utf-8")) is None:
         raise UserError(f"{file} is empty, so {group}={file.stem} would do nothing")
-    where = next((line[1] for line in _header(text) if line[0] == "package"), group)
-    if where.removeprefix("_global_").removeprefix(".").split(".")[0] not in {"", "hydra", *keys}:
+    if package.split(".")[0] not in {"", "hydra", *keys}:
         raise UserError(
-            f"{file} must begin with the line # @package _global_: what it sets would be put below {where}, "
+            f"{file} must begin with the line # @package _global_: what it sets would be put below {package}, "
             "which is no key"
         )
 
@@ -150,11 +203,7 @@ def file_not_read(directories: Sequence[Path]) -> Path | None:
     return None
 
 
-def _refuse_within(file: Path, seen: set[Path], directories: Sequence[Path]) -> None:
-    """The same for the files of its defaults list that are options of its own group."""
-    if file in seen:
-        return
-    seen.add(file)
+def _refuse_within(file: Path) -> None:
     root = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
     if root is None:
         return
@@ -173,9 +222,6 @@ def _refuse_within(file: Path, seen: set[Path], directories: Sequence[Path]) -> 
                     f"{place}: {written} is read as {value}, in base {base}, as YAML 1.1 has it; write {value}, or "
                     f"'{written}' in quotes for text"
                 )
-    for name in _own_group(root):
-        for other in _files(directories, file.parent.name, name):
-            _refuse_within(other, seen, directories)
 
 
 def _scalars(node: yaml.Node, above: set[int]) -> Iterator[tuple[yaml.ScalarNode, bool]]:
@@ -194,10 +240,3 @@ def _scalars(node: yaml.Node, above: set[int]) -> Iterator[tuple[yaml.ScalarNode
             yield from _scalars(value, above | {id(node)})
     elif isinstance(node, yaml.ScalarNode):
         yield node, False
-
-
-def _own_group(root: yaml.Node) -> list[str]:
-    """The names in a defaults list that stand for options of the same group."""
-    entries = root.value if isinstance(root, yaml.MappingNode) else []
-    lists = [value for key, value in entries if key.value == "defaults" and isinstance(value, yaml.SequenceNode)]
-    return [str(item.value) for found in lists for item in found.value if isinstance(item, yaml.ScalarNode)]

@@ -1,10 +1,21 @@
-"""What a constructor's annotations say of an argument beside type and range: `Annotated[int, ..., EXECUTION]`."""
+"""What a constructor's annotations say of an argument: in words, and beside type and range as `Annotated`."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Final
+
+WORDS: Mapping[type, str] = {  # what messages call the types that YAML has
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    Path: "a path",
+    type(None): "null",
+}
 
 
 class Meaning(Enum):

@@ -1,65 +1,82 @@
-"""What was chosen must be there: options that Hydra would leave out without a word, since their groups are optional."""
+"""What was chosen must be there, and once; presets of one's own that no run would find are told about."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from rlrun.added_files import named_in_defaults
+from rlrun.chosen_files import ChosenFiles
 from rlrun.config_files import options, unknown_option
 from rlrun.errors import UserError
+from rlrun.plugins import own_directories, owner
 from rlrun.suggestions import likeness
 
 _ALIKE = 0.85  # a preset's file whose name is as like as that to the one that is looked for was meant to be it
-_VARIANT = tuple("_-.0123456789")  # how a name goes on that is a variant on purpose: dqn_cartpole_fast, dqn_cartpole2
+_BETWEEN = tuple("_-.0123456789")  # what stands between a pair's name and the rest: dqn_cartpole_fast, dqn_cartpole2
 
 
-def automatic(choices: Mapping[str, str | None], first: str, second: str) -> set[str]:
-    """The names that `config.yaml` makes of the options of two groups: `<algo>_<env>`, `none` for one not known."""
-    return {f"{one}_{two}" for one in (choices.get(first), "none") for two in (choices.get(second), "none")}
-
-
-def preset_is_automatic(choices: Mapping[str, str | None]) -> bool:
-    """Whether the preset is the one that is found by itself for the algorithm and the environment."""
-    return choices.get("preset") in automatic(choices, "algo", "env")
-
-
-def refuse_missing(choices: Mapping[str, str | None], overrides: Sequence[str], directories: Sequence[Path]) -> None:
-    """Refuses options of optional groups that are not there, wherever they were chosen; automatic ones need not be.
-
-    Args:
-        choices: the option of every group.
-        overrides: what the command line asked for.
-        directories: where config files are searched.
+def refuse_missing(chosen: ChosenFiles, directories: Sequence[Path]) -> None:
+    """Refuses options that Hydra would leave out without a word, since their groups are optional.
 
     Raises:
-        UserError: naming the option, or a preset's file whose name nearly is the automatic one.
+        UserError: naming the option.
     """
-    named = [item.removeprefix("preset=").strip("'\"") for item in overrides if item.startswith("preset=")]
-    by_itself = {
-        "preset": automatic(choices, "algo", "env") - set(named),
-        "debug_algo@algo": automatic(choices, "debug", "algo"),
-    }
-    for place, option in choices.items():
-        group = place.partition("@")[0]
-        if group not in ("preset", "debug_algo") or option is None or str(option).lower() == "null":
+    for entry in chosen.entries:
+        if entry.is_asked and not entry.exists and entry.option.lower() != "null":
+            known = options(directories, entry.group)
+            if entry.option not in known:  # else a word has taken it away: ~network
+                raise unknown_option(entry.group, entry.option, known, directories)
+
+
+def refuse_clashes(chosen: ChosenFiles, directories: Sequence[Path]) -> None:
+    """No file that a config is made of may have two meanings.
+
+    Raises:
+        UserError: naming the files, if an option that was chosen is in several directories.
+    """
+    for entry in chosen.entries:
+        files = [file for directory in directories if (file := directory / f"{entry.path}.yaml").is_file()]
+        if len(files) > 1:
+            where = " and ".join(f"{file} ({owner(file)})" for file in files)
+            raise UserError(
+                f"{entry.group}={entry.option} is there {len(files)} times: {where}; rename all but one of them"
+            )
+
+
+def unused_presets(chosen: ChosenFiles, directories: Sequence[Path]) -> list[str]:
+    """What to say of presets of one's own that no run finds by itself, where this one finds none or another.
+
+    Presets are found by the name `<algo>_<env>`. Left alone are variants of such names, and what a file names.
+
+    Raises:
+        UserError: if one has nearly the name that is looked for here, since that is a slip.
+    """
+    wanted = chosen.automatic_preset
+    if wanted is None:
+        return []
+    files = [
+        file for directory in own_directories(directories) for file in sorted((directory / "preset").glob("*.yaml"))
+    ]
+    pairs = {f"{algo}_{env}" for algo in options(directories, "algo") for env in options(directories, "env")}
+    named = {*pairs, *named_in_defaults(directories, "preset")} if files else pairs
+    said = []
+    for file in files:
+        name = file.stem
+        if name in named or any(_is_variant(name, pair) for pair in pairs):
             continue
-        known = options(directories, group)
-        if option not in known and option not in by_itself.get(place, set()):
-            raise unknown_option(group, option, known, directories)
-    if not named and preset_is_automatic(choices):
-        _refuse_nearly(str(choices["preset"]), directories)
+        if likeness(name, wanted) >= _ALIKE and not name.endswith(wanted):
+            raise UserError(
+                f"{file} would not be used, though it is nearly called {wanted}, which is looked for here: rename "
+                f"it to {wanted}.yaml, or choose: preset={name}, or preset=null for none"
+            )
+        said.append(
+            f"{file} is not used: the preset that is found by itself is called <algo>_<env>, here {wanted}; "
+            f"preset={name} chooses it"
+        )
+    return said
 
 
-def _refuse_nearly(preset: str, directories: Sequence[Path]) -> None:
-    """A preset's file with a slip in its name would be left out, and the run trained with other numbers."""
-    algos, envs = options(directories, "algo"), options(directories, "env")
-    for directory in directories[:-1]:
-        for file in sorted((directory / "preset").glob("*.yaml")):
-            name = file.stem
-            slip = name != preset and likeness(name, preset) >= _ALIKE
-            variant = name.startswith(preset) and name[len(preset) :].startswith(_VARIANT)
-            if slip and not variant and not any(name == f"{algo}_{env}" for algo in algos for env in envs):
-                raise UserError(
-                    f"{file} would not be used, though it is nearly called {preset}, which is looked for here: rename "
-                    f"it to {preset}.yaml, or choose: preset={name}, or preset=null for none"
-                )
+def _is_variant(name: str, pair: str) -> bool:
+    before, found, after = name.partition(pair)
+    return bool(found) and (not before or before.endswith(_BETWEEN)) and (not after or after.startswith(_BETWEEN))

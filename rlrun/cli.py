@@ -141,7 +141,7 @@ def _verb(argv: list[str]) -> int | None:
 
             return completion(argv[2:])
         case [word] if "=" in argv[2:3]:
-            from rlrun.composition import NO_SPACES
+            from rlrun.hydra_words import NO_SPACES
 
             raise UserError(f"cannot read '{word} =': {NO_SPACES}")
         case [word] if re.fullmatch(r"[a-z]+", word):
@@ -182,32 +182,35 @@ def _run_jobs(argv: list[str], args: argparse.Namespace, directories: list[Path]
     from hydra.errors import HydraException
     from yaml import YAMLError
 
-    from rlrun.composition import compose_run, explain, for_hydra
+    from rlrun.composition import compose_run, explain, load_config
     from rlrun.config_files import resolve_env, search_path
+    from rlrun.hydra_words import for_hydra
     from rlrun.launching import check_sweep, for_sweep, without_globs
 
     overrides = resolve_env(directories, args.overrides)
     if overrides != args.overrides:
         print(f"using {overrides[0]}, which has a file of its own")
     passed_on = [name for name in _PASSED_ON if getattr(args, name)]
+    keeps_files = False
     if args.multirun:
         if passed_on:
             raise UserError(f"-m cannot be combined with --{passed_on[0].replace('_', '-')}")
         overrides = without_globs(overrides, directories)
-        check_sweep(overrides, directories)
-    elif not passed_on or args.cfg:  # Hydra makes a run's directory before it calls us
+        keeps_files = check_sweep(overrides, directories)
+    elif args.cfg:
+        load_config(overrides, directories)  # what is printed is what a run would have
+    elif not passed_on:  # Hydra makes a run's directory before it calls us
         compose_run(overrides, directories, in_sweep=False)
     failures: list[UserError | Interrupted] = []
     with ExitStack() as stack:
         flags = _flags(argv[1:], args.overrides)
         added: list[str] = []
-        if args.multirun and not any(item.startswith(("hydra/launcher", "hydra.sweep.dir")) for item in overrides):
-            # Hydra's own launcher keeps a file that nobody reads
+        if args.multirun and not keeps_files:
             added = [f"hydra.sweep.dir={stack.enter_context(tempfile.TemporaryDirectory(prefix='rlrun-'))}"]
         os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us instead of being printed
         added += search_path(directories[args.config_dir is not None :])  # Hydra adds that one itself
-        sys.argv = [argv[0], *flags, *(for_sweep if args.multirun else for_hydra)(overrides), *added]
         try:
+            sys.argv = [argv[0], *flags, *(for_sweep if args.multirun else for_hydra)(overrides), *added]
             hydra_main(version_base="1.3", config_path=str(directories[-1]), config_name="config")(
                 _job(directories, argv, failures, stop)
             )()
@@ -238,12 +241,15 @@ def _job(
 ) -> Callable[[Any], None]:
     def job(composed: Any) -> None:
         from hydra.core.hydra_config import HydraConfig
+        from omegaconf import OmegaConf
 
         settings = HydraConfig.get()
         if stop.came is not None and settings.mode is not None and settings.mode.name == "MULTIRUN":
             return  # the rest of the sweep is not begun
         try:
-            _run(composed, dict(settings.runtime.choices), list(settings.overrides.task), directories, argv)
+            words = OmegaConf.to_container(settings.overrides.task, resolve=False)
+            assert isinstance(words, list)  # as they were typed, `${...}` and all
+            _run(composed, dict(settings.runtime.choices), words, directories, argv)
         except (UserError, Interrupted) as error:  # Hydra would print about them itself
             if "basic_launcher" not in str(settings.launcher.get("_target_")):
                 raise  # a job on another machine reports by itself
@@ -260,7 +266,7 @@ def _run(
     from hydra.errors import HydraException
     from yaml import YAMLError
 
-    from rlrun.config import check
+    from rlrun.checked_config import check
 
     config = check(composed, choices, overrides, directories)  # before the imports below, which take seconds
 

@@ -9,28 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from yaml import YAMLError
 
-from rlrun.added_files import file_not_read, refuse_misplaced, refuse_unheaded
-from rlrun.config import CONFIG_KEYS, Config, check
+from rlrun.added_files import file_not_read, misplaced_in_packages, refuse_misplaced, refuse_unheaded
+from rlrun.checked_config import check
+from rlrun.config import CONFIG_KEYS, Config
 from rlrun.config_files import GROUPS, not_yaml, one_line, options, resolve_env, search_path, unknown_option
 from rlrun.config_keys import valid_keys
 from rlrun.errors import UnknownKeyError, UserError
 from rlrun.hydra_settings import refuse_references, refuse_settings, refuse_words, unknown_hydra_key
-from rlrun.problem_report import reported
-from rlrun.provenance import override_key, shown_path
+from rlrun.hydra_words import NO_SPACES, OPTIONS_OF, for_hydra, override_key
+from rlrun.problem_report import of_no_network, refuse_chosen_as_a_key, reported
+from rlrun.provenance import shown_path
 from rlrun.repeated_words import refuse_repeated
 from rlrun.schema import TARGET
 from rlrun.suggestions import closest
 
-_OPTIONS_OF = (*GROUPS, "optimizer")  # groups, wherever their options are put
-_NULL_ANYWAY = ("experiment", "debug")
-_NO_NAME = re.compile(r"true|false|nan|inf|[-+]?\.?\d[\w.+-]*", re.IGNORECASE)  # what Hydra does not read as text
-NO_SPACES = "settings look like key=value, without spaces around the ="
 _SPECIAL = "[](){},:=#'\"\\"
 
 
@@ -80,52 +76,6 @@ def compose_run(
         raise UserError(f"{what}{one_line(error)}") from error
 
 
-def sweep_jobs(overrides: Sequence[str], directories: Sequence[Path]) -> list[list[str]]:
-    """The overrides of every run of a sweep, as Hydra's own sweeper makes them.
-
-    Raises:
-        UserError: if an override cannot be read.
-    """
-    try:
-        parsed = OverridesParser.create().parse_overrides(for_hydra(overrides))
-        (jobs,) = BasicSweeper.split_arguments(parsed, None)
-    except HydraException as error:
-        raise explain(error, overrides, directories) from error
-    return [list(job) for job in jobs]
-
-
-def for_hydra(overrides: Sequence[str]) -> list[str]:
-    """The overrides as Hydra can take them: it does not know `group=null`.
-
-    `preset=null` becomes a quoted name, which is optional and not there; the groups that are null anyway are left out.
-    `debug=true` is quoted too, so that it is an option that is not there.
-
-    Raises:
-        UserError: if a group is null that cannot be, or a word has no key.
-    """
-    translated = []
-    for item in overrides:
-        group, _, value = item.partition("=")
-        names = ["null" if name.lower() == "null" else name for name in value.split(",")]  # as Hydra reads it
-        if not group:
-            raise UserError(f"cannot read '{item}': {NO_SPACES}")
-        if group.lstrip("+").partition("@")[0] in _OPTIONS_OF and any(_NO_NAME.fullmatch(name) for name in names):
-            names = [f"'{name}'" if _NO_NAME.fullmatch(name) else name for name in names]
-            item = f"{group}={','.join(names)}"
-        is_group = group.lstrip("+") in _OPTIONS_OF or "@" in group or "/" in group
-        if is_group and group not in GROUPS and "null" in names:
-            raise UserError(f"{item} cannot be: an option is chosen by name here")
-        if group not in GROUPS or "null" not in names:
-            translated.append(item)
-        elif group == "preset":
-            translated.append("preset=" + ",".join("'null'" if name == "null" else name for name in names))
-        elif group in _NULL_ANYWAY and len(names) > 1:  # with and without: no files are a choice, too
-            translated.append(f"{group}=" + ",".join("[]" if name == "null" else name for name in names))
-        elif group not in _NULL_ANYWAY:
-            raise UserError(f"{item} cannot be: {group} must be chosen by name here")
-    return translated
-
-
 def _compose(
     overrides: list[str], directories: Sequence[Path], *, in_sweep: bool
 ) -> tuple[DictConfig, dict[str, str | None]]:
@@ -159,13 +109,15 @@ def explain(error: HydraException | YAMLError, overrides: Sequence[str], directo
         return UserError(not_yaml(error))
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = error.missing_cfg_file.rpartition("/")
-        return unknown_option(group.lstrip("/"), name, sorted(error.options or []), directories)
+        problem = unknown_option(group.lstrip("/"), name, sorted(error.options or []), directories)
+        return UserError(str(problem), [*problem.details, *misplaced_in_packages(directories)])
     if match := re.match(r"You must specify '([^']+)'", text):
         for item in overrides:  # a misspelt word may be why it is missing
             key = override_key(item)
-            if key.split(".")[0] not in (*CONFIG_KEYS, *_OPTIONS_OF, "hydra") and "/" not in key:
+            if key.split(".")[0] not in (*CONFIG_KEYS, *OPTIONS_OF, "hydra") and "/" not in key:
                 return reported(UnknownKeyError(f"unknown key {key}", key), {}, {}, overrides, directories)
         refuse_unheaded(overrides, directories, CONFIG_KEYS)
+        refuse_chosen_as_a_key(match[1], overrides, directories)
         known = ", ".join(options(directories, match[1]))
         return UserError(f"no {match[1]} is chosen: give {match[1]}=, one of {known}")
     if match := re.match(r"(?:Could not override|Could not delete from config\.) '([^']+)'", text):
@@ -178,9 +130,15 @@ def explain(error: HydraException | YAMLError, overrides: Sequence[str], directo
         raw, choices = _without_values(right, directories)
         if text.startswith("Could not delete") and key in valid_keys(raw):
             return UserError(f"~{key} would do nothing: {key} is null")
+        given = next((item for item in overrides if item.lstrip("+~").partition("=")[0] == match[1]), "")
+        group, _, package = match[1].partition("@")
+        if package and group in GROUPS:
+            value = given.partition("=")[2]
+            return UserError(f"{given} cannot be: {group} has one place, where {group}={value} puts it")
+        if (of_none := of_no_network(key, given, raw, choices, directories)) is not None:
+            return of_none
         if places := [place for place in choices if place.startswith(f"{match[1].partition('@')[0]}@")]:
             return _misplaced_group(match[1], places, choices, directories)
-        given = next((item for item in overrides if override_key(item) == match[1]), "")
         if key != match[1] and f"{TARGET}:" in given:
             return UserError(
                 f"{given} would be mixed with the keys that {match[1]} has; to replace them: '~{match[1]}' '+{given}'"
@@ -194,14 +152,23 @@ def explain(error: HydraException | YAMLError, overrides: Sequence[str], directo
             "loop, or write a list as [a,b]"
         )
     if match := re.match(r"In '([^']+)': Could not override '([^']+)'", text):
-        return _not_overridden(match[1], match[2], directories)
-    if match := re.match(r"force-add of config groups is not supported: '\+*(.*)'", text):
-        return UserError(f"++{match[1]} cannot be: an option of a group is chosen without +, as {match[1]}")
+        return _not_overridden(match[1], match[2], overrides, directories)
+    if match := re.match(r"Could not append to config\. An item is already at '([^']+)'", text):
+        given = next((item for item in overrides if item.startswith(f"+{match[1]}=")), f"+{match[1]}=...")
+        return UserError(f"{given} cannot be: + adds a key, and {match[1]} is there already; write {given[1:]}")
+    if match := re.match(r"Could not delete from config\. The value of '([^']+)' is (.*) and not (.*)\.", text):
+        return UserError(f"~{match[1]}={match[3]} cannot be: {match[1]} is {match[2]}")
+    if match := re.match(r"Multiple values for ([^.]+)\.|(\S+) appears more than once in the final defaults", text):
+        group = match[1] or match[2]
+        for given in (item for item in overrides if item.startswith(f"+{group}=")):
+            return _chosen_with_plus(given)
+    if match := re.match(r"force-add of config groups is not supported: '(.*)'", text):
+        return _chosen_with_plus(match[1])
     if match := re.match(r"Error merging override (.*)", text):
         cause = one_line(error.__cause__) if isinstance(error.__cause__, Exception) else "Hydra cannot take it"
         return UserError(f"{match[1]} is not valid: {cause}")
-    if match := re.match(r"In '([^']+)': .*Key '(\w+)' not in 'HydraConf'", text, re.DOTALL):
-        problem = unknown_hydra_key(f"hydra.{match[2]}", directories)
+    if match := re.match(r"In '([^']+)': .*Key '\w+' not in '.*full_key: (hydra\.\S+)", text, re.DOTALL):
+        problem = unknown_hydra_key(match[2], directories)
         return UserError(f"{problem}; set in the config file {match[1]}")
     if match := re.match(r"Error in call to target '[^']*\b(\w+)':.*?\(['\"](.*)['\"],?\)", text, re.DOTALL):
         return UserError(f"{match[1]}, which Hydra runs a sweep with, cannot be made: {match[2]}")
@@ -230,13 +197,22 @@ def unreadable(error: OverrideParseException) -> UserError:
     )
 
 
-def _not_overridden(file: str, group: str, directories: Sequence[Path]) -> UserError:
+def _chosen_with_plus(word: str) -> UserError:
+    return UserError(f"{word} cannot be: an option of a group is chosen without +, as {word.lstrip('+')}")
+
+
+def _not_overridden(file: str, group: str, overrides: Sequence[str], directories: Sequence[Path]) -> UserError:
     """An entry `override /group: option` of a defaults list that Hydra does not take."""
     path = next((path for each in directories if (path := each / f"{file}.yaml").is_file()), Path(f"{file}.yaml"))
     if group in GROUPS:
         return UserError(
             f"{shown_path(path)} cannot override /{group}, which is chosen after it: give {group}= on the command line"
         )
+    kind, _, package = group.partition("@")
+    owner = package.split(".")[0]
+    if owner in GROUPS and options(directories, kind):
+        chosen = next((item for item in overrides if override_key(item) == owner), f"this {owner}")
+        return UserError(f"{shown_path(path)} overrides /{group}, but {chosen} has none: the file is not for it")
     near = closest(group, [*GROUPS, "optimizer@algo.optimizer"])
     return UserError(f"{shown_path(path)} overrides /{group}, which no run has here; nearest: {', '.join(near)}")
 
@@ -255,7 +231,7 @@ def _without_values(
 ) -> tuple[Mapping[str, Any], Mapping[str, str | None]]:
     """The same config without the keys that were set, and its choices: it knows what keys there are."""
     chosen = [
-        item for item in overrides if item.split("=")[0].partition("@")[0] in _OPTIONS_OF and not set(item) & set(",{")
+        item for item in overrides if item.split("=")[0].partition("@")[0] in OPTIONS_OF and not set(item) & set(",{")
     ]
     with suppress(HydraException):  # then it is a group that is wrong, and top-level names are all that helps
         composed, choices = _compose(for_hydra(chosen), directories, in_sweep=True)

@@ -1,25 +1,18 @@
-"""From a composed config to a checked one. Nothing is built, and no directory is made, before all of it is right."""
+"""A checked config: every key is known, and every value is coerced and in range."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from pydantic import Field
 
 from rlrun import catalogue
-from rlrun.added_files import refuse_misread
 from rlrun.catalogue import kind
-from rlrun.chosen_options import refuse_missing
-from rlrun.config_files import identity, one_line, options
 from rlrun.errors import UnknownKeyError, UserError, WrongKeyError, nearest
-from rlrun.named_network import without_preset
-from rlrun.plugins import refuse_clashes
 from rlrun.schema import (
     Component,
     as_plain,
@@ -68,6 +61,7 @@ class Config:
     device: Component
     logger: Component
     labels: Mapping[str, str]  # what a person calls the algorithm and the environment: `algo`, `env`, `preset`
+    remarks: Sequence[str] = ()  # what a person should know before it runs, a line each
 
     def as_plain(self) -> dict[str, Any]:
         """What `config.yaml` of a run holds."""
@@ -87,47 +81,8 @@ class Config:
         return {"log_every_steps": self.log_every_steps, "evaluation": dict(self.evaluation)}
 
 
-def check(
-    composed: DictConfig, choices: Mapping[str, str | None], overrides: Sequence[str], directories: Sequence[Path]
-) -> Config:
-    """Checks everything about a composed config.
-
-    Args:
-        composed: without Hydra's own node.
-        choices: the option of every group.
-        overrides: what the command line asked for.
-        directories: where config files are searched.
-
-    Raises:
-        UserError: at the first thing that is wrong.
-    """
-    refuse_missing(choices, overrides, directories)
-    refuse_clashes(choices, directories)
-    refuse_misread(choices, overrides, directories, CONFIG_KEYS)
-    from rlrun.problem_report import check_of_some_network, reported, unknown_key  # not above: it reads what is here
-
-    missing = _missing(composed)
-    if missing:
-        written = OmegaConf.to_container(composed, resolve=False)
-        assert isinstance(written, dict)
-        raw = {str(key): value for key, value in written.items()}
-        unknown = unknown_key(raw)  # first, since a misspelt key may be why another one is missing
-        if unknown is not None:
-            problem = UnknownKeyError(f"unknown key {unknown}", unknown)
-            raise reported(problem, raw, choices, overrides, directories)
-        raise UserError(f"{missing[0]} has no value yet: give {missing[0]}=...")
-    raw = _resolved(composed)
-    try:
-        check_of_some_network(raw.get("network"), directories)  # with the preset's numbers, used or not
-        used = _resolved(without_preset(composed, choices, overrides, directories))
-        checked = check_plain(used, {"algo": str(choices.get("algo"))}, overrides)
-    except WrongKeyError as problem:
-        raise reported(problem, raw, choices, overrides, directories) from problem
-    return replace(checked, labels=_labels(raw, choices, directories))
-
-
 def check_plain(raw: Mapping[str, Any], labels: Mapping[str, str], overrides: Sequence[str] = ()) -> Config:
-    """The same for a config that is composed and resolved already, such as a run's `config.yaml`.
+    """Checks a config that is composed and resolved already, such as a run's `config.yaml`.
 
     Args:
         raw: plain values.
@@ -192,33 +147,3 @@ def _fields(target: str) -> dict[str, Any]:
     known = catalogue.target(target)
     assert known is not None
     return {name: parameter.annotation for name, parameter in known.parameters.items()}
-
-
-def _missing(composed: DictConfig) -> list[str]:
-    try:
-        return sorted(OmegaConf.missing_keys(composed))
-    except OmegaConfBaseException as error:
-        raise UserError(one_line(error)) from error
-
-
-def _resolved(composed: DictConfig) -> dict[str, Any]:
-    try:
-        container = OmegaConf.to_container(composed, resolve=True)
-    except OmegaConfBaseException as error:
-        raise UserError(one_line(error)) from error
-    assert isinstance(container, dict)
-    return {str(key): value for key, value in container.items()}
-
-
-def _labels(raw: Mapping[str, Any], choices: Mapping[str, str | None], directories: Sequence[Path]) -> dict[str, str]:
-    """Names for people and paths: `pong`, `gym-Acrobot-v1`, `atari-space_invaders`."""
-    env = str(choices.get("env"))
-    found = identity(directories, env)
-    about = next((str(raw["env"][key]) for key in ("game", "id") if raw["env"].get(key) is not None), None)
-    if about is not None and (found is None or found[1] != about):
-        env = f"{env}-{about}"
-    labels = {"algo": str(choices.get("algo")), "env": env}
-    preset = choices.get("preset")
-    if preset and preset in options(directories, "preset"):
-        labels["preset"] = preset
-    return labels

@@ -42,6 +42,8 @@ def config_directories(added: str | None) -> list[Path]:
     Raises:
         UserError: if there is no such directory.
     """
+    if added == "":  # an unset variable, which would else be the present directory
+        raise UserError("--config-dir '' is not a directory")
     if added is not None and not Path(added).is_dir():
         raise UserError(f"--config-dir {added} is not a directory")
     own = [Path(added).resolve()] if added is not None else []
@@ -128,9 +130,9 @@ def _readable_identity(directories: Sequence[Path], env: str) -> tuple[str, str]
 
 
 def _value(overrides: Sequence[str], key: str) -> str | None:
-    """What the last override of `key` sets, as text."""
-    values = [item.split("=", 1)[1] for item in overrides if item.startswith(f"{key}=")]
-    return values[-1] if values else None
+    """What overrides set `key` to, as text; None if they do not, or disagree, which is for others to refuse."""
+    values = {item.split("=", 1)[1] for item in overrides if item.startswith(f"{key}=")}
+    return values.pop() if len(values) == 1 else None
 
 
 def _text(directories: Sequence[Path], group: str, option: str) -> str:

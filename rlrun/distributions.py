@@ -44,11 +44,20 @@ def categorical_sample(logits: Tensor, rng: torch.Generator) -> Tensor:
 
 def categorical_log_prob(logits: Tensor, action: Tensor) -> Tensor:
     """Log softmax(logits)[action]. logits [..., A], action [...] -> [...]."""
-    return torch.log_softmax(logits, dim=-1).gather(-1, action[..., None]).squeeze(-1)
+    return chosen(torch.log_softmax(logits, dim=-1), action)
+
+
+def chosen(values: Tensor, action: Tensor) -> Tensor:
+    """The value of each action that was taken. values [..., A], action [...] -> [...]."""
+    return values.gather(-1, action[..., None]).squeeze(-1)
 
 
 def categorical_entropy(logits: Tensor) -> Tensor:
-    """− Σ p log p in nats; actions with logit −inf count nothing. logits [..., A] -> [...]."""
-    log_prob = torch.log_softmax(logits, dim=-1)
-    prob = log_prob.exp()
-    return -(prob * torch.where(prob > 0, log_prob, 0.0)).sum(dim=-1)
+    """− Σ p log p in nats, p = softmax(logits). logits [..., A] -> [...]."""
+    return entropy_of(torch.log_softmax(logits, dim=-1))
+
+
+def entropy_of(log_probs: Tensor) -> Tensor:
+    """− Σ p log p in nats; what has probability 0 counts nothing. log_probs [..., A] -> [...]."""
+    probs = log_probs.exp()
+    return -(probs * torch.where(probs > 0, log_probs, 0.0)).sum(dim=-1)

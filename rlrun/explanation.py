@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlrun.composition import for_hydra, load_config
+from rlrun.composition import load_config
 from rlrun.config_files import resolve_env
 from rlrun.config_keys import GROUP_MEANINGS, About, Key, about, valid_keys, with_comments
 from rlrun.errors import UnknownKeyError
-from rlrun.provenance import Setting, origin, override_key, settings
+from rlrun.hydra_words import choosing
+from rlrun.provenance import Setting, origin, settings
 from rlrun.schema import TARGET
 from rlrun.suggestions import closest
 
@@ -53,7 +54,7 @@ def explanation(overrides: Sequence[str], directories: Sequence[Path], prefixes:
         if prefix not in keys:
             raise UnknownKeyError(f"no key {prefix} here; nearest: {', '.join(closest(prefix, keys))}", prefix)
     resolved = resolve_env(directories, overrides)
-    found = settings(for_hydra(_choosing(resolved)), directories)
+    found = settings(choosing(resolved), directories)
     keys = with_comments(keys, found)
     wanted = [key for name, key in keys.items() if not prefixes or any(_below(name, prefix) for prefix in prefixes)]
     rows = [_row(key, resolved, found) for key in wanted]
@@ -71,11 +72,6 @@ def _below(name: str, prefix: str) -> bool:
 
 def _is_component(key: Key) -> bool:
     return key.name in GROUP_MEANINGS or TARGET in key.kind
-
-
-def _choosing(overrides: Sequence[str]) -> list[str]:
-    """The overrides without single values, which choose no files."""
-    return [item for item in overrides if "." not in override_key(item) and "{" not in item]
 
 
 def _row(key: Key, overrides: Sequence[str], found: Sequence[Setting]) -> Row:

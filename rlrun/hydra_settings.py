@@ -19,7 +19,7 @@ from rlrun.config_keys import leaves
 from rlrun.errors import UnknownKeyError, UserError
 from rlrun.suggestions import closest
 
-_PARTS = ("launcher", "sweeper")
+PARTS = ("launcher", "sweeper")  # of Hydra, that others can stand in for
 _OWN = ("BasicLauncher", "BasicSweeper")
 _WHERE = "runs_dir= and name= say where a run is kept"
 # What must stay as rlrun's config.yaml has it, and what to do instead.
@@ -35,6 +35,8 @@ _NO_WORD: Mapping[str, str] = {
     "hydra.searchpath": "--config-dir adds a directory with config files",
     # Hydra itself fails on these
     "hydra.sweeper.params": "for files only; on the command line a sweep is written -m algo.gamma=0.9,0.8",
+    "hydra.runtime": "Hydra writes down there what it has found",
+    "hydra.overrides": "Hydra writes down there which words were given",
 }
 _OF_SWEEPS = ("hydra.launcher", "hydra.sweeper", "hydra.sweep", "hydra/launcher", "hydra/sweeper")
 _SWEEP_DIRECTORY = "${runs_dir}/sweeps"  # as config.yaml has it
@@ -63,8 +65,7 @@ def refuse_words(overrides: Sequence[str], *, in_sweep: bool) -> None:
                 )
             instead = next((text for fixed, text in _NO_WORD.items() if _touches(key, item, fixed)), None)
             if instead is not None:
-                how = "cannot be" if key == "hydra.mode" else "would do nothing"
-                raise UserError(f"{item.input_line} {how}: {instead}")
+                raise UserError(f"{item.input_line} cannot be: {instead}")
 
 
 def set_by(item: Override) -> list[str]:
@@ -106,9 +107,9 @@ def refuse_settings(hydra: Mapping[str, Any], directories: Sequence[Path], *, in
         if value != wanted:
             raise UserError(f"a config file sets {key}={_word(value)}, which cannot be: {instead}")
     if not in_sweep:
-        if _at(hydra, "hydra.sweep.dir") != _SWEEP_DIRECTORY:
-            raise _ignored("sweep", {"dir": _at(hydra, "hydra.sweep.dir")})
-        for part in _PARTS:
+        if (directory := set_sweep_directory(hydra)) is not None:
+            raise _ignored("sweep", {"dir": directory})
+        for part in PARTS:
             if settings := given(hydra, part):
                 raise _ignored(part, settings)
     size = hydra["sweeper"].get("max_batch_size")
@@ -116,6 +117,22 @@ def refuse_settings(hydra: Mapping[str, Any], directories: Sequence[Path], *, in
         raise UserError(
             f"hydra.sweeper.max_batch_size={size} is not valid: it must be a whole number >= 1, or null for all at once"
         )
+
+
+def keeps_files(hydra: Mapping[str, Any]) -> bool:
+    """Whether somebody wants what a sweep keeps in `hydra.sweep.dir`: who has set it, or a launcher not Hydra's own.
+
+    Args:
+        hydra: Hydra's own node of the sweep, unresolved.
+    """
+    is_own = str(hydra["launcher"].get("_target_")).endswith(_OWN)
+    return not is_own or set_sweep_directory(hydra) is not None
+
+
+def set_sweep_directory(hydra: Mapping[str, Any]) -> str | None:
+    """What somebody has set `hydra.sweep.dir` to; None where it is as rlrun has it."""
+    directory = _at(hydra, "hydra.sweep.dir")
+    return None if directory == _SWEEP_DIRECTORY else str(directory)
 
 
 def _ignored(part: str, settings: Mapping[str, Any]) -> UserError:

@@ -16,15 +16,14 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 from yaml import YAMLError
 
-from rlrun.composition import explain, for_hydra, load_config
+from rlrun.composition import explain, load_config
 from rlrun.config_files import GROUPS, options, search_path
 from rlrun.config_keys import valid_keys
 from rlrun.errors import UnknownKeyError, UserError
-from rlrun.hydra_settings import given, in_words, refuse_settings, refuse_words
+from rlrun.hydra_settings import PARTS, given, in_words, keeps_files, refuse_settings, refuse_words, set_sweep_directory
+from rlrun.hydra_words import for_hydra
 from rlrun.repeated_words import refuse_repeated
 from rlrun.suggestions import closest
-
-_PARTS = ("launcher", "sweeper")
 
 
 def for_sweep(overrides: Sequence[str]) -> list[str]:
@@ -77,8 +76,12 @@ def without_globs(overrides: Sequence[str], directories: Sequence[Path]) -> list
     return written
 
 
-def check_sweep(overrides: Sequence[str], directories: Sequence[Path]) -> None:
+def check_sweep(overrides: Sequence[str], directories: Sequence[Path]) -> bool:
     """Checks every run of a sweep. Of sweepers that choose as they go, all that is fixed, and the swept keys' names.
+
+    Returns:
+        whether anybody wants what is kept in `hydra.sweep.dir`: launchers that come back to it later, or the person
+        who has set it. Hydra's own launcher only leaves a file there that nobody reads.
 
     Raises:
         UserError: at the first thing that is wrong.
@@ -93,16 +96,30 @@ def check_sweep(overrides: Sequence[str], directories: Sequence[Path]) -> None:
         task = [item for item in parsed if not item.is_hydra_override()]
         if "BasicSweeper" not in str(hydra["sweeper"].get("_target_")):
             _check_open_ended(task, directories)
-            return
+            return keeps_files(hydra)
         _refuse_uncountable(task)
         (jobs,) = BasicSweeper.split_arguments(task, None)
     except (HydraException, YAMLError) as error:
         raise explain(error, overrides, directories) from error
     files_are_swept = any(item.is_sweep_override() and str(item.key_or_group) in GROUPS for item in task)
     for job in jobs:
-        load_config(job, directories, in_sweep=True)
+        try:
+            load_config(job, directories, in_sweep=True)
+        except UserError as error:
+            error.details = tuple(_of_the_sweeper(line, params, words) for line in error.details)
+            raise
         if files_are_swept:
             _refuse_other_launcher(job, hydra, directories)
+    return keeps_files(hydra)
+
+
+def _of_the_sweeper(line: str, params: Sequence[str], words: Sequence[str]) -> str:
+    """A line about where a value was set; a sweeper's params, which a file has, come to a run as words do."""
+    place, _, word = line.partition(": ")
+    key = word.partition("=")[0]
+    in_a_file = any(item.startswith(f"{key}=") for item in params) and word not in words
+    is_place = place == "set on the command line"
+    return f"set in hydra.sweeper.params of a config file: {word}" if is_place and in_a_file else line
 
 
 def _refuse_uncountable(task: Sequence[Override]) -> None:
@@ -147,7 +164,13 @@ def _node(overrides: Sequence[str], directories: Sequence[Path], mode: RunMode) 
 def _refuse_other_launcher(job: Sequence[str], hydra: Mapping[str, Any], directories: Sequence[Path]) -> None:
     """A file that is itself swept cannot say how the sweep is launched, since that is settled before."""
     own = _node(job, directories, RunMode.RUN)
-    for part in _PARTS:
+    directory = set_sweep_directory(own)
+    if directory not in (None, set_sweep_directory(hydra)):
+        raise UserError(
+            f"a config file of {' '.join(job)} sets hydra.sweep.dir={directory}, which Hydra ignores where the file is "
+            "swept over: give hydra.sweep.dir= on the command line"
+        )
+    for part in PARTS:
         if given(own, part) and own[part] != hydra[part]:
             raise UserError(
                 f"a config file of {' '.join(job)} sets hydra.{part} ({in_words(given(own, part))}), which Hydra "

@@ -27,7 +27,7 @@ from hydra.core.global_hydra import GlobalHydra
 from rlrun.build import Built, build, directory_of
 from rlrun.collect import Collector
 from rlrun.composition import load_config
-from rlrun.config import Config
+from rlrun.config import Config, check_plain
 from rlrun.config_files import config_directories
 from rlrun.errors import UserError
 from rlrun.evaluate import Evaluation
@@ -204,4 +204,5 @@ def _config(given: Given, config_dir: str | Path | None) -> Config:
         return compose(given, config_dir=config_dir)
     if config_dir is not None:
         raise UserError("config_dir belongs to compose: this config is composed already")
-    return given
+    checked = check_plain(given.as_plain() | {"fresh": given.fresh}, given.labels)  # `replace` may put in anything
+    return replace(checked, remarks=given.remarks)

@@ -10,13 +10,11 @@ In `conf`, it has groups as rlrun does: `algo/`, `env/`, `network/`, `preset/` .
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
-
-from rlrun.errors import UserError
 
 ENTRY_POINTS = "rlrun.configs"
 
@@ -67,25 +65,14 @@ def _directory(entry_point: EntryPoint) -> Path | str:
     return f"{entry_point.module} has no directory conf/"
 
 
-def refuse_clashes(choices: Mapping[str, object], directories: Sequence[Path]) -> None:
-    """No file that a config is made of may have two meanings.
-
-    Args:
-        choices: the option of every group, as Hydra knows them (`algo`, `optimizer@algo.optimizer` ...).
-        directories: where config files are searched.
-
-    Raises:
-        UserError: naming the files, if an option that was chosen is in several directories.
-    """
-    for place, option in choices.items():
-        group = place.partition("@")[0]
-        files = [file for directory in directories if (file := directory / group / f"{option}.yaml").is_file()]
-        if len(files) > 1:
-            where = " and ".join(f"{file} ({_owner(file)})" for file in files)
-            raise UserError(f"{group}={option} is there {len(files)} times: {where}; rename all but one of them")
+def own_directories(directories: Sequence[Path]) -> list[Path]:
+    """Those that a person added: neither an installed package's, nor rlrun's own, which is the last."""
+    added = directories[:-1]
+    return [directory for directory in added if directory not in {plugin.directory for plugin in installed().plugins}]
 
 
-def _owner(file: Path) -> str:
+def owner(file: Path) -> str:
+    """Whose config file it is, in words."""
     for plugin in installed().plugins:
         if file.is_relative_to(plugin.directory):
             return f"of the installed package {plugin.distribution}"

@@ -16,7 +16,8 @@ from rlrun.config import RUN_VALUES
 from rlrun.config_files import GROUPS, options, read_option
 from rlrun.config_keys import Key, leaves, valid_keys, with_comments
 from rlrun.errors import UnknownKeyError, UserError, WrongKeyError
-from rlrun.provenance import Setting, origin, override_key, settings
+from rlrun.hydra_words import choosing, override_key
+from rlrun.provenance import Setting, origin, read, settings
 from rlrun.schema import TARGET, check_value, keys_of, shown
 from rlrun.suggestions import closest, likeness
 
@@ -45,10 +46,15 @@ def reported(
     found: list[Setting] = []
     if place is None or not isinstance(problem, UnknownKeyError) or not all(key.meaning for key in keys.values()):
         with suppress(HydraException, YAMLError, OSError):  # after the rest, since it takes as long as composing
-            found = settings(_groups(overrides), directories)
+            found = settings(choosing(overrides), directories)
         keys = with_comments(keys, found)
         place = origin(problem.key, overrides, found)
     where = [f"set in {place}".replace("set in the command line", "set on the command line")] if place else []
+    given = next((item for item in overrides if override_key(item) == problem.key), "")
+    if (of_none := of_no_network(problem.key, given, raw, choices, directories)) is not None:
+        return of_none
+    if problem.key in GROUPS and not isinstance(raw.get(problem.key), Mapping) and found:
+        return _chosen_as_a_key(problem.key, raw.get(problem.key), where)
     if not isinstance(problem, UnknownKeyError):
         details = [*where, *_about(problem.key, keys), *_otherwise(problem.key, overrides, found)]
         details += _of_an_object(problem.key, choices, found, directories)
@@ -80,6 +86,62 @@ def reported(
     return UnknownKeyError(message, problem.key, details)
 
 
+def of_no_network(
+    key: str,
+    word: str,
+    raw: Mapping[str, Any],
+    choices: Mapping[str, str | None],
+    directories: Sequence[Path],
+) -> UserError | None:
+    """What to say of a word that sets something of the network where there is none; None where there is one.
+
+    Args:
+        key: dotted, what is wrong.
+        word: the override that sets it; empty where a file does.
+        raw: the composed config, wrong keys and all; empty if it could not be composed.
+        choices: the option of every group.
+        directories: where config files are searched.
+    """
+    inside, algo = raw.get("network"), raw.get("algo")
+    if key.split(".")[0] != "network" or not word or not isinstance(algo, Mapping):
+        return None
+    if isinstance(inside, Mapping) and TARGET in inside:
+        return None
+    known = catalogue.target(algo.get(TARGET))
+    if known is not None and "network" not in known.runtime:
+        return UserError(f"algo={choices.get('algo')} uses no network, so {word} would do nothing: leave it out")
+    names = ", ".join(options(directories, "network"))
+    return UserError(f"{word} is about a network, and none is chosen: give network=, one of {names}")
+
+
+def refuse_chosen_as_a_key(group: str, overrides: Sequence[str], directories: Sequence[Path]) -> None:
+    """Refuses `algo: dqn` in a file that the words name, which chooses nothing.
+
+    Args:
+        group: that is not chosen.
+        overrides: what the command line asked for.
+        directories: where config files are searched; the last one has `config.yaml`.
+
+    Raises:
+        UserError: naming the file.
+    """
+    for item in overrides:
+        kind, _, names = item.partition("=")
+        for name in names.strip("[]").split(",") if kind in ("experiment", "debug") else []:
+            for directory in directories:
+                path = directory / kind / f"{name.strip()}.yaml"
+                for setting in read(path, "") if path.is_file() else []:
+                    if setting.key == group and setting.value:
+                        raise _chosen_as_a_key(group, setting.value, [f"set in {setting.place}"])
+
+
+def _chosen_as_a_key(group: str, value: object, where: Sequence[str]) -> UserError:
+    how = f"give {group}={shown(value)} on the command line"
+    if group not in ("experiment", "debug"):  # those are read after the file, so that it cannot choose them
+        how = f"write - override /{group}: {shown(value)} into the list defaults: of the file, or {how}"
+    return UserError(f"{group}: {shown(value)} in a config file chooses nothing: {how}", where)
+
+
 def _added(key: str, keys: Mapping[str, Key], overrides: Sequence[str]) -> str | None:
     """How to set a key that is right, and that Hydra does not take since no file sets it; None for a wrong one."""
     value = next((item.partition("=")[2] for item in reversed(overrides) if override_key(item) == key), "...")
@@ -106,16 +168,9 @@ def unknown_key(raw: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _groups(overrides: Sequence[str]) -> list[str]:
-    """The overrides that choose files; the others cannot change which files there are."""
-    from rlrun.composition import for_hydra
-
-    return for_hydra([item for item in overrides if "." not in override_key(item) and "{" not in item])
-
-
 def _otherwise(key: str, overrides: Sequence[str], found: Sequence[Setting]) -> list[str]:
     """What a wrong value would be if it were left out, where a file underneath says so."""
-    before = [setting for setting in found if setting.key == key and setting.value]
+    before = [setting for setting in found if setting.key == key and setting.value and setting.counts]
     if not any(override_key(item) == key for item in overrides):
         before = before[:-1]
     return [f"without it: {before[-1].value} ({before[-1].place})"] if before else []

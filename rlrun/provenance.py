@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 import yaml
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.utils import create_config_search_path
-from hydra.types import RunMode
 
-from rlrun.config_files import GROUPS, config_directory, search_path
-from rlrun.named_network import leaves_preset_out
+from rlrun.chosen_files import ChosenFiles
+from rlrun.config_files import GROUPS, config_directory
+from rlrun.hydra_words import override_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +23,7 @@ class Setting:
     path: Path
     line: int  # from 1
     comment: str  # behind it on its line; unit, meaning or source
+    counts: bool = True  # not where a preset has numbers for another network than the one that is named
 
     @property
     def place(self) -> str:
@@ -54,11 +53,6 @@ def origin(key: str, overrides: Sequence[str], found: Sequence[Setting]) -> str 
     return next((setting.place for setting in reversed(found) if setting.key == key), None)
 
 
-def override_key(override: str) -> str:
-    """The key of an override, without `+`, `~` and package."""
-    return override.lstrip("+~").split("=", 1)[0].partition("@")[0]
-
-
 def settings(overrides: Sequence[str], directories: Sequence[Path]) -> list[Setting]:
     """Everything that files set, the weakest first.
 
@@ -69,26 +63,17 @@ def settings(overrides: Sequence[str], directories: Sequence[Path]) -> list[Sett
     Raises:
         HydraException: if a group or an option does not exist.
     """
-    loader = ConfigLoaderImpl(
-        create_config_search_path(str(directories[-1]))
-    )  # not the one of a job that may be running
-    found = loader.compute_defaults_list("config", [*overrides, *search_path(directories)], RunMode.RUN)
+    chosen = ChosenFiles(overrides, directories)
     result: list[Setting] = []
-    weaker: list[Setting] = []  # what a preset says of another network than the one that is named
-    left_out = leaves_preset_out(found.overrides.known_choices, overrides)
-    for default in found.defaults:
-        path = _file(directories, default.config_path)
-        for setting in read(path, default.package or "") if path is not None else []:
-            of_network = setting.key.split(".")[0] == "network"
-            weak = left_out and of_network and path is not None and path.parent.name == "preset"
-            (weaker if weak else result).append(setting)
+    weaker: list[Setting] = []
+    for entry in chosen.entries:
+        path = entry.file(directories)
+        for setting in read(path, entry.package) if path is not None else []:
+            if setting.key.split(".")[0] == "network" and entry.branch == chosen.weak_preset:
+                weaker.append(replace(setting, counts=False))
+            else:
+                result.append(setting)
     return [setting for setting in weaker + result if setting.key.split(".")[0] != "hydra"]
-
-
-def _file(directories: Sequence[Path], config_path: str | None) -> Path | None:
-    # rlrun's own first, as Hydra has it
-    candidates = (directory / f"{config_path}.yaml" for directory in (directories[-1], *directories[:-1]))
-    return next((path for path in candidates if path.is_file()), None)
 
 
 def read(path: Path, package: str) -> list[Setting]:

@@ -30,10 +30,7 @@ def refuse_repeated(overrides: Sequence[str]) -> None:
         word = str(item.input_line)
         for key in set_by(item):
             if key in seen:
-                both = f"{seen[key].partition('=')[2]},{word.partition('=')[2]}"
-                plain = not set("[]{}()'\"") & set(both)
-                several = f"; to run both: -m {word.partition('=')[0]}={both}" if plain else ""
-                raise UserError(f"{key} is given twice, as {seen[key]} and as {word}: leave one out{several}")
+                raise UserError(f"{key} is given twice, as {seen[key]} and as {word}: leave one out")
             seen[key] = word
 
 

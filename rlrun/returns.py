@@ -33,10 +33,10 @@ def lambda_returns(
     Sutton and Barto 2018, eq. 12.18 in recursive form.
     """
     _check(reward, discount, last, next_value)
-    mixing = lambda_ * (~last).to(reward.dtype)
-    mixing[-1] = 0.0
-    fixed = reward + gamma * discount * (1 - mixing) * next_value
-    return _backwards(fixed, gamma * discount * mixing)
+    worth = gamma * discount
+    mixed = worth * lambda_ * ~last
+    mixed[-1] = 0.0
+    return _backwards(torch.addcmul(reward, worth - mixed, next_value), mixed)
 
 
 def _backwards(addend: Tensor, factor: Tensor) -> Tensor:

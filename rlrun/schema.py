@@ -26,7 +26,7 @@ from pydantic.fields import FieldInfo
 from typing_extensions import get_protocol_members, is_protocol
 
 from rlrun import catalogue
-from rlrun.annotations import EXECUTION, FILE, AtMost, Meaning
+from rlrun.annotations import EXECUTION, FILE, WORDS, AtMost, Meaning
 from rlrun.catalogue import Kind
 from rlrun.errors import UnknownKeyError, UserError, WrongKeyError, nearest
 
@@ -34,15 +34,10 @@ TARGET = "_target_"
 _CONFIG = ConfigDict(strict=True, allow_inf_nan=False)
 _DATA = (bool, int, float, str, Path, type(None))
 _UNKNOWN: Any = object()  # a type that nobody wrote down
-_WORDS = {
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    str: "text",
-    Path: "a path",
-    type(None): "null",
-}
-_NO_TEXT = r"[-+]?(\d[\d_]*\.?\d*|\.\d+)(e[-+]?\d+)?|[-+]?\.?(inf|nan)|true|false|null"  # as Hydra reads it unquoted
+_NO_TEXT = (  # as Hydra reads it unquoted
+    r"[-+]?((0|[1-9][\d_]*)(\.\d*)?|\.\d+)(e[-+]?\d+)?|[-+]?\.?(inf|nan)|true|false|null"
+)
+_PADDED = r"([-+]?)0[0_]*(\d[\d_]*(\.\d*)?)"  # which is text to Hydra, and to YAML 1.1 often a number in base 8
 _COMPARISONS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 
@@ -131,8 +126,7 @@ def import_target(target: object, path: str) -> Callable[..., Any]:
             ) from error
         for part in parts[split:]:
             if not hasattr(found, part):
-                there = nearest(part, [name for name in vars(found) if not name.startswith("_")])
-                close = ", ".join(there) or _ours_like(parts[-1])
+                close = ", ".join(nearest(part, _public_names(found))) or _ours_like(parts[-1])
                 raise UserError(f"{path}.{TARGET}={target} does not exist; nearest: {close}")
             found = getattr(found, part)
         if not (inspect.isclass(found) or inspect.isfunction(found)):
@@ -147,6 +141,11 @@ def import_target(target: object, path: str) -> Callable[..., Any]:
     raise UserError(
         f"{path}.{TARGET}={target} cannot be imported: there is no module {parts[0]} here or among what is installed"
     )
+
+
+def _public_names(owner: Any) -> list[str]:
+    """What is defined in a module or class; of a package without the modules that happen to be imported already."""
+    return [name for name, value in vars(owner).items() if not name.startswith("_") and not inspect.ismodule(value)]
 
 
 def _ours_like(name: str) -> str:
@@ -347,8 +346,8 @@ def describe(annotation: Any) -> str:
         return f"a list (each {describe(args[0])})"
     if origin is dict:
         return f"a mapping (each value {describe(args[1])})"
-    if annotation in _WORDS:
-        return _WORDS[annotation]
+    if annotation in WORDS:
+        return WORDS[annotation]
     return f"an object ({TARGET}) of the kind {kind_name(annotation)}"
 
 
@@ -401,7 +400,10 @@ def _bounds(metadata: tuple[Any, ...]) -> list[str]:
 
 def _suggestion(data: list[Any], value: Any) -> str:
     choices = [choice for member in data if get_origin(member) is Literal for choice in get_args(member)]
-    if _looks_otherwise(value) and not choices and str not in map(_bare, data):
+    bare = [_bare(member) for member in data]
+    if isinstance(value, str) and (int in bare or float in bare) and (number := re.fullmatch(_PADDED, value.strip())):
+        return f", and no number begins with 0: write {number[1]}{number[2]}"
+    if _looks_otherwise(value) and not choices and str not in bare:
         return ", and this is text: leave out the quotes, or write ${oc.decode:${oc.env:NAME}} to read a variable"
     return f"; nearest: {nearest(value, map(str, choices))[0]}" if choices and isinstance(value, str) else ""
 

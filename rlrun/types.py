@@ -132,7 +132,10 @@ class Episodes(NamedTuple):
     @staticmethod
     def none() -> Episodes:
         """No episode ended."""
-        return Episodes(np.zeros(0), np.zeros(0, np.int64), np.zeros(0, np.int64))
+        return _NO_EPISODES
+
+
+_NO_EPISODES = Episodes(np.zeros(0), np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

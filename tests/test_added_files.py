@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from rlrun.added_files import refuse_misplaced, refuse_misread
+from rlrun.chosen_files import ChosenFiles
+from rlrun.cli import run_command
 from rlrun.composition import load_config
 from rlrun.config import CONFIG_KEYS
 from rlrun.config_files import config_directory
@@ -46,13 +48,22 @@ def test_a_file_that_nothing_would_read_is_refused(tmp_path: Path, file: str, wo
     assert words in str(caught.value)
 
 
-def test_a_group_of_ones_own_and_what_is_no_config_are_left_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "naming",
+    [
+        "defaults:\n  - /schedule@epsilon: slow\n",
+        "defaults: [q_learning, /schedule@epsilon: slow, _self_]\n",
+        "defaults: [q_learning, {optional /schedule@epsilon: [slow, fast]}]\n",
+        "defaults: [/schedule/slow@epsilon]\n",
+    ],
+)
+def test_a_group_of_ones_own_and_what_is_no_config_are_left_alone(tmp_path: Path, naming: str) -> None:
     for name in ("README.md", "schedule/slow.yaml", ".git/x.yaml", "data/map.txt", "runs/a/config.yaml"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("value: 1\n")
     with pytest.raises(UserError, match="schedule is no group"):
         refuse_misplaced([tmp_path, config_directory()])
-    refuse_misplaced(directories(tmp_path, algo__mine="defaults:\n  - /schedule@epsilon: slow\n"))
+    refuse_misplaced(directories(tmp_path, algo__mine=naming))
 
 
 @pytest.mark.parametrize(
@@ -68,31 +79,71 @@ def test_a_group_of_ones_own_and_what_is_no_config_are_left_alone(tmp_path: Path
         ("algo: {a.b.c: 1}", "a.b.c cannot be a key, since dots are for the command line; write a: {b: {c: ...}}"),
     ],
 )
-@pytest.mark.parametrize("chosen", ["experiment=wrong", "experiment=[right,wrong]"])
+@pytest.mark.parametrize(
+    ("word", "defaults"),
+    [
+        ("experiment=wrong", ""),
+        ("experiment=[right,wrong]", ""),
+        ("experiment=right", "defaults: [wrong]"),
+        ("experiment=right", "defaults: [/experiment/wrong]"),
+        ("experiment=right", "defaults: [override /preset: [other]]"),
+    ],
+)
 def test_what_yaml_takes_for_something_else_is_refused_with_its_line(
-    tmp_path: Path, chosen: str, line: str, words: str
+    tmp_path: Path, word: str, defaults: str, line: str, words: str
 ) -> None:
     found = directories(
         tmp_path,
         experiment__wrong=f"# @package _global_\n\n{line}\n",
-        experiment__right="# @package _global_\nseed: 1\n",
+        experiment__right=f"# @package _global_\n{defaults}\nseed: 1\n",
+        preset__other="# @package _global_\ndefaults: [/experiment/wrong]\n",
     )
-    choices = {"experiment": "wrong"} if chosen == "experiment=wrong" else {}
     with pytest.raises(UserError, match=re.escape(f"experiment/wrong.yaml, line 3: {words}")):
-        refuse_misread(choices, [chosen], found, CONFIG_KEYS)
-    refuse_misread({"experiment": "right"}, [], found, CONFIG_KEYS)  # a file that is not chosen is nobody's concern
+        load_config([*WORDS, word], found)
+    load_config(WORDS, found)  # a file that is not chosen is nobody's concern
 
 
 @pytest.mark.parametrize("value", ["0", "0.5", "10", "0x10", "1_000", "1e-3", "'010'", "text:1", "08:00 pm", "0o17"])
 def test_what_is_read_as_it_looks_is_accepted(tmp_path: Path, value: str) -> None:
     found = directories(tmp_path, experiment__own=f"# @package _global_\nname: {value}\n")
-    refuse_misread({"experiment": "own"}, [], found, CONFIG_KEYS)
+    files = ChosenFiles([*WORDS, "experiment=own"], found)
+    refuse_misread(files, found, CONFIG_KEYS)
 
 
 def test_the_file_that_a_file_starts_from_is_read_too(tmp_path: Path) -> None:
     found = directories(tmp_path, env__own="defaults:\n  - older\n  - _self_\n", env__older="num_envs: 010\n")
     with pytest.raises(UserError, match=r"older\.yaml, line 1: 010 is read as 8"):
-        refuse_misread({"env": "own"}, [], found, CONFIG_KEYS)
+        load_config(["algo=q_learning", "env=own"], found)
+
+
+def test_a_sweeper_of_ones_own_has_dotted_keys_and_is_swept_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "conf/hydra/sweeper").mkdir(parents=True)
+    (tmp_path / "conf/hydra/sweeper/mine.yaml").write_text(
+        "_target_: hydra._internal.core_plugins.basic_sweeper.BasicSweeper\n"
+        "max_batch_size: null\nparams:\n  algo.gamma: 0.9,0.8\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    short = ["total_steps=100", "evaluation.episodes=1", "logger=none", "device=cpu"]
+    assert run_command(["rlrun", "-m", "--config-dir", "conf", *WORDS, *short, "hydra/sweeper=mine"]) == 0
+    assert capsys.readouterr().err == ""
+    gammas = {re.search(r"gamma: (\S+)", file.read_text())[1] for file in tmp_path.glob("runs/*/*/*/*/config.yaml")}  # type: ignore[index]
+    assert gammas == {"0.9", "0.8"}
+
+
+@pytest.mark.parametrize("where", ["experiment", "schedule"])
+def test_a_file_that_is_no_utf8_stops_no_run_that_does_not_use_it(tmp_path: Path, where: str) -> None:
+    found = directories(tmp_path, algo__mine="defaults: [q_learning, /schedule@epsilon: slow, _self_]\n")
+    for name in (f"{where}/other.yaml", "schedule/slow.yaml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("_target_: rlrun.schedules.Constant\nvalue: 0.2\n")
+    (tmp_path / where / "other.yaml").write_bytes(b"# caf\xe9\nseed: 1\n")
+    assert load_config(["algo=mine", "env=gridworld"], found).seed == 0
+    (tmp_path / "nothing").mkdir()
+    (tmp_path / "nothing/a.yaml").write_text("seed: 1\n")
+    with pytest.raises(UserError, match="nothing is no group"):
+        load_config(WORDS, found)
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
+from time import perf_counter, thread_time
 
 import pytest
 
 from rlrun.cli import run_command
 from rlrun.composition import load_config
 from rlrun.config_files import config_directories
+from rlrun.testing import checked
 from rlrun.testing.checked import CheckedAgent, CheckedEnv
 from rlrun.verbs.checked_parts import CheckedParts
 
@@ -312,6 +316,31 @@ def test_without_a_wish_turns_are_a_prime_number(conf: Path) -> None:
     contract = CheckedAgent(parts.env, parts.agent)
     assert contract.turns >= 5
     assert all(contract.turns % period for period in (*range(2, 11), 12, 15, 20, 25, 50, 100))
+
+
+def slowed(monkeypatch: pytest.MonkeyPatch, clock: Callable[[], float], seconds: float) -> None:
+    """Every look at the clock comes so much later."""
+    name, looks = clock.__name__, count()
+    monkeypatch.setattr(checked, name, lambda: clock() + seconds * next(looks))
+
+
+def test_a_machine_that_is_busy_elsewhere_changes_nothing(conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slowed(monkeypatch, perf_counter, 0.02)
+    parts = checked_parts(conf, "algo=q_learning", *TABLE)
+    contract = CheckedAgent(parts.env, parts.agent)
+    assert contract.turns == 31
+    assert not any("as usual" in note for note in contract.notes)
+
+
+def test_fewer_turns_and_steps_than_usual_are_said(conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slowed(monkeypatch, thread_time, 0.1)
+    parts = checked_parts(conf, "algo=q_learning", *TABLE)
+    contract = CheckedAgent(parts.env, parts.agent)
+    assert contract.turns < 31
+    long = "as usual, since they take long: --turns 31 looks as far"
+    assert f"{contract.turns} turns and not 31 {long}" in contract.notes
+    env = CheckedEnv(parts.env_of, parts.limited_env)
+    assert f"{env.num_steps} steps and not 307 {long.replace('turns 31', 'steps 307')}" in env.notes
 
 
 def test_the_verdict_says_how_far_it_looked(capsys: pytest.CaptureFixture[str]) -> None:

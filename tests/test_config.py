@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rlrun.composition import load_config, sweep_jobs
+from rlrun.composition import load_config
 from rlrun.config import Config
 from rlrun.config_files import config_directory, identity, options, resolve_env, summary
 from rlrun.errors import UserError
@@ -274,6 +274,8 @@ def test_a_value_that_an_environment_leaves_open_must_be_given(directories: list
         (["env=open_game", "env.game=shadow"], None),
         (["env=sonic", "env.game=tails"], None),
         (["env=nosuch", "env.game=sonic"], None),
+        (["env=sonic", "env=open_game", "env.game=tails"], None),  # for others to refuse
+        (["env=open_game", "env.game=sonic", "env.game=tails"], None),
         (["algo=dqn"], None),
     ],
 )
@@ -290,12 +292,6 @@ def test_files_say_what_they_are_about(directories: list[Path]) -> None:
     assert identity(directories, "open_id") is None
     assert identity(directories, "scripted") is None
     assert summary(directories, "env", "scripted") == "Two slots."
-
-
-def test_a_sweep_is_every_combination(directories: list[Path]) -> None:
-    assert sweep_jobs(["algo=dqn", "seed=1,2", "preset=null,other"], directories) == [
-        ["algo=dqn", f"seed={seed}", f"preset={preset}"] for seed in (1, 2) for preset in ("'null'", "other")
-    ]
 
 
 def test_the_help_page_names_every_option(directories: list[Path]) -> None:

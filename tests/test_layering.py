@@ -27,7 +27,7 @@ FLOORS = {
     5: {"schema", "config_files", "composition", "config", "build", "plugins"}
     | {"catalogue", "catalogue_writer", "docstrings", "units", "provenance", "config_keys", "suggestions"}
     | {"problem_report", "launching", "hydra_settings", "repeated_words"}
-    | {"added_files", "chosen_options", "named_network"},
+    | {"added_files", "chosen_files", "chosen_options", "checked_config", "hydra_words"},
     6: {"help_page", "completion", "cli", "__main__", "running", "receipt_config", "verbs", "notebook", "explanation"},
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}

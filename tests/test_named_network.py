@@ -1,4 +1,4 @@
-"""A network that the command line names is as its file, the experiment and the command line have it."""
+"""A network that words or an experiment name is as its file, the experiment and the command line have it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from rlrun.explanation import explanation
 CARTPOLE = ("algo=dqn", "env=cartpole")  # whose preset says hidden: [256, 256], activation: relu
 FILES = {
     "experiment/small": "# @package _global_\nnetwork:\n  hidden: [8]\n",
+    "experiment/linear": "# @package _global_\ndefaults:\n  - override /network: linear\n",
+    "experiment/nested": "# @package _global_\ndefaults:\n  - linear\n",
     "preset/own": "# @package _global_\nnetwork:\n  hidden: [7]\n",
     "network/mistaken": "_target_: rlrun.nn.trunks.MLP\nhidden: [5]\nactivation: tanhh\n",
 }
@@ -28,6 +30,12 @@ def directories(tmp_path: Path) -> list[Path]:
     return [tmp_path, config_directory()]
 
 
+def test_what_a_wrong_value_would_be_otherwise_is_not_what_the_preset_has(directories: list[Path]) -> None:
+    with pytest.raises(UserError, match="activation=tanhh is not valid") as caught:
+        load_config([*CARTPOLE, "network=mistaken"], directories)
+    assert not any("without it" in line for line in caught.value.details)
+
+
 @pytest.mark.parametrize(
     ("words", "hidden", "activation"),
     [
@@ -40,6 +48,11 @@ def directories(tmp_path: Path) -> list[Path]:
         (("network=mlp", "++network={hidden: [3]}"), [3], "tanh"),
         (("network={hidden: [3]}",), [3], "relu"),  # names no network
         (("network=linear", "network.activation=tanh"), [], "tanh"),
+        (("experiment=linear",), [], "relu"),
+        (("experiment=nested",), [], "relu"),
+        (("experiment=[small,linear]",), [8], "relu"),
+        (("experiment=linear", "preset=own"), [7], "relu"),
+        (("experiment=linear", "network=mlp"), [64, 64], "tanh"),
     ],
 )
 def test_only_the_preset_that_is_found_by_itself_is_left_out(
@@ -62,6 +75,36 @@ def test_what_is_taken_away_or_misspelt_is_not_put_right(directories: list[Path]
     with pytest.raises(UserError) as caught:
         load_config([*CARTPOLE, "network=mlp", word], directories)
     assert str(caught.value).startswith(words)
+
+
+def test_what_only_the_preset_says_may_be_taken_away(tmp_path: Path) -> None:
+    (tmp_path / "network").mkdir()
+    (tmp_path / "network/bare.yaml").write_text("_target_: rlrun.nn.trunks.MLP\nhidden: [5]\n")
+    found = [tmp_path, config_directory()]
+    for words, message in (
+        (["~network.activation"], r"^network\.activation is missing"),
+        (["~network.hidden=[256,256]", "+network.hidden=[3]", "network.activation=tanh"], None),
+    ):
+        if message is not None:
+            with pytest.raises(UserError, match=message):
+                load_config([*CARTPOLE, "network=bare", *words], found)
+            continue
+        network = load_config([*CARTPOLE, "network=bare", *words], found).network
+        assert network is not None
+        assert network.arguments == {"hidden": [3], "activation": "tanh"}
+
+
+def test_a_preset_may_bring_keys_that_words_change_then(tmp_path: Path) -> None:
+    (tmp_path / "preset").mkdir()
+    (tmp_path / "preset/dqn_frozenlake.yaml").write_text(
+        "# @package _global_\nenv: {options: {is_slippery: false}}\nnetwork: {hidden: [3]}\n"
+    )
+    words = ["algo=dqn", "env=frozenlake", "network=mlp", "env.options.is_slippery=true"]
+    config = load_config(words, [tmp_path, config_directory()])
+    assert config.network is not None
+    assert (config.env.arguments["options"], config.network.arguments["hidden"]) == ({"is_slippery": True}, [64, 64])
+    (row,) = explanation(words, [tmp_path, config_directory()], ["env.options"]).rows
+    assert row.place == "the command line: env.options.is_slippery=true"
 
 
 def test_a_mistake_in_its_file_is_told_with_that_file(directories: list[Path]) -> None:

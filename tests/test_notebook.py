@@ -9,8 +9,10 @@ import runpy
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from hydra import compose as hydra_compose
@@ -116,6 +118,35 @@ def test_every_door_refuses() -> None:
     for door in (make, train):  # `compose` above
         with pytest.raises(UserError, match=r"algo\.gamma"):
             door("algo=q_learning env=gridworld algo.gama=0.5")
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"seed": -1}, "seed=-1 is not valid"),
+        ({"total_steps": "x"}, "total_steps=x is not valid"),
+        ({"runs_dir": ""}, "runs_dir='' is not valid"),
+        ({"fresh": "yes"}, "fresh=yes is not valid"),
+        ({"device": 3}, "device must be a mapping"),
+    ],
+)
+def test_a_config_that_was_changed_is_checked_again(changed: dict[str, Any], message: str) -> None:
+    config = compose(WORDS)
+    for door in (make, train):
+        with pytest.raises(UserError, match=message):
+            door(replace(config, **changed))
+
+
+@pytest.mark.parametrize("words", [WORDS, "algo=dqn env=cartpole fresh=true"])
+def test_a_config_that_is_checked_again_is_the_same(words: str) -> None:
+    config = compose(words)
+    with make(config) as made:
+        assert made.config == replace(config, record_episodes=False)
+
+
+def test_an_empty_directory_is_not_the_present_one() -> None:
+    with pytest.raises(UserError, match="--config-dir '' is not a directory"):
+        compose(WORDS, config_dir="")
 
 
 def test_parts_that_do_not_fit_raise_when_they_are_made() -> None:

@@ -206,6 +206,29 @@ def test_a_file_that_is_not_yaml_is_named_by_those_who_use_it(own_site: Path) ->
         composed("algo=random", "env=theirs")
 
 
+def test_what_nothing_reads_in_a_package_is_told_to_those_who_use_it(own_site: Path) -> None:
+    mine = "defaults: [random, _self_]\n"
+    package(own_site, "untidy", {"conf/algo/theirs.yaml": mine, "conf/algo/note.yml": "a: 1\n"})
+    assert composed("algo=random", "env=taxi").labels["algo"] == "random"
+    with pytest.raises(UserError, match=r"note\.yml would not be read: .*\(of the installed package untidy\)"):
+        composed("algo=theirs", "env=taxi")
+    package(own_site, "astray", {"conf/algos/lost.yaml": mine})
+    with pytest.raises(UserError, match="unknown algo 'lost'") as caught:
+        composed("algo=lost", "env=taxi")
+    assert any("algos is no group of config files" in line for line in caught.value.details)
+
+
+def test_a_group_of_a_package_may_have_options_of_ones_own(own_site: Path, tmp_path: Path) -> None:
+    slow = "_target_: rlrun.schedules.Constant\nvalue: 0.2\n"
+    theirs = "defaults: [q_learning, /schedule@epsilon: slow, _self_]\n"
+    package(own_site, "timed", {"conf/algo/timed.yaml": theirs, "conf/schedule/slow.yaml": slow})
+    (tmp_path / "conf/schedule").mkdir(parents=True)
+    (tmp_path / "conf/schedule/fast.yaml").write_text(slow.replace("0.2", "0.3"))
+    words = ["algo=timed", "env=taxi", "schedule@algo.epsilon=fast"]
+    config = load_config(words, config_directories(str(tmp_path / "conf")))
+    assert config.as_plain()["algo"]["epsilon"]["value"] == 0.3
+
+
 def test_a_name_that_two_have_is_refused_in_words(own_site: Path) -> None:
     package(own_site, "copycat", {"conf/algo/random.yaml": "_target_: rlrun.agents.random.Random\nrollout_steps: 7\n"})
     assert composed("algo=q_learning", "env=taxi").labels["algo"] == "q_learning"

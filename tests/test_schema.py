@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
@@ -143,6 +144,10 @@ def test_values_are_coerced_nested_components_checked_and_nothing_is_built() -> 
         ({"rate": "0.5"}, "house.rate='0.5' is not valid: it must be a number > 0, and this is text: leave out"),
         ({"rooms": "3"}, "house.rooms='3' is not valid: it must be a whole number > 0, and this is text: leave out"),
         ({"rooms": "3"}, "${oc.decode:${oc.env:NAME}}"),
+        ({"rooms": "010"}, "house.rooms=010 is not valid: it must be a whole number > 0, and no number begins with 0"),
+        ({"rooms": "-08"}, "no number begins with 0: write -8"),
+        ({"rate": "000"}, "house.rate=000 is not valid: it must be a number > 0, and no number begins with 0: write 0"),
+        ({"limit": "07.50"}, "no number begins with 0: write 7.50"),
         ({"heated": "true"}, "house.heated='true' is not valid: it must be true or false, and this is text"),
         ({"heated": "yes"}, "house.heated=yes is not valid: it must be true or false"),
         ({"style": "3"}, "house.style='3' is not valid: it must be one of old, new; nearest:"),
@@ -185,6 +190,12 @@ def test_what_does_not_fit_is_refused_in_one_line(changes: dict[str, Any], words
         check_house(**changes)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_suggested_for_a_class_does_not_depend_on_what_is_imported() -> None:
+    importlib.import_module("rlrun.nn.networks")
+    with pytest.raises(UserError, match=r"rlrun\.nn\.mlq\.Mlp does not exist; nearest: rlrun\.nn\.trunks\.MLP"):
+        check_house(_target_="rlrun.nn.mlq.Mlp")
 
 
 def test_a_missing_argument_is_named() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import provenance
 import pytest
 from memory import Peak, bytes_per_step, row_of, run
+from operations import REST, shares_of
 from provenance import RESULTS, read_rows, typed, write_rows
 from tables import PAGE, render, table
 
@@ -19,7 +20,7 @@ MADE = {"command": "benchmarks/speed/x.py", "commit": "abc1234", "machine": "a C
 def test_the_page_is_what_the_csvs_give() -> None:
     text = PAGE.read_text(encoding="utf-8")
     assert render(text, RESULTS) == text, "run benchmarks/speed/tables.py"
-    for name in ("works", "time", "ceilings", "memory", "startup", "scaling", "differences"):
+    for name in ("works", "time", "operations", "ceilings", "memory", "startup", "scaling", "differences"):
         assert f"<!-- table {name} -->" in text
 
 
@@ -107,3 +108,23 @@ def test_a_peak_is_that_of_the_process() -> None:
     peak, output = json.loads(done.stdout)
     assert output == "7\n"
     assert 300 * 2**20 < peak < 340 * 2**20
+
+
+def test_operations_are_told_apart_and_what_is_in_none_is_the_rest() -> None:
+    spent = {
+        "aten::addmm": 2.0,
+        "aten::mm": 1.0,
+        "aten::mkldnn_convolution": 0.5,
+        "aten::tanh": 0.5,
+        "ProfilerStep": 9.0,
+    }
+    spent |= {"autograd::engine::evaluate_function: AddmmBackward0": 0.25, "aten::_fused_adam_": 0.75}
+    assert shares_of(spent, 10.0) == {
+        REST: 0.5,
+        "matrix products": 0.3,
+        "optimizer": 0.075,
+        "convolutions, forward": 0.05,
+        "other operations": 0.05,
+        "autograd's own": 0.025,
+    }
+    assert shares_of({"aten::mm": 4.0}, 2.0) == {"matrix products": 1.0, REST: 0.0}  # the profiler's own time

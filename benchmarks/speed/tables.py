@@ -54,9 +54,9 @@ def differences() -> str:
 
 def ordered(name: str, rows: Sequence[Row]) -> list[Row]:
     """Works in the order in which `works.py` has them, everything else as measured."""
-    if name not in ("works", "time"):
+    if name not in ("works", "time", "operations"):
         return list(rows)
-    places = {work: place for place, work in enumerate(COMPARISONS)}
+    places = {work: place for place, work in enumerate(WORKS if name == "operations" else COMPARISONS)}
     return sorted(rows, key=lambda row: places.get(row["work"], len(places)))
 
 
@@ -111,6 +111,11 @@ def ceilings(row: Row) -> list[str]:
     return [row["what"], spread(row, "value", "min", "max"), row["unit"], row["rounds"]]
 
 
+def operations(row: Row) -> list[str]:
+    """Where a turn's time goes."""
+    return [WORKS[row["work"]].title, f"{number(row['turn_ms'])} ms", row["what"], share(row, "share")]
+
+
 def memory(row: Row) -> list[str]:
     """Peaks."""
     steps, peak, million = number(row["replay_steps"]), float(row["peak_gib"]), row["million_gib"]
@@ -137,6 +142,7 @@ TABLES: dict[str, tuple[str, Sequence[str], Callable[[Row], list[str]]]] = {
         works,
     ),
     "time": ("speed.csv", ("work", "parameters", "threads", "environment", "acting", "learning"), time_split),
+    "operations": ("operations.csv", ("work", "a turn", "spent on", "share"), operations),
     "ceilings": ("ceilings.csv", ("what", "median", "unit", "rounds"), ceilings),
     "memory": (
         "memory.csv",

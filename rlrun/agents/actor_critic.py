@@ -15,7 +15,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from rlrun.distributions import categorical_entropy, categorical_log_prob, categorical_sample, greedy
+from rlrun.distributions import categorical_sample, chosen, entropy_of, greedy
 from rlrun.errors import UserError
 from rlrun.execution.execution import Execution, plainly
 from rlrun.legality import require_every_action
@@ -138,38 +138,40 @@ class ActorCritic:
 
     def learn(self, rollout: Rollout) -> Metrics:
         """One gradient step on policy, value and entropy together; then the value alone may learn on."""
-        reward, mask = rollout.reward, rollout.mask
+        mask = rollout.mask
         if self._reward_clip is not None:
-            reward = reward.clamp(-self._reward_clip, self._reward_clip)
+            rollout = dataclasses.replace(rollout, reward=rollout.reward.clamp(-self._reward_clip, self._reward_clip))
         logits, values = self._forward(_together(rollout))
-        num_steps = rollout.mask.numel()
-        logits = logits[:num_steps].view(*mask.shape, -1)
+        num_steps = mask.numel()
+        log_probs = torch.log_softmax(logits[:num_steps], dim=-1).view(*mask.shape, -1)
         value = values[:num_steps].view(mask.shape)
         with torch.no_grad():
-            rollout = dataclasses.replace(rollout, reward=reward)
             advantage, target = self.estimate(rollout, value.detach(), _next_value(rollout, values.detach()))
             if self._normalize:
-                centred = advantage - masked_mean(advantage, mask)
-                advantage = centred / (masked_mean(centred.square(), mask).sqrt() + 1e-8)
-        of_steps = [
-            policy_gradient_loss(categorical_log_prob(logits, rollout.action), advantage),
-            value_loss(value, target),
-            categorical_entropy(logits),
-            value.detach(),
-        ]
-        policy_loss, critic_loss, entropy, mean_value = masked_mean(torch.stack(of_steps), mask).unbind()
-        loss = policy_loss + self._value_coefficient * critic_loss - self._entropy_bonus * entropy
+                centred = advantage - self._mean(advantage, mask)
+                advantage = centred / (self._mean(centred.square(), mask).sqrt() + 1e-8)
+        policy_loss = self._mean(policy_gradient_loss(chosen(log_probs, rollout.action), advantage), mask)
+        critic_loss = self._mean(value_loss(value, target), mask)
+        loss = policy_loss + self._value_coefficient * critic_loss
+        with torch.set_grad_enabled(self._entropy_bonus > 0):  # otherwise it is only looked at
+            entropy = self._mean(entropy_of(log_probs), mask)
+            if self._entropy_bonus > 0:
+                loss = loss - self._entropy_bonus * entropy
         grad_norm = self._descend(loss)
         for _ in range(self._value_updates - 1):
             refitted = self._values(rollout.obs.flatten(0, 1)).view(mask.shape)
-            self._descend(self._value_coefficient * masked_mean(value_loss(refitted, target), mask))
+            self._descend(self._value_coefficient * self._mean(value_loss(refitted, target), mask))
         return {
             "loss/policy": policy_loss.detach(),
             "loss/value": critic_loss.detach(),
             "policy/entropy": entropy.detach(),
-            "value/mean": mean_value.detach(),
+            "value/mean": self._mean(value.detach(), mask),
             "grad/norm": grad_norm,
         }
+
+    def _mean(self, values: Tensor, mask: Tensor) -> Tensor:
+        """Over the steps that count; without whole episodes, all of them do."""
+        return values.mean() if isinstance(self.collection, Steps) else masked_mean(values, mask)
 
     def _descend(self, loss: Tensor) -> Tensor:
         return descend(loss, self._parameters, self._optimizer, self._max_grad_norm)
@@ -200,7 +202,8 @@ class ActorCritic:
 
 def _together(rollout: Rollout) -> Tensor:
     """All T B observations, then the B that follow, then the N true last ones of episodes, for one forward pass."""
-    return torch.cat([rollout.obs_sequence.flatten(0, 1), rollout.final_obs])
+    observations = rollout.obs_sequence.flatten(0, 1)
+    return torch.cat([observations, rollout.final_obs]) if len(rollout.final_obs) else observations
 
 
 def _next_value(rollout: Rollout, values: Tensor) -> Tensor:

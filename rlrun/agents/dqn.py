@@ -49,8 +49,8 @@ class DQN:
         batch_size: transitions per update.
         replay_ratio: transitions learned from per transition collected; batch 32 and one update per 4 steps make 8.
         replay_capacity_steps: agent steps that the replay memory holds.
-        replay_storage: `disk` keeps observations in a file, which may be larger than memory (docs/replay.md).
-        replay_folder: where that file is; None is the file system of the run.
+        replay_storage: where it keeps observations: the device's `memory`, or a file on `disk`, which may be larger.
+        replay_folder: a directory on whose disk the file of `replay_storage=disk` is; None is the disk of the run.
         learning_starts_steps: agent steps before the first update.
         rollout_steps: steps of every slot between two calls of `learn`.
         target_period_steps: agent steps between copies into the target network; None bootstraps from the network
@@ -232,7 +232,7 @@ class DQN:
         if next_q is None:
             next_q = self._value_next(batch)
         loss, q_mean, target_mean = self._objective(batch, next_q)
-        gradients = backward(loss, self._parameters)
+        gradients = backward(loss, self._parameters, self._optimizer)
         if self._max_grad_norm is not None:
             scale_down(gradients, gradient_norm(gradients), self._max_grad_norm)
         self._optimizer.step()

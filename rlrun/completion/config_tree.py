@@ -155,7 +155,7 @@ def compose(files: ConfigFiles, words: Sequence[str]) -> Composed:
     values: Tree = {}
     for package, body in composition.pieces("config", "", overrides_allowed=True):
         _merge(values, package.split(".") if package else [], body)
-    named = given.get("network")
+    named = given.get("network") or composition.network_named_by_an_experiment()
     if named and isinstance(values.get("network"), dict):
         values["network"] = dict(files.file(f"network/{named}").body)  # a preset's numbers were tuned for another one
     for key, value in given.items():
@@ -171,6 +171,11 @@ class _Composition:
         self._files = files
         self._overrides = dict(chosen)  # the command line's come first, and the first of a key wins
         self.known: dict[str, str] = {}
+        self._network_is_an_experiments = False
+
+    def network_named_by_an_experiment(self) -> str | None:
+        """The option; None where it is the preset's or weaker."""
+        return self.known.get("network") if self._network_is_an_experiments else None
 
     def pieces(self, path: str, package: str, *, overrides_allowed: bool, depth: int = 0) -> list[tuple[str, Tree]]:
         """The contents that a config brings, in the order in which they are merged, each with its package."""
@@ -179,7 +184,10 @@ class _Composition:
             return []
         for item in file.items:
             if item.override and overrides_allowed:
-                self._overrides.setdefault(_key(item, package), item.option)
+                key = _key(item, package)
+                if key == "network" and key not in self._overrides and path.startswith(("experiment/", "debug/")):
+                    self._network_is_an_experiments = True
+                self._overrides.setdefault(key, item.option)
         found: dict[int, list[tuple[str, Tree]]] = {}
         order = [index for index, item in enumerate(file.items) if not item.override]
         late = [index for index in order if "${" in file.items[index].option and self._chosen(file, index, package)[2]]

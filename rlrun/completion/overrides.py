@@ -15,6 +15,11 @@ from rlrun.completion.parameters import Parameter, parameters
 _NULL_TOO = ("preset", "experiment", "debug")  # groups that may be left out in words
 _SECTIONS = {"evaluation": "rlrun.training.EvaluationSettings", "checkpoint": "rlrun.training.CheckpointSettings"}
 _DIRECTORIES = ("runs_dir", "algo.replay_folder")  # their type, text, does not say it
+# rlrun.config.RUN_VALUES and LOG_VALUES, whose module takes long to import: what rlrun itself hands in
+_SUPPLIED = {
+    "algo": {"spec", "device", "seed", "network", "directory", "execution"},
+    "logger": {"directory", "resume_step"},
+}
 _TYPEABLE = re.compile(r"[\w ./+@%-]+", re.ASCII)  # what an override takes without quotes
 _ONE_WORD = re.compile(r"[\w./+@%-]+", re.ASCII)
 _STRUCTURE = re.compile(r"[\[\](){}'\"=]")  # lists, mappings, calls and quotes are the writer's own business
@@ -98,7 +103,7 @@ def _keys(
     meanings = comments | {key: parameter.meaning for key, parameter in known.items() if parameter.meaning}
     names = [key for key in trees[0] if all(key in tree for tree in trees)]
     if beyond_files:  # what the files leave out and the class takes
-        names += [key for key in known if key not in names]
+        names += [key for key in known if key not in names and key not in _SUPPLIED.get(parent, ())]
     for key in names:
         if not key.startswith("_") or name.startswith("_"):
             yield f"{parent}{dot}{key}", meanings.get(key, ""), isinstance(trees[0].get(key), dict)

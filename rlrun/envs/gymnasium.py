@@ -67,10 +67,12 @@ class GymnasiumEnv:
             given = checked_options(given, registered.entry_point, id)
         self._make: Callable[[], Env] = lambda: _make(id, max_episode_steps, given)
         self._make_shown: Callable[[], Env] = lambda: _make(id, max_episode_steps, given | {"render_mode": _PICTURES})
-        self._envs = [self._make()]
-        first = self._envs[0]
+        first = self._make()
         if first.spec is not None and registered is None:  # "package:id", or an id without its version
-            checked_options(given, first.spec.entry_point, id)
+            first.close()
+            given = checked_options(given, first.spec.entry_point, id)
+            first = self._make()
+        self._envs = [first]
         action, self._first_action = _counted_from_0(_supported_action(first.action_space, id))
         observation, self._first_index = _observation(first.observation_space, id)
         limit = max_episode_steps or (first.spec.max_episode_steps if first.spec else None)

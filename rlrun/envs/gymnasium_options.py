@@ -6,15 +6,17 @@ import inspect
 import math
 import types
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 from gymnasium.envs.registration import load_env_creator
 
+from rlrun.annotations import WORDS
 from rlrun.errors import UserError, nearest
 
 Option: TypeAlias = bool | int | float | str
 
-_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", type(None): "null"}
+_PLAIN = WORDS.keys() - {Path}  # what an option can be compared with
 _TRUTH_VALUES = ("yes", "no", "on", "off", "true", "false")  # of YAML 1.1; as text, every one of them is true
 
 
@@ -35,6 +37,10 @@ def checked_options(
     Raises:
         UserError: at the first option that the constructor does not take.
     """
+    if "render_mode" in options:
+        raise UserError(
+            "env.options.render_mode cannot be given: rlrun sets it, for the films that `rlrun video` makes of a run"
+        )
     if not options or entry_point is None:
         return dict(options)
     make = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
@@ -74,7 +80,7 @@ def _checked(name: str, value: Option, allowed: tuple[type, ...], env_id: str) -
     if fits:
         return value
     shown = f"'{value}'" if isinstance(value, str) else str(value).lower()
-    wanted = " or ".join(_WORDS[each] for each in allowed)
+    wanted = " or ".join(WORDS[each] for each in allowed)
     raise UserError(f"env.options.{name}={shown} is not valid for env.id={env_id}: it must be {wanted}")
 
 
@@ -85,7 +91,7 @@ def _types(parameter: inspect.Parameter, hint: Any) -> tuple[type, ...]:
         # a plain 0 is often the default of what may be any number: Gymnasium's goal_velocity
         return (int, float) if default is int else (default,) if default in (bool, float, str) else ()
     members = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
-    return tuple(members) if all(member in _WORDS for member in members) else ()
+    return tuple(members) if all(member in _PLAIN for member in members) else ()
 
 
 def _hints(make: Callable[..., Any]) -> dict[str, Any]:
@@ -95,5 +101,5 @@ def _hints(make: Callable[..., Any]) -> dict[str, Any]:
         return get_type_hints(function)
     except Exception:  # a name that is imported for type checkers alone, or whatever else stands there
         written: Mapping[str, Any] = getattr(function, "__annotations__", {})
-    by_name = {each.__name__: each for each in _WORDS}
+    by_name = {each.__name__: each for each in _PLAIN}
     return {name: by_name.get(str(text), text) for name, text in written.items()}

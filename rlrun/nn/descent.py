@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from rlrun.nn.flat import FlatOptimizer
+
 
 def descend(
     loss: Tensor, parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer, max_grad_norm: float | None
@@ -22,7 +24,7 @@ def descend(
     Returns:
         The gradient's norm before it was scaled, a scalar without gradient.
     """
-    gradients = backward(loss, parameters)
+    gradients = backward(loss, parameters, optimizer)
     norm = gradient_norm(gradients)
     if max_grad_norm is not None:
         scale_down(gradients, norm, max_grad_norm)
@@ -30,17 +32,26 @@ def descend(
     return norm
 
 
-def backward(loss: Tensor, parameters: Sequence[nn.Parameter]) -> list[Tensor]:
-    """Fills in `grad` of the parameters that `loss` depends on, and returns those gradients."""
+def backward(loss: Tensor, parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    """The gradient of the parameters that `loss` depends on, as the next step of `optimizer` reads it.
+
+    Returns:
+        All of its entries, in as many tensors as the optimizer likes.
+    """
     for parameter in parameters:
         parameter.grad = None
     loss.backward()  # type: ignore[no-untyped-call]
+    if isinstance(optimizer, FlatOptimizer):
+        return optimizer.gradients()
     return [parameter.grad for parameter in parameters if parameter.grad is not None]
 
 
 def gradient_norm(gradients: list[Tensor]) -> Tensor:
     """The length of all of them as one vector."""
-    norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    if len(gradients) == 1:
+        norm: Tensor = torch.linalg.vector_norm(gradients[0])
+    else:
+        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
     return norm
 
 

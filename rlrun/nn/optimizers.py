@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Annotated, Protocol, runtime_checkable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from rlrun.errors import UserError
+from rlrun.nn.flat import FlatOptimizer, State
 
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-
-
-@runtime_checkable
-class BeginsBefore(Protocol):
-    """An optimizer whose state can begin before its first step, as recordings of a step need it."""
-
-    def begun(self, parameter: nn.Parameter) -> dict[str, Tensor]:
-        """Begins and returns the state of a parameter that has none yet."""
-        ...
 
 
 def moved_by(optimizer: torch.optim.Optimizer) -> list[Tensor]:
@@ -30,17 +22,12 @@ def moved_by(optimizer: torch.optim.Optimizer) -> list[Tensor]:
     Raises:
         UserError: if its state cannot begin before the first step.
     """
-    if not isinstance(optimizer, BeginsBefore):
+    if not isinstance(optimizer, FlatOptimizer):
         raise UserError(
             f"device.compile records steps of the optimizer, and the state of {type(optimizer).__name__} only begins "
             "with the first one: use device.compile=none or an optimizer of rlrun.nn.optimizers"
         )
-    moved: list[Tensor] = []
-    for group in optimizer.param_groups:
-        for parameter in group["params"]:
-            state = optimizer.state[parameter] or optimizer.begun(parameter)
-            moved += [parameter, *state.values()]
-    return moved
+    return optimizer.moved()
 
 
 class Adam:
@@ -60,50 +47,40 @@ class Adam:
         return FusedAdam(parameters, self._learning_rate, self._eps)
 
 
-class FusedAdam(torch.optim.Optimizer):
-    """`torch.optim.Adam(fused=True)` without what that one looks up at every step: the same numbers and state.
-
-    A network of CartPole's size spends more time in those look-ups than in the kernel.
-    """
+class FusedAdam(FlatOptimizer):
+    """`torch.optim.Adam(fused=True)` without what that one looks up at every step: the same numbers and state."""
 
     def __init__(self, parameters: Iterable[nn.Parameter], lr: float, eps: float) -> None:
         # Nothing here reads `fused`: by it `load_state_dict` puts the counts of steps where the parameters are.
         super().__init__(parameters, {"lr": lr, "betas": (0.9, 0.999), "eps": eps, "fused": True})
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Moves the parameters that have a gradient."""
-        del closure
-        for group in self.param_groups:
-            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
-            if not parameters:
-                continue
-            states = [self.state[parameter] or self.begun(parameter) for parameter in parameters]
-            counts = [state["step"] for state in states]
-            torch._foreach_add_(counts, 1.0)
-            beta1, beta2 = group["betas"]
-            torch._fused_adam_(
-                parameters,
-                [parameter.grad for parameter in parameters],
-                [state["exp_avg"] for state in states],
-                [state["exp_avg_sq"] for state in states],
-                [],
-                counts,
-                lr=group["lr"],
-                beta1=beta1,
-                beta2=beta2,
-                weight_decay=0.0,
-                eps=group["eps"],
-                amsgrad=False,
-                maximize=False,
-            )
+    def begun(self, parameter: Tensor) -> State:
+        """No steps, no moments."""
+        moments = {name: torch.zeros_like(parameter) for name in ("exp_avg", "exp_avg_sq")}
+        return {"step": torch.zeros((), device=parameter.device), **moments}
 
-    def begun(self, parameter: nn.Parameter) -> dict[str, Tensor]:
-        """See `BeginsBefore.begun`."""
-        state: dict[str, Tensor] = self.state[parameter]
-        state["step"] = torch.zeros((), device=parameter.device)
-        state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
-        return state
+    def move(
+        self, group: Mapping[str, Any], parameters: list[Tensor], gradients: list[Tensor], states: Sequence[State]
+    ) -> None:
+        """One step, bias corrected."""
+        counts = [state["step"] for state in states]
+        torch._foreach_add_(counts, 1.0)
+        beta1, beta2 = group["betas"]
+        torch._fused_adam_(
+            parameters,
+            gradients,
+            [state["exp_avg"] for state in states],
+            [state["exp_avg_sq"] for state in states],
+            [],
+            counts,
+            lr=group["lr"],
+            beta1=beta1,
+            beta2=beta2,
+            weight_decay=0.0,
+            eps=group["eps"],
+            amsgrad=False,
+            maximize=False,
+        )
 
 
 class RMSProp:
@@ -155,7 +132,7 @@ class CentredRMSProp:
         return _RootedRMSProp(parameters, self._learning_rate, self._decay, self._eps, 0.0, centred=True)
 
 
-class _RootedRMSProp(torch.optim.Optimizer):
+class _RootedRMSProp(FlatOptimizer):
     """Both of them; torch's own adds eps outside the root."""
 
     def __init__(
@@ -172,35 +149,23 @@ class _RootedRMSProp(torch.optim.Optimizer):
         self._initial_square = initial_square
         self._centred = centred
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        del closure
-        for group in self.param_groups:
-            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
-            if not parameters:
-                continue
-            gradients = [parameter.grad for parameter in parameters]
-            for parameter in parameters:
-                if not self.state[parameter]:
-                    self.begun(parameter)
-            squares = [self.state[parameter]["square"] for parameter in parameters]
-            torch._foreach_mul_(squares, group["decay"])
-            torch._foreach_addcmul_(squares, gradients, gradients, value=1 - group["decay"])
-            variances = squares
-            if self._centred:
-                means = [self.state[parameter]["mean"] for parameter in parameters]
-                torch._foreach_mul_(means, group["decay"])
-                torch._foreach_add_(means, gradients, alpha=1 - group["decay"])
-                variances = list(torch._foreach_addcmul(squares, means, means, value=-1.0))
-                torch._foreach_clamp_min_(variances, 0.0)  # rounding may push them below
-            roots = list(torch._foreach_add(variances, group["eps"]))
-            torch._foreach_sqrt_(roots)
-            torch._foreach_addcdiv_(parameters, gradients, roots, value=-group["lr"])
+    def begun(self, parameter: Tensor) -> State:
+        state = {"square": torch.full_like(parameter, self._initial_square)}
+        return state | {"mean": torch.zeros_like(parameter)} if self._centred else state
 
-    def begun(self, parameter: nn.Parameter) -> dict[str, Tensor]:
-        """See `BeginsBefore.begun`."""
-        state: dict[str, Tensor] = self.state[parameter]
-        state["square"] = torch.full_like(parameter, self._initial_square)
+    def move(
+        self, group: Mapping[str, Any], parameters: list[Tensor], gradients: list[Tensor], states: Sequence[State]
+    ) -> None:
+        squares = [state["square"] for state in states]
+        torch._foreach_mul_(squares, group["decay"])
+        torch._foreach_addcmul_(squares, gradients, gradients, value=1 - group["decay"])
+        variances = squares
         if self._centred:
-            state["mean"] = torch.zeros_like(parameter)
-        return state
+            means = [state["mean"] for state in states]
+            torch._foreach_mul_(means, group["decay"])
+            torch._foreach_add_(means, gradients, alpha=1 - group["decay"])
+            variances = list(torch._foreach_addcmul(squares, means, means, value=-1.0))
+            torch._foreach_clamp_min_(variances, 0.0)  # rounding may push them below
+        roots = list(torch._foreach_add(variances, group["eps"]))
+        torch._foreach_sqrt_(roots)
+        torch._foreach_addcdiv_(parameters, gradients, roots, value=-group["lr"])

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from rlrun import cli
+from rlrun.completion import overrides
 from rlrun.completion.candidate import Candidate
 from rlrun.completion.candidates import candidates
 from rlrun.completion.verb_words import RUN_FLAGS, VERBS
+from rlrun.config import LOG_VALUES, RUN_VALUES
 from rlrun.config_files import GROUPS, config_directory, options
 from rlrun.envs.atari_games import bundled_games
 
@@ -205,7 +207,7 @@ def test_configs_and_classes_of_somebody_else(elsewhere: Path, monkeypatch: pyte
     )
     (elsewhere / "mine_agent.py").write_text(
         "import torch\nfrom typing import Literal\n\nclass Agent:\n"
-        "    def __init__(self, *, mood: Literal['calm', 'wild'], limit: int | None): ...\n"
+        "    def __init__(self, *, mood: Literal['calm', 'wild'], limit: int | None, spec, network=None): ...\n"
     )
     monkeypatch.syspath_prepend(str(elsewhere))
     assert of("algo=mi") == []
@@ -214,9 +216,14 @@ def test_configs_and_classes_of_somebody_else(elsewhere: Path, monkeypatch: pyte
         assert of(f"{flag} algo=mine algo.") == ["algo.mood=", "algo.limit="]
         assert of(f"{flag} algo=mine algo.mood=") == ["algo.mood=calm", "algo.mood=wild"]
         assert of(f"{flag} algo=mine algo.limit=") == ["algo.limit=3", "algo.limit=null"]
+    assert of("--config-dir theirs algo=mine +algo.") == ["+algo.mood=", "+algo.limit="]  # rlrun hands in the others
     assert of("check --config-dir theirs algo=mi") == ["algo=mine"]
     (elsewhere / "theirs" / "algo" / "mine.yaml").write_text("_target_: mine_agent.Agent\nother: 1\n")
     assert of("--config-dir theirs algo=mine algo.") == ["algo.other="]  # nothing is remembered
+
+
+def test_what_rlrun_hands_in_is_known() -> None:
+    assert overrides._SUPPLIED == {"algo": RUN_VALUES, "logger": LOG_VALUES}
 
 
 def test_every_verb_is_offered_with_the_flags_that_it_has(capsys: pytest.CaptureFixture[str]) -> None:

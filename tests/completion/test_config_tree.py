@@ -106,10 +106,14 @@ def test_configs_of_others_go_before_ours(tmp_path: Path) -> None:
         assert without_none(dict(ours.choices)) == without_none(choices)
 
 
-def test_a_named_network_is_what_its_file_says() -> None:
+def test_a_named_network_is_what_its_file_says(tmp_path: Path) -> None:
     words = ["algo=dqn", "env=cartpole", "network=mlp"]
     assert compose(ConfigFiles([OWN]), words).values["network"]["hidden"] == ["64", "64"]
     assert compose(ConfigFiles([OWN]), words[:2]).values["network"]["hidden"] == ["256", "256"]
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment/plain.yaml").write_text("# @package _global_\ndefaults: [override /network: linear]\n")
+    added = ConfigFiles([tmp_path, OWN])
+    assert compose(added, [*words[:2], "experiment=plain"]).values["network"]["hidden"] == []
 
 
 def test_identities_and_tuned_environments_are_those_of_the_command() -> None:

@@ -262,6 +262,23 @@ def test_options_are_what_the_constructor_or_its_defaults_say() -> None:
             checked_options(wrong, counting, "C-v0")
 
 
+@pytest.mark.parametrize("env_id", ["rlrun_test/Wide-v0", "rlrun_test/Wide", "gymnasium:rlrun_test/Wide-v0"])
+@pytest.mark.filterwarnings("ignore:.*Using the latest versioned environment")
+def test_a_whole_number_is_an_integer_whatever_the_id_looks_like(env_id: str) -> None:
+    made: list[Any] = []
+
+    def wide(size: int) -> gymnasium.Env[Any, Any]:
+        made.append(size)
+        return Counting()
+
+    gymnasium.register("rlrun_test/Wide-v0", wide, max_episode_steps=6)  # type: ignore[arg-type] # it is not open
+    try:
+        make(env_id, 2, size=3.0)
+        assert {type(size) for size in made[1 if env_id != "rlrun_test/Wide-v0" else 0 :]} == {int}
+    finally:
+        del gymnasium.registry["rlrun_test/Wide-v0"]
+
+
 def test_randomness_that_no_seed_controls_is_refused_when_a_checkpoint_is_asked_for() -> None:
     env = make("rlrun_test/Unseeded-v0")
     assert not env.spec.resumable
@@ -292,6 +309,10 @@ def test_randomness_that_no_seed_controls_is_refused_when_a_checkpoint_is_asked_
         (
             {"env_id": "gymnasium:FrozenLake-v1", "is_slippery": "off"},
             "env.options.is_slippery='off' is not valid.*true or false",
+        ),
+        *(
+            ({"env_id": env_id, "render_mode": "human"}, "env.options.render_mode cannot be given: rlrun sets it")
+            for env_id in ("FrozenLake-v1", "gymnasium:FrozenLake-v1", "rlrun_test/Counting-v0")
         ),
         ({"env_id": "FrozenLake-v1", "success_rate": 2}, "a transition would have the probability 2"),
         ({"env_id": "FrozenLake-v1", "success_rate": math.nan}, "success_rate=nan is not valid.*a number"),

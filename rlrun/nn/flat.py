@@ -1,0 +1,169 @@
+"""Optimizers that move small networks in few calls: all parameters, and what is known of each, in one piece of memory.
+
+A network of CartPole's size has a dozen small tensors, and a call for each of them takes longer than its arithmetic.
+The numbers are the same, since an optimizer treats every entry by itself; `state_dict` has a state for each parameter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+State = dict[str, Tensor]  # what is known of a parameter: tensors like it, and `step`, a number
+_COUNT = "step"
+_MOST_ENTRIES = 1 << 17  # in more of them the arithmetic takes longer than the calls, and gathering costs a copy
+
+
+class Flat:
+    """Parameters that have been moved into one piece of memory, of which they are views now.
+
+    Args:
+        parameters: contiguous, of one type and on one device.
+    """
+
+    def __init__(self, parameters: Sequence[nn.Parameter]) -> None:
+        self._parameters = parameters
+        self._sizes = [parameter.numel() for parameter in parameters]
+        self.whole = _joined([parameter.detach() for parameter in parameters])
+        for parameter, part in zip(parameters, self._parts(self.whole), strict=True):
+            parameter.data = part
+        self.state: State = {}
+
+    def gradient(self) -> Tensor | None:
+        """Of all parameters, in one piece; None if one of them has none."""
+        gradients = [parameter.grad for parameter in self._parameters]
+        present = [gradient for gradient in gradients if gradient is not None]
+        return _joined(present) if len(present) == len(gradients) else None
+
+    def split(self) -> list[State]:
+        """The state of each parameter: views, and one count for all."""
+        if not self.state:
+            return [{} for _ in self._parameters]
+        parts = {name: self._parts(whole) for name, whole in self.state.items() if name != _COUNT}
+        counts = {_COUNT: self.state[_COUNT]} if _COUNT in self.state else {}
+        return [counts | {name: each[i] for name, each in parts.items()} for i in range(len(self._sizes))]
+
+    def join(self, states: Sequence[State]) -> None:
+        """Takes over the state of each parameter; their counts are equal."""
+        self.state = {
+            name: states[0][name] if name == _COUNT else _joined([state[name] for state in states])
+            for name in states[0]
+        }
+
+    def _parts(self, whole: Tensor) -> list[Tensor]:
+        pieces = torch.split(whole, self._sizes)
+        return [piece.view(like.shape) for piece, like in zip(pieces, self._parameters, strict=True)]
+
+
+def _joined(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.cat([tensor.reshape(-1) for tensor in tensors])
+
+
+def _count(state: State) -> float:
+    return float(state.get(_COUNT, 0.0))
+
+
+def _can_be_flat(parameters: Sequence[nn.Parameter]) -> bool:
+    kinds = {(parameter.dtype, parameter.device) for parameter in parameters}
+    small = sum(parameter.numel() for parameter in parameters) <= _MOST_ENTRIES
+    return len(parameters) > 1 and small and len(kinds) == 1 and all(each.is_contiguous() for each in parameters)
+
+
+class FlatOptimizer(torch.optim.Optimizer):
+    """A torch optimizer whose subclasses say what they know of a parameter at first, and how they move a list of them.
+
+    Where a step comes in which only some parameters of a group have a gradient, they part for good: `together` in the
+    group says so, and therefore in `state_dict` too. Where parameters lie in memory is settled when it is made.
+    """
+
+    def __init__(self, parameters: Iterable[nn.Parameter], defaults: dict[str, Any]) -> None:
+        super().__init__(parameters, defaults | {"together": True})
+        self._flats: list[Flat | None] = []
+        for group in self.param_groups:
+            group["together"] = _can_be_flat(group["params"])
+            self._flats.append(Flat(group["params"]) if group["together"] else None)
+        self._gradients: list[list[Tensor]] = []  # of each group, once they were asked for
+
+    def begun(self, parameter: Tensor) -> State:
+        """What is known of a parameter before its first step."""
+        raise NotImplementedError
+
+    def move(
+        self, group: Mapping[str, Any], parameters: list[Tensor], gradients: list[Tensor], states: Sequence[State]
+    ) -> None:
+        """Moves parameters down their gradients and keeps their states up, all in place; records no gradient."""
+        raise NotImplementedError
+
+    def gradients(self) -> list[Tensor]:
+        """The gradients that the next `step` uses, in few tensors; it sees what is changed in them in place."""
+        self._gradients = []
+        for group, flat in self._groups():
+            gradient = flat.gradient() if flat is not None else None
+            present = [parameter.grad for parameter in group["params"] if parameter.grad is not None]
+            if flat is not None and gradient is None and present:
+                self._part(group, flat)
+            self._gradients.append(present if gradient is None else [gradient])
+        return [gradient for gradients in self._gradients for gradient in gradients]
+
+    def moved(self) -> list[Tensor]:
+        """All that a step changes, where every parameter has a gradient; states begin here where they have not yet."""
+        parameters, states = zip(
+            *(pair for group, flat in self._groups() for pair in self._pairs(group, flat, group["params"])), strict=True
+        )
+        return [*parameters, *(each for state in states for each in state.values())]
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Moves the parameters that have a gradient."""
+        del closure
+        if not self._gradients:
+            self.gradients()
+        for (group, flat), gradients in zip(self._groups(), self._gradients, strict=True):
+            if gradients:
+                present = [parameter for parameter in group["params"] if parameter.grad is not None]
+                pairs = self._pairs(group, flat, present)
+                self.move(group, [parameter for parameter, _ in pairs], gradients, [state for _, state in pairs])
+        self._gradients = []
+
+    step.hooked = True  # type: ignore[attr-defined]  # or torch wraps it, for profilers and hooks that nobody sets
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continues exactly, also from the state of torch's optimizer of the same kind."""
+        super().load_state_dict(state_dict)
+        for i, (group, flat) in enumerate(zip(self.param_groups, self._flats, strict=True)):
+            saved = [state_dict["state"].get(key, {}) for key in state_dict["param_groups"][i]["params"]]
+            alike = all(state.keys() == saved[0].keys() and _count(state) == _count(saved[0]) for state in saved)
+            group["together"] = group.get("together", True) and alike and flat is not None
+            if flat is not None and group["together"]:
+                flat.join([self.state[parameter] for parameter in group["params"]])
+                self._share(group, flat)
+
+    def _groups(self) -> list[tuple[dict[str, Any], Flat | None]]:
+        """The groups of parameters, with the piece of memory of those that move together."""
+        pairs = zip(self.param_groups, self._flats, strict=True)
+        return [(group, flat if group["together"] else None) for group, flat in pairs]
+
+    def _pairs(
+        self, group: Mapping[str, Any], flat: Flat | None, moving: Sequence[nn.Parameter]
+    ) -> list[tuple[Tensor, State]]:
+        """What `move` moves, and what is known of it, begun where it was not yet."""
+        if flat is None:
+            for parameter in moving:
+                self.state[parameter] = self.state[parameter] or self.begun(parameter)
+            return [(parameter, self.state[parameter]) for parameter in moving]
+        if not flat.state:
+            flat.state = self.begun(flat.whole)
+            self._share(group, flat)
+        return [(flat.whole, flat.state)]
+
+    def _share(self, group: Mapping[str, Any], flat: Flat) -> None:
+        """Makes the state of each parameter a view of the whole's."""
+        self.state.update(zip(group["params"], flat.split(), strict=True))
+
+    def _part(self, group: dict[str, Any], flat: Flat) -> None:
+        group["together"] = False
+        for parameter, state in zip(group["params"], flat.split(), strict=True):
+            self.state[parameter] = {name: each.clone() if name == _COUNT else each for name, each in state.items()}

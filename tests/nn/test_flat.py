@@ -1,0 +1,155 @@
+"""Parameters in one piece of memory move as they would by themselves, and their state is kept for each of them."""
+
+import copy
+from collections.abc import Callable, Iterable
+
+import pytest
+import torch
+from torch import nn
+
+from rlrun.nn.descent import descend
+from rlrun.nn.flat import FlatOptimizer
+from rlrun.nn.optimizers import Adam, CentredRMSProp, RMSProp
+
+Factory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+FACTORIES: list[Factory] = [
+    Adam(learning_rate=0.1, eps=1e-3),
+    RMSProp(learning_rate=0.1, decay=0.9, eps=0.01, initial_square=1.0),
+    CentredRMSProp(learning_rate=0.1, decay=0.9, eps=0.01),
+]
+SHAPES = ((64, 4), (64,), (3, 64), (3,), (1,))
+
+
+def parameters() -> list[nn.Parameter]:
+    rng = torch.Generator().manual_seed(1)
+    return [nn.Parameter(torch.randn(shape, generator=rng)) for shape in SHAPES]
+
+
+def give_gradients(to: list[nn.Parameter], seed: int, without: int | None = None) -> None:
+    rng = torch.Generator().manual_seed(seed)
+    for i, parameter in enumerate(to):
+        gradient = torch.randn(parameter.shape, generator=rng)
+        parameter.grad = None if i == without else gradient
+
+
+def flat(factory: Factory, of: list[nn.Parameter]) -> FlatOptimizer:
+    optimizer = factory(of)
+    assert isinstance(optimizer, FlatOptimizer)
+    return optimizer
+
+
+def assert_equal(first: list[nn.Parameter], second: list[nn.Parameter]) -> None:
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize("factory", FACTORIES)
+def test_a_hundred_steps_are_bit_for_bit_those_of_each_parameter_alone(factory: Factory) -> None:
+    together, alone = parameters(), parameters()
+    one, many = flat(factory, together), [factory([parameter]) for parameter in alone]
+    assert one.param_groups[0]["together"]
+    for number in range(100):
+        give_gradients(together, number)
+        give_gradients(alone, number)
+        one.step()
+        for optimizer in many:
+            optimizer.step()
+    assert_equal(together, alone)
+
+
+@pytest.mark.parametrize("factory", FACTORIES)
+def test_a_parameter_without_gradient_parts_them_and_the_numbers_stay_those_of_each_alone(factory: Factory) -> None:
+    together, alone = parameters(), parameters()
+    one, many = flat(factory, together), [factory([parameter]) for parameter in alone]
+    for number, without in enumerate([None, None, 2, None, 0]):
+        give_gradients(together, number, without)
+        give_gradients(alone, number, without)
+        one.step()
+        for optimizer in many:
+            optimizer.step()
+    assert not one.param_groups[0]["together"]
+    assert_equal(together, alone)
+
+
+@pytest.mark.parametrize("factory", FACTORIES)
+@pytest.mark.parametrize("without", [None, 1])
+def test_a_loaded_one_goes_on_bit_for_bit(factory: Factory, without: int | None) -> None:
+    ours = parameters()
+    optimizer = flat(factory, ours)
+    for number in range(3):
+        give_gradients(ours, number, without if number == 1 else None)
+        optimizer.step()
+    others = [nn.Parameter(parameter.detach().clone()) for parameter in ours]
+    other = flat(factory, others)
+    other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    assert other.param_groups[0]["together"] == optimizer.param_groups[0]["together"] == (without is None)
+    for number in range(3, 6):
+        for each, of in ((optimizer, ours), (other, others)):
+            give_gradients(of, number)
+            each.gradients()
+            each.step()
+    assert_equal(ours, others)
+
+
+def test_the_state_has_the_layout_of_torchs_adam_and_either_goes_on_from_the_others() -> None:
+    ours, theirs = parameters(), parameters()
+    mine, reference = flat(FACTORIES[0], ours), torch.optim.Adam(theirs, lr=0.1, eps=1e-3, fused=True)
+    for number in range(20):
+        give_gradients(ours, number)
+        give_gradients(theirs, number)
+        mine.step()
+        reference.step()
+        if number == 10:
+            before, after = mine.state_dict(), reference.state_dict()
+            assert before["state"].keys() == after["state"].keys()
+            assert [state["exp_avg"].shape for state in before["state"].values()] == [torch.Size(s) for s in SHAPES]
+            mine.load_state_dict(copy.deepcopy(after))
+            assert mine.param_groups[0]["together"]
+    assert_equal(ours, theirs)
+
+
+def test_parameters_stay_where_their_module_sees_and_loads_them() -> None:
+    module = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 1))
+    kept = copy.deepcopy(module.state_dict())
+    optimizer = flat(FACTORIES[1], list(module.parameters()))
+    obs = torch.linspace(-1.0, 1.0, 8).view(2, 4)
+    before = module(obs)
+    descend(module(obs).sum(), list(module.parameters()), optimizer, None)
+    assert not torch.equal(module(obs), before)
+    module.load_state_dict(kept)
+    torch.testing.assert_close(module(obs), before, rtol=0, atol=0)
+
+
+def test_large_and_mixed_parameters_are_left_as_they_are() -> None:
+    large = [nn.Parameter(torch.zeros(400, 400)), nn.Parameter(torch.zeros(3))]
+    mixed = [nn.Parameter(torch.zeros(3)), nn.Parameter(torch.zeros(3, dtype=torch.float64))]
+    images = [nn.Parameter(torch.zeros(2, 3, 4, 5).contiguous(memory_format=torch.channels_last))]
+    for each in (large, mixed, [*images, nn.Parameter(torch.zeros(3))]):
+        pointers = [parameter.data_ptr() for parameter in each]
+        optimizer = flat(FACTORIES[0], each)
+        assert not optimizer.param_groups[0]["together"]
+        assert [parameter.data_ptr() for parameter in each] == pointers
+
+
+@pytest.mark.parametrize("max_grad_norm", [None, 0.5, 100.0])
+def test_a_descent_is_that_of_separate_tensors(max_grad_norm: float | None) -> None:
+    ours, theirs = [[nn.Parameter(p.detach().double()) for p in parameters()] for _ in range(2)]
+    mine = FACTORIES[1](ours)
+    reference = [FACTORIES[1]([parameter]) for parameter in theirs]
+
+    def loss(of: list[nn.Parameter]) -> torch.Tensor:
+        return torch.stack([(parameter - 1.0).pow(4).sum() for parameter in of]).sum()
+
+    for _ in range(100):
+        norm = descend(loss(ours), ours, mine, max_grad_norm)
+        for parameter in theirs:
+            parameter.grad = None
+        loss(theirs).backward()  # type: ignore[no-untyped-call]
+        if max_grad_norm is None:
+            expected = torch.cat([p.grad.flatten() for p in theirs if p.grad is not None]).norm()
+        else:
+            expected = nn.utils.clip_grad_norm_(theirs, max_grad_norm)
+        torch.testing.assert_close(norm, expected, rtol=1e-9, atol=1e-12)
+        for optimizer in reference:
+            optimizer.step()
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-6)
