@@ -6,6 +6,7 @@ The numbers are the same, since an optimizer treats every entry by itself; `stat
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -87,6 +88,11 @@ class FlatOptimizer(torch.optim.Optimizer):
             self._flats.append(Flat(group["params"]) if group["together"] else None)
         self._gradients: list[list[Tensor]] = []  # of each group, once they were asked for
 
+    # As torch wraps these three, the first call of one imports its compiler, which takes a second.
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
+    _load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
+
     def begun(self, parameter: Tensor) -> State:
         """What is known of a parameter before its first step."""
         raise NotImplementedError
@@ -132,7 +138,7 @@ class FlatOptimizer(torch.optim.Optimizer):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continues exactly, also from the state of torch's optimizer of the same kind."""
-        super().load_state_dict(state_dict)
+        self._load_state_dict(state_dict)
         for i, (group, flat) in enumerate(zip(self.param_groups, self._flats, strict=True)):
             saved = [state_dict["state"].get(key, {}) for key in state_dict["param_groups"][i]["params"]]
             alike = all(state.keys() == saved[0].keys() and _count(state) == _count(saved[0]) for state in saved)

@@ -12,9 +12,12 @@ Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
 
 
 def unfilled(layer: type[Layer], *arguments: int) -> Layer:
-    """A layer without initial weights: making one in the ordinary way draws from torch's global generator."""
-    made: Layer = nn.utils.skip_init(layer, *arguments)  # type: ignore[no-untyped-call]
-    return made
+    """A layer whose weights are drawn later; those that torch gives it leave its global generator as it was.
+
+    `nn.utils.skip_init` draws none, but imports half a second of symbolic algebra for that.
+    """
+    with torch.random.fork_rng(devices=[]):
+        return layer(*arguments)  # type: ignore[arg-type]
 
 
 def initialise_uniform(module: nn.Module, rng: torch.Generator) -> None:

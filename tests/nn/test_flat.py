@@ -1,6 +1,8 @@
 """Parameters in one piece of memory move as they would by themselves, and their state is kept for each of them."""
 
 import copy
+import subprocess
+import sys
 from collections.abc import Callable, Iterable
 
 import pytest
@@ -153,3 +155,13 @@ def test_a_descent_is_that_of_separate_tensors(max_grad_norm: float | None) -> N
             optimizer.step()
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-6)
+
+
+def test_making_stepping_and_keeping_an_agent_imports_neither_torchs_compiler_nor_its_algebra() -> None:
+    code = (
+        "import sys; from rlrun import make; m = make('algo=dqn env=cartpole algo.learning_starts_steps=8 logger=none')\n"
+        "[*m.steps(32)]; m.agent.load_state_dict(m.agent.state_dict())\n"
+        "print([name for name in ('torch._dynamo', 'sympy') if name in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines()[-1] == "[]"
