@@ -1,9 +1,9 @@
-"""Makes the tables of `docs/speed.md` from the CSVs in `benchmarks/results`.
+"""Makes the tables of `docs/speed.md` and `README.md` from the CSVs in `benchmarks/results`.
 
     .venv/bin/python benchmarks/speed/tables.py
 
 Each table stands between `<!-- table NAME -->` and `<!-- end -->`; what is between them is replaced. A test checks that
-the page is what the CSVs give. What differs between the two sides comes from `works.py`.
+the pages are what the CSVs give. What differs between the two sides comes from `works.py`.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from pathlib import Path
 from provenance import RESULTS, ROOT, read_rows
 from works import COMPARISONS, WORKS
 
-PAGE = ROOT / "docs" / "speed.md"
+PAGES = (ROOT / "docs" / "speed.md", ROOT / "README.md")
 BLOCK = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 Row = Mapping[str, str]
 
 
 def main() -> None:
-    PAGE.write_text(render(PAGE.read_text(encoding="utf-8"), RESULTS), encoding="utf-8")
+    for page in PAGES:
+        page.write_text(render(page.read_text(encoding="utf-8"), RESULTS), encoding="utf-8")
 
 
 def render(text: str, results: Path) -> str:
@@ -43,7 +44,7 @@ def table(name: str, results: Path) -> str:
         return f"Not measured yet: there is no `benchmarks/results/{csv}`.\n"
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     lines += ["| " + " | ".join(row) + " |" for row in map(cells, ordered(name, rows))]
-    return "\n".join([*lines, "", *sources(csv, rows)]) + "\n"
+    return "\n".join([*lines, *([] if name == "headline" else ["", *sources(csv, rows)])]) + "\n"
 
 
 def differences() -> str:
@@ -54,7 +55,7 @@ def differences() -> str:
 
 def ordered(name: str, rows: Sequence[Row]) -> list[Row]:
     """Works in the order in which `works.py` has them, everything else as measured."""
-    if name not in ("works", "time", "operations"):
+    if name not in ("works", "headline", "time", "operations"):
         return list(rows)
     places = {work: place for place, work in enumerate(WORKS if name == "operations" else COMPARISONS)}
     return sorted(rows, key=lambda row: places.get(row["work"], len(places)))
@@ -85,6 +86,13 @@ def spread(row: Row, value: str, low: str, high: str) -> str:
 def share(row: Row, name: str) -> str:
     """A percentage."""
     return "-" if row.get(name, "") == "" else f"{float(row[name]):.0%}"
+
+
+def headline(row: Row) -> list[str]:
+    """Rlrun against the peer, in short."""
+    comparison = COMPARISONS[row["work"]]
+    speeds = number(row["rlrun_steps_per_second"]), number(row["peer_steps_per_second"])
+    return [comparison.title, *speeds, f"{float(row['ratio']):.2f}"]
 
 
 def works(row: Row) -> list[str]:
@@ -141,6 +149,7 @@ TABLES: dict[str, tuple[str, Sequence[str], Callable[[Row], list[str]]]] = {
         ("work", "rlrun steps/s", "stable-baselines3 steps/s", "ratio", "asked for / hoped for", "rounds"),
         works,
     ),
+    "headline": ("speed.csv", ("work", "rlrun", "stable-baselines3", "ratio"), headline),
     "time": ("speed.csv", ("work", "parameters", "threads", "environment", "acting", "learning"), time_split),
     "operations": ("operations.csv", ("work", "a turn", "spent on", "share"), operations),
     "ceilings": ("ceilings.csv", ("what", "median", "unit", "rounds"), ceilings),
