@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from shlex import quote
 from zipfile import ZipFile
 
 import pytest
@@ -121,11 +122,11 @@ def test_wheels_are_used_where_they_are(tmp_path: Path, has_pip: bool) -> None:
         wheel.writestr("probe-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         wheel.writestr("probe-1.0.dist-info/RECORD", "")
     python = tmp_path / "python"
-    pip = f'exec {sys.executable} "$@"' if has_pip else "exit 1"
+    pip = f'exec {quote(sys.executable)} "$@"' if has_pip else "exit 1"
     python.write_text(
         "#!/bin/sh\n"
-        f'case "$*" in *parity.py*) exec {sys.executable} -c "import probe";; "-m pip"*) {pip};; esac\n'
-        f'exec {sys.executable} "$@"\n'
+        f'case "$*" in *parity.py*) exec {quote(sys.executable)} -c "import probe";; "-m pip"*) {pip};; esac\n'
+        f'exec {quote(sys.executable)} "$@"\n'
     )
     python.chmod(0o755)
     answer = gpu_sh("parity", PYTHON=str(python), WHEELS=str(wheels))

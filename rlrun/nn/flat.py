@@ -33,6 +33,11 @@ class Flat:
             parameter.data = part
         self.state: State = {}
 
+    @property
+    def left(self) -> bool:
+        """Whether the parameters are elsewhere since, as after `module.to`, which moves all of them."""
+        return self._parameters[0].data_ptr() != self.whole.data_ptr()
+
     def gradient(self) -> Tensor | None:
         """Of all parameters, in one piece; None if one of them has none."""
         gradients = [parameter.grad for parameter in self._parameters]
@@ -41,8 +46,6 @@ class Flat:
 
     def split(self) -> list[State]:
         """The state of each parameter: views, and one count for all."""
-        if not self.state:
-            return [{} for _ in self._parameters]
         parts = {name: self._parts(whole) for name, whole in self.state.items() if name != _COUNT}
         counts = {_COUNT: self.state[_COUNT]} if _COUNT in self.state else {}
         return [counts | {name: each[i] for name, each in parts.items()} for i in range(len(self._sizes))]
@@ -149,7 +152,10 @@ class FlatOptimizer(torch.optim.Optimizer):
 
     def _groups(self) -> list[tuple[dict[str, Any], Flat | None]]:
         """The groups of parameters, with the piece of memory of those that move together."""
-        pairs = zip(self.param_groups, self._flats, strict=True)
+        pairs = list(zip(self.param_groups, self._flats, strict=True))
+        for group, flat in pairs:
+            if flat is not None and group["together"] and flat.left:
+                self._part(group, flat)
         return [(group, flat if group["together"] else None) for group, flat in pairs]
 
     def _pairs(
@@ -170,6 +176,8 @@ class FlatOptimizer(torch.optim.Optimizer):
         self.state.update(zip(group["params"], flat.split(), strict=True))
 
     def _part(self, group: dict[str, Any], flat: Flat) -> None:
-        group["together"] = False
-        for parameter, state in zip(group["params"], flat.split(), strict=True):
+        """From now on each of them has a count of its own; what else is known of it stays where it is."""
+        group["together"], flat.state = False, {}
+        for parameter in group["params"]:
+            state = self.state[parameter]
             self.state[parameter] = {name: each.clone() if name == _COUNT else each for name, each in state.items()}

@@ -121,6 +121,15 @@ def test_parameters_stay_where_their_module_sees_and_loads_them() -> None:
     torch.testing.assert_close(module(obs), before, rtol=0, atol=0)
 
 
+def test_parameters_that_are_moved_elsewhere_still_learn() -> None:
+    module = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 1))
+    optimizer = flat(FACTORIES[0], list(module.parameters()))
+    module.double()
+    before = [parameter.detach().clone() for parameter in module.parameters()]
+    descend(module(torch.ones(2, 4, dtype=torch.float64)).sum(), list(module.parameters()), optimizer, None)
+    assert not any(torch.equal(old, new) for old, new in zip(before, module.parameters(), strict=True))
+
+
 def test_large_and_mixed_parameters_are_left_as_they_are() -> None:
     large = [nn.Parameter(torch.zeros(400, 400)), nn.Parameter(torch.zeros(3))]
     mixed = [nn.Parameter(torch.zeros(3)), nn.Parameter(torch.zeros(3, dtype=torch.float64))]
