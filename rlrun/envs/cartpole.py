@@ -2,8 +2,8 @@
 
 Barto, Sutton and Anderson 1983, with the equations of Florian 2007 ("Correct equations for the dynamics of the
 cart-pole system"). The numbers are those of Gymnasium's CartPole-v1, bit for bit, which a test asserts; its own vector
-entry point takes twice as long, since it asks a space about every action and resets a step late. Initial states are a
-hash of the stream's seed, drawn for all slots that need one together. Here a stream is one episode.
+entry point asks a space about every action and resets a step late (`benchmarks/cartpole_speed.py` compares the two).
+Initial states are a hash of the stream's seed, drawn for all slots that need one at once. Here a stream is one episode.
 """
 
 from __future__ import annotations

@@ -133,30 +133,26 @@ def test_bfloat16_learns_nearly_the_same() -> None:
         torch.testing.assert_close(weights[0][name], weights[1][name], rtol=0.05, atol=0.02)
 
 
-def test_loss_and_acting_compile_as_one_piece_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))  # no C++ compiler: quick
+def assert_inductor_learns_the_same(*, dueling: bool) -> None:
+    """But for rounding."""
     states = []
     for execution in (None, Execution(CPU, "inductor", "float32", None)):
         env = ScriptedEnv(2)
-        agent = dqn(env.spec, double=True, execution=execution)
+        agent = dqn(env.spec, double=True, dueling=dueling, execution=execution)
         collector = Collector(env, agent.collection, CPU, seed=0)
         for _ in range(6):
             agent.learn(collector.collect(agent))
         states.append(agent.state_dict()["q"])
     for name, weight in states[0].items():
         torch.testing.assert_close(weight, states[1][name], rtol=1e-4, atol=1e-6)
+
+
+def test_loss_and_acting_compile_as_one_piece_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))  # no C++ compiler: quick
+    assert_inductor_learns_the_same(dueling=False)
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, when it imports its compiler
 def test_inductor_learns_the_same_but_for_rounding() -> None:
-    states = []
-    for execution in (None, Execution(CPU, "inductor", "float32", None)):
-        env = ScriptedEnv(2)
-        agent = dqn(env.spec, double=True, dueling=True, execution=execution)
-        collector = Collector(env, agent.collection, CPU, seed=0)
-        for _ in range(6):
-            agent.learn(collector.collect(agent))
-        states.append(agent.state_dict()["q"])
-    for name, weight in states[0].items():
-        torch.testing.assert_close(weight, states[1][name], rtol=1e-4, atol=1e-6)
+    assert_inductor_learns_the_same(dueling=True)
