@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from added_directory import with_files
 
 from rlrun.added_files import refuse_misplaced, refuse_misread
 from rlrun.chosen_files import ChosenFiles
@@ -20,11 +21,7 @@ WORDS = ("algo=q_learning", "env=gridworld")
 
 def directories(directory: Path, **files: str) -> list[Path]:
     """`directory` with files (`group__name=text`), before rlrun's own."""
-    for name, text in files.items():
-        path = directory / f"{name.replace('__', '/')}.yaml"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
-    return [directory, config_directory()]
+    return with_files(directory, {name.replace("__", "/"): text for name, text in files.items()})
 
 
 @pytest.mark.parametrize(

@@ -5,22 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from added_directory import with_files
 
 from rlrun.cli import run_command
 from rlrun.composition import load_config
 from rlrun.config import Config
-from rlrun.config_files import config_directory
 from rlrun.errors import UserError
 
 ENV = "_target_: rlrun.testing.scripted_env.ScriptedEnv\nnum_envs: 2\n"
 
 
 def load(directory: Path, *words: str, **files: str) -> Config:
-    for name, text in {"env__scripted": ENV, **files}.items():
-        path = directory / f"{name.replace('__', '/')}.yaml"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
-    return load_config(["algo=dqn", "env=scripted", *words], [directory, config_directory()])
+    own = {name.replace("__", "/"): text for name, text in files.items()}
+    return load_config(["algo=dqn", "env=scripted", *words], with_files(directory, {"env/scripted": ENV, **own}))
 
 
 def chooses(group: str, option: str) -> str:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from added_directory import with_files
 
 from rlrun.composition import load_config
 from rlrun.config import Config
@@ -36,11 +37,7 @@ def directories(tmp_path: Path) -> list[Path]:
         "experiment/typo": "# @package _global_\nalgo:\n  gama: 0.5\n",
         "experiment/top": "# @package _global_\ntotal_step: 5\n",
     }
-    for name, text in files.items():
-        path = tmp_path / f"{name}.yaml"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
-    return [tmp_path, config_directory()]
+    return with_files(tmp_path, files)
 
 
 def load(directories: list[Path], *overrides: str) -> Config:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from added_directory import with_files
 
 from rlrun.composition import load_config
 from rlrun.config_files import config_directory
@@ -23,11 +24,7 @@ FILES = {
 
 @pytest.fixture
 def directories(tmp_path: Path) -> list[Path]:
-    for name, text in FILES.items():
-        path = tmp_path / f"{name}.yaml"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
-    return [tmp_path, config_directory()]
+    return with_files(tmp_path, FILES)
 
 
 def test_what_a_wrong_value_would_be_otherwise_is_not_what_the_preset_has(directories: list[Path]) -> None:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from added_directory import with_files
 
 from rlrun.composition import load_config
 from rlrun.config_files import config_directory
@@ -23,11 +24,7 @@ FILES = {
 
 @pytest.fixture
 def directories(tmp_path: Path) -> list[Path]:
-    for name, text in FILES.items():
-        path = tmp_path / f"{name}.yaml"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
-    return [tmp_path, config_directory()]
+    return with_files(tmp_path, FILES)
 
 
 def refused(directories: list[Path], *overrides: str) -> tuple[str, str]:
