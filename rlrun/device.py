@@ -13,6 +13,7 @@ import psutil  # type: ignore[import-untyped]
 import torch
 from pydantic import Field
 
+from rlrun.allocator import keep_freed_memory
 from rlrun.errors import UserError
 from rlrun.execution.cuda_graphs import CudaGraphs
 from rlrun.execution.execution import Compile, Execution, Precision
@@ -75,6 +76,7 @@ class Device:
     def activate(self, obs_shape: tuple[int, ...]) -> None:
         """Sets up this process for a run with such observations."""
         torch.set_num_threads(self.threads_for(obs_shape))
+        keep_freed_memory()
         if self.torch_device.type == "cuda":
             if self._deterministic:
                 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it matrix products are refused

@@ -59,5 +59,5 @@ def categorical_entropy(logits: Tensor) -> Tensor:
 
 def entropy_of(log_probs: Tensor) -> Tensor:
     """− Σ p log p in nats; what has probability 0 counts nothing. log_probs [..., A] -> [...]."""
-    probs = log_probs.exp()
-    return -(probs * torch.where(probs > 0, log_probs, 0.0)).sum(dim=-1)
+    finite = log_probs.clamp(min=torch.finfo(log_probs.dtype).min)  # 0 times that is 0, and not NaN
+    return -(log_probs.exp() * finite).sum(dim=-1)

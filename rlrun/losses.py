@@ -24,14 +24,17 @@ def q_td_target(reward: Tensor, discount: Tensor, next_q: Tensor, next_q_selecto
     return (reward + discount * next_value).detach()
 
 
-def squared_error(error: Tensor) -> Tensor:
-    """e² / 2; its gradient is the error itself."""
-    return 0.5 * error.square()
+def squared_error(value: Tensor, target: Tensor) -> Tensor:
+    """The mean of e² / 2, whose gradient is the error itself. [N] each to a scalar."""
+    return nn.functional.mse_loss(value, target.detach()) * 0.5
 
 
-def huber(error: Tensor, delta: float) -> Tensor:
-    """e² / 2 up to ±delta and linear beyond, so that the gradient is the error clamped to ±delta (Huber 1964)."""
-    return nn.functional.huber_loss(error, error.new_zeros(()).expand_as(error), reduction="none", delta=delta)
+def huber(value: Tensor, target: Tensor, delta: float) -> Tensor:
+    """The mean of e² / 2 up to ±delta and linear beyond, so that the gradient is the error clamped to ±delta.
+
+    Huber 1964; Mnih et al. 2015. [N] each to a scalar.
+    """
+    return nn.functional.huber_loss(value, target.detach(), delta=delta)
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
@@ -42,11 +45,17 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     return kept.sum(-1) / mask.sum().clamp(min=1)
 
 
-def policy_gradient_loss(log_prob: Tensor, weight: Tensor) -> Tensor:
-    """− weight · log π(a|s): its gradient is minus the policy gradient (Sutton et al. 2000, theorem 1). [...]."""
-    return -log_prob * weight.detach()
+def masked_squared_error(value: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """`squared_error` over the entries in `mask`. [T, B] each to a scalar."""
+    return masked_mean(0.5 * (target.detach() - value).square(), mask)
 
 
-def value_loss(value: Tensor, target: Tensor) -> Tensor:
-    """Half the squared error of `value` against `target`, of every step."""
-    return squared_error(target.detach() - value)
+def policy_gradient_loss(log_probs: Tensor, action: Tensor, weight: Tensor) -> Tensor:
+    """− weight · log π(a|s), whose gradient is minus the policy gradient (Sutton et al. 2000, theorem 1). [N].
+
+    Args:
+        log_probs: [N, A] log π(·|s).
+        action: [N] that were taken.
+        weight: [N], without a gradient.
+    """
+    return nn.functional.nll_loss(log_probs, action, reduction="none") * weight.detach()

@@ -15,11 +15,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from rlrun.distributions import categorical_sample, chosen, entropy_of, greedy
+from rlrun.distributions import categorical_sample, entropy_of, greedy
 from rlrun.errors import UserError
 from rlrun.execution.execution import Execution, plainly
 from rlrun.legality import require_every_action
-from rlrun.losses import masked_mean, policy_gradient_loss, value_loss
+from rlrun.losses import masked_mean, masked_squared_error, policy_gradient_loss, squared_error
 from rlrun.nn.descent import descend
 from rlrun.nn.networks import Network, build_policy_value
 from rlrun.returns import discounted_returns, gae, n_step_returns, td_errors
@@ -141,17 +141,16 @@ class ActorCritic:
         mask = rollout.mask
         if self._reward_clip is not None:
             rollout = dataclasses.replace(rollout, reward=rollout.reward.clamp(-self._reward_clip, self._reward_clip))
-        logits, values = self._forward(_together(rollout))
-        num_steps = mask.numel()
-        log_probs = torch.log_softmax(logits[:num_steps], dim=-1).view(*mask.shape, -1)
-        value = values[:num_steps].view(mask.shape)
+        logits, values = self._forward(rollout.obs.flatten(0, 1))
+        log_probs = torch.log_softmax(logits, dim=-1)
+        value = values.view(mask.shape)
         with torch.no_grad():
-            advantage, target = self.estimate(rollout, value.detach(), _next_value(rollout, values.detach()))
+            advantage, target = self.estimate(rollout, value.detach(), self._next_value(rollout, value.detach()))
             if self._normalize:
                 centred = advantage - self._mean(advantage, mask)
                 advantage = centred / (self._mean(centred.square(), mask).sqrt() + 1e-8)
-        policy_loss = self._mean(policy_gradient_loss(chosen(log_probs, rollout.action), advantage), mask)
-        critic_loss = self._mean(value_loss(value, target), mask)
+        policy_loss = self._mean(policy_gradient_loss(log_probs, rollout.action.flatten(), advantage.flatten()), mask)
+        critic_loss = self._value_loss(value, target, mask)
         loss = policy_loss + self._value_coefficient * critic_loss
         with torch.set_grad_enabled(self._entropy_bonus > 0):  # otherwise it is only looked at
             entropy = self._mean(entropy_of(log_probs), mask)
@@ -160,7 +159,7 @@ class ActorCritic:
         grad_norm = self._descend(loss)
         for _ in range(self._value_updates - 1):
             refitted = self._values(rollout.obs.flatten(0, 1)).view(mask.shape)
-            self._descend(self._value_coefficient * self._mean(value_loss(refitted, target), mask))
+            self._descend(self._value_coefficient * self._value_loss(refitted, target, mask))
         return {
             "loss/policy": policy_loss.detach(),
             "loss/value": critic_loss.detach(),
@@ -170,8 +169,24 @@ class ActorCritic:
         }
 
     def _mean(self, values: Tensor, mask: Tensor) -> Tensor:
-        """Over the steps that count; without whole episodes, all of them do."""
-        return values.mean() if isinstance(self.collection, Steps) else masked_mean(values, mask)
+        """Over the steps that count; without whole episodes, all of them do. values [T, B] or [T B]."""
+        return values.mean() if isinstance(self.collection, Steps) else masked_mean(values.view(mask.shape), mask)
+
+    def _value_loss(self, value: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+        if isinstance(self.collection, Steps):
+            return squared_error(value, target)
+        return masked_squared_error(value, target, mask)
+
+    def _next_value(self, rollout: Rollout, value: Tensor) -> Tensor:
+        """V of each step's true successor [T, B], given V of the steps themselves [T, B]; without a gradient."""
+        num_envs, unseen = rollout.last.shape[1], rollout.obs_sequence[-1]
+        if len(rollout.final_obs):
+            unseen = torch.cat([unseen, rollout.final_obs])
+        unseen_value = self._values(unseen)
+        following = torch.cat([value[1:], unseen_value[None, :num_envs]])
+        if len(rollout.final_obs):  # where an episode ends, the next entry belongs to another one
+            following.masked_scatter_(rollout.last, unseen_value[num_envs:])
+        return following
 
     def _descend(self, loss: Tensor) -> Tensor:
         return descend(loss, self._parameters, self._optimizer, self._max_grad_norm)
@@ -198,19 +213,3 @@ class ActorCritic:
         """Continues exactly."""
         self._network.load_state_dict(state["network"])
         self._optimizer.load_state_dict(state["optimizer"])
-
-
-def _together(rollout: Rollout) -> Tensor:
-    """All T B observations, then the B that follow, then the N true last ones of episodes, for one forward pass."""
-    observations = rollout.obs_sequence.flatten(0, 1)
-    return torch.cat([observations, rollout.final_obs]) if len(rollout.final_obs) else observations
-
-
-def _next_value(rollout: Rollout, values: Tensor) -> Tensor:
-    """V of each step's true successor [T, B], out of V of `_together`."""
-    num_steps, num_envs = rollout.last.shape
-    upcoming = num_steps * num_envs + num_envs
-    following = values[num_envs:upcoming].view(num_steps, num_envs)
-    if upcoming == len(values):
-        return following
-    return following.masked_scatter(rollout.last, values[upcoming:])  # the next entry belongs to another episode there

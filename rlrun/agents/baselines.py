@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from rlrun.losses import masked_mean, value_loss
+from rlrun.losses import masked_mean, masked_squared_error
 from rlrun.nn.descent import descend
 from rlrun.types import State
 
@@ -130,7 +130,7 @@ class LearnedValue:
         loss = torch.zeros(())
         for _ in range(self._updates):
             value = self._value(obs.flatten(0, 1)).reshape(weight.shape)
-            loss = masked_mean(value_loss(value, weight), mask)
+            loss = masked_squared_error(value, weight, mask)
             descend(loss, self._parameters, self._optimizer, None)
         return {"loss/value": loss.detach()}
 

@@ -36,6 +36,7 @@ from rlrun.schedules import Schedule, require_probability
 from rlrun.types import ActorOutput, Batch, Carry, EnvSpec, Metrics, Rollout, State, Steps
 
 _TOGETHER_BYTES = 1 << 24  # of transitions that are drawn at once on a CPU
+_TOGETHER_ROWS = 1 << 11  # of them: what a layer makes of more is not in the cache when the next one reads it
 _TOGETHER_ON_GPU = 16  # updates with one draw there, where memory is not the limit: each number of them is a recording
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
@@ -157,7 +158,7 @@ class DQN:
             _require_recordable(self._optimizer, replay_storage)
         self._q_of = execution.in_precision(self._q.forward)
         self._target_of = execution.in_precision(self._target.forward)
-        self._objective = execution.compiled(self._loss_and_means)
+        self._objective = execution.compiled(self._loss_of)
         self._learn_from = execution.recorded(self._update_from, self._read, partial(moved_by, self._optimizer))
         self._values_to_act_on = execution.recorded_pass(execution.compiled(self.q_values), lambda: self._parameters)
 
@@ -206,46 +207,44 @@ class DQN:
         What follows is valued for all of them at once: the target network stays as it is.
         """
         drawn = self._replay.gather(time, slot)
-        parts = [torch.split(field, self._batch_size) for field in (*drawn, self._value_next(drawn))]
-        metrics: dict[str, Tensor] = {}
-        for *fields, next_q in zip(*parts, strict=True):
-            metrics = self.update(Batch(*fields), next_q)
-        return metrics
+        parts = [torch.split(field, self._batch_size) for field in (*drawn, self._valued(drawn))]
+        said = None
+        for *fields, valued in zip(*parts, strict=True):
+            said = self._descend(Batch(*fields), valued)
+        assert said is not None, "no steps"
+        return _means(*said)
 
     def _read(self) -> list[Tensor]:
         """All that `_update_from` reads and does not change."""
         return [*(self._target.parameters() if self._target is not self._q else ()), *self._replay.tensors()]
 
     @torch.no_grad()
-    def _value_next(self, batch: Batch) -> Tensor:
-        """Q(s', a) [N, A] of the network that values."""
+    def _valued(self, batch: Batch) -> Tensor:
+        """What is known of the targets without the online network: all [N], or with `double` Q(s', a) [N, A]."""
         next_q: Tensor = self._target_of(batch.next_obs)
-        return next_q
+        return next_q if self._double else q_td_target(batch.reward, batch.discount, next_q, None)
 
-    def update(self, batch: Batch, next_q: Tensor | None = None) -> dict[str, Tensor]:
-        """One step of gradient descent on the temporal-difference error.
+    def update(self, batch: Batch) -> dict[str, Tensor]:
+        """One step of gradient descent on the temporal-difference error of N transitions."""
+        return _means(*self._descend(batch, self._valued(batch)))
 
-        Args:
-            batch: N transitions.
-            next_q: [N, A] what the target network thinks of their successors, where that is known already.
-        """
-        if next_q is None:
-            next_q = self._value_next(batch)
-        loss, q_mean, target_mean = self._objective(batch, next_q)
+    def _descend(self, batch: Batch, valued: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """An update; its loss, Q(s, a) [N] and the targets [N], none with a gradient."""
+        loss, q, target = self._objective(batch, valued)
         gradients = backward(loss, self._parameters, self._optimizer)
         if self._max_grad_norm is not None:
             scale_down(gradients, gradient_norm(gradients), self._max_grad_norm)
         self._optimizer.step()
-        return {"loss/td": loss.detach(), "value/q_mean": q_mean, "value/target_mean": target_mean}
+        return loss.detach(), q, target
 
-    def _loss_and_means(self, batch: Batch, next_q: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The temporal-difference loss, with gradient; the means of Q(s, a) and of its targets, without."""
-        selector = self.q_values(batch.next_obs) if self._double else None
-        target = q_td_target(batch.reward, batch.discount, next_q, selector)
+    def _loss_of(self, batch: Batch, valued: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The temporal-difference loss, with gradient; Q(s, a) [N] and its targets [N], without."""
+        target = valued
+        if self._double:
+            target = q_td_target(batch.reward, batch.discount, valued, self.q_values(batch.next_obs))
         q = self._q_of(batch.obs).gather(1, batch.action[:, None]).squeeze(1)
-        error = target - q
-        loss = (huber(error, self._huber_delta) if self._loss == "huber" else squared_error(error)).mean()
-        return loss, q.detach().mean(), target.mean()
+        loss = huber(q, target, self._huber_delta) if self._loss == "huber" else squared_error(q, target)
+        return loss, q.detach(), target
 
     def _clipped(self, rollout: Rollout) -> Rollout:
         if self._reward_clip is None:
@@ -277,6 +276,10 @@ class DQN:
         self._updates_owed = state["updates_owed"]
 
 
+def _means(loss: Tensor, q: Tensor, target: Tensor) -> dict[str, Tensor]:
+    return {"loss/td": loss, "value/q_mean": q.mean(), "value/target_mean": target.mean()}
+
+
 def _require_recordable(optimizer: torch.optim.Optimizer, storage: StorageKind) -> None:
     if storage == "disk":
         raise UserError(
@@ -289,7 +292,7 @@ def _updates_together(batch_size: int, spec: EnvSpec, device: torch.device) -> i
     """How many batches are drawn at once at most."""
     if device.type == "cuda":
         return _TOGETHER_ON_GPU
-    return max(1, _TOGETHER_BYTES // (batch_size * _transition_bytes(spec)))
+    return max(1, min(_TOGETHER_ROWS, _TOGETHER_BYTES // _transition_bytes(spec)) // batch_size)
 
 
 def _transition_bytes(spec: EnvSpec) -> int:

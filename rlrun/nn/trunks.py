@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 from typing import Annotated, Literal
 
@@ -75,7 +76,7 @@ class MLP:
 
     def __init__(self, *, hidden: list[Positive], activation: Literal["relu", "tanh"]) -> None:
         self._hidden = hidden
-        self._activation = nn.ReLU if activation == "relu" else nn.Tanh
+        self._activation = partial(nn.ReLU, inplace=True) if activation == "relu" else nn.Tanh
 
     def trunk(self, spec: EnvSpec) -> Layers:
         """Observations [N, ...] of any shape to features [N, F]."""
@@ -146,4 +147,4 @@ class Convolutional:
 
     def hidden(self, in_features: int) -> Layers:
         """The fully connected layer."""
-        return Layers(self._hidden, unfilled(nn.Linear, in_features, self._hidden), nn.ReLU())
+        return Layers(self._hidden, unfilled(nn.Linear, in_features, self._hidden), nn.ReLU(inplace=True))
