@@ -4,9 +4,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from rlrun.losses import huber, masked_mean, policy_gradient_loss, q_td_target, squared_error, value_loss
+from rlrun.losses import (
+    huber,
+    masked_mean,
+    masked_squared_error,
+    policy_gradient_loss,
+    q_td_target,
+    squared_error,
+)
 
 F64 = torch.float64
+LOG_PROBS = torch.tensor([[0.25, 0.75], [0.9, 0.1]], dtype=F64).log()
 
 
 def tensor(*values: float) -> Tensor:
@@ -29,27 +37,46 @@ def test_targets_and_weights_carry_no_gradient() -> None:
     next_q = torch.ones(2, 3, dtype=F64, requires_grad=True)
     assert not q_td_target(tensor(1, 2), tensor(1, 1), next_q, None).requires_grad
     weight = tensor(1, 2).requires_grad_()
-    log_prob = tensor(-1, -2).requires_grad_()
-    policy_gradient_loss(log_prob, weight).sum().backward()  # type: ignore[no-untyped-call]
+    log_probs = LOG_PROBS.clone().requires_grad_()
+    policy_gradient_loss(log_probs, torch.tensor([0, 1]), weight).sum().backward()  # type: ignore[no-untyped-call]
     assert weight.grad is None
-    assert log_prob.grad is not None
+    assert log_probs.grad is not None
+
+
+@pytest.mark.parametrize("loss", [lambda q, y: huber(q, y, 1.0), squared_error])
+def test_a_target_with_a_gradient_gets_none(loss: Callable[[Tensor, Tensor], Tensor]) -> None:
+    value, target = tensor(1, 2).requires_grad_(), tensor(0, 5).requires_grad_()
+    loss(value, target).backward()  # type: ignore[no-untyped-call]
+    assert target.grad is None
+    assert value.grad is not None
 
 
 def test_huber_clamps_the_error_and_not_the_loss() -> None:
-    error = tensor(-3, -0.5, 0, 1, 2.5).requires_grad_()
-    loss = huber(error, 1.0)
-    torch.testing.assert_close(loss.detach(), tensor(2.5, 0.125, 0, 0.5, 2))
-    loss.sum().backward()  # type: ignore[no-untyped-call]
-    assert error.grad is not None
-    torch.testing.assert_close(error.grad, tensor(-1, -0.5, 0, 1, 1))
+    value, target = tensor(-3, 0.5, 7, 1, 2).requires_grad_(), tensor(0, 1, 7, 0, -0.5)  # errors -3, -0.5, 0, 1, 2.5
+    loss = huber(value, target, 1.0)
+    torch.testing.assert_close(loss.detach(), tensor(2.5, 0.125, 0, 0.5, 2).mean())
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert value.grad is not None
+    torch.testing.assert_close(value.grad, tensor(-1, -0.5, 0, 1, 1) / 5)
 
 
 def test_huber_turns_linear_at_delta() -> None:
-    torch.testing.assert_close(huber(tensor(4), 2.0), tensor(2 * (4 - 1)))
+    torch.testing.assert_close(huber(tensor(1), tensor(5), 2.0), torch.tensor(2.0 * (4 - 1), dtype=F64))
 
 
 def test_squared_error_is_halved() -> None:
-    torch.testing.assert_close(squared_error(tensor(-3, 2)), tensor(4.5, 2))
+    value, target = tensor(-3, 2).requires_grad_(), tensor(0, 0)
+    loss = squared_error(value, target)
+    torch.testing.assert_close(loss.detach(), tensor(4.5, 2).mean())
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert value.grad is not None
+    torch.testing.assert_close(value.grad, tensor(-3, 2) / 2)
+
+
+def test_masked_squared_error_by_hand() -> None:
+    mask = torch.tensor([True, True, False])
+    loss = masked_squared_error(tensor(1, 2, float("nan")), tensor(4, 0, 1), mask)
+    torch.testing.assert_close(loss, torch.tensor((9 / 2 + 4 / 2) / 2, dtype=F64))
 
 
 def test_masked_steps_count_nothing_even_if_they_are_not_finite() -> None:
@@ -59,9 +86,9 @@ def test_masked_steps_count_nothing_even_if_they_are_not_finite() -> None:
     assert masked_mean(values, torch.zeros(4, dtype=torch.bool)) == 0.0
 
 
-def test_policy_gradient_and_value_losses_by_hand() -> None:
-    torch.testing.assert_close(policy_gradient_loss(tensor(-1, -2), tensor(3, -5)), tensor(3, -10))
-    torch.testing.assert_close(value_loss(tensor(1, 2), tensor(4, 0)), tensor(9 / 2, 4 / 2))
+def test_policy_gradient_loss_by_hand() -> None:
+    loss = policy_gradient_loss(LOG_PROBS, torch.tensor([0, 1]), tensor(3, -5))
+    torch.testing.assert_close(loss, -torch.tensor([0.25, 0.1], dtype=F64).log() * tensor(3, -5))
 
 
 def test_several_means_are_taken_at_once() -> None:
@@ -72,10 +99,10 @@ def test_several_means_are_taken_at_once() -> None:
 @pytest.mark.parametrize(
     "loss",
     [
-        lambda x: huber(x, 0.7).sum(),
-        lambda x: squared_error(x).mean(),
-        lambda x: masked_mean(policy_gradient_loss(x, tensor(1, -2, 3, 0.5)), torch.tensor([True, False, True, True])),
-        lambda x: masked_mean(value_loss(x, tensor(1, -2, 3, 0.5)), torch.tensor([True, True, False, True])),
+        lambda x: huber(x, tensor(0.1, -2, 0.3, 0.5), 0.7),
+        lambda x: squared_error(x, tensor(1, -2, 3, 0.5)),
+        lambda x: policy_gradient_loss(x.view(2, 2), torch.tensor([1, 0]), tensor(1, -2)).sum(),
+        lambda x: masked_squared_error(x, tensor(1, -2, 3, 0.5), torch.tensor([True, True, False, True])),
     ],
 )
 def test_gradients_agree_with_finite_differences(loss: Callable[[Tensor], Tensor]) -> None:

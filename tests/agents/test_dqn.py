@@ -1,3 +1,4 @@
+import copy
 from pathlib import Path
 from typing import Literal
 
@@ -85,16 +86,17 @@ def rollouts(agent: DQN, env: VecEnv, turns: int) -> list[Rollout]:
     return [collector.collect(agent) for _ in range(turns)]
 
 
-def count_updates(agent: DQN, monkeypatch: pytest.MonkeyPatch) -> list[Batch]:
-    batches: list[Batch] = []
-    update = agent.update
+def seen_updates(agent: DQN, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Batch, torch.Tensor]]:
+    """What every update learns from, as they are made: the batch, and what is known of its targets."""
+    seen: list[tuple[Batch, torch.Tensor]] = []
+    descend = agent._descend
 
-    def counted(batch: Batch, next_q: torch.Tensor) -> dict[str, torch.Tensor]:
-        batches.append(batch)
-        return update(batch, next_q)
+    def watched(batch: Batch, valued: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        seen.append((batch, valued))
+        return descend(batch, valued)
 
-    monkeypatch.setattr(agent, "update", counted)
-    return batches
+    monkeypatch.setattr(agent, "_descend", watched)
+    return seen
 
 
 @pytest.mark.parametrize(("num_envs", "replay_ratio"), [(1, 8.0), (2, 8.0), (3, 2.0), (1, 0.5)])
@@ -103,7 +105,7 @@ def test_the_replay_ratio_is_kept_whatever_the_number_of_environments(
 ) -> None:
     env = ScriptedEnv(num_envs)
     agent = dqn(env.spec, replay_ratio=replay_ratio, learning_starts_steps=4 * num_envs)
-    batches = count_updates(agent, monkeypatch)
+    batches = seen_updates(agent, monkeypatch)
     for rollout in rollouts(agent, env, turns=20):
         agent.learn(rollout)
     assert len(batches) == int(20 * 4 * num_envs * replay_ratio / 8)
@@ -112,7 +114,7 @@ def test_the_replay_ratio_is_kept_whatever_the_number_of_environments(
 def test_nothing_is_learned_before_learning_starts_and_no_burst_follows(monkeypatch: pytest.MonkeyPatch) -> None:
     env = ScriptedEnv(1)
     agent = dqn(env.spec, learning_starts_steps=12, replay_ratio=8.0)
-    batches = count_updates(agent, monkeypatch)
+    batches = seen_updates(agent, monkeypatch)
     counts = []
     for rollout in rollouts(agent, env, turns=4):
         agent.learn(rollout)
@@ -123,11 +125,11 @@ def test_nothing_is_learned_before_learning_starts_and_no_burst_follows(monkeypa
 def test_rewards_are_clipped_for_learning_only(monkeypatch: pytest.MonkeyPatch) -> None:
     env = ScriptedEnv(1)
     agent = dqn(env.spec, reward_clip=2.0)
-    batches = count_updates(agent, monkeypatch)
+    batches = seen_updates(agent, monkeypatch)
     played = rollouts(agent, env, turns=3)
     for rollout in played:
         agent.learn(rollout)
-    assert torch.cat([batch.reward for batch in batches]).max() == 2.0
+    assert torch.cat([batch.reward for batch, _ in batches]).max() == 2.0
     assert max(rollout.reward.max() for rollout in played) > 10.0
     assert max(rollout.episodes.returns.max(initial=0.0) for rollout in played) > 10.0
 
@@ -178,6 +180,22 @@ def test_double_q_learning_values_the_choice_of_the_online_network() -> None:
     ones = torch.ones(1)
     batch = Batch(next_obs, torch.tensor([0]), ones, 0.5 * ones, next_obs, ones, torch.zeros(1, dtype=torch.int64))
     assert agent.update(batch)["value/target_mean"] == pytest.approx(1.0 - 2.5)
+
+
+@pytest.mark.parametrize("double", [False, True])
+def test_targets_of_updates_drawn_together_are_those_of_each_batch_by_itself(
+    monkeypatch: pytest.MonkeyPatch, double: bool
+) -> None:
+    env = ScriptedEnv(2)
+    agent = dqn(env.spec, replay_ratio=100.0, target_period_steps=1000, double=double)  # 8 steps, batch 8
+    target_network = copy.deepcopy(agent._target)
+    seen = seen_updates(agent, monkeypatch)
+    agent.learn(rollouts(agent, env, turns=1)[0])
+    assert len(seen) == 100
+    for batch, valued in seen:
+        next_q = target_network(batch.next_obs).detach()
+        expected = next_q if double else batch.reward + batch.discount * next_q.max(dim=1).values
+        torch.testing.assert_close(valued, expected, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("double", [False, True])
