@@ -9,7 +9,8 @@ import resource, sys, torch
 if sys.argv[1] == "kept":
     from rlrun.allocator import keep_freed_memory
     keep_freed_memory()
-torch.ones(10_000_000)
+for _ in range(30):  # blocks are aligned, so that it takes some until a free one fits
+    torch.ones(10_000_000)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(10):
     torch.ones(10_000_000)
