@@ -111,8 +111,10 @@ def _nature() -> nn.Sequential:
     for channels_in, channels_out, side, stride in NATURE:
         layers += [nn.Conv2d(channels_in, channels_out, side, stride), nn.ReLU(inplace=True)]
     layers += [nn.Flatten(), nn.Linear(3136, 512), nn.ReLU(inplace=True), nn.Linear(512, 6)]
-    network: nn.Sequential = nn.Sequential(*layers).to(memory_format=torch.channels_last)
-    return network
+    for layer in layers:
+        if isinstance(layer, nn.Conv2d):
+            layer.weight.data = _channels_last(layer.weight.data)
+    return nn.Sequential(*layers)
 
 
 def _gradients(network: nn.Module, target: nn.Module, frames: Tensor, following: Tensor) -> tuple[Tensor, ...]:

@@ -7,8 +7,8 @@ returns, weigh by G - V. `td` is batch actor-critic with the one-step error (Sut
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Annotated, Literal
 
 import torch
@@ -22,6 +22,7 @@ from rlrun.legality import require_every_action
 from rlrun.losses import masked_mean, masked_squared_error, policy_gradient_loss, squared_error
 from rlrun.nn.descent import descend
 from rlrun.nn.networks import Network, build_policy_value
+from rlrun.nn.optimizers import moved_by
 from rlrun.returns import discounted_returns, gae, n_step_returns, td_errors
 from rlrun.rng import torch_generator
 from rlrun.types import ActorOutput, Carry, Collection, EnvSpec, Metrics, Rollout, State, Steps, WholeEpisodes
@@ -52,12 +53,12 @@ class ActorCritic:
         device: where the network lives.
         seed: the run's.
         network: trunk and hidden layers.
-        execution: how acting is carried out, and in which precision networks compute; None: as it is written. Updates
-            are never recorded, since their shapes depend on how many episodes end.
+        execution: how updates and acting are carried out; None: as they are written. Updates from whole episodes are
+            not recorded, since rollouts of them have many lengths.
 
     Raises:
         UserError: if `monte_carlo` meets episodes that may never end, or that do not divide evenly among the slots; or
-            some actions are illegal.
+            some actions are illegal; or a step of the optimizer cannot be recorded.
     """
 
     def __init__(
@@ -108,10 +109,14 @@ class ActorCritic:
         self._parameters = list(self._network.parameters())
         self._optimizer = optimizer(self._parameters)
         execution = execution or plainly(device)
-        self._forward = execution.in_precision(self._network.forward)
+        self._forward = execution.compiled(execution.in_precision(self._network.forward))
         self._values = execution.in_precision(self._network.values)
         logits = execution.compiled(execution.in_precision(self._network.logits))
         self._logits = execution.recorded_pass(logits, lambda: self._parameters)
+        self._learn_from: Callable[..., Metrics] = self._update_from
+        if execution.records and isinstance(self.collection, Steps):
+            moved_by(self._optimizer)  # refuses what it cannot begin
+            self._learn_from = execution.recorded(self._update_from, list, partial(moved_by, self._optimizer))
         self._advantage = advantage
         self._num_steps = rollout_steps
         self._gamma = gamma
@@ -138,18 +143,46 @@ class ActorCritic:
 
     def learn(self, rollout: Rollout) -> Metrics:
         """One gradient step on policy, value and entropy together; then the value alone may learn on."""
-        mask = rollout.mask
+        reward = rollout.reward
         if self._reward_clip is not None:
-            rollout = dataclasses.replace(rollout, reward=rollout.reward.clamp(-self._reward_clip, self._reward_clip))
-        logits, values = self._forward(rollout.obs.flatten(0, 1))
+            reward = reward.clamp(-self._reward_clip, self._reward_clip)
+        steps = (rollout.obs, rollout.action, reward, rollout.discount, rollout.last, rollout.mask)
+        return self._learn_from(*steps, *self._values_beyond(rollout))
+
+    @torch.no_grad()
+    def _values_beyond(self, rollout: Rollout) -> tuple[Tensor, Tensor]:
+        """V of what no step of the rollout acted on: of what follows it [B], and of where episodes ended [T, B]."""
+        unseen = rollout.obs_sequence[-1]
+        at_ends = rollout.reward.new_zeros(rollout.reward.shape)
+        if len(rollout.final_obs) == 0:
+            return self._values(unseen), at_ends
+        values = self._values(torch.cat([unseen, rollout.final_obs]))
+        return values[: len(unseen)], at_ends.masked_scatter_(rollout.last, values[len(unseen) :])
+
+    def _update_from(
+        self,
+        obs: Tensor,
+        action: Tensor,
+        reward: Tensor,
+        discount: Tensor,
+        last: Tensor,
+        mask: Tensor,
+        value_after: Tensor,
+        value_at_end: Tensor,
+    ) -> dict[str, Tensor]:
+        """What `learn` does with steps [T, B] and `_values_beyond` them; its metrics."""
+        shape, obs = reward.shape, obs.flatten(0, 1)
+        logits, values = self._forward(obs)
         log_probs = torch.log_softmax(logits, dim=-1)
-        value = values.view(mask.shape)
+        value = values.view(shape)
         with torch.no_grad():
-            advantage, target = self.estimate(rollout, value.detach(), self._next_value(rollout, value.detach()))
+            following = torch.cat([value[1:], value_after[None]])
+            next_value = torch.where(last, value_at_end, following)  # after an end comes another episode
+            advantage, target = self.estimate(reward, discount, last, value.detach(), next_value)
             if self._normalize:
                 centred = advantage - self._mean(advantage, mask)
                 advantage = centred / (self._mean(centred.square(), mask).sqrt() + 1e-8)
-        policy_loss = self._mean(policy_gradient_loss(log_probs, rollout.action.flatten(), advantage.flatten()), mask)
+        policy_loss = self._mean(policy_gradient_loss(log_probs, action.flatten(), advantage.flatten()), mask)
         critic_loss = self._value_loss(value, target, mask)
         loss = policy_loss + self._value_coefficient * critic_loss
         with torch.set_grad_enabled(self._entropy_bonus > 0):  # otherwise it is only looked at
@@ -158,7 +191,7 @@ class ActorCritic:
                 loss = loss - self._entropy_bonus * entropy
         grad_norm = self._descend(loss)
         for _ in range(self._value_updates - 1):
-            refitted = self._values(rollout.obs.flatten(0, 1)).view(mask.shape)
+            refitted = self._values(obs).view(shape)
             self._descend(self._value_coefficient * self._value_loss(refitted, target, mask))
         return {
             "loss/policy": policy_loss.detach(),
@@ -177,23 +210,14 @@ class ActorCritic:
             return squared_error(value, target)
         return masked_squared_error(value, target, mask)
 
-    def _next_value(self, rollout: Rollout, value: Tensor) -> Tensor:
-        """V of each step's true successor [T, B], given V of the steps themselves [T, B]; without a gradient."""
-        num_envs, unseen = rollout.last.shape[1], rollout.obs_sequence[-1]
-        if len(rollout.final_obs):
-            unseen = torch.cat([unseen, rollout.final_obs])
-        unseen_value = self._values(unseen)
-        following = torch.cat([value[1:], unseen_value[None, :num_envs]])
-        if len(rollout.final_obs):  # where an episode ends, the next entry belongs to another one
-            following.masked_scatter_(rollout.last, unseen_value[num_envs:])
-        return following
-
     def _descend(self, loss: Tensor) -> Tensor:
         return descend(loss, self._parameters, self._optimizer, self._max_grad_norm)
 
-    def estimate(self, rollout: Rollout, value: Tensor, next_value: Tensor) -> tuple[Tensor, Tensor]:
-        """Advantages and what the value is to learn, [T, B] each; value and next_value [T, B]."""
-        reward, discount, last, gamma = rollout.reward, rollout.discount, rollout.last, self._gamma
+    def estimate(
+        self, reward: Tensor, discount: Tensor, last: Tensor, value: Tensor, next_value: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Advantages and what the value is to learn. All [T, B]; `next_value` is V of each step's true successor."""
+        gamma = self._gamma
         if self._advantage == "monte_carlo":
             returns = discounted_returns(reward, discount, last, next_value, gamma)  # a time limit bootstraps
             return returns - value, returns

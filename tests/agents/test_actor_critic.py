@@ -7,7 +7,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from rlrun.agents.actor_critic import ActorCritic, Advantage
+from rlrun.agents.actor_critic import ActorCritic, Advantage, OptimizerFactory
 from rlrun.errors import UserError
 from rlrun.execution.execution import Execution
 from rlrun.nn.trunks import MLP
@@ -42,9 +42,10 @@ def actor_critic(
     reward_clip: float | None = None,
     evaluation_policy: Literal["greedy", "sampled"] = "greedy",
     execution: Execution | None = None,
+    optimizer: OptimizerFactory | None = None,
 ) -> ActorCritic:
     return ActorCritic(
-        optimizer=plain_sgd,
+        optimizer=optimizer or plain_sgd,
         advantage=advantage,
         rollout_steps=3,
         episodes_per_batch=episodes_per_batch,

@@ -1,17 +1,26 @@
-"""An actor-critic whose acting is recorded is the same agent, bit for bit; in bfloat16 nearly the same."""
+"""An actor-critic whose updates and acting are recorded is the same agent, bit for bit; in bfloat16 nearly the same."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
 import torch
 from test_actor_critic import CPU, actor_critic
 
+from rlrun.agents.actor_critic import Advantage
 from rlrun.collect import Collector
+from rlrun.errors import UserError
 from rlrun.execution.execution import Execution, Precision
+from rlrun.nn.optimizers import RMSProp
 from rlrun.protocols import Agent, VecEnv
 from rlrun.testing.agent import AgentContract, same
 from rlrun.testing.recorded_operations import RecordedOperations
 from rlrun.testing.scripted_env import ScriptedEnv
 from rlrun.types import EnvSpec, State
+
+RMSPROP = RMSProp(learning_rate=0.1, decay=0.9, eps=1e-5, initial_square=1.0)
 
 
 def recorded(precision: Precision = "float32") -> Execution:
@@ -23,20 +32,61 @@ class TestRecordedActorCritic(AgentContract):
         return ScriptedEnv(2)
 
     def make_agent(self, spec: EnvSpec, seed: int) -> Agent:
-        return actor_critic(spec, seed, hidden=[8], advantage="gae", execution=recorded("bfloat16"))
+        return actor_critic(spec, seed, hidden=[8], advantage="gae", optimizer=RMSPROP, execution=recorded("bfloat16"))
 
 
-def trained(execution: Execution | None) -> State:
+def trained(execution: Execution | None, *, value_updates: int = 2, advantage: Advantage = "td") -> State:
     env = ScriptedEnv(3)
-    agent = actor_critic(env.spec, hidden=[8], max_grad_norm=0.01, value_updates=2, execution=execution)
+    agent = actor_critic(
+        env.spec,
+        hidden=[8],
+        max_grad_norm=0.01,
+        value_updates=value_updates,
+        advantage=advantage,
+        optimizer=RMSPROP,
+        execution=execution,
+    )
     collector = Collector(env, agent.collection, CPU, seed=0)
+    rollouts, metrics = [], []
     for _ in range(12):
-        agent.learn(collector.collect(agent))
-    return {"agent": agent.state_dict(), "collector": collector.state_dict()}
+        rollouts.append(collector.collect(agent))
+        metrics.append(agent.learn(rollouts[-1]))
+    assert len({len(rollout.final_obs) for rollout in rollouts}) > 1  # more and fewer episodes end
+    return {"agent": agent.state_dict(), "collector": collector.state_dict(), "metrics": metrics}
 
 
-def test_a_whole_training_has_the_bits_of_the_plain_one() -> None:
-    assert same(trained(None), trained(recorded()))
+@pytest.mark.parametrize("value_updates", [1, 3])
+@pytest.mark.parametrize("advantage", ["td", "n_step", "gae"])
+def test_a_whole_training_has_the_bits_of_the_plain_one(advantage: Advantage, value_updates: int) -> None:
+    states = [trained(each, value_updates=value_updates, advantage=advantage) for each in (None, recorded())]
+    assert same(*states)
+
+
+def test_rollouts_of_one_length_are_one_recording(monkeypatch: pytest.MonkeyPatch) -> None:
+    recordings = []
+    record = RecordedOperations.record
+
+    def counted(self: RecordedOperations, function: Callable[[], Mapping[str, torch.Tensor]]) -> Any:
+        made = record(self, function)
+        recordings.append(set(made[1]))
+        return made
+
+    monkeypatch.setattr(RecordedOperations, "record", counted)
+    trained(recorded(), value_updates=1)
+    assert [sorted(each) for each in recordings] == [
+        [""],  # acting
+        ["grad/norm", "loss/policy", "loss/value", "policy/entropy", "value/mean"],
+    ]
+
+
+def test_whole_episodes_are_not_recorded() -> None:
+    agent = actor_critic(advantage="monte_carlo", optimizer=RMSPROP, execution=recorded())
+    assert agent._learn_from == agent._update_from
+
+
+def test_an_optimizer_whose_steps_cannot_be_recorded_is_refused() -> None:
+    with pytest.raises(UserError, match="the state of SGD only begins with the first one"):
+        actor_critic(execution=recorded())
 
 
 def test_bfloat16_learns_other_numbers_of_the_same_kind() -> None:
