@@ -20,7 +20,7 @@ from rlrun.errors import UserError
 from rlrun.execution.execution import Execution, plainly
 from rlrun.legality import require_every_action
 from rlrun.losses import masked_mean, masked_squared_error, policy_gradient_loss, squared_error
-from rlrun.nn.descent import descend
+from rlrun.nn.descent import descend, follow_gradient
 from rlrun.nn.networks import Network, build_policy_value
 from rlrun.nn.optimizers import moved_by
 from rlrun.returns import discounted_returns, gae, n_step_returns, td_errors
@@ -109,10 +109,11 @@ class ActorCritic:
         self._parameters = list(self._network.parameters())
         self._optimizer = optimizer(self._parameters)
         execution = execution or plainly(device)
-        self._forward = execution.compiled(execution.in_precision(self._network.forward))
+        self._forward = execution.in_precision(self._network.forward)
         self._values = execution.in_precision(self._network.values)
-        logits = execution.compiled(execution.in_precision(self._network.logits))
+        logits = execution.in_precision(self._network.logits)
         self._logits = execution.recorded_pass(logits, lambda: self._parameters)
+        self._backward = execution.backward_through(self._loss_of, self._network)
         self._learn_from: Callable[..., Metrics] = self._update_from
         if execution.records and isinstance(self.collection, Steps):
             moved_by(self._optimizer)  # refuses what it cannot begin
@@ -159,7 +160,18 @@ class ActorCritic:
         values = self._values(torch.cat([unseen, rollout.final_obs]))
         return values[: len(unseen)], at_ends.masked_scatter_(rollout.last, values[len(unseen) :])
 
-    def _update_from(
+    def _update_from(self, obs: Tensor, *steps: Tensor) -> dict[str, Tensor]:
+        """What `learn` does with what `_loss_of` takes; its metrics."""
+        metrics: dict[str, Tensor]
+        metrics, target = self._backward(obs, *steps)
+        metrics["grad/norm"] = follow_gradient(self._parameters, self._optimizer, self._max_grad_norm)
+        for _ in range(self._value_updates - 1):
+            refitted = self._values(obs.flatten(0, 1)).view(target.shape)
+            loss = self._value_coefficient * self._value_loss(refitted, target, steps[4])
+            descend(loss, self._parameters, self._optimizer, self._max_grad_norm)
+        return metrics
+
+    def _loss_of(
         self,
         obs: Tensor,
         action: Tensor,
@@ -169,12 +181,11 @@ class ActorCritic:
         mask: Tensor,
         value_after: Tensor,
         value_at_end: Tensor,
-    ) -> dict[str, Tensor]:
-        """What `learn` does with steps [T, B] and `_values_beyond` them; its metrics."""
-        shape, obs = reward.shape, obs.flatten(0, 1)
-        logits, values = self._forward(obs)
+    ) -> tuple[Tensor, tuple[dict[str, Tensor], Tensor]]:
+        """The loss of steps [T, B] and `_values_beyond` them; metrics, and what the value is to learn [T, B]."""
+        logits, values = self._forward(obs.flatten(0, 1))
         log_probs = torch.log_softmax(logits, dim=-1)
-        value = values.view(shape)
+        value = values.view(reward.shape)
         with torch.no_grad():
             following = torch.cat([value[1:], value_after[None]])
             next_value = torch.where(last, value_at_end, following)  # after an end comes another episode
@@ -189,17 +200,13 @@ class ActorCritic:
             entropy = self._mean(entropy_of(log_probs), mask)
             if self._entropy_bonus > 0:
                 loss = loss - self._entropy_bonus * entropy
-        grad_norm = self._descend(loss)
-        for _ in range(self._value_updates - 1):
-            refitted = self._values(obs).view(shape)
-            self._descend(self._value_coefficient * self._value_loss(refitted, target, mask))
-        return {
+        metrics = {
             "loss/policy": policy_loss.detach(),
             "loss/value": critic_loss.detach(),
             "policy/entropy": entropy.detach(),
             "value/mean": self._mean(value.detach(), mask),
-            "grad/norm": grad_norm,
         }
+        return loss, (metrics, target)
 
     def _mean(self, values: Tensor, mask: Tensor) -> Tensor:
         """Over the steps that count; without whole episodes, all of them do. values [T, B] or [T B]."""
@@ -209,9 +216,6 @@ class ActorCritic:
         if isinstance(self.collection, Steps):
             return squared_error(value, target)
         return masked_squared_error(value, target, mask)
-
-    def _descend(self, loss: Tensor) -> Tensor:
-        return descend(loss, self._parameters, self._optimizer, self._max_grad_norm)
 
     def estimate(
         self, reward: Tensor, discount: Tensor, last: Tensor, value: Tensor, next_value: Tensor

@@ -26,7 +26,7 @@ from rlrun.errors import UserError
 from rlrun.execution.execution import Execution, plainly
 from rlrun.legality import require_every_action
 from rlrun.losses import huber, q_td_target, squared_error
-from rlrun.nn.descent import backward, gradient_norm, scale_down
+from rlrun.nn.descent import gradient_norm, gradients_of, scale_down
 from rlrun.nn.networks import Network, build_q_network
 from rlrun.nn.optimizers import moved_by
 from rlrun.replay.disk import StorageFolder, StorageKind, open_storage
@@ -158,9 +158,9 @@ class DQN:
             _require_recordable(self._optimizer, replay_storage)
         self._q_of = execution.in_precision(self._q.forward)
         self._target_of = execution.in_precision(self._target.forward)
-        self._objective = execution.compiled(self._loss_of)
+        self._backward = execution.backward_through(self._loss_of, self._q)
         self._learn_from = execution.recorded(self._update_from, self._read, partial(moved_by, self._optimizer))
-        self._values_to_act_on = execution.recorded_pass(execution.compiled(self.q_values), lambda: self._parameters)
+        self._values_to_act_on = execution.recorded_pass(self.q_values, lambda: self._parameters)
 
     def initial_carry(self, num_envs: int) -> Carry:
         """No memory."""
@@ -230,21 +230,21 @@ class DQN:
 
     def _descend(self, batch: Batch, valued: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """An update; its loss, Q(s, a) [N] and the targets [N], none with a gradient."""
-        loss, q, target = self._objective(batch, valued)
-        gradients = backward(loss, self._parameters, self._optimizer)
+        said: tuple[Tensor, Tensor, Tensor] = self._backward(batch, valued)
+        gradients = gradients_of(self._parameters, self._optimizer)
         if self._max_grad_norm is not None:
             scale_down(gradients, gradient_norm(gradients), self._max_grad_norm)
         self._optimizer.step()
-        return loss.detach(), q, target
+        return said
 
-    def _loss_of(self, batch: Batch, valued: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The temporal-difference loss, with gradient; Q(s, a) [N] and its targets [N], without."""
+    def _loss_of(self, batch: Batch, valued: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
+        """The temporal-difference loss, with gradient; and without: the loss, Q(s, a) [N] and its targets [N]."""
         target = valued
         if self._double:
             target = q_td_target(batch.reward, batch.discount, valued, self.q_values(batch.next_obs))
         q = self._q_of(batch.obs).gather(1, batch.action[:, None]).squeeze(1)
         loss = huber(q, target, self._huber_delta) if self._loss == "huber" else squared_error(q, target)
-        return loss, q.detach(), target
+        return loss, (loss.detach(), q.detach(), target)
 
     def _clipped(self, rollout: Rollout) -> Rollout:
         if self._reward_clip is None:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rlrun.execution.captured import Captured, Function, Recorder
+from rlrun.execution.gradients import Loss, backward_through, compiled_backward_through
 from rlrun.tree import tree_map
 
 Compile = Literal["none", "graphs", "inductor"]
@@ -72,6 +73,17 @@ class Execution:
             return function
         return torch.compile(function, fullgraph=True, dynamic=False)  # type: ignore[return-value]
 
+    def backward_through(self, loss_of: Loss, network: nn.Module) -> Callable[..., Any]:
+        """What leaves the gradient of `loss_of` in the `grad` of the parameters of `network`, which it uses.
+
+        Args:
+            loss_of: inputs to a loss and a tree of tensors without gradient, which is returned.
+            network: all of its parameters are used.
+        """
+        if self._compile != "inductor":
+            return backward_through(loss_of, network)
+        return compiled_backward_through(loss_of, network, self.compiled)
+
     def recorded(
         self, function: Function, reads: Callable[[], Sequence[Tensor]], changes: Callable[[], Sequence[Tensor]]
     ) -> Callable[..., Mapping[str, Tensor]]:
@@ -83,10 +95,14 @@ class Execution:
     def recorded_pass(
         self, forward: Callable[[Tensor], Tensor], reads: Callable[[], Sequence[Tensor]]
     ) -> Callable[[Tensor], Tensor]:
-        """The same for a function that changes nothing, from one tensor to one."""
+        """The same for a pass through a network without gradient: compiled too, but only where it is recorded.
+
+        Compiled code by itself takes longer for a few rows than calls of operations do (docs/speed.md).
+        """
         if self._recorder is None:
             return forward
-        recording = Captured(lambda given: {"": forward(given)}, reads, list, self._recorder, self._device)
+        compiled = self.compiled(forward)
+        recording = Captured(lambda given: {"": compiled(given)}, reads, list, self._recorder, self._device)
         return lambda given: recording(given)[""]
 
 

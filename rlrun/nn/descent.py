@@ -24,7 +24,17 @@ def descend(
     Returns:
         The gradient's norm before it was scaled, a scalar without gradient.
     """
-    gradients = backward(loss, parameters, optimizer)
+    for parameter in parameters:
+        parameter.grad = None
+    loss.backward()  # type: ignore[no-untyped-call]
+    return follow_gradient(parameters, optimizer, max_grad_norm)
+
+
+def follow_gradient(
+    parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer, max_grad_norm: float | None
+) -> Tensor:
+    """What `descend` does once the gradient is in the parameters' `grad`."""
+    gradients = gradients_of(parameters, optimizer)
     norm = gradient_norm(gradients)
     if max_grad_norm is not None:
         scale_down(gradients, norm, max_grad_norm)
@@ -32,15 +42,8 @@ def descend(
     return norm
 
 
-def backward(loss: Tensor, parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer) -> list[Tensor]:
-    """The gradient of the parameters that `loss` depends on, as the next step of `optimizer` reads it.
-
-    Returns:
-        All of its entries, in as many tensors as the optimizer likes.
-    """
-    for parameter in parameters:
-        parameter.grad = None
-    loss.backward()  # type: ignore[no-untyped-call]
+def gradients_of(parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    """What the next step of `optimizer` reads: all entries of all gradients, in as many tensors as it likes."""
     if isinstance(optimizer, FlatOptimizer):
         return optimizer.gradients()
     return [parameter.grad for parameter in parameters if parameter.grad is not None]

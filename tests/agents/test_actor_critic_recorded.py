@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import pytest
@@ -95,3 +96,22 @@ def test_bfloat16_learns_other_numbers_of_the_same_kind() -> None:
     for name, weight in plain.items():
         assert narrow[name].dtype == torch.float32
         torch.testing.assert_close(weight, narrow[name], rtol=0.1, atol=0.1)
+
+
+@pytest.mark.parametrize("advantage", ["n_step", "monte_carlo"])
+def test_compiled_updates_learn_the_same_but_for_rounding(
+    advantage: Advantage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))  # no C++ compiler: quick
+    states = []
+    for execution in (None, Execution(CPU, "inductor", "float32", None)):
+        env = ScriptedEnv(2)
+        agent = actor_critic(
+            env.spec, hidden=[8], advantage=advantage, entropy_bonus=0.1, optimizer=RMSPROP, execution=execution
+        )
+        collector = Collector(env, agent.collection, CPU, seed=0)
+        for _ in range(4):
+            agent.learn(collector.collect(agent))
+        states.append(agent.state_dict()["network"])
+    for name, weight in states[0].items():
+        torch.testing.assert_close(weight, states[1][name], rtol=1e-4, atol=1e-6)

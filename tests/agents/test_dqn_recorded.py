@@ -147,7 +147,7 @@ def assert_inductor_learns_the_same(*, dueling: bool) -> None:
         torch.testing.assert_close(weight, states[1][name], rtol=1e-4, atol=1e-6)
 
 
-def test_loss_and_acting_compile_as_one_piece_each(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loss_and_gradient_compile_as_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))  # no C++ compiler: quick
     assert_inductor_learns_the_same(dueling=False)
 
