@@ -31,18 +31,13 @@ class Flat:
         self.whole = _joined([parameter.detach() for parameter in parameters])
         for parameter, part in zip(parameters, self._parts(self.whole), strict=True):
             parameter.data = part
+        self._addresses = [parameter.data_ptr() for parameter in parameters]
         self.state: State = {}
 
     @property
     def left(self) -> bool:
-        """Whether the parameters are elsewhere since, as after `module.to`, which moves all of them."""
-        return self._parameters[0].data_ptr() != self.whole.data_ptr()
-
-    def gradient(self) -> Tensor | None:
-        """Of all parameters, in one piece; None if one of them has none."""
-        gradients = [parameter.grad for parameter in self._parameters]
-        present = [gradient for gradient in gradients if gradient is not None]
-        return _joined(present) if len(present) == len(gradients) else None
+        """Whether any of the parameters is elsewhere since, as after `module.to`, or in another `Flat`."""
+        return [parameter.data_ptr() for parameter in self._parameters] != self._addresses
 
     def split(self) -> list[State]:
         """The state of each parameter: views, and one count for all."""
@@ -60,6 +55,10 @@ class Flat:
     def _parts(self, whole: Tensor) -> list[Tensor]:
         pieces = torch.split(whole, self._sizes)
         return [piece.view(like.shape) for piece, like in zip(pieces, self._parameters, strict=True)]
+
+
+# A group, its parameters' one piece of memory if they move together, and their gradients: one, or one for each.
+_Moving = tuple[dict[str, Any], Flat | None, list[Tensor]]
 
 
 def _joined(tensors: Sequence[Tensor]) -> Tensor:
@@ -89,7 +88,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         for group in self.param_groups:
             group["together"] = _can_be_flat(group["params"])
             self._flats.append(Flat(group["params"]) if group["together"] else None)
-        self._gradients: list[list[Tensor]] = []  # of each group, once they were asked for
+        self._asked: list[_Moving] = []  # what the next step moves, once its gradients were asked for
 
     # As torch wraps these three, the first call of one imports its compiler, which takes a second.
     add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
@@ -108,14 +107,16 @@ class FlatOptimizer(torch.optim.Optimizer):
 
     def gradients(self) -> list[Tensor]:
         """The gradients that the next `step` uses, in few tensors; it sees what is changed in them in place."""
-        self._gradients = []
+        self._asked = []
         for group, flat in self._groups():
-            gradient = flat.gradient() if flat is not None else None
             present = [parameter.grad for parameter in group["params"] if parameter.grad is not None]
-            if flat is not None and gradient is None and present:
+            if flat is not None and len(present) == len(group["params"]):
+                present = [_joined(present)]
+            elif flat is not None and present:
                 self._part(group, flat)
-            self._gradients.append(present if gradient is None else [gradient])
-        return [gradient for gradients in self._gradients for gradient in gradients]
+                flat = None
+            self._asked.append((group, flat, present))
+        return [gradient for _, _, gradients in self._asked for gradient in gradients]
 
     def moved(self) -> list[Tensor]:
         """All that a step changes, where every parameter has a gradient; states begin here where they have not yet."""
@@ -128,14 +129,13 @@ class FlatOptimizer(torch.optim.Optimizer):
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """Moves the parameters that have a gradient."""
         del closure
-        if not self._gradients:
+        if not self._asked:
             self.gradients()
-        for (group, flat), gradients in zip(self._groups(), self._gradients, strict=True):
+        for group, flat, gradients in self._asked:
             if gradients:
-                present = [parameter for parameter in group["params"] if parameter.grad is not None]
-                pairs = self._pairs(group, flat, present)
+                pairs = self._pairs(group, flat, [each for each in group["params"] if each.grad is not None])
                 self.move(group, [parameter for parameter, _ in pairs], gradients, [state for _, state in pairs])
-        self._gradients = []
+        self._asked = []
 
     step.hooked = True  # type: ignore[attr-defined]  # or torch wraps it, for profilers and hooks that nobody sets
 

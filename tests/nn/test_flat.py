@@ -130,6 +130,49 @@ def test_parameters_that_are_moved_elsewhere_still_learn() -> None:
     assert not any(torch.equal(old, new) for old, new in zip(before, module.parameters(), strict=True))
 
 
+def two_layers() -> nn.Sequential:
+    return nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 1))
+
+
+def which_learn(module: nn.Module, optimizer: torch.optim.Optimizer) -> list[bool]:
+    """Whether each parameter moves in one step."""
+    parameters = list(module.parameters())
+    before = [parameter.detach().clone() for parameter in parameters]
+    descend(module(torch.ones(2, 4)).sum(), parameters, optimizer, None)
+    return [not torch.equal(old, new) for old, new in zip(before, parameters, strict=True)]
+
+
+@pytest.mark.parametrize("factory", FACTORIES)
+@pytest.mark.parametrize("number", range(4))
+def test_a_single_parameter_that_is_moved_elsewhere_still_learns_and_so_do_the_others(
+    factory: Factory, number: int
+) -> None:
+    module, plain = two_layers(), two_layers()
+    plain.load_state_dict(module.state_dict())
+    optimizer = flat(factory, list(module.parameters()))
+    references = [factory([parameter]) for parameter in plain.parameters()]
+    for turn in range(3):
+        if turn == 1:
+            parameter = list(module.parameters())[number]
+            parameter.data = parameter.data.clone()
+        assert which_learn(module, optimizer) == [True] * 4
+        plain.zero_grad()
+        plain(torch.ones(2, 4)).sum().backward()
+        for reference in references:
+            reference.step()
+    for mine, other in zip(module.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-6, atol=1e-6)
+
+
+def test_two_optimizers_may_share_parameters() -> None:
+    module = two_layers()
+    whole = flat(FACTORIES[0], list(module.parameters()))
+    head = flat(FACTORIES[0], list(module[1].parameters()))
+    assert which_learn(module, whole) == [True] * 4
+    assert which_learn(module, head) == [False, False, True, True]
+    assert which_learn(module, whole) == [True] * 4
+
+
 def test_large_and_mixed_parameters_are_left_as_they_are() -> None:
     large = [nn.Parameter(torch.zeros(400, 400)), nn.Parameter(torch.zeros(3))]
     mixed = [nn.Parameter(torch.zeros(3)), nn.Parameter(torch.zeros(3, dtype=torch.float64))]
