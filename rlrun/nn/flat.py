@@ -1,7 +1,8 @@
 """Optimizers that move small networks in few calls: all parameters, and what is known of each, in one piece of memory.
 
 A network of CartPole's size has a dozen small tensors, and a call for each of them takes longer than its arithmetic.
-The numbers are the same, since an optimizer treats every entry by itself; `state_dict` has a state for each parameter.
+An optimizer treats every entry by itself, so the numbers are the same: RMSProp's to the bit, Adam's to rounding, since
+torch's fused kernel rounds the last few entries of a tensor otherwise. `state_dict` has a state for each parameter.
 """
 
 from __future__ import annotations
@@ -13,8 +14,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rlrun.errors import UserError
+
 State = dict[str, Tensor]  # what is known of a parameter: tensors like it, and `step`, a number
 _COUNT = "step"
+_CHANGE_NO_NUMBER = {  # settings of a saved group that need not be known
+    "params",
+    "param_names",
+    "initial_lr",  # of a scheduler
+    "foreach",  # from here on, how torch computes
+    "fused",
+    "capturable",
+    "differentiable",
+    "decoupled_weight_decay",  # says how `weight_decay` is applied
+}
 _MOST_ENTRIES = 1 << 17  # in more of them the arithmetic takes longer than the calls, and gathering costs a copy
 
 
@@ -31,18 +44,13 @@ class Flat:
         self.whole = _joined([parameter.detach() for parameter in parameters])
         for parameter, part in zip(parameters, self._parts(self.whole), strict=True):
             parameter.data = part
+        self._addresses = [parameter.data_ptr() for parameter in parameters]
         self.state: State = {}
 
     @property
     def left(self) -> bool:
-        """Whether the parameters are elsewhere since, as after `module.to`, which moves all of them."""
-        return self._parameters[0].data_ptr() != self.whole.data_ptr()
-
-    def gradient(self) -> Tensor | None:
-        """Of all parameters, in one piece; None if one of them has none."""
-        gradients = [parameter.grad for parameter in self._parameters]
-        present = [gradient for gradient in gradients if gradient is not None]
-        return _joined(present) if len(present) == len(gradients) else None
+        """Whether any of the parameters is elsewhere since, as after `module.to`, or in another `Flat`."""
+        return [parameter.data_ptr() for parameter in self._parameters] != self._addresses
 
     def split(self) -> list[State]:
         """The state of each parameter: views, and one count for all."""
@@ -60,6 +68,10 @@ class Flat:
     def _parts(self, whole: Tensor) -> list[Tensor]:
         pieces = torch.split(whole, self._sizes)
         return [piece.view(like.shape) for piece, like in zip(pieces, self._parameters, strict=True)]
+
+
+# A group, its parameters' one piece of memory if they move together, and their gradients: one, or one for each.
+_Moving = tuple[dict[str, Any], Flat | None, list[Tensor]]
 
 
 def _joined(tensors: Sequence[Tensor]) -> Tensor:
@@ -80,16 +92,31 @@ class FlatOptimizer(torch.optim.Optimizer):
     """A torch optimizer whose subclasses say what they know of a parameter at first, and how they move a list of them.
 
     Where a step comes in which only some parameters of a group have a gradient, they part for good: `together` in the
-    group says so, and therefore in `state_dict` too. Where parameters lie in memory is settled when it is made.
+    group says so, and therefore in `state_dict` too. Where parameters lie in memory is settled when it is made, so
+    those of a group that is added later move each by itself. A subclass that keeps more than its groups and states
+    adds it to `__getstate__`, or copies lack it.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], defaults: dict[str, Any]) -> None:
-        super().__init__(parameters, defaults | {"together": True})
-        self._flats: list[Flat | None] = []
+        super().__init__(parameters, defaults | {"together": False})
         for group in self.param_groups:
             group["together"] = _can_be_flat(group["params"])
-            self._flats.append(Flat(group["params"]) if group["together"] else None)
-        self._gradients: list[list[Tensor]] = []  # of each group, once they were asked for
+        self._flatten()
+
+    def _flatten(self) -> None:
+        self._flats = {i: Flat(group["params"]) for i, group in enumerate(self.param_groups) if group["together"]}
+        self._asked: list[_Moving] = []  # what the next step moves, once its gradients were asked for
+
+    def __getstate__(self) -> dict[str, Any]:
+        self._groups()  # a copy is made of what the parameters are now
+        return super().__getstate__()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """What a copy is made of; torch's `load_state_dict` comes by too."""
+        super().__setstate__(state)
+        if "_flats" not in vars(self):
+            self._flatten()
+            self._join()
 
     # As torch wraps these three, the first call of one imports its compiler, which takes a second.
     add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
@@ -108,14 +135,16 @@ class FlatOptimizer(torch.optim.Optimizer):
 
     def gradients(self) -> list[Tensor]:
         """The gradients that the next `step` uses, in few tensors; it sees what is changed in them in place."""
-        self._gradients = []
+        self._asked = []
         for group, flat in self._groups():
-            gradient = flat.gradient() if flat is not None else None
             present = [parameter.grad for parameter in group["params"] if parameter.grad is not None]
-            if flat is not None and gradient is None and present:
+            if flat is not None and len(present) == len(group["params"]):
+                present = [_joined(present)]
+            elif flat is not None and present:
                 self._part(group, flat)
-            self._gradients.append(present if gradient is None else [gradient])
-        return [gradient for gradients in self._gradients for gradient in gradients]
+                flat = None
+            self._asked.append((group, flat, present))
+        return [gradient for _, _, gradients in self._asked for gradient in gradients]
 
     def moved(self) -> list[Tensor]:
         """All that a step changes, where every parameter has a gradient; states begin here where they have not yet."""
@@ -125,38 +154,64 @@ class FlatOptimizer(torch.optim.Optimizer):
         return [*parameters, *(each for state in states for each in state.values())]
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Moves the parameters that have a gradient."""
-        del closure
-        if not self._gradients:
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Moves the parameters that have a gradient, once `closure` has been called. Returns what that returns."""
+        loss = None
+        if closure is not None:
+            self._asked = []
+            with torch.enable_grad():
+                loss = closure()
+        if not self._asked:
             self.gradients()
-        for (group, flat), gradients in zip(self._groups(), self._gradients, strict=True):
+        for group, flat, gradients in self._asked:
             if gradients:
-                present = [parameter for parameter in group["params"] if parameter.grad is not None]
-                pairs = self._pairs(group, flat, present)
+                pairs = self._pairs(group, flat, [each for each in group["params"] if each.grad is not None])
                 self.move(group, [parameter for parameter, _ in pairs], gradients, [state for _, state in pairs])
-        self._gradients = []
+        self._asked = []
+        return loss
 
     step.hooked = True  # type: ignore[attr-defined]  # or torch wraps it, for profilers and hooks that nobody sets
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continues exactly, also from the state of torch's optimizer of the same kind."""
+        """Continues exactly, also from the state of torch's optimizer of the same kind.
+
+        Raises:
+            UserError: if that had a setting that is not known here, and so would train otherwise.
+        """
+        for saved in state_dict["param_groups"]:
+            self._refuse_unknown(saved)
         self._load_state_dict(state_dict)
-        for i, (group, flat) in enumerate(zip(self.param_groups, self._flats, strict=True)):
-            saved = [state_dict["state"].get(key, {}) for key in state_dict["param_groups"][i]["params"]]
-            alike = all(state.keys() == saved[0].keys() and _count(state) == _count(saved[0]) for state in saved)
-            group["together"] = group.get("together", True) and alike and flat is not None
-            if flat is not None and group["together"]:
-                flat.join([self.state[parameter] for parameter in group["params"]])
-                self._share(group, flat)
+        for i, group in enumerate(self.param_groups):
+            states = [state_dict["state"].get(key, {}) for key in state_dict["param_groups"][i]["params"]]
+            alike = all(state.keys() == states[0].keys() and _count(state) == _count(states[0]) for state in states)
+            group["together"] = group.get("together", True) and alike and i in self._flats
+        self._asked = []
+        self._join()
+
+    def _refuse_unknown(self, saved: Mapping[str, Any]) -> None:
+        for name, value in saved.items():
+            if value and name not in self.defaults and name not in _CHANGE_NO_NUMBER:
+                raise UserError(
+                    f"the saved optimizer has {name}={value}, and {type(self).__name__} knows no {name}: only the "
+                    "state of one that trained without it can be loaded"
+                )
+
+    def _join(self) -> None:
+        """Takes the state of each parameter over into the pieces that move together."""
+        for i, flat in self._flats.items():
+            group = self.param_groups[i]
+            if group["together"]:
+                flat.join([self.state.get(parameter, {}) for parameter in group["params"]])
+                if flat.state:
+                    self._share(group, flat)
 
     def _groups(self) -> list[tuple[dict[str, Any], Flat | None]]:
         """The groups of parameters, with the piece of memory of those that move together."""
-        pairs = list(zip(self.param_groups, self._flats, strict=True))
-        for group, flat in pairs:
-            if flat is not None and group["together"] and flat.left:
+        for i, flat in self._flats.items():
+            group = self.param_groups[i]
+            if group["together"] and flat.left:
                 self._part(group, flat)
-        return [(group, flat if group["together"] else None) for group, flat in pairs]
+        return [(group, self._flats[i] if group["together"] else None) for i, group in enumerate(self.param_groups)]
 
     def _pairs(
         self, group: Mapping[str, Any], flat: Flat | None, moving: Sequence[nn.Parameter]

@@ -48,7 +48,10 @@ class Adam:
 
 
 class FusedAdam(FlatOptimizer):
-    """`torch.optim.Adam(fused=True)` without what that one looks up at every step: the same numbers and state."""
+    """`torch.optim.Adam(fused=True)` without what that one looks up at every step: the same state and the same numbers.
+
+    They are equal to the bit where parameters move each by itself, and to rounding where they move together.
+    """
 
     def __init__(self, parameters: Iterable[nn.Parameter], lr: float, eps: float) -> None:
         # Nothing here reads `fused`: by it `load_state_dict` puts the counts of steps where the parameters are.
@@ -148,6 +151,9 @@ class _RootedRMSProp(FlatOptimizer):
         super().__init__(parameters, {"lr": lr, "decay": decay, "eps": eps})
         self._initial_square = initial_square
         self._centred = centred
+
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"_initial_square": self._initial_square, "_centred": self._centred}
 
     def begun(self, parameter: Tensor) -> State:
         state = {"square": torch.full_like(parameter, self._initial_square)}

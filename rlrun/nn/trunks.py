@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
 import torch
@@ -20,7 +21,9 @@ Positive = Annotated[int, Field(gt=0)]
 
 
 class Encode(nn.Module):
-    """Makes float32 of whatever an environment shows: indices one-hot, uint8 divided by 255, vectors as they are.
+    """Makes floats of whatever an environment shows: indices one-hot, uint8 divided by 255, vectors as they are.
+
+    They are of torch's default type, like the weights of layers, and of another where the network is moved to another.
 
     Args:
         spec: the environment's.
@@ -33,28 +36,39 @@ class Encode(nn.Module):
         self._classes = int(space.n) if isinstance(space, spaces.Discrete) else 0
         self._scale = 1.0 / 255.0 if space.dtype == np.uint8 else 1.0
         self._flatten = flatten
+        self._dtype = torch.get_default_dtype()
         self.out_features = self._classes or int(np.prod(spec.obs_shape))
 
     def forward(self, obs: Tensor) -> Tensor:
-        """Obs [N, ...] to float32."""
+        """Obs [N, ...] to floats."""
         if self._classes:
             return nn.functional.one_hot(obs.long(), self._classes).float()
         if not self._flatten and obs.dtype == torch.uint8:
             # Channels last, moved as bytes and not as floats: the same numbers in half the time.
-            return torch.stack(obs.unbind(1), -1).float().mul_(self._scale).permute(0, 3, 1, 2)
-        obs = obs.float()
+            return torch.stack(obs.unbind(1), -1).type(self._dtype).mul_(self._scale).permute(0, 3, 1, 2)
+        obs = obs.type(self._dtype)
         if self._scale != 1.0:
             obs = obs * self._scale
         return obs.flatten(1) if self._flatten else obs
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        # What torch does to every parameter for `double()` and its like; asking a parameter at every call costs more.
+        self._dtype = fn(torch.empty(0, dtype=self._dtype)).dtype
+        moved: Self = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return moved
+
 
 class Straight(nn.Sequential):
-    """A sequence that calls its layers' `forward` itself: nobody hooks into our layers, and asking costs time."""
+    """A sequence that calls the `forward` of its layers itself, which saves time, except of those with forward hooks.
+
+    Asking for hooks of the backward pass too would cost twice as much, so they are not heard by themselves, nor are
+    torch's global ones.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         """One layer after the other."""
         for layer in self._modules.values():
-            x = layer.forward(x)
+            x = layer(x) if layer._forward_hooks or layer._forward_pre_hooks else layer.forward(x)
         return x
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rlrun.replay.memory import initial_finals
 from rlrun.replay.refusals import Refusals
-from rlrun.replay.storage import Storage, StoredRing
+from rlrun.replay.storage import Storage, StoredRing, StoredRows
 from rlrun.ring import Ring, Rows, newest, refill
 from rlrun.types import EnvSpec, Rollout, State
 
@@ -79,9 +79,14 @@ class FrameObservations:
         Raises:
             ValueError: if an observation is not the one before moved by one frame, or after an episode's end has
                 anything but zeros before its newest frame.
+            UserError: if there is no room for the last frames of episodes, and then nothing is changed.
         """
         self._refuse_other_than_stacks(rollout)
+        ends = _ends_of(rollout)
         num_steps = rollout.obs.shape[0]
+        places = np.arange(start, start + num_steps) % self._length
+        oldest_final = self._oldest_final + int(self._ends[places].sum())  # those before it are forgotten
+        self._make_room(self._next_final + int(ends.sum()) - oldest_final)
         age = self._age.view(self._rows, self._num_envs)
         if start == 0:  # perhaps in mid-episode: the earlier frames are known from the first observation alone
             self._ring.write(0, rollout.obs_sequence[0].transpose(0, 1))
@@ -90,6 +95,7 @@ class FrameObservations:
         self._ring.write(start + self._stack, rollout.obs_sequence[1:, :, -1])
         age[row[1:]] = self._ages(age[row[0]], rollout.last)
         self._keep_finals(start, rollout)
+        self._ends[places], self._oldest_final = ends, oldest_final
 
     def _refuse_other_than_stacks(self, rollout: Rollout) -> None:
         moved = rollout.obs_sequence[:-1, :, 1:]
@@ -113,36 +119,24 @@ class FrameObservations:
         num_steps, count = rollout.last.shape[0], rollout.final_obs.shape[0]
         time = torch.arange(start, start + num_steps, device=self._serial.device)
         row = time % self._length
-        ends = rollout.last.sum(1).cpu().numpy() if rollout.ends is None else rollout.ends
-        if int(ends.sum()) != count:
-            raise ValueError(f"{count} final observations for {int(ends.sum())} ends of episodes")
-        places = np.arange(start, start + num_steps) % self._length
-        self._oldest_final += int(self._ends[places].sum())  # forgotten now
-        self._ends[places] = ends
-        self._make_room(count)
         serial = self._next_final + rollout.last.flatten().cumsum(0).view_as(rollout.last) - 1
         self._serial[row] = torch.where(rollout.last, serial, -1).to(torch.int32)
         StoredRing(self._finals, 1).write(self._next_final, rollout.final_obs[:, None, -1])
         self._next_final += count
 
     def _make_room(self, count: int) -> None:
-        """Doubles the pool of last frames until `count` more fit."""
+        """Doubles the pool of last frames until `count` fit."""
         size = self._finals.tensor.shape[0]
-        while size < self._next_final - self._oldest_final + count:
+        while size < count:
             size *= 2
         if size > self._finals.tensor.shape[0]:
-            kept = self._kept_finals()
-            self._finals = self._storage.allocate((size, *self._finals.tensor.shape[1:]), torch.uint8)
-            self._refill_finals(kept)
+            larger = self._storage.allocate((size, *self._finals.tensor.shape[1:]), torch.uint8)
+            _refill(larger, self._kept_finals())
+            self._finals = larger
 
     def _kept_finals(self) -> Ring:
         """The last frames [N, H, W] by their serial numbers."""
         return Ring(self._finals.tensor, self._oldest_final, self._next_final)
-
-    def _refill_finals(self, finals: Rows) -> None:
-        ring = StoredRing(self._finals, 1)
-        for serial, frames in finals.pieces():
-            ring.write(serial, frames[:, None])
 
     def gather(self, first: Tensor, final: Tensor, slot: Tensor) -> tuple[Tensor, Tensor]:
         """See `ObservationStore.gather`. One step ahead, S + 1 frames are read for each transition, not 2 S."""
@@ -207,5 +201,20 @@ class FrameObservations:
         finals: Rows = state["finals"]
         self._oldest_final = self._next_final = finals.first
         self._make_room(finals.stop - finals.first)
-        self._refill_finals(finals)
+        _refill(self._finals, finals)
         self._next_final = finals.stop
+
+
+def _ends_of(rollout: Rollout) -> np.ndarray:
+    """[T] how many episodes end at each time."""
+    ends = rollout.last.sum(1).cpu().numpy() if rollout.ends is None else rollout.ends
+    if int(ends.sum()) != rollout.final_obs.shape[0]:
+        raise ValueError(f"{rollout.final_obs.shape[0]} final observations for {int(ends.sum())} ends of episodes")
+    return ends
+
+
+def _refill(stored: StoredRows, finals: Rows) -> None:
+    """Writes last frames [N, H, W] to where their serial numbers belong."""
+    ring = StoredRing(stored, 1)
+    for serial, frames in finals.pieces():
+        ring.write(serial, frames[:, None])

@@ -150,6 +150,15 @@ class ReplayContract(ABC):
             replay.extend(player.play(10))
             _check(replay.sample(64, _rng(turn)), player, 3, 0.9)
 
+    def test_transitions_late_in_a_long_episode_are_right(self) -> None:
+        player = self._player(2)
+        replay = self.make(player.spec, 40, 3, 0.9)
+        for turn in range(55):  # 550 steps: more than twice what a byte counts
+            shape = (10, 2)
+            action, zeros = np.zeros(shape, np.int64), np.zeros(shape, bool)
+            replay.extend(player.follow(action, np.ones(shape), np.ones(shape), zeros))
+            _check(replay.sample(64, _rng(turn)), player, 3, 0.9)
+
     def test_three_step_returns_stop_at_a_time_limit_and_bootstrap_there(self) -> None:
         player = self._player(1)
         replay = self.make(player.spec, 100, 3, 0.5)

@@ -1,3 +1,4 @@
+import copy
 import math
 
 import numpy as np
@@ -99,6 +100,26 @@ def test_bytes_are_scaled_to_at_most_one() -> None:
     nothing, all_white = torch.zeros(1, 2, 1, dtype=torch.uint8), torch.full((1, 2, 1), 255, dtype=torch.uint8)
     (weight,) = weights_of(q)
     torch.testing.assert_close(q(all_white) - q(nothing), weight.sum(dim=1)[None])
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_observations_are_of_the_floating_type_of_the_network(dtype: torch.dtype) -> None:
+    small = Convolutional(channels=[2], kernels=[8], strides=[4], hidden=3)
+    numbers = EnvSpec("bytes", spaces.Box(0, 255, (3,), np.uint8), spaces.Discrete(2), 1)
+    for network, spec in ((SMALL, VECTOR), (SMALL, numbers), (small, FRAMES)):
+        q = build_q_network(network, spec, rng(), dueling=False).double().to(dtype)
+        obs = torch.ones((5, *spec.obs_shape), dtype=torch.uint8 if spec is not VECTOR else torch.float32)
+        assert q(obs).dtype == dtype
+        assert copy.deepcopy(q)(obs).dtype == dtype
+
+
+def test_a_network_is_made_in_torchs_default_type() -> None:
+    torch.set_default_dtype(torch.float64)
+    try:
+        q = build_q_network(SMALL, VECTOR, rng(), dueling=False)
+        assert q(torch.ones(5, 3, dtype=torch.float32)).dtype == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 @pytest.mark.parametrize("network", [SMALL, MLP(hidden=[], activation="relu")])

@@ -23,6 +23,7 @@ from rlrun.replay.disk import DiskRows, DiskStorage, open_storage
 from rlrun.replay.memory import observation_bytes
 from rlrun.replay.storage import MemoryStorage
 from rlrun.replay.uniform import UniformReplay
+from rlrun.testing.agent import same
 from rlrun.testing.replay import Player, ReplayContract
 from rlrun.types import Batch, EnvSpec
 
@@ -337,6 +338,30 @@ def test_no_room_for_more_last_frames_is_one_line(small_disk: Path) -> None:
     shape = (5_000, 1)
     with pytest.raises(UserError, match="No space left on device"):  # 40 fit at first; 16,384 take 64 KiB
         replay.extend(player.follow(np.zeros(shape, np.int64), np.ones(shape), np.ones(shape), np.ones(shape, bool)))
+
+
+def test_a_rollout_that_found_no_room_may_come_again_once_there_is(small_disk: Path) -> None:
+    player = Player(1, 4, 0)
+    memory = UniformReplay(capacity_steps=3_000, n_step=1, gamma=0.9, spec=player.spec, device=CPU)
+    disk = on_disk(player.spec, small_disk, 3_000)
+    shape = (3_000, 1)
+    first, second = (
+        player.follow(
+            np.zeros(shape, np.int64), np.ones(shape), np.ones(shape), np.arange(3_000)[:, None] % period == 0
+        )
+        for period in (100, 1)  # the second rollout has as many last frames as steps
+    )
+    for replay in (disk, memory):
+        replay.extend(first)
+    fill_up(small_disk)
+    with pytest.raises(UserError, match="No space left on device"):
+        disk.extend(second)
+    assert same(disk.state_dict(), memory.state_dict()), "nothing is changed"
+    (small_disk / "other").unlink()
+    for replay in (disk, memory):
+        replay.extend(second)
+    assert same(disk.state_dict(), memory.state_dict())
+    assert_equal(*(replay.sample(500, torch.Generator().manual_seed(0)) for replay in (disk, memory)))
 
 
 def test_a_killed_process_gives_its_room_back_and_leaves_nothing(small_disk: Path) -> None:
