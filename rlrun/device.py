@@ -28,8 +28,8 @@ class Device:
         deterministic: on a GPU, only kernels that give equal bits from equal runs; the CPU's do anyway.
         compile: `none` runs eagerly; `graphs` records updates and acting as CUDA graphs; `inductor` compiles networks
             and losses, and on a GPU records the rest with them.
-        precision: of the networks' matrix products and convolutions; `bfloat16` leaves parameters, losses and
-            optimizers in float32. On a GPU `float32` is that, and not TensorFloat-32.
+        precision: of the hidden layers' matrix products and convolutions; `bfloat16` leaves last layers, parameters,
+            losses and optimizers in float32. On a GPU `float32` is that, and not TensorFloat-32.
 
     Raises:
         UserError: if a GPU is asked for where there is none, more threads than there are cores, or what `compile` needs

@@ -23,7 +23,7 @@ class Execution:
         device: where agents compute.
         compile: `inductor` compiles functions; both others do not.
         precision: of the networks' matrix products and convolutions. `bfloat16` leaves parameters, their gradients,
-            losses and optimizers in float32 (torch's autocast).
+            losses and optimizers in float32 (torch's autocast), and `rlrun.nn.networks` its last layers.
         recorder: what records functions; None: nothing is recorded.
     """
 
