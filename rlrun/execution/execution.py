@@ -13,6 +13,7 @@ from rlrun.tree import tree_map
 
 Compile = Literal["none", "graphs", "inductor"]
 Precision = Literal["float32", "bfloat16"]
+_MOST_COMPILED = 1 << 16  # kinds of shapes that torch may compile a function for
 _Wrapped = TypeVar("_Wrapped", bound=Callable[..., Any])
 
 
@@ -70,6 +71,7 @@ class Execution:
         """
         if self._compile != "inductor":
             return function
+        _lift_limits()
         return torch.compile(function, fullgraph=True, dynamic=False)  # type: ignore[return-value]
 
     def recorded(
@@ -93,3 +95,15 @@ class Execution:
 def plainly(device: torch.device) -> Execution:
     """Functions as they are, in float32."""
     return Execution(device, "none", "float32", None)
+
+
+def _lift_limits() -> None:
+    """Lets torch compile for as many shapes as it meets: by itself it gives up at the ninth, which would be an error.
+
+    All agents of a process count together, since they have their code in common. `torch.compile` itself takes a limit
+    only in later versions than ours needs.
+    """
+    from torch._dynamo import config  # where something is compiled only, since it takes a second
+
+    config.recompile_limit = max(config.recompile_limit, _MOST_COMPILED)
+    config.accumulated_recompile_limit = max(config.accumulated_recompile_limit, _MOST_COMPILED)

@@ -51,6 +51,21 @@ def test_what_is_compiled_is_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
         execution("inductor").compiled(broken)(torch.ones(2))
 
 
+def test_a_process_may_compile_a_function_for_many_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch._dynamo import config
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))  # quick
+    monkeypatch.setattr(config, "accumulated_recompile_limit", 12)  # 256 would take long to reach
+    for sizes in (range(1, 10), range(10, 20)):  # of two agents
+        doubled = execution("inductor").compiled(twice)
+        for size in sizes:
+            assert doubled(torch.ones(size)).tolist() == [2.0] * size
+
+
+def twice(x: Tensor) -> Tensor:
+    return 2 * x
+
+
 def test_a_recorded_pass_follows_weights_that_are_changed_in_place() -> None:
     weight = torch.ones(2)
     forward = execution(records=True).recorded_pass(lambda x: x * weight, lambda: [weight])
