@@ -85,10 +85,15 @@ class Execution:
     def recorded_pass(
         self, forward: Callable[[Tensor], Tensor], reads: Callable[[], Sequence[Tensor]]
     ) -> Callable[[Tensor], Tensor]:
-        """The same for a function that changes nothing, from one tensor to one."""
+        """The same for a function that changes nothing, from one tensor to one; a recording keeps no gradient."""
         if self._recorder is None:
             return forward
-        recording = Captured(lambda given: {"": forward(given)}, reads, list, self._recorder, self._device)
+
+        @torch.no_grad()  # or the mode in which it is first called would stay
+        def named(given: Tensor) -> Mapping[str, Tensor]:
+            return {"": forward(given)}
+
+        recording = Captured(named, reads, list, self._recorder, self._device)
         return lambda given: recording(given)[""]
 
 

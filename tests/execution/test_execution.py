@@ -55,11 +55,11 @@ def test_a_process_may_compile_a_function_for_many_shapes(monkeypatch: pytest.Mo
     from torch._dynamo import config
 
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))  # quick
-    monkeypatch.setattr(config, "accumulated_recompile_limit", 12)  # 256 would take long to reach
-    for sizes in (range(1, 10), range(10, 20)):  # of two agents
-        doubled = execution("inductor").compiled(twice)
-        for size in sizes:
-            assert doubled(torch.ones(size)).tolist() == [2.0] * size
+    with config.patch(accumulated_recompile_limit=12):  # 256 would take long to reach
+        for sizes in (range(1, 10), range(10, 20)):  # of two agents
+            doubled = execution("inductor").compiled(twice)
+            for size in sizes:
+                assert doubled(torch.ones(size)).tolist() == [2.0] * size
 
 
 def twice(x: Tensor) -> Tensor:
@@ -73,3 +73,20 @@ def test_a_recorded_pass_follows_weights_that_are_changed_in_place() -> None:
     weight.fill_(3.0)
     assert forward(torch.ones(2)).tolist() == [3.0, 3.0]
     assert first.tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("grad_at_first", [False, True])
+def test_a_recorded_pass_keeps_no_gradient_whoever_calls_it_first(grad_at_first: bool) -> None:
+    weight = torch.ones(2, requires_grad=True)
+    grads = []
+
+    def doubled(x: Tensor) -> Tensor:
+        grads.append(torch.is_grad_enabled())
+        return x * weight
+
+    forward = execution(records=True).recorded_pass(doubled, lambda: [weight])
+    with torch.set_grad_enabled(grad_at_first):
+        first = forward(torch.ones(2))
+    assert not first.requires_grad
+    assert not forward(torch.ones(2)).requires_grad
+    assert not any(grads)
