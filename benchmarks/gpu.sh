@@ -6,7 +6,8 @@
 #   WHEELS=DIR benchmarks/gpu.sh               with the wheels in DIR installed beside what there is, without a network
 #   benchmarks/gpu.sh --device cpu --tiny      tries the programs out where there is no GPU; its numbers mean nothing
 # Needs Python 3.11 to 3.13 with torch 2.11 or newer for the GPU (PYTHON names another than python3), and a checkout.
-# Results are CSVs in benchmarks/results, with command, commit and machine.
+# Results are CSVs in benchmarks/results, with command, commit and machine; each row is written as it comes.
+#   RLRUN_COMMIT=abc1234 benchmarks/gpu.sh     says which commit this copy is, where git or its history is missing
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 python="${PYTHON:-python3}"
@@ -42,7 +43,7 @@ fi
 export PYTHONPATH="$root:$root/benchmarks/speed${PYTHONPATH:+:$PYTHONPATH}"
 
 if ! missing="$("$python" "$root/benchmarks/gpu/missing.py")"; then
-    printf 'gpu.sh: error: something is missing; WHEELS=DIR installs wheels from a directory:\n%s\n' "$missing" >&2
+    echo "gpu.sh: error: ${missing//$'\n'/; }: WHEELS=DIR installs wheels from a directory" >&2
     exit 2
 fi
 

@@ -197,7 +197,7 @@ class Collector:
         if shown.numpy().tobytes() != state["obs"].numpy().tobytes():  # bits: NaN is equal to itself
             raise changed_environment(self.env.spec.name, "what it shows now is not what it showed there")
         self._rng.set_state(state["rng"])
-        self._obs = state["obs"].to(self._device)
+        self._obs = self._upload.begun(state["obs"].numpy())  # they do not follow what was shown before
         self._carry = state["carry"]
         self._fresh = state["fresh"]
         self._meter.running_return = state["running_return"]

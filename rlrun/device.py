@@ -29,8 +29,8 @@ class Device:
         deterministic: on a GPU, only kernels that give equal bits from equal runs; the CPU's do anyway.
         compile: `none` runs eagerly; `graphs` records updates and acting as CUDA graphs; `inductor` compiles networks
             and losses, and on a GPU records the rest with them.
-        precision: of the networks' matrix products and convolutions; `bfloat16` leaves parameters, losses and
-            optimizers in float32. On a GPU `float32` is that, and not TensorFloat-32.
+        precision: of the hidden layers' matrix products and convolutions; `bfloat16` leaves last layers, parameters,
+            losses and optimizers in float32. On a GPU `float32` is that, and not TensorFloat-32.
 
     Raises:
         UserError: if a GPU is asked for where there is none, more threads than there are cores, or what `compile` needs
@@ -74,16 +74,20 @@ class Device:
         self._num_threads = num_threads
 
     def activate(self, obs_shape: tuple[int, ...]) -> None:
-        """Sets up this process for a run with such observations."""
+        """Sets up this process for a run with such observations, whatever another run has left behind."""
         torch.set_num_threads(self.threads_for(obs_shape))
         keep_freed_memory()
-        if self.torch_device.type == "cuda":
-            if self._deterministic:
-                os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it matrix products are refused
-                torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined] # never read
-            torch.use_deterministic_algorithms(self._deterministic)
-            torch.backends.cudnn.benchmark = not self._deterministic
-            torch.backends.cudnn.allow_tf32 = False  # what float32 says; matrix products do without anyway
+        on_gpu = self.torch_device.type == "cuda"
+        deterministic = on_gpu and self._deterministic
+        if on_gpu:
+            # Torch reads it at the first matrix product of a process, and refuses deterministic ones without it: later
+            # runs of this process may ask for them.
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        if torch.are_deterministic_algorithms_enabled() != deterministic:
+            torch.use_deterministic_algorithms(deterministic)  # imports torch's compiler, which takes a second
+        torch.utils.deterministic.fill_uninitialized_memory = not deterministic  # type: ignore[attr-defined] # never read
+        torch.backends.cudnn.benchmark = on_gpu and not deterministic
+        torch.backends.cudnn.allow_tf32 = False  # what float32 says; matrix products do without anyway
 
 
 def _require_compiler(*, on_gpu: bool) -> None:

@@ -304,6 +304,8 @@ class _Recorder:
         What is saved is not yet finished: a longer run goes on from there as if this one had never ended.
         """
         self._save()
+        if not self._run.collector.env.spec.resumable:
+            self._run.agent.state_dict()  # nothing is saved, but late refusals are told before there is a result
         if self.course.window.metrics:
             self.log()
         evaluation = self._evaluate()

@@ -230,3 +230,8 @@ class Progress(NamedTuple):
 def as_tensor(array: Array, device: torch.device) -> Tensor:
     """The one place where numpy becomes torch; uint8 stays uint8."""
     return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+
+
+def pinned(tensor: Tensor, device: torch.device) -> Tensor:
+    """The same in pages that stay where they are, if it is to cross to a GPU, so that the CPU does not wait for it."""
+    return tensor.pin_memory() if device.type == "cuda" and tensor.device.type == "cpu" else tensor

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rlrun.types import Array, EnvSpec, TimeStep, as_tensor
+from rlrun.types import Array, EnvSpec, TimeStep, as_tensor, pinned
 
 
 class Upload(Protocol):
@@ -65,12 +65,10 @@ class PinnedArrays:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._pins = device.type == "cuda"
 
     def array(self, array: Array) -> Tensor:
         """See `Upload.array`."""
-        tensor = as_tensor(array, torch.device("cpu"))
-        return tensor.pin_memory().to(self._device, non_blocking=True) if self._pins else tensor.to(self._device)
+        return pinned(as_tensor(array, torch.device("cpu")), self._device).to(self._device, non_blocking=True)
 
     def begun(self, obs: Array) -> Tensor:
         """See `Upload.begun`."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -90,7 +94,75 @@ def test_inductor_is_refused_without_what_it_needs(monkeypatch: pytest.MonkeyPat
 
 def test_functions_are_recorded_on_a_gpu_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr("rlrun.device._require_compiler", lambda *, on_gpu: None)
     assert make(kind="cuda", compile="graphs").execution.records
+    assert make(kind="cuda", compile="inductor").execution.records
     assert not make(kind="cuda").execution.records
     assert make(kind="cuda").execution.fixed_shapes
     assert not make(kind="cpu", compile="inductor").execution.records
+
+
+@pytest.fixture
+def a_gpu_is_found(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """And what runs leave behind in the process is as it was afterwards."""
+    flags, threads = flags_of_torch(), torch.get_num_threads()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    yield
+    torch.use_deterministic_algorithms(flags["deterministic"])
+    torch.utils.deterministic.fill_uninitialized_memory = flags["fills memory"]  # type: ignore[attr-defined]
+    torch.backends.cudnn.benchmark = flags["benchmark"]
+    torch.backends.cudnn.allow_tf32 = flags["tf32"]
+    torch.set_num_threads(threads)
+
+
+def flags_of_torch() -> dict[str, bool]:
+    return {
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "fills memory": torch.utils.deterministic.fill_uninitialized_memory,  # type: ignore[attr-defined]
+        "benchmark": torch.backends.cudnn.benchmark,
+        "tf32": torch.backends.cudnn.allow_tf32,
+    }
+
+
+@pytest.mark.usefixtures("a_gpu_is_found")
+def test_every_run_says_anew_which_kernels_are_wanted() -> None:
+    exact = {"deterministic": True, "fills memory": False, "benchmark": False, "tf32": False}
+    quick = {"deterministic": False, "fills memory": True, "benchmark": True, "tf32": False}
+    on_cpu = {"deterministic": False, "fills memory": True, "benchmark": False, "tf32": False}
+    runs: list[tuple[str, bool, dict[str, bool]]] = [
+        ("cuda", False, quick),
+        ("cuda", True, exact),
+        ("cpu", True, on_cpu),
+        ("cuda", True, exact),
+        ("cuda", False, quick),
+        ("cpu", False, on_cpu),
+    ]
+    for kind, deterministic, wanted in runs:
+        torch.backends.cudnn.allow_tf32 = True
+        make(kind=kind, deterministic=deterministic).activate((4,))
+        assert flags_of_torch() == wanted
+
+
+@pytest.mark.usefixtures("a_gpu_is_found")
+def test_the_workspace_of_exact_products_is_asked_for_before_any_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    make(kind="cpu").activate((4,))
+    assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
+    make(kind="cuda", deterministic=False).activate((4,))  # a later run may be deterministic
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+    make(kind="cuda", deterministic=True).activate((4,))
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
+
+
+def test_a_run_on_a_gpu_starts_without_torchs_compiler() -> None:
+    code = (
+        "import sys, torch; torch.cuda.is_available = lambda: True\n"
+        "from rlrun.device import Device\n"
+        "for kind in ('cuda', 'cpu'):\n"
+        "    Device(kind=kind, num_threads=None, deterministic=False, compile='graphs' if kind == 'cuda' else 'none',\n"
+        "        precision='float32').activate((4,))\n"
+        "print([name for name in sys.modules if name.startswith(('torch._dynamo', 'torch._inductor', 'sympy'))])\n"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout == "[]\n"

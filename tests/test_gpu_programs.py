@@ -107,7 +107,7 @@ def test_what_cannot_be_is_said_in_a_line(tmp_path: Path) -> None:
     python.write_text("#!/bin/sh\ncase \"$*\" in *missing.py) echo 'torch>=2.11 is not installed'; exit 1;; esac\n")
     python.chmod(0o755)
     missing = gpu_sh("parity", PYTHON=str(python))
-    assert missing.returncode == 2
+    assert (missing.returncode, missing.stderr.count("\n")) == (2, 1)
     assert "WHEELS=DIR installs wheels" in missing.stderr
     assert "torch>=2.11 is not installed" in missing.stderr
 
@@ -138,7 +138,7 @@ def test_missing_and_wrong_versions_are_named(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks" / "gpu"))
     import missing
 
-    here = {"torch": "2.10.1+cu128", "omegaconf": "2.4.0", "gymnasium": "1.4.1"}
+    here = {"torch": "2.10.1+cu128", "omegaconf": "2.4.0", "gymnasium": "1.4.1", "antlr": "4.9.3", "core": "2.41.4"}
 
     def version(name: str) -> str:
         if name not in here:
@@ -150,6 +150,35 @@ def test_missing_and_wrong_versions_are_named(monkeypatch: pytest.MonkeyPatch) -
     assert missing.problem("omegaconf>=2.3,<2.4") == "omegaconf>=2.3,<2.4 is asked for, and 2.4.0 is here"
     assert missing.problem("gymnasium[classic-control]>=1.4,<1.5") is None
     assert missing.problem("rich>=13") == "rich>=13 is not installed"
+    assert missing.problem("antlr (==4.9.*)") is None
+    assert missing.problem("antlr ~=4.8") is None
+    assert missing.problem("antlr!=4.9.3") == "antlr!=4.9.3 is asked for, and 4.9.3 is here"
+    assert missing.problem("core==2.41.5") == "core==2.41.5 is asked for, and 2.41.4 is here"
+    assert missing.problem('nowhere>=1; sys_platform == "no such system"') is None
+    assert missing.problem('pygame>=2; extra == "classic-control"') is None
+
+
+def test_what_dependencies_need_is_missed_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks" / "gpu"))
+    import missing
+
+    needs = {"a": ["b>=1", "c"], "b": ["c", "d ==2.*"], "torch": ["nothing-that-is-here"]}
+
+    def version(name: str) -> str:
+        if name not in needs:
+            raise PackageNotFoundError
+        return "1.0"
+
+    monkeypatch.setattr(missing, "version", version)
+    monkeypatch.setattr(missing, "requires", needs.get)
+    assert list(missing.problems(["a", "torch>=1"])) == ["c is not installed", "d==2.* is not installed"]
+
+
+def test_nothing_is_missing_here() -> None:
+    answer = subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks" / "gpu" / "missing.py")], capture_output=True, text=True, check=False
+    )
+    assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
 
 
 def test_the_words_for_a_gpu_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import provenance
@@ -76,6 +77,46 @@ def test_rows_keep_their_origin_and_only_what_was_measured_anew_is_replaced(
         ("b", "3", "def5678"),
     ]
     assert read_rows(tmp_path / "none.csv") == []
+
+
+@pytest.fixture
+def a_copy_without_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    monkeypatch.setattr(provenance, "ROOT", copy)
+    monkeypatch.delenv("RLRUN_COMMIT", raising=False)
+    provenance.commit.cache_clear()
+    yield copy
+    provenance.commit.cache_clear()
+
+
+@pytest.mark.parametrize("git", ["is there", "is not there", "is of a folder above"])
+def test_a_copy_without_history_says_so_or_is_told(
+    git: str, a_copy_without_history: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if git == "is not there":
+        monkeypatch.setenv("PATH", str(a_copy_without_history))
+    elif git == "is of a folder above":
+        commit = ["-c", "user.name=a", "-c", "user.email=b", "commit", "-q", "--allow-empty", "-m", "c"]
+        for words in (["init", "-q"], commit):
+            subprocess.run(["git", *words], cwd=a_copy_without_history.parent, check=True)
+    assert provenance.commit() == "unknown"
+    assert provenance.commit() == "unknown"
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "RLRUN_COMMIT=..." in said
+    provenance.commit.cache_clear()
+    monkeypatch.setenv("RLRUN_COMMIT", "abc1234")
+    assert provenance.commit() == "abc1234"
+    assert capsys.readouterr().err == ""
+
+
+def test_the_commit_is_gits_word_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RLRUN_COMMIT", "abc1234")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0, "def5678+\n"))
+    provenance.commit.cache_clear()
+    assert provenance.commit() == "def5678+"
+    provenance.commit.cache_clear()
 
 
 def test_a_command_is_written_down_without_paths_of_this_machine() -> None:

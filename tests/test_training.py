@@ -8,8 +8,10 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
+import torch
 
 from rlrun import evaluate, receipt, training
 from rlrun.build import build, identity_of
@@ -21,6 +23,7 @@ from rlrun.episode_log import FILE, read_episode_log
 from rlrun.errors import UserError
 from rlrun.evaluate import Evaluation, Evaluator
 from rlrun.protocols import Agent
+from rlrun.replay.refusals import Refusals
 
 WORDS = ["algo=q_learning", "env=gridworld", "env.num_envs=1", "device=cpu", "device.num_threads=1", "logger=none"]
 WORDS += ["name=run", "total_steps=400", "log_every_steps=100", "evaluation.every_steps=150", "evaluation.episodes=3"]
@@ -76,3 +79,18 @@ def test_the_log_of_episodes_is_whole_before_there_is_a_result(tmp_path: Path, m
     log = tmp_path / PLACE / FILE
     assert seen == [log.read_bytes()]
     assert len(read_episode_log(log).actions) == 400
+
+
+@pytest.mark.parametrize("resumable", [True, False])
+def test_what_is_refused_late_is_told_before_there_is_a_result(tmp_path: Path, resumable: bool) -> None:
+    words = ["algo=dqn", "env=cartpole", "device=cpu", "logger=none", "total_steps=64", "evaluation.episodes=1"]
+    words += ["algo.learning_starts_steps=32"]
+    config = load_config([*words, f"runs_dir={tmp_path}", "name=run"], [config_directory()])
+    with closing(build(config, tmp_path)) as built:
+        run, agent, env = built.run, cast(Any, built.run.agent), cast(Any, built.run.collector.env)
+        env.spec = replace(env.spec, resumable=resumable)
+        refusals = agent._replay._refusals = Refusals(torch.device("cpu"), later=True)
+        refusals.all(torch.tensor([False]), "something was wrong")
+        with pytest.raises(ValueError, match="something was wrong"):
+            training.train(run)
+    assert not (tmp_path / "result.json").exists()

@@ -108,7 +108,8 @@ def test_so_they_have_on_the_emulator() -> None:
     assert sum(rollout["last"].sum() for rollout in played[0]) >= 4
 
 
-def test_a_resumed_collector_puts_stacks_together_from_what_it_was_saved_with() -> None:
+@pytest.mark.parametrize("used", [False, True])
+def test_a_resumed_collector_puts_stacks_together_from_what_it_was_saved_with(used: bool) -> None:
     def collector() -> Collector:
         env = Stacks(3)
         return Collector(env, Steps(4), CPU, seed=0, upload=NewestPlanes(CPU))
@@ -117,6 +118,8 @@ def test_a_resumed_collector_puts_stacks_together_from_what_it_was_saved_with() 
     agent = Random(rollout_steps=4, spec=first.env.spec)
     for _ in range(3):
         first.collect(agent)
+    for _ in range(used):
+        resumed.collect(agent)
     resumed.load_state_dict(first.state_dict())
     for _ in range(3):
         assert same(fields(first.collect(agent)), fields(resumed.collect(agent)))
@@ -127,6 +130,16 @@ def test_what_is_not_a_stack_is_refused_where_only_its_newest_frame_would_be_see
     agent = Random(rollout_steps=4, spec=env.spec)
     with pytest.raises(ValueError, match="each the one before, moved by a frame"):
         Collector(env, Steps(20), CPU, seed=0, upload=NewestPlanes(CPU)).collect(agent)
+
+
+def test_what_is_not_a_stack_is_refused_at_once_after_resuming_too() -> None:
+    first = Collector(Stacks(1), Steps(2), CPU, seed=0, upload=NewestPlanes(CPU))
+    resumed = Collector(Stacks(1, breaks_at=5), Steps(2), CPU, seed=0, upload=NewestPlanes(CPU))
+    agent = Random(rollout_steps=4, spec=first.env.spec)
+    first.collect(agent)
+    resumed.load_state_dict(first.state_dict())
+    with pytest.raises(ValueError, match="each the one before, moved by a frame"):
+        resumed.collect(agent)
 
 
 def test_only_newest_planes_cross_to_a_gpu_and_whole_arrays_stay_on_a_cpu() -> None:

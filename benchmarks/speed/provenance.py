@@ -7,8 +7,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cache
+from io import StringIO
 from pathlib import Path
 
+from rlrun.atomic_file import write_atomically
 from rlrun.receipt import cpu_model
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -20,14 +23,31 @@ def provenance() -> dict[str, object]:
     """Command, commit (with a + where files differ from it) and machine."""
     from rlrun.device import available_cores  # imports torch, which a program that measures memory does later
 
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--abbrev=7", "--dirty=+", "--exclude=*"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.strip()
-    return {"command": typed(sys.argv), "commit": commit, "machine": f"{cpu_model()}, {available_cores()} cores"}
+    return {"command": typed(sys.argv), "commit": commit(), "machine": f"{cpu_model()}, {available_cores()} cores"}
+
+
+@cache
+def commit() -> str:
+    """What is measured: as git says, or RLRUN_COMMIT for a copy without its history; else `unknown`, and a line."""
+    try:
+        told = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=7", "--dirty=+", "--exclude=*"],
+            cwd=ROOT,
+            env=os.environ | {"GIT_CEILING_DIRECTORIES": str(ROOT.parent)},  # or it takes a repository around this copy
+            capture_output=True,
+            text=True,
+            check=False,
+        ).stdout.strip()
+    except OSError:  # there is no git
+        told = ""
+    told = told or os.environ.get("RLRUN_COMMIT", "")
+    if not told:
+        print(
+            "git knows no commit of this copy: results will say unknown; RLRUN_COMMIT=... says which it is",
+            file=sys.stderr,
+            flush=True,
+        )
+    return told or "unknown"
 
 
 def typed(argv: Sequence[str]) -> str:
@@ -70,10 +90,11 @@ def write_rows(path: Path, rows: Sequence[Row], key: Sequence[str]) -> None:
     kept: list[Row] = [row for row in read_rows(path) if tuple(row.get(name, "") for name in key) not in taken]
     columns = list(new[0])
     path.parent.mkdir(exist_ok=True, parents=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=columns, restval="", extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows([*kept, *new])
+    text = StringIO(newline="")
+    writer = csv.DictWriter(text, fieldnames=columns, restval="", extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows([*kept, *new])
+    write_atomically(path, lambda file: file.write(text.getvalue().encode()))  # a program may be stopped at any time
 
 
 def warn_if_busy() -> None:

@@ -15,6 +15,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from rlrun.types import pinned
+
 Function = Callable[..., Mapping[str, Tensor]]  # of tensors
 
 _WARM_UPS = 3  # calls before a recording: libraries choose kernels and allocate workspaces in the first ones
@@ -75,13 +77,9 @@ class Captured:
                 return self._function(*(given.to(self._device) for given in inputs))
             recording = self._recordings[key] = self._record(inputs, touched)
         for place, given in zip(recording.inputs, inputs, strict=True):
-            place.copy_(self._pinned(given), non_blocking=True)
+            place.copy_(pinned(given, self._device), non_blocking=True)
         recording.replay()
         return {name: output.clone() for name, output in recording.outputs.items()}
-
-    def _pinned(self, given: Tensor) -> Tensor:
-        """Pages that stay where they are, so that the GPU fetches them while the CPU goes on."""
-        return given.pin_memory() if self._device.type == "cuda" and given.device.type == "cpu" else given
 
     def _record(self, inputs: Sequence[Tensor], touched: list[Tensor]) -> _Recording:
         """Leaves everything that the function changes as it was, bit for bit."""

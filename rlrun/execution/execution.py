@@ -14,6 +14,7 @@ from rlrun.tree import tree_map
 
 Compile = Literal["none", "graphs", "inductor"]
 Precision = Literal["float32", "bfloat16"]
+_MOST_COMPILED = 1 << 16  # kinds of shapes that torch may compile a function for
 _Wrapped = TypeVar("_Wrapped", bound=Callable[..., Any])
 
 
@@ -24,7 +25,7 @@ class Execution:
         device: where agents compute.
         compile: `inductor` compiles functions; both others do not.
         precision: of the networks' matrix products and convolutions. `bfloat16` leaves parameters, their gradients,
-            losses and optimizers in float32 (torch's autocast).
+            losses and optimizers in float32 (torch's autocast), and `rlrun.nn.networks` its last layers.
         recorder: what records functions; None: nothing is recorded.
     """
 
@@ -71,6 +72,7 @@ class Execution:
         """
         if self._compile != "inductor":
             return function
+        _lift_limits()
         return torch.compile(function, fullgraph=True, dynamic=False)  # type: ignore[return-value]
 
     def backward_through(self, loss_of: Loss, network: nn.Module) -> Callable[..., Any]:
@@ -102,10 +104,27 @@ class Execution:
         if self._recorder is None:
             return forward
         compiled = self.compiled(forward)
-        recording = Captured(lambda given: {"": compiled(given)}, reads, list, self._recorder, self._device)
+
+        @torch.no_grad()  # or the mode in which it is first called would stay
+        def named(given: Tensor) -> Mapping[str, Tensor]:
+            return {"": compiled(given)}
+
+        recording = Captured(named, reads, list, self._recorder, self._device)
         return lambda given: recording(given)[""]
 
 
 def plainly(device: torch.device) -> Execution:
     """Functions as they are, in float32."""
     return Execution(device, "none", "float32", None)
+
+
+def _lift_limits() -> None:
+    """Lets torch compile for as many shapes as it meets: by itself it gives up at the ninth, which would be an error.
+
+    All agents of a process count together, since they have their code in common. `torch.compile` itself takes a limit
+    only in later versions than ours needs.
+    """
+    from torch._dynamo import config  # where something is compiled only, since it takes a second
+
+    config.recompile_limit = max(config.recompile_limit, _MOST_COMPILED)
+    config.accumulated_recompile_limit = max(config.accumulated_recompile_limit, _MOST_COMPILED)

@@ -25,12 +25,29 @@ class Network(Protocol):
         ...
 
 
+class Last(nn.Linear):
+    """The last layer of a head: in float32 also where the layers before it are in bfloat16.
+
+    Q-values near 80 would be multiples of 0.5 otherwise: actions would tie, and targets be wrong by a quarter.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features [N, F] to outputs [N, O]."""
+        kind = "cuda" if x.is_cuda else "cpu"  # `x.device.type` takes five times as long
+        if not torch.is_autocast_enabled(kind):
+            return nn.functional.linear(x, self.weight, self.bias)
+        with torch.autocast(kind, enabled=False):
+            return nn.functional.linear(x.float(), self.weight, self.bias)
+
+
 class Dueling(nn.Module):
     """Q(s, a) = V(s) + A(s, a) - mean over a' of A(s, a') (Wang et al. 2016, eq. 9).
 
     Args:
         value: features to [N, 1].
         advantage: features to [N, A].
+
+    Both end in a `Last`, so the sum and the mean are of float32.
     """
 
     def __init__(self, value: nn.Module, advantage: nn.Module) -> None:
@@ -79,7 +96,7 @@ class PolicyValue(nn.Module):
 def _head(network: Network, in_features: int, out_features: int) -> tuple[Straight, nn.Linear]:
     """A hidden and a last layer in sequence, and the last one by itself."""
     hidden = network.hidden(in_features)
-    last = unfilled(nn.Linear, hidden.out_features, out_features)
+    last = unfilled(Last, hidden.out_features, out_features)
     return Straight(hidden, last), last
 
 
@@ -124,8 +141,8 @@ def build_policy_value(network: Network, spec: EnvSpec, rng: torch.Generator, *,
         return PolicyValue(build_policy(network, spec, rng), build_value(network, spec, rng), None)
     trunk = network.trunk(spec)
     hidden = network.hidden(trunk.out_features)
-    policy = unfilled(nn.Linear, hidden.out_features, spec.num_actions)
-    value = unfilled(nn.Linear, hidden.out_features, 1)
+    policy = unfilled(Last, hidden.out_features, spec.num_actions)
+    value = unfilled(Last, hidden.out_features, 1)
     body = Straight(trunk, hidden)
     initialise_orthogonal(body, math.sqrt(2), rng)
     initialise_orthogonal(policy, 0.01, rng)

@@ -30,10 +30,14 @@ class Encode(nn.Module):
         flatten: [N, ...] to [N, F] as well.
     """
 
+    _every: Tensor  # all indices, where observations are indices
+
     def __init__(self, spec: EnvSpec, *, flatten: bool) -> None:
         super().__init__()
         space = spec.observation
         self._classes = int(space.n) if isinstance(space, spaces.Discrete) else 0
+        if self._classes:
+            self.register_buffer("_every", torch.arange(self._classes), persistent=False)
         self._scale = 1.0 / 255.0 if space.dtype == np.uint8 else 1.0
         self._flatten = flatten
         self._dtype = torch.get_default_dtype()
@@ -42,7 +46,7 @@ class Encode(nn.Module):
     def forward(self, obs: Tensor) -> Tensor:
         """Obs [N, ...] to floats."""
         if self._classes:
-            return nn.functional.one_hot(obs.long(), self._classes).float()
+            return (obs[..., None] == self._every).type(self._dtype)  # `one_hot` reads values, which a recording cannot
         if not self._flatten and obs.dtype == torch.uint8:
             # Channels last, moved as bytes and not as floats: the same numbers in half the time.
             return torch.stack(obs.unbind(1), -1).type(self._dtype).mul_(self._scale).permute(0, 3, 1, 2)

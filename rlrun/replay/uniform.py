@@ -21,7 +21,7 @@ from rlrun.replay.observations import ObservationStore, PlainObservations
 from rlrun.replay.refusals import Refusals
 from rlrun.replay.storage import MemoryStorage, Storage
 from rlrun.ring import newest, refill
-from rlrun.types import Batch, EnvSpec, Rollout, State
+from rlrun.types import Batch, EnvSpec, Rollout, State, pinned
 
 _LOG = logging.getLogger(__name__)
 
@@ -175,7 +175,7 @@ class UniformReplay:
         The n-step return (Sutton 1988) of a step stops where its episode ends, or where the future is worth nothing;
         at a time limit it bootstraps from the true last observation with the power of gamma that belongs there.
         """
-        time, slot = time.to(self._device), slot.to(self._device)
+        time, slot = (pinned(each, self._device).to(self._device, non_blocking=True) for each in (time, slot))
         index = time % self._length * self._num_envs + slot
         reward, discount, final = self._returns(time, slot)
         obs, next_obs = self._observations.gather(time, final, slot)

@@ -30,7 +30,8 @@ class RecordedOperations:
         """See `Recorder.record`.
 
         Raises:
-            ValueError: at an operation that reads values, for which a GPU would have to be waited for.
+            ValueError: at an operation that reads values, for which a GPU would have to be waited for, that draws
+                random numbers, or that brings a value from Python or numpy.
         """
         with _WritingDown() as written:
             outputs = function()
@@ -50,8 +51,9 @@ class _WritingDown(TorchDispatchMode):
     ) -> Any:
         del types
         kwargs = kwargs or {}
-        if _reads_values(func, args):
-            raise ValueError(f"{func} cannot be recorded: its result is a number or a shape that depends on values")
+        problem = _problem(func, args)
+        if problem is not None:
+            raise ValueError(f"{func} cannot be recorded: {problem}")
         result = func(*args, **kwargs)
         returns = func._schema.returns
         if any(each.alias_info is not None and not each.alias_info.is_write for each in returns):
@@ -61,6 +63,17 @@ class _WritingDown(TorchDispatchMode):
             into = _tensors(result)
         self.operations.append((func, args, kwargs, into))
         return result
+
+
+def _problem(func: Any, args: tuple[Any, ...]) -> str | None:
+    """Why a graph could not hold it; None if it can."""
+    if _reads_values(func, args):
+        return "its result is a number or a shape that depends on values"
+    if torch.Tag.nondeterministic_seeded in func.tags:
+        return "it draws random numbers"
+    if func._schema.name == "aten::lift_fresh":
+        return "it makes a tensor of numbers that Python or numpy has (torch.full and fill_ do so where the others are)"
+    return None
 
 
 def _reads_values(func: Any, args: tuple[Any, ...]) -> bool:

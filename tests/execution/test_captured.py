@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 from torch import Tensor, nn
 
 from rlrun.execution.captured import Captured
 from rlrun.nn.descent import descend
+from rlrun.nn.networks import build_q_network
 from rlrun.nn.optimizers import Adam, CentredRMSProp, RMSProp, moved_by
+from rlrun.nn.trunks import MLP
 from rlrun.testing.recorded_operations import RecordedOperations
+from rlrun.types import EnvSpec
 
 CPU = torch.device("cpu")
 
@@ -148,3 +153,39 @@ def test_the_stand_in_shows_what_a_graph_would_do_wrong() -> None:
 def test_what_would_wait_for_the_gpu_cannot_be_recorded(function: Callable[..., Mapping[str, Tensor]]) -> None:
     with pytest.raises(ValueError, match="depends on values"):
         captured(function)(torch.ones(3))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: {"": nn.functional.dropout(x)},
+        lambda x: {"": torch.rand_like(x)},
+        lambda x: {"": x[torch.randint(3, (2,))]},
+        lambda x: {"": torch.empty_like(x).normal_()},
+    ],
+)
+def test_what_draws_random_numbers_cannot_be_recorded(
+    function: Callable[..., Mapping[str, Tensor]],
+) -> None:
+    with pytest.raises(ValueError, match="draws random numbers"):
+        captured(function)(torch.ones(3))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: {"": x + torch.tensor(2.0)},
+        lambda x: {"": x + torch.tensor([1.0, 2.0, 3.0]).to(x.device)},
+        lambda x: {"": x + torch.from_numpy(np.ones(3)).to(x.device)},
+    ],
+)
+def test_what_would_copy_from_the_cpu_cannot_be_recorded(function: Callable[..., Mapping[str, Tensor]]) -> None:
+    with pytest.raises(ValueError, match="that Python or numpy has"):
+        captured(function)(torch.ones(3))
+
+
+def test_networks_on_numbered_cells_can_be_recorded() -> None:
+    spec = EnvSpec("cells", spaces.Discrete(5), spaces.Discrete(4), 1)
+    q = build_q_network(MLP(hidden=[3], activation="relu"), spec, torch.Generator().manual_seed(0), dueling=False)
+    cells = torch.tensor([4, 0, 2])
+    assert torch.equal(captured(lambda x: {"": q(x)})(cells)[""], q(cells))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -31,20 +30,6 @@ def test_plainly_changes_nothing() -> None:
     assert not plain.fixed_shapes
 
 
-def test_bfloat16_is_of_the_products_alone() -> None:
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 3))
-    forward: Callable[[Tensor], Tensor] = execution(precision="bfloat16").in_precision(model.forward)
-    x = torch.randn(8, 64)
-    wide, narrow = model(x), forward(x)
-    assert narrow.dtype == torch.float32
-    assert torch.equal(narrow, narrow.bfloat16().float())  # all that bfloat16 can hold
-    assert not torch.equal(wide, narrow)
-    torch.testing.assert_close(wide, narrow, rtol=0.03, atol=0.03)
-    gradients = torch.autograd.grad(narrow.square().mean(), list(model.parameters()))
-    assert {tensor.dtype for tensor in (*gradients, *model.parameters())} == {torch.float32}
-
-
 def test_bfloat16_makes_every_output_of_a_network_float32() -> None:
     layer = nn.Linear(4, 4)
 
@@ -66,6 +51,21 @@ def test_what_is_compiled_is_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
         execution("inductor").compiled(broken)(torch.ones(2))
 
 
+def test_a_process_may_compile_a_function_for_many_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch._dynamo import config
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))  # quick
+    with config.patch(accumulated_recompile_limit=12):  # 256 would take long to reach
+        for sizes in (range(1, 10), range(10, 20)):  # of two agents
+            doubled = execution("inductor").compiled(twice)
+            for size in sizes:
+                assert doubled(torch.ones(size)).tolist() == [2.0] * size
+
+
+def twice(x: Tensor) -> Tensor:
+    return 2 * x
+
+
 def test_a_recorded_pass_follows_weights_that_are_changed_in_place() -> None:
     weight = torch.ones(2)
     forward = execution(records=True).recorded_pass(lambda x: x * weight, lambda: [weight])
@@ -73,3 +73,20 @@ def test_a_recorded_pass_follows_weights_that_are_changed_in_place() -> None:
     weight.fill_(3.0)
     assert forward(torch.ones(2)).tolist() == [3.0, 3.0]
     assert first.tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("grad_at_first", [False, True])
+def test_a_recorded_pass_keeps_no_gradient_whoever_calls_it_first(grad_at_first: bool) -> None:
+    weight = torch.ones(2, requires_grad=True)
+    grads = []
+
+    def doubled(x: Tensor) -> Tensor:
+        grads.append(torch.is_grad_enabled())
+        return x * weight
+
+    forward = execution(records=True).recorded_pass(doubled, lambda: [weight])
+    with torch.set_grad_enabled(grad_at_first):
+        first = forward(torch.ones(2))
+    assert not first.requires_grad
+    assert not forward(torch.ones(2)).requires_grad
+    assert not any(grads)
