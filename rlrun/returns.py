@@ -35,7 +35,7 @@ def lambda_returns(
     _check(reward, discount, last, next_value)
     worth = gamma * discount
     mixed = worth * lambda_ * ~last
-    mixed[-1] = 0.0
+    mixed[-1].zero_()
     return _backwards(torch.addcmul(reward, worth - mixed, next_value), mixed)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -55,15 +56,7 @@ class Execution:
         """`forward` of a network in the precision that was asked for; outputs (a tree) are float32 in any case."""
         if self._precision == "float32":
             return forward
-        kind = self._device.type
-
-        def in_bfloat16(*inputs: Tensor) -> Any:
-            # Every weight is used once in a pass, so torch's cache of cast weights would only keep them longer.
-            with torch.autocast(kind, torch.bfloat16, cache_enabled=False):
-                outputs = forward(*inputs)
-            return tree_map(Tensor.float, outputs)
-
-        return in_bfloat16  # type: ignore[return-value]
+        return partial(_in_bfloat16, self._device.type, forward)  # type: ignore[return-value]
 
     def compiled(self, function: _Wrapped) -> _Wrapped:
         """`function` of tensors as one piece of compiled code, where that was asked for.
@@ -128,3 +121,10 @@ def _lift_limits() -> None:
 
     config.recompile_limit = max(config.recompile_limit, _MOST_COMPILED)
     config.accumulated_recompile_limit = max(config.accumulated_recompile_limit, _MOST_COMPILED)
+
+
+def _in_bfloat16(kind: str, forward: Callable[..., Any], *inputs: Tensor) -> Any:
+    # Every weight is used once in a pass, so torch's cache of cast weights would only keep them longer.
+    with torch.autocast(kind, torch.bfloat16, cache_enabled=False):
+        outputs = forward(*inputs)
+    return tree_map(Tensor.float, outputs)

@@ -1,8 +1,11 @@
-"""The gradient of a loss: by autograd as it runs, or as one piece of compiled code."""
+"""The gradient of a loss: by autograd as it runs, or as one piece of compiled code.
+
+What is returned are partial functions and no closures, since `copy.deepcopy` of an agent copies only what those hold.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -20,16 +23,15 @@ def backward_through(loss_of: Loss, network: nn.Module) -> Callable[..., Any]:
         loss_of: uses the parameters of `network`, and no others. Those that it does not use get no gradient.
         network: whose parameters are asked about.
     """
-    parameters = list(network.parameters())
+    return partial(_backward, loss_of, list(network.parameters()))
 
-    def backward(*inputs: Tensor) -> Any:
-        for parameter in parameters:
-            parameter.grad = None
-        loss, said = loss_of(*inputs)
-        loss.backward()  # type: ignore[no-untyped-call]
-        return said
 
-    return backward
+def _backward(loss_of: Loss, parameters: Sequence[nn.Parameter], *inputs: Tensor) -> Any:
+    for parameter in parameters:
+        parameter.grad = None
+    loss, said = loss_of(*inputs)
+    loss.backward()  # type: ignore[no-untyped-call]
+    return said
 
 
 def compiled_backward_through(
@@ -42,20 +44,19 @@ def compiled_backward_through(
         network: as above.
         compiled: compiles a function of trees of tensors.
     """
-    parameters = dict(network.named_parameters())
+    parameters = {f"network.{name}": parameter for name, parameter in network.named_parameters()}
     lent = partial(functional_call, _Lending(network, loss_of))
     # torch's compiler looks through its own transform of functions, and not into `Tensor.backward`.
     both = compiled(lambda weights, inputs: grad_and_value(lent, has_aux=True)(weights, inputs))
+    return partial(_compiled_backward, both, parameters)
 
-    @torch.no_grad()
-    def backward(*inputs: Tensor) -> Any:
-        weights = {f"network.{name}": parameter.detach() for name, parameter in parameters.items()}
-        gradients, (_, said) = both(weights, inputs)
-        for name, parameter in parameters.items():
-            parameter.grad = gradients[f"network.{name}"]
-        return said
 
-    return backward
+@torch.no_grad()
+def _compiled_backward(both: Callable[..., Any], parameters: Mapping[str, nn.Parameter], *inputs: Tensor) -> Any:
+    gradients, (_, said) = both({name: parameter.detach() for name, parameter in parameters.items()}, inputs)
+    for name, parameter in parameters.items():
+        parameter.grad = gradients[name]
+    return said
 
 
 class _Lending(nn.Module):
