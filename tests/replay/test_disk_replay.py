@@ -243,7 +243,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     try:
         yield place
     finally:
-        subprocess.run(["umount", str(place)], check=True)
+        # Lazily: where a test fails, what it made still has files open there.
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 def fill_up(disk: Path) -> None:
