@@ -27,7 +27,7 @@ class Encode(nn.Module):
 
     Args:
         spec: the environment's.
-        flatten: [N, ...] to [N, F] as well.
+        flatten: [N, ...] to [N, F] as well; images that stay images keep their 0 to 255, for `OfPixels` to divide.
     """
 
     _every: Tensor  # all indices, where observations are indices
@@ -49,11 +49,11 @@ class Encode(nn.Module):
             return (obs[..., None] == self._every).type(self._dtype)  # `one_hot` reads values, which a recording cannot
         if not self._flatten and obs.dtype == torch.uint8:
             # Channels last, moved as bytes and not as floats: the same numbers in half the time.
-            return torch.stack(obs.unbind(1), -1).type(self._dtype).mul_(self._scale).permute(0, 3, 1, 2)
+            return torch.stack(obs.unbind(1), -1).type(self._dtype).permute(0, 3, 1, 2)
         obs = obs.type(self._dtype)
-        if self._scale != 1.0:
-            obs = obs * self._scale
-        return obs.flatten(1) if self._flatten else obs
+        if not self._flatten:
+            return obs
+        return (obs * self._scale if self._scale != 1.0 else obs).flatten(1)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         # What torch does to every parameter for `double()` and its like; asking a parameter at every call costs more.
@@ -120,6 +120,14 @@ class ChannelsLast(nn.Module):
         return images.contiguous(memory_format=torch.channels_last)
 
 
+class OfPixels(nn.Conv2d):
+    """A convolution of bytes as fractions of 255: its weight is divided instead, which has far fewer entries."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """What `nn.Conv2d` makes of `images` / 255."""
+        return nn.functional.conv2d(images, self.weight * (1.0 / 255.0), self.bias, self.stride)
+
+
 class Convolutional:
     """Convolutions with ReLUs, and one fully connected layer that belongs to each head.
 
@@ -158,7 +166,8 @@ class Convolutional:
                 raise UserError(
                     f"images of {spec.name} ({list(spec.obs_shape)}) are too small for this network: use network=mlp"
                 )
-            layers += [unfilled(nn.Conv2d, in_channels, out_channels, kernel, stride), nn.ReLU(inplace=True)]
+            kind = OfPixels if len(layers) == 2 and spec.observation.dtype == np.uint8 else nn.Conv2d
+            layers += [unfilled(kind, in_channels, out_channels, kernel, stride), nn.ReLU(inplace=True)]
             in_channels, height, width = out_channels, (height - kernel) // stride + 1, (width - kernel) // stride + 1
         trunk = Layers(in_channels * height * width, *layers, nn.Flatten())
         return trunk.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
