@@ -80,7 +80,11 @@ def speed(step: Callable[[Int64Array], object], num_envs: int, seconds: float) -
 def provenance() -> dict[str, object]:
     """What made the numbers."""
     commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True, check=False
+        ["git", "describe", "--always", "--abbrev=7", "--dirty=+", "--exclude=*"],
+        cwd=HERE,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return {
         "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),

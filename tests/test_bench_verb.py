@@ -51,6 +51,26 @@ def test_bad_words_are_refused(words: list[str]) -> None:
         bench(words)
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--threads", "0"], r"device\.num_threads"),
+        (["--threads", "100000"], r"device\.num_threads=100000, but there are"),
+        pytest.param(
+            ["--device", "cuda"],
+            "torch finds no NVIDIA GPU",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, which is not refused"),
+        ),
+    ],
+)
+def test_what_the_trainings_would_refuse_is_refused_before_anything_is_measured(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(UserError, match=message):
+        bench(words)
+    assert capsys.readouterr().out == ""
+
+
 def test_a_loop_is_timed_after_its_warm_up_and_its_shares_add_up() -> None:
     words = [*ACTOR_CRITIC_CARTPOLE, "env.num_envs=8", "device=cpu"]
     speed = measure_loop(words, warm_up_steps=80, seconds=0.2)

@@ -2,16 +2,17 @@
 
     .venv/bin/python benchmarks/speed/operations.py [--only WORK ...] [--turns 40]
 
-A turn is one rollout and all updates that it owes, as in training. Its wall time is measured without a profiler; then
-torch's profiler gives the time inside each kind of operation, forward and backward. What is in neither, Python and the
-way to an operation, is the rest. The profiler costs about a microsecond per operation, which counts as the operation's:
-in small networks the rest is larger than shown, and views, of which there are many, are smaller.
+A turn is one rollout and all updates that it owes, as in training. Shares are of the turn under torch's profiler, which
+gives the time inside each kind of operation, forward and backward; what is in none of them, Python and the emulator, is
+the rest. The profiler costs about a microsecond per operation, so that a turn without it, which is measured beside, is
+shorter, and shares of kinds with many small operations are larger than they are without it.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
+import statistics
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,16 +47,17 @@ def main() -> None:
     warn_if_busy()
     rows = []
     for name in arguments.only or WORKS:
-        seconds, shares = measured(WORKS[name], arguments.turns)
-        print(f"{WORKS[name].title}: {1e3 * seconds:.2f} ms a turn")
-        for kind, share in shares.items():
+        seconds, profiled, spent = measured(WORKS[name], arguments.turns)
+        print(f"{WORKS[name].title}: {1e3 * seconds:.2f} ms a turn, {1e3 * profiled:.2f} ms under the profiler")
+        for kind, share in shares_of(spent, profiled).items():
             print(f"  {share:6.1%}  {kind}")
-            rows.append({"work": name, "what": kind, "share": f"{share:.4f}", "turn_ms": f"{1e3 * seconds:.3f}"})
+            row = {"work": name, "what": kind, "share": f"{share:.4f}", "turn_ms": f"{1e3 * seconds:.3f}"}
+            rows.append(row | {"profiled_ms": f"{1e3 * profiled:.3f}"})
     write_rows(arguments.results / "operations.csv", rows, key=("work", "what"))
 
 
-def measured(work: Work, turns: int) -> tuple[float, dict[str, float]]:
-    """Seconds a turn, and the share of each kind of operation in it, largest first."""
+def measured(work: Work, turns: int) -> tuple[float, float, dict[str, float]]:
+    """Seconds a turn without and with the profiler, and those inside each operation (and not in those it calls)."""
     words = [*work.all_words(), f"total_steps={work.warm_up_steps + work.measured_steps}", "logger=none"]
     with make(words) as made:
         steps = 0
@@ -63,16 +65,15 @@ def measured(work: Work, turns: int) -> tuple[float, dict[str, float]]:
             rollout = made.collector.collect(made.agent)
             made.agent.learn(rollout)
             steps += rollout.num_steps
-        seconds = min(_played(made, turns // 4) for _ in range(4))
+        seconds = statistics.median(_played(made, 1) for _ in range(turns))
         with profile(activities=[ProfilerActivity.CPU]) as profiled:
-            for _ in range(turns):
-                made.agent.learn(made.collector.collect(made.agent))
+            profiled_seconds = _played(made, turns)
     spent = {event.key: event.self_cpu_time_total * 1e-6 / turns for event in profiled.key_averages()}
-    return seconds, shares_of(spent, seconds)
+    return seconds, profiled_seconds, spent
 
 
 def _played(made: Made, turns: int) -> float:
-    """Seconds a turn without the profiler."""
+    """Seconds a turn."""
     started = perf_counter()
     for _ in range(turns):
         made.agent.learn(made.collector.collect(made.agent))
@@ -84,19 +85,24 @@ def shares_of(spent: Mapping[str, float], seconds: float) -> dict[str, float]:
 
     Args:
         spent: seconds a turn inside each operation, and not in those that it calls, by name.
-        seconds: wall time of a turn without the profiler.
+        seconds: wall time of those very turns.
 
     Returns:
-        Shares that add up to 1; where the operations took longer than the turn, the profiler's part is taken off all.
+        Shares that add up to 1.
+
+    Raises:
+        ValueError: if the operations took longer than the turn.
     """
     kinds: dict[str, float] = defaultdict(float)
     for name, each in spent.items():
         kind = next((kind for kind, names in KINDS.items() if re.search(names, name)), None)
         if kind is not None:
             kinds[kind] += each
-    whole = max(seconds, sum(kinds.values()))
-    kinds[REST] = whole - sum(kinds.values())
-    return {kind: each / whole for kind, each in sorted(kinds.items(), key=lambda item: -item[1])}
+    inside = sum(kinds.values())
+    if inside > seconds:
+        raise ValueError(f"{inside:.4f} s of operations in a turn of {seconds:.4f} s: more than one thread was counted")
+    kinds[REST] = seconds - inside
+    return {kind: each / seconds for kind, each in sorted(kinds.items(), key=lambda item: -item[1])}
 
 
 if __name__ == "__main__":

@@ -77,8 +77,8 @@ def number(text: str) -> str:
 
 
 def spread(row: Row, value: str, low: str, high: str) -> str:
-    """A median, and from where to where it went."""
-    if row.get(low, "") == "":
+    """A median, and from where to where it went in several rounds."""
+    if row.get(low, "") == "" or row.get("rounds") == "1":
         return number(row[value])
     return f"{number(row[value])} ({number(row[low])} to {number(row[high])})"
 
@@ -121,7 +121,8 @@ def ceilings(row: Row) -> list[str]:
 
 def operations(row: Row) -> list[str]:
     """Where a turn's time goes."""
-    return [WORKS[row["work"]].title, f"{number(row['turn_ms'])} ms", row["what"], share(row, "share")]
+    turns = f"{number(row['turn_ms'])} ms", f"{number(row['profiled_ms'])} ms"
+    return [WORKS[row["work"]].title, *turns, row["what"], share(row, "share")]
 
 
 def memory(row: Row) -> list[str]:
@@ -133,13 +134,19 @@ def memory(row: Row) -> list[str]:
 
 def startup(row: Row) -> list[str]:
     """Seconds."""
-    return [f"`{row['what']}`", f"{float(row['seconds']):.2f} s ({row['min']} to {row['max']})", row["rounds"]]
+    return [f"`{row['what']}`", f"{spread(row, 'seconds', 'min', 'max')} s", row["rounds"]]
 
 
 def scaling(row: Row) -> list[str]:
     """Steps per second."""
     counts = [row[name] for name in ("num_envs", "num_threads", "num_runs")]
     return [row["what"], *counts, spread(row, "steps_per_second", "min", "max"), row["rounds"]]
+
+
+def ideas(row: Row) -> list[str]:
+    """What was tried beside what is done."""
+    times = f"{number(row['plain_ms'])} ms", f"{number(row['idea_ms'])} ms"
+    return [row["what"], row["threads"], *times, spread(row, "ratio", "min", "max"), row["rounds"]]
 
 
 # Name in the page: CSV, headings, and what makes the cells of a row.
@@ -151,13 +158,14 @@ TABLES: dict[str, tuple[str, Sequence[str], Callable[[Row], list[str]]]] = {
     ),
     "headline": ("speed.csv", ("work", "rlrun", "stable-baselines3", "ratio"), headline),
     "time": ("speed.csv", ("work", "parameters", "threads", "environment", "acting", "learning"), time_split),
-    "operations": ("operations.csv", ("work", "a turn", "spent on", "share"), operations),
+    "operations": ("operations.csv", ("work", "a turn", "under the profiler", "spent on", "share"), operations),
     "ceilings": ("ceilings.csv", ("what", "median", "unit", "rounds"), ceilings),
     "memory": (
         "memory.csv",
         ("what", "steps in the replay", "peak", "replay bytes a step", "measured bytes a step", "at a million steps"),
         memory,
     ),
+    "ideas": ("ideas.csv", ("idea", "threads", "as it is", "so", "times as fast", "rounds"), ideas),
     "startup": ("startup.csv", ("what", "to the first step", "rounds"), startup),
     "scaling": (
         "scaling.csv",

@@ -17,7 +17,7 @@ def bench(words: Sequence[str]) -> int:
     Raises:
         UserError: if the device is not there.
     """
-    parser = Words("rlrun bench", description="How fast this machine is: emulator, matrix product, two trainings.")
+    parser = Words("rlrun bench", description="How fast this machine is: emulator, matrix product, three trainings.")
     parser.add_argument("--seconds", type=float, default=10.0, help="of each training (default 10)")
     parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="as in device= (default auto)"
@@ -29,9 +29,19 @@ def bench(words: Sequence[str]) -> int:
     settings = [f"device={chosen.device}"]
     if chosen.threads is not None:
         settings.append(f"device.num_threads={chosen.threads}")
+    _require(settings)
     for line in _lines(chosen.seconds, settings):
         print(line, flush=True)
     return 0
+
+
+def _require(settings: list[str]) -> None:
+    """Raises UserError where the trainings would be refused, before anything is measured."""
+    from rlrun import compose
+    from rlrun.build import instantiate
+    from rlrun.verbs.standard_works import ACTOR_CRITIC_CARTPOLE
+
+    instantiate(compose([*ACTOR_CRITIC_CARTPOLE, *settings]).device, {})
 
 
 def _lines(seconds: float, settings: list[str]) -> Iterator[str]:
@@ -87,7 +97,7 @@ def _trainings(seconds: float, settings: list[str]) -> Iterator[str]:
     from rlrun.verbs.loop_speed import measure_loop
     from rlrun.verbs.standard_works import ACTOR_CRITIC_CARTPOLE, DQN_PONG
 
-    # The replay is small, so that it fills at once; epsilon is at its end when the clock starts.
+    # The replay is small, so that little memory is enough; epsilon is at its end when the clock starts.
     pong = ("algo.replay_capacity_steps=10000", "algo.learning_starts_steps=400", "algo.epsilon.duration_steps=4")
     for name, words, warm_up_steps in (
         ("actor-critic CartPole, 8 environments", changed(ACTOR_CRITIC_CARTPOLE, "env.num_envs=8"), 800),
