@@ -12,10 +12,13 @@ from pathlib import Path
 from shlex import quote
 from zipfile import ZipFile
 
+import numpy as np
 import pytest
 
 from rlrun.composition import load_config
 from rlrun.config_files import config_directory
+from rlrun.execution.captured import _Recording
+from rlrun.execution.execution import Execution
 from rlrun.repeated_words import changed
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,11 +56,18 @@ def test_parity_is_checked_in_full(tmp_path: Path) -> None:
     found = tried("parity", tmp_path)
     assert {row["check"] for row in found} == {
         "newest planes = whole uploads",
+        "episodes ended",
+        "updates and acting were recorded",
         "recorded = plain",
+        "bfloat16 is not float32",
         "plain = CPU",
+        "training was recorded",
         "recorded training = plain",
+        "recorded before it loads",
+        "recorded anew after loading",
         "resumed = not interrupted",
     }
+    assert len({row["case"] for row in found}) == 3
     assert {row["precision"] for row in found} == {"float32", "float64", "bfloat16", "-"}
     assert all(row["met"] == "True" for row in found)
 
@@ -72,6 +82,36 @@ def test_parity_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     assert difference == pytest.approx(1e-3)
     assert not parity.row("", "", 1, "", difference, 0.0)["met"]
     assert parity.largest_difference(one, [torch.tensor([0.0, torch.nan])]) > 1e300
+
+
+@pytest.mark.parametrize("broken", ["nothing", "records nothing", "no bfloat16", "never anew", "no ends"])
+def test_parity_finds_what_would_be_equal_by_doing_nothing(
+    broken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks" / "gpu"))
+    import cases
+    import parity
+    import parts
+
+    wanted: set[str] = set()
+    options = parts.Chosen("cpu", True, 60.0, tmp_path)
+    (case, _) = cases.dqn_cases(options)
+    if broken == "records nothing":
+        wanted = {"updates and acting were recorded", "training was recorded"}
+        wanted |= {"recorded before it loads", "recorded anew after loading"}
+        monkeypatch.setattr(Execution, "recorded", lambda self, function, reads, changes: function)
+        monkeypatch.setattr(Execution, "recorded_pass", lambda self, forward, reads: forward)
+    elif broken == "no bfloat16":
+        wanted = {"bfloat16 is not float32"}
+        monkeypatch.setattr(Execution, "in_precision", lambda self, forward: forward)
+    elif broken == "never anew":
+        wanted = {"recorded anew after loading", "resumed = not interrupted"}
+        monkeypatch.setattr(_Recording, "is_of", lambda self, touched: True)
+    elif broken == "no ends":
+        wanted = {"episodes ended"}
+        case = replace(case, words=changed(case.words, "env.max_episode_steps=100000"), turns=1)
+        monkeypatch.setattr("rlrun.envs.cartpole._LIMITS", np.full((2, 1), np.inf))
+    assert {str(row["check"]) for row in parity.dqn_checks(case, options) if not row["met"]} == wanted
 
 
 def test_speed_has_a_row_for_each_way(tmp_path: Path) -> None:
