@@ -6,6 +6,7 @@ import csv
 import os
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
@@ -122,9 +123,37 @@ def test_speed_has_a_row_for_each_way(tmp_path: Path) -> None:
 
 def test_learning_has_a_curve(tmp_path: Path) -> None:
     found = tried("learning", tmp_path)
-    assert [row["task"] for row in found] == ["cartpole"] * len(found)
-    assert len(found) >= 3
+    counts = Counter(row["task"] for row in found)
+    assert set(counts) == {"cartpole", "cartpole plain", "cartpole recorded"}
+    assert min(counts.values()) >= 3
     assert all(float(row["eval_episode_return"]) > 0 for row in found)
+
+
+def test_what_is_asked_of_learning_is_judged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks" / "gpu"))
+    import learning
+    import parts
+
+    def curve(*values: float) -> list[dict[str, object]]:
+        return [{"step": 1000 * i, "eval_episode_return": value} for i, value in enumerate(values, 1)]
+
+    by_name = {task.name: task for task in learning.tasks(parts.Chosen("cuda", False, 540.0, tmp_path))}
+    cases: list[tuple[str, list[dict[str, object]], bool, str]] = [
+        ("cartpole", curve(20, 480, 30), True, "asked for 475: ok"),
+        ("cartpole", curve(20, 470), False, "asked for 475: NOT MET"),
+        ("cartpole bfloat16", curve(20, 30), False, "asked for 195: NOT MET"),
+        ("cartpole plain", curve(9), True, "nothing is asked of it"),
+        ("cartpole recorded", curve(9, 10, 11), True, "3 of them: ok"),
+        ("cartpole recorded", curve(9, 10, 12), False, "3 of them: NOT MET"),
+        ("cartpole recorded", curve(9, 10), False, "2 of them: NOT MET"),
+        ("pong", curve(-20.5), True, "nothing is asked of it before step 250,000"),
+        ("pong", [{"step": 250_000, "eval_episode_return": -20.5}], False, "asked for -19: NOT MET"),
+        ("pong", [{"step": 250_000, "eval_episode_return": -18}], True, "asked for -19: ok"),
+    ]
+    for name, found, met, words in cases:
+        answer = learning.verdict(by_name[name], found, {"cartpole plain": curve(9, 10, 11, 12)})
+        assert answer[0] is met
+        assert words in answer[1]
 
 
 def test_a_run_that_takes_too_long_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,7 +162,7 @@ def test_a_run_that_takes_too_long_is_stopped(tmp_path: Path, monkeypatch: pytes
     import parts
 
     options = parts.Chosen("cpu", True, 4.0, tmp_path)
-    (task,) = learning.tasks(options)
+    task = learning.tasks(options)[0]
     forever = replace(task, words=tuple(changed(task.words, "total_steps=1e9")))
     found = learning.trained(forever, options, options.seconds, tmp_path)  # it returns at all
     assert all(row["finished"] is False for row in found)
@@ -235,4 +264,4 @@ def test_the_words_for_a_gpu_are_accepted(monkeypatch: pytest.MonkeyPatch) -> No
     runs = [[*task.words, "device=cuda", "logger=none"] for task in learning.tasks(options)]
     checked = [load_config(words, [config_directory()]) for words in [*ways, *runs]]
     assert {config.device.arguments["kind"] for config in checked} == {"cuda"}
-    assert {config.device.arguments["compile"] for config in checked[len(ways) :]} == {"graphs"}
+    assert [config.device.arguments["compile"] for config in checked[len(ways) :]].count("graphs") == len(runs) - 1
