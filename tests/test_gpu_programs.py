@@ -6,16 +6,20 @@ import csv
 import os
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from shlex import quote
 from zipfile import ZipFile
 
+import numpy as np
 import pytest
 
 from rlrun.composition import load_config
 from rlrun.config_files import config_directory
+from rlrun.execution.captured import _Recording
+from rlrun.execution.execution import Execution
 from rlrun.repeated_words import changed
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,11 +57,18 @@ def test_parity_is_checked_in_full(tmp_path: Path) -> None:
     found = tried("parity", tmp_path)
     assert {row["check"] for row in found} == {
         "newest planes = whole uploads",
+        "episodes ended",
+        "updates and acting were recorded",
         "recorded = plain",
+        "bfloat16 is not float32",
         "plain = CPU",
+        "training was recorded",
         "recorded training = plain",
+        "recorded before it loads",
+        "recorded anew after loading",
         "resumed = not interrupted",
     }
+    assert len({row["case"] for row in found}) == 3
     assert {row["precision"] for row in found} == {"float32", "float64", "bfloat16", "-"}
     assert all(row["met"] == "True" for row in found)
 
@@ -74,6 +85,36 @@ def test_parity_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     assert parity.largest_difference(one, [torch.tensor([0.0, torch.nan])]) > 1e300
 
 
+@pytest.mark.parametrize("broken", ["nothing", "records nothing", "no bfloat16", "never anew", "no ends"])
+def test_parity_finds_what_would_be_equal_by_doing_nothing(
+    broken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks" / "gpu"))
+    import cases
+    import parity
+    import parts
+
+    wanted: set[str] = set()
+    options = parts.Chosen("cpu", True, 60.0, tmp_path)
+    (case, _) = cases.dqn_cases(options)
+    if broken == "records nothing":
+        wanted = {"updates and acting were recorded", "training was recorded"}
+        wanted |= {"recorded before it loads", "recorded anew after loading"}
+        monkeypatch.setattr(Execution, "recorded", lambda self, function, reads, changes: function)
+        monkeypatch.setattr(Execution, "recorded_pass", lambda self, forward, reads: forward)
+    elif broken == "no bfloat16":
+        wanted = {"bfloat16 is not float32"}
+        monkeypatch.setattr(Execution, "in_precision", lambda self, forward: forward)
+    elif broken == "never anew":
+        wanted = {"recorded anew after loading", "resumed = not interrupted"}
+        monkeypatch.setattr(_Recording, "is_of", lambda self, touched: True)
+    elif broken == "no ends":
+        wanted = {"episodes ended"}
+        case = replace(case, words=changed(case.words, "env.max_episode_steps=100000"), turns=1)
+        monkeypatch.setattr("rlrun.envs.cartpole._LIMITS", np.full((2, 1), np.inf))
+    assert {str(row["check"]) for row in parity.dqn_checks(case, options) if not row["met"]} == wanted
+
+
 def test_speed_has_a_row_for_each_way(tmp_path: Path) -> None:
     found = tried("speed", tmp_path)
     assert [(row["compile"], row["precision"]) for row in found] == [("none", "float32"), ("none", "bfloat16")]
@@ -82,9 +123,37 @@ def test_speed_has_a_row_for_each_way(tmp_path: Path) -> None:
 
 def test_learning_has_a_curve(tmp_path: Path) -> None:
     found = tried("learning", tmp_path)
-    assert [row["task"] for row in found] == ["cartpole"] * len(found)
-    assert len(found) >= 3
+    counts = Counter(row["task"] for row in found)
+    assert set(counts) == {"cartpole", "cartpole plain", "cartpole recorded"}
+    assert min(counts.values()) >= 3
     assert all(float(row["eval_episode_return"]) > 0 for row in found)
+
+
+def test_what_is_asked_of_learning_is_judged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks" / "gpu"))
+    import learning
+    import parts
+
+    def curve(*values: float) -> list[dict[str, object]]:
+        return [{"step": 1000 * i, "eval_episode_return": value} for i, value in enumerate(values, 1)]
+
+    by_name = {task.name: task for task in learning.tasks(parts.Chosen("cuda", False, 540.0, tmp_path))}
+    cases: list[tuple[str, list[dict[str, object]], bool, str]] = [
+        ("cartpole", curve(20, 480, 30), True, "asked for 475: ok"),
+        ("cartpole", curve(20, 470), False, "asked for 475: NOT MET"),
+        ("cartpole bfloat16", curve(20, 30), False, "asked for 195: NOT MET"),
+        ("cartpole plain", curve(9), True, "nothing is asked of it"),
+        ("cartpole recorded", curve(9, 10, 11), True, "3 of them: ok"),
+        ("cartpole recorded", curve(9, 10, 12), False, "3 of them: NOT MET"),
+        ("cartpole recorded", curve(9, 10), False, "2 of them: NOT MET"),
+        ("pong", curve(-20.5), True, "nothing is asked of it before step 250,000"),
+        ("pong", [{"step": 250_000, "eval_episode_return": -20.5}], False, "asked for -19: NOT MET"),
+        ("pong", [{"step": 250_000, "eval_episode_return": -18}], True, "asked for -19: ok"),
+    ]
+    for name, found, met, words in cases:
+        answer = learning.verdict(by_name[name], found, {"cartpole plain": curve(9, 10, 11, 12)})
+        assert answer[0] is met
+        assert words in answer[1]
 
 
 def test_a_run_that_takes_too_long_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +162,7 @@ def test_a_run_that_takes_too_long_is_stopped(tmp_path: Path, monkeypatch: pytes
     import parts
 
     options = parts.Chosen("cpu", True, 4.0, tmp_path)
-    (task,) = learning.tasks(options)
+    task = learning.tasks(options)[0]
     forever = replace(task, words=tuple(changed(task.words, "total_steps=1e9")))
     found = learning.trained(forever, options, options.seconds, tmp_path)  # it returns at all
     assert all(row["finished"] is False for row in found)
@@ -195,4 +264,4 @@ def test_the_words_for_a_gpu_are_accepted(monkeypatch: pytest.MonkeyPatch) -> No
     runs = [[*task.words, "device=cuda", "logger=none"] for task in learning.tasks(options)]
     checked = [load_config(words, [config_directory()]) for words in [*ways, *runs]]
     assert {config.device.arguments["kind"] for config in checked} == {"cuda"}
-    assert {config.device.arguments["compile"] for config in checked[len(ways) :]} == {"graphs"}
+    assert [config.device.arguments["compile"] for config in checked[len(ways) :]].count("graphs") == len(runs) - 1

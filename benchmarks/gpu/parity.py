@@ -1,7 +1,7 @@
 """Whether recorded updates are the plain ones on this GPU, and the plain ones a CPU's; run by `benchmarks/gpu.sh`.
 
-Each check is a row of `results/gpu_parity.csv`: the largest difference that was seen, and what may be. All is done
-with deterministic kernels. Ends with status 1 if one of them is not met.
+Each check is a row of `results/gpu_parity.csv`, written as it comes: the largest difference that was seen, and what may
+be. All is done with deterministic kernels. Ends with status 1 if one of them is not met.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from cases import Case, actor_critic_case, dqn_cases
 from parts import Chosen, Clock, Parts, chosen
 from provenance import write_rows
 from torch import Tensor, nn
@@ -20,13 +21,16 @@ from torch import Tensor, nn
 from rlrun.agents.dqn import DQN
 from rlrun.checkpoint import Checkpoints
 from rlrun.collect import Collector
-from rlrun.execution.execution import Compile
+from rlrun.execution.captured import Captured
+from rlrun.execution.execution import Compile, Precision
+from rlrun.protocols import Agent
 from rlrun.state_comparison import first_difference
 from rlrun.types import Rollout
 from rlrun.upload import WholeArrays, upload_to
 
 _FLOAT64 = 1e-6  # between devices, after 100 updates
 _FLOAT32 = 1e-3  # between devices, after one update
+_KEY = ("case", "check", "precision", "updates", "what", "gpu")
 _FIELDS = ("obs_sequence", "final_obs", "action", "reward", "discount", "last")
 
 
@@ -93,17 +97,37 @@ def moved_to(rollout: Rollout, device: torch.device) -> Rollout:
     )
 
 
+def recorded_after_updates(
+    parts: Parts, precision: Precision, rollouts: Sequence[Rollout], updates: int, *, wide: bool = False
+) -> tuple[dict[str, list[Tensor]], bool]:
+    """The same with recordings, and whether there were any: of updates, and of the network that acts."""
+    recorder = parts.recorder()
+    agent = parts.agent("graphs", precision, recorder=recorder)
+    found = after_updates(in_float64(agent) if wide else agent, rollouts, updates)
+    sizes = len({len(time) for time, _ in drawn(agent, updates)})
+    return found, isinstance(agent._learn_from, Captured) and recorder.made == sizes + 1
+
+
 def updates_agree(parts: Parts, rollouts: Sequence[Rollout], updates: int) -> Iterator[dict[str, object]]:
     """Recorded against plain, in float32 (bits), bfloat16 (bits) and float64; plain against the CPU."""
     cpu = torch.device("cpu")
-    for precision in ("float32", "bfloat16"):
-        plain, recorded = (after_updates(parts.agent(how, precision), rollouts, updates) for how in ("none", "graphs"))
+    plains = {}
+    precisions: list[Precision] = ["float32", "bfloat16"]
+    for precision in precisions:
+        plain = plains[precision] = after_updates(parts.agent("none", precision), rollouts, updates)
+        recorded, was_recorded = recorded_after_updates(parts, precision, rollouts, updates)
+        yield asked("updates and acting were recorded", precision, updates, was_recorded)
         for name in plain:
             yield row(
                 "recorded = plain", precision, updates, name, largest_difference(plain[name], recorded[name]), 0.0
             )
+    for name in ("gradients", "Q of the last observations"):
+        other = largest_difference(plains["float32"][name], plains["bfloat16"][name])
+        yield asked("bfloat16 is not float32", "bfloat16", updates, 0 < other < torch.inf, name)
     there = [moved_to(rollout, cpu) for rollout in rollouts]
-    wide, recorded = (after_updates(in_float64(parts.agent(how)), rollouts, updates) for how in ("none", "graphs"))
+    wide = after_updates(in_float64(parts.agent("none")), rollouts, updates)
+    recorded, was_recorded = recorded_after_updates(parts, "float32", rollouts, updates, wide=True)
+    yield asked("updates and acting were recorded", "float64", updates, was_recorded)
     of_cpu = after_updates(in_float64(parts.agent("none", device=cpu)), there, updates)
     for name in wide:
         yield row(
@@ -111,10 +135,10 @@ def updates_agree(parts: Parts, rollouts: Sequence[Rollout], updates: int) -> It
         )
         yield row("plain = CPU", "float64", updates, name, largest_difference(wide[name], of_cpu[name]), _FLOAT64)
     if updates == 1:
-        narrow = after_updates(parts.agent("none"), rollouts, 1)
         on_cpu = after_updates(parts.agent("none", device=cpu), there, 1)
         for name in ("gradients", "Q of the last observations"):
-            yield row("plain = CPU", "float32", 1, name, largest_difference(narrow[name], on_cpu[name]), _FLOAT32)
+            different = largest_difference(plains["float32"][name], on_cpu[name])
+            yield row("plain = CPU", "float32", 1, name, different, _FLOAT32)
 
 
 def row(check: str, precision: str, updates: int, what: str, difference: float, allowed: float) -> dict[str, object]:
@@ -129,15 +153,38 @@ def row(check: str, precision: str, updates: int, what: str, difference: float, 
     }
 
 
-def turns(agent: DQN, collector: Collector, count: int) -> list[Mapping[str, Any]]:
-    return [dict(agent.learn(collector.collect(agent))) for _ in range(count)]
+def asked(check: str, precision: str, updates: int, met: bool, what: str = "-") -> dict[str, object]:
+    """A row of what is so or is not."""
+    return row(check, precision, updates, what, float(not met), 0.0)
 
 
-def state_of(agent: DQN, collector: Collector) -> dict[str, Any]:
+def alike(check: str, count: int, one: object, other: object) -> dict[str, object]:
+    """A row of two states; it names the first difference."""
+    difference = first_difference(one, other)
+    return row(check, "float32", count, difference or "everything", float(difference is not None), 0.0)
+
+
+def turns(agent: Agent, collector: Collector, count: int) -> int:
+    """Collects and learns so often; how many episodes ended."""
+    ended = 0
+    for _ in range(count):
+        rollout = collector.collect(agent)
+        agent.learn(rollout)
+        ended += int(cast(Any, rollout.ends).sum())
+    return ended
+
+
+def state_of(agent: Agent, collector: Collector) -> dict[str, Any]:
     return {"agent": agent.state_dict(), "collector": collector.state_dict()}
 
 
-def resumes_exactly(parts: Parts, count: int) -> dict[str, object]:
+def recordings_of(agent: DQN) -> dict[Any, object]:
+    """Of its updates, by the shapes of inputs."""
+    updates = agent._learn_from
+    return dict(updates._recordings) if isinstance(updates, Captured) else {}
+
+
+def resumes_exactly(parts: Parts, count: int) -> Iterator[dict[str, object]]:
     """Training with recordings, saved to a file half way and loaded by an agent that has recordings of its own."""
     agent = parts.agent("graphs")
     collector = parts.collector(agent)
@@ -146,36 +193,38 @@ def resumes_exactly(parts: Parts, count: int) -> dict[str, object]:
         checkpoints = Checkpoints(Path(folder), {}, 1)
         checkpoints.save(1, state_of(agent, collector), best=False)
         turns(agent, collector, count)
-        resumed = parts.agent("graphs")
-        turns(resumed, parts.collector(resumed), count // 2)
+        recorder = parts.recorder()
+        resumed = parts.agent("graphs", recorder=recorder)
+        turns(resumed, parts.collector(resumed), count)
+        own = recordings_of(resumed)
         other = parts.collector(resumed)
         saved = checkpoints.newest_sound(print, lambda state: None)
         assert saved is not None
         other.load_state_dict(saved["collector"])
         resumed.load_state_dict(saved["agent"])
+        made = recorder.made
         turns(resumed, other, count)
-    difference = first_difference(state_of(agent, collector), state_of(resumed, other))
-    return row(
-        "resumed = not interrupted", "float32", count, difference or "everything", float(difference is not None), 0
-    )
+    yield asked("recorded before it loads", "float32", count, len(own) > 0)
+    anew = {key for key, recording in recordings_of(resumed).items() if recording is not own.get(key)}
+    yield asked("recorded anew after loading", "float32", count, len(anew) > 0 and recorder.made > made)
+    yield alike("resumed = not interrupted", count, state_of(agent, collector), state_of(resumed, other))
 
 
-def trainings_agree(parts: Parts, count: int) -> dict[str, object]:
-    """Whole trainings, environment and all: with recordings and without."""
-    states = []
+def trainings_agree(parts: Parts, count: int, recordings: int) -> Iterator[dict[str, object]]:
+    """Whole trainings, environment and all: with recordings (at least so many) and without."""
+    states, recorder, ended = [], parts.recorder(), 0
     modes: list[Compile] = ["none", "graphs"]
     for how in modes:
-        agent = parts.agent(how)
+        agent = parts.agent(how, recorder=recorder if how == "graphs" else None)
         collector = parts.collector(agent)
-        turns(agent, collector, count)
+        ended = turns(agent, collector, count)
         states.append(state_of(agent, collector))
-    difference = first_difference(states[0], states[1])
-    return row(
-        "recorded training = plain", "float32", count, difference or "everything", float(difference is not None), 0
-    )
+    yield asked("episodes ended", "float32", count, ended > 0)
+    yield asked("training was recorded", "float32", count, recorder.made >= recordings)
+    yield alike("recorded training = plain", count, states[0], states[1])
 
 
-def uploads_agree(parts: Parts, count: int) -> dict[str, object]:
+def uploads_agree(parts: Parts, count: int) -> Iterator[dict[str, object]]:
     """Observations put together on the device against whole ones."""
     agent = parts.agent("none")
     played = []
@@ -183,45 +232,57 @@ def uploads_agree(parts: Parts, count: int) -> dict[str, object]:
         collector = Collector(parts.env(), agent.collection, parts.device, 0, upload=upload)
         played.append([collector.collect(agent) for _ in range(count)])
     fields = [[{name: getattr(rollout, name) for name in _FIELDS} for rollout in rollouts] for rollouts in played]
-    difference = first_difference(fields[0], fields[1])
-    return row("newest planes = whole uploads", "-", 0, difference or "everything", float(difference is not None), 0)
+    yield asked("episodes ended", "-", count, any(bool(rollout.last.any()) for rollout in played[0]))
+    yield alike("newest planes = whole uploads", count, fields[0], fields[1])
 
 
-def checks(options: Chosen) -> Iterator[dict[str, object]]:
+def dqn_checks(case: Case, options: Chosen) -> Iterator[dict[str, object]]:
     """One row after another."""
-    parts = Parts(options.words(), deterministic=True)
-    yield uploads_agree(parts, 20 if options.tiny else 300)  # turns of 4 steps; games of Pong end in them
+    parts = Parts(case.words, deterministic=True)
     agent = parts.agent("none")
+    per_turn = parts.spec.num_envs * agent.collection.num_steps
+    yield from uploads_agree(parts, 2 + 2000 // per_turn)
     collector = parts.collector(agent)
     rollouts = [collector.collect(agent) for _ in range(40)]
     for updates in (1, 12 if options.tiny else 100):
         yield from updates_agree(parts, rollouts, updates)
-    starts = int(parts.config.algo.arguments["learning_starts_steps"])
-    before = starts // (parts.spec.num_envs * agent.collection.num_steps)  # turns
-    count = before + (10 if options.tiny else 40)
-    yield trainings_agree(parts, count)
-    yield resumes_exactly(parts, count)
+    count = int(parts.config.algo.arguments["learning_starts_steps"]) // per_turn + case.turns
+    yield from trainings_agree(parts, count, recordings=2)  # of updates and of acting
+    yield from resumes_exactly(parts, count)
+
+
+def checks(options: Chosen) -> Iterator[dict[str, object]]:
+    """The rows of all cases."""
+    for case in dqn_cases(options):
+        for each in dqn_checks(case, options):
+            yield {"case": case.name, **each}
+    case = actor_critic_case(options)
+    for each in trainings_agree(Parts(case.words, deterministic=True), case.turns, recordings=1):
+        yield {"case": case.name, **each}
 
 
 def main() -> int:
     options = chosen(__doc__.splitlines()[0] if __doc__ else "")
-    clock, rows = Clock(options.seconds), []
-    for each in checks(options):
-        rows.append({**each, "gpu": options.machine(), "tiny": options.tiny})
-        verdict = "ok" if each["met"] else "NOT MET"
+    clock, met = Clock(options.seconds), True
+
+    def tell(each: dict[str, object]) -> None:
         print(
-            f"{verdict:>7}  {each['check']}, {each['precision']}, {each['updates']} updates, {each['what']}: "
-            f"{each['largest_difference']:.3g} (allowed {each['allowed']:.3g})",
+            f"{'ok' if each['met'] else 'NOT MET':>7}  {each['case']}: {each['check']}, {each['precision']}, "
+            f"{each['updates']} updates, {each['what']}: {each['largest_difference']:.3g} "
+            f"(allowed {each['allowed']:.3g})",
             flush=True,
         )
+        made = {**each, "gpu": options.machine(), "tiny": options.tiny}
+        write_rows(options.results / "gpu_parity.csv", [made], _KEY)
+
+    for each in checks(options):
+        tell(each)
+        met = met and bool(each["met"])
         if clock.left < 0:
             print(f"NOT ALL: {options.seconds:g} s are over", flush=True)
-            rows.append(
-                {**row("all checks in the time", "-", 0, "-", 1.0, 0.0), "gpu": options.machine(), "tiny": options.tiny}
-            )
-            break
-    write_rows(options.results / "gpu_parity.csv", rows, ["check", "precision", "updates", "what", "gpu"])
-    return 0 if all(each["met"] for each in rows) else 1
+            tell({"case": "-", **asked("all checks in the time", "-", 0, False)})
+            return 1
+    return 0 if met else 1
 
 
 if __name__ == "__main__":

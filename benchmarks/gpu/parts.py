@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import cast
+from typing import Any, cast
 
 import torch
 from provenance import RESULTS
+from torch import Tensor
 
-from rlrun.agents.dqn import DQN
 from rlrun.build import instantiate
 from rlrun.collect import Collector
 from rlrun.composition import load_config
@@ -22,7 +22,7 @@ from rlrun.device import Device
 from rlrun.execution.captured import Recorder
 from rlrun.execution.cuda_graphs import CudaGraphs
 from rlrun.execution.execution import Compile, Execution, Precision
-from rlrun.protocols import VecEnv
+from rlrun.protocols import Agent, VecEnv
 from rlrun.repeated_words import changed
 from rlrun.testing.recorded_operations import RecordedOperations
 from rlrun.verbs.standard_works import DQN_PONG
@@ -86,6 +86,23 @@ class Clock:
         return self._end - perf_counter()
 
 
+class Counted:
+    """A recorder that counts what it records: an agent that records nothing cannot pass for one that does."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self.made = 0
+
+    def warm_up(self, function: Callable[[], object]) -> None:
+        """See `Recorder.warm_up`."""
+        self._recorder.warm_up(function)
+
+    def record(self, function: Callable[[], Mapping[str, Tensor]]) -> tuple[Callable[[], None], Mapping[str, Tensor]]:
+        """See `Recorder.record`."""
+        self.made += 1
+        return self._recorder.record(function)
+
+
 class Parts:
     """Environments and agents of one config, all from equal seeds.
 
@@ -108,12 +125,21 @@ class Parts:
         """A new environment."""
         return cast(VecEnv, instantiate(self.config.env, {}))
 
-    def agent(self, compile: Compile, precision: Precision = "float32", device: torch.device | None = None) -> DQN:  # noqa: A002
-        """A new agent; its functions are recorded by CUDA graphs, or on the CPU by a stand-in for them."""
+    def recorder(self) -> Counted:
+        """CUDA graphs, or on the CPU a stand-in for them."""
+        return Counted(CudaGraphs(self.device) if self.device.type == "cuda" else RecordedOperations())
+
+    def agent(
+        self,
+        compile: Compile,  # noqa: A002
+        precision: Precision = "float32",
+        device: torch.device | None = None,
+        recorder: Recorder | None = None,
+    ) -> Any:
+        """A new agent; `recorder` is one of its own where it is None and `compile` needs one."""
         device = device or self.device
-        recorder: Recorder | None = None
-        if compile == "graphs" or (compile == "inductor" and device.type == "cuda"):
-            recorder = CudaGraphs(device) if device.type == "cuda" else RecordedOperations()
+        if recorder is None and (compile == "graphs" or (compile == "inductor" and device.type == "cuda")):
+            recorder = self.recorder()
         runtime = {
             "spec": self.spec,
             "device": device,
@@ -122,8 +148,8 @@ class Parts:
             "network": instantiate(self.config.network, {}) if self.config.network is not None else None,
             "execution": Execution(device, compile, precision, recorder),
         }
-        return cast(DQN, instantiate(self.config.algo, runtime))
+        return instantiate(self.config.algo, runtime)
 
-    def collector(self, agent: DQN) -> Collector:
+    def collector(self, agent: Agent) -> Collector:
         """A new collector with an environment of its own."""
         return Collector(self.env(), agent.collection, self.device, 0)

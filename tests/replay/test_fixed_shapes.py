@@ -117,3 +117,14 @@ def test_what_is_to_be_told_later_is_told_in_the_end() -> None:
     with pytest.raises(ValueError, match="first"):
         refusals.read_sometimes()
     refusals.read()  # it has been told
+
+
+def test_a_replay_looks_for_what_is_to_be_told_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rlrun.replay.refusals._AT_MOST", 5)
+    player = Player(2, 4, seed=0)
+    kept = replay(player.spec, fixed_shapes=True)
+    kept.extend(broken(with_ends(player.play(3)), "mask"))
+    for _ in range(3):
+        kept.extend(with_ends(player.play(3)))
+    with pytest.raises(ValueError, match="masked-out steps"):
+        kept.extend(with_ends(player.play(3)))
