@@ -19,6 +19,7 @@ FLOORS = {
         "episode_log",
         "execution",
         "event_file",
+        "allocator",
     },
     2: {"nn", "replay", "envs", "loggers", "checkpoint", "progress", "device", "episode_meter", "interruption"}
     | {"policies", "features", "pictures", "receipt", "episode_recorder", "upload"},

@@ -178,7 +178,7 @@ def state_of(agent: Agent, collector: Collector) -> dict[str, Any]:
     return {"agent": agent.state_dict(), "collector": collector.state_dict()}
 
 
-def recordings_of(agent: DQN) -> dict[Any, object]:
+def recordings_of(agent: Any) -> dict[Any, object]:
     """Of its updates, by the shapes of inputs."""
     updates = agent._learn_from
     return dict(updates._recordings) if isinstance(updates, Captured) else {}
@@ -257,8 +257,10 @@ def checks(options: Chosen) -> Iterator[dict[str, object]]:
         for each in dqn_checks(case, options):
             yield {"case": case.name, **each}
     case = actor_critic_case(options)
-    for each in trainings_agree(Parts(case.words, deterministic=True), case.turns, recordings=1):
-        yield {"case": case.name, **each}
+    parts = Parts(case.words, deterministic=True)
+    for check in (trainings_agree(parts, case.turns, recordings=2), resumes_exactly(parts, case.turns)):
+        for each in check:
+            yield {"case": case.name, **each}
 
 
 def main() -> int:

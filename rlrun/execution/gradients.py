@@ -46,9 +46,12 @@ def compiled_backward_through(
     """
     parameters = {f"network.{name}": parameter for name, parameter in network.named_parameters()}
     lent = partial(functional_call, _Lending(network, loss_of))
-    # torch's compiler looks through its own transform of functions, and not into `Tensor.backward`.
-    both = compiled(lambda weights, inputs: grad_and_value(lent, has_aux=True)(weights, inputs))
-    return partial(_compiled_backward, both, parameters)
+
+    def loss_and_gradient(weights: dict[str, Tensor], inputs: tuple[Tensor, ...]) -> Any:
+        # torch's compiler looks through its own transform of functions, and not into `Tensor.backward`.
+        return grad_and_value(lent, has_aux=True)(weights, inputs)
+
+    return partial(_compiled_backward, compiled(loss_and_gradient), parameters)
 
 
 @torch.no_grad()

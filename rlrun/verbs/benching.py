@@ -37,8 +37,8 @@ def bench(words: Sequence[str]) -> int:
 
 def _require(settings: list[str]) -> None:
     """Raises UserError where the trainings would be refused, before anything is measured."""
-    from rlrun import compose
     from rlrun.build import instantiate
+    from rlrun.notebook import compose
     from rlrun.verbs.standard_works import ACTOR_CRITIC_CARTPOLE
 
     instantiate(compose([*ACTOR_CRITIC_CARTPOLE, *settings]).device, {})
