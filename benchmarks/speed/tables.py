@@ -55,7 +55,7 @@ def differences() -> str:
 
 def ordered(name: str, rows: Sequence[Row]) -> list[Row]:
     """Works in the order in which `works.py` has them, everything else as measured."""
-    if name not in ("works", "headline", "time", "operations"):
+    if name not in ("works", "works_again", "headline", "time", "operations"):
         return list(rows)
     places = {work: place for place, work in enumerate(WORKS if name == "operations" else COMPARISONS)}
     return sorted(rows, key=lambda row: places.get(row["work"], len(places)))
@@ -153,6 +153,11 @@ def ideas(row: Row) -> list[str]:
 TABLES: dict[str, tuple[str, Sequence[str], Callable[[Row], list[str]]]] = {
     "works": (
         "speed.csv",
+        ("work", "rlrun steps/s", "stable-baselines3 steps/s", "ratio", "asked for / hoped for", "rounds"),
+        works,
+    ),
+    "works_again": (
+        "speed_again.csv",
         ("work", "rlrun steps/s", "stable-baselines3 steps/s", "ratio", "asked for / hoped for", "rounds"),
         works,
     ),

@@ -92,7 +92,7 @@ class Execution:
     ) -> Callable[[Tensor], Tensor]:
         """The same for a pass through a network without gradient: compiled too, but only where it is recorded.
 
-        Compiled code by itself takes longer for a few rows than calls of operations do (docs/speed.md).
+        Compiled code by itself takes longer to be called for a few rows than operations do.
         """
         if self._recorder is None:
             return forward
