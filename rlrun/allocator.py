@@ -13,8 +13,8 @@ _LARGEST_KEPT_BYTES = 1 << 28  # larger tensors, as a replay's, are mapped by th
 def keep_freed_memory() -> None:
     """Tells the GNU C library's allocator to; others stay as they are.
 
-    It gives large blocks back to the system as soon as they are free, and a new one is a page fault for every 4 KiB. In
-    a turn of actor-critic on Pong these were thousands (`benchmarks/speed/page_faults.py`).
+    It gives large blocks back to the system as soon as they are free, and a new one is a page fault for every 4 KiB.
+    In a turn of actor-critic on Pong these were thousands; a test counts those of large tensors.
     """
     if "CS_GNU_LIBC_VERSION" not in getattr(os, "confstr_names", {}) or not os.confstr("CS_GNU_LIBC_VERSION"):
         return
