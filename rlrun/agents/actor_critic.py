@@ -54,7 +54,7 @@ class ActorCritic:
         seed: the run's.
         network: trunk and hidden layers.
         execution: how updates and acting are carried out; None: as they are written. Updates from whole episodes are
-            not recorded, since rollouts of them have many lengths.
+            neither compiled nor recorded, since rollouts of them have many lengths.
 
     Raises:
         UserError: if `monte_carlo` meets episodes that may never end, or that do not divide evenly among the slots; or
@@ -113,11 +113,11 @@ class ActorCritic:
         self._values = execution.in_precision(self._network.values)
         logits = execution.in_precision(self._network.logits)
         self._logits = execution.recorded_pass(logits, lambda: self._parameters)
-        self._backward = execution.backward_through(self._loss_of, self._network)
-        self._learn_from: Callable[..., Metrics] = self._update_from
-        if execution.records and isinstance(self.collection, Steps):
+        updating = execution if isinstance(self.collection, Steps) else plainly(device)
+        if updating.records:
             moved_by(self._optimizer)  # refuses what it cannot begin
-            self._learn_from = execution.recorded(self._update_from, list, partial(moved_by, self._optimizer))
+        self._backward = updating.backward_through(self._loss_of, self._network)
+        self._learn_from = updating.recorded(self._update_from, list, partial(moved_by, self._optimizer))
         self._advantage = advantage
         self._num_steps = rollout_steps
         self._gamma = gamma
@@ -147,8 +147,8 @@ class ActorCritic:
         reward = rollout.reward
         if self._reward_clip is not None:
             reward = reward.clamp(-self._reward_clip, self._reward_clip)
-        steps = (rollout.obs, rollout.action, reward, rollout.discount, rollout.last, rollout.mask)
-        return self._learn_from(*steps, *self._values_beyond(rollout))
+        steps = (rollout.action, reward, rollout.discount, rollout.last)
+        return self._learn_from(rollout.obs, rollout.mask, *steps, *self._values_beyond(rollout))
 
     @torch.no_grad()
     def _values_beyond(self, rollout: Rollout) -> tuple[Tensor, Tensor]:
@@ -160,25 +160,25 @@ class ActorCritic:
         values = self._values(torch.cat([unseen, rollout.final_obs]))
         return values[: len(unseen)], at_ends.masked_scatter_(rollout.last, values[len(unseen) :])
 
-    def _update_from(self, obs: Tensor, *steps: Tensor) -> dict[str, Tensor]:
+    def _update_from(self, obs: Tensor, mask: Tensor, *steps: Tensor) -> dict[str, Tensor]:
         """What `learn` does with what `_loss_of` takes; its metrics."""
         metrics: dict[str, Tensor]
-        metrics, target = self._backward(obs, *steps)
+        metrics, target = self._backward(obs, mask, *steps)
         metrics["grad/norm"] = follow_gradient(self._parameters, self._optimizer, self._max_grad_norm)
         for _ in range(self._value_updates - 1):
             refitted = self._values(obs.flatten(0, 1)).view(target.shape)
-            loss = self._value_coefficient * self._value_loss(refitted, target, steps[4])
+            loss = self._value_coefficient * self._value_loss(refitted, target, mask)
             descend(loss, self._parameters, self._optimizer, self._max_grad_norm)
         return metrics
 
     def _loss_of(
         self,
         obs: Tensor,
+        mask: Tensor,
         action: Tensor,
         reward: Tensor,
         discount: Tensor,
         last: Tensor,
-        mask: Tensor,
         value_after: Tensor,
         value_at_end: Tensor,
     ) -> tuple[Tensor, tuple[dict[str, Tensor], Tensor]]:

@@ -85,6 +85,17 @@ def test_whole_episodes_are_not_recorded() -> None:
     assert agent._learn_from == agent._update_from
 
 
+def test_updates_from_whole_episodes_are_not_compiled_for_each_of_their_lengths(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compiled: list[str] = []
+    monkeypatch.setattr(torch, "compile", lambda function, **how: compiled.append(function.__name__))
+    actor_critic(advantage="monte_carlo", optimizer=RMSPROP, execution=Execution(CPU, "inductor", "float32", None))
+    assert compiled == []
+    actor_critic(advantage="td", optimizer=RMSPROP, execution=Execution(CPU, "inductor", "float32", None))
+    assert compiled == ["loss_and_gradient"]
+
+
 def test_an_optimizer_whose_steps_cannot_be_recorded_is_refused() -> None:
     with pytest.raises(UserError, match="the state of SGD only begins with the first one"):
         actor_critic(execution=recorded())
