@@ -208,11 +208,8 @@ class DQN:
         """
         drawn = self._replay.gather(time, slot)
         parts = [torch.split(field, self._batch_size) for field in (*drawn, self._valued(drawn))]
-        said = None
-        for *fields, valued in zip(*parts, strict=True):
-            said = self._descend(Batch(*fields), valued)
-        assert said is not None, "no steps"
-        return _means(*said)
+        said = [self._descend(Batch(*fields), valued) for *fields, valued in zip(*parts, strict=True)]
+        return _means(*said[-1])
 
     def _read(self) -> list[Tensor]:
         """All that `_update_from` reads and does not change."""
