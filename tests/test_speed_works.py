@@ -84,6 +84,19 @@ def test_rows_and_rounds_of_learning_coincide(factor: int) -> None:
         assert shrunk(work, 1) == work
 
 
+@pytest.mark.parametrize("num_envs", [8, 64])
+def test_a_compiled_work_is_the_same_but_for_one_word(num_envs: int) -> None:
+    plain, compiled = WORKS[f"actor_critic_cartpole_{num_envs}"], WORKS[f"actor_critic_cartpole_{num_envs}_compiled"]
+    assert compiled.words == (*plain.words, "device.compile=inductor")
+    assert compiled.is_compiled
+    assert not plain.is_compiled
+    assert compiled.peer_settings() == plain.peer_settings()
+    (pair,) = [each for each in COMPARISONS.values() if each.ours is compiled]
+    assert pair.theirs is WORKS["actor_critic_cartpole_8"]
+    beside = "" if num_envs == 8 else ", against the peer's 8"
+    assert pair.title == f"actor-critic CartPole, {num_envs} environments, device.compile=inductor{beside}"
+
+
 TOLD = {
     "memory": rlrun_words(10_000),
     "dqn_pong side by side": one_thread_words(WORKS["dqn_pong"]),

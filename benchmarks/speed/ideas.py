@@ -146,29 +146,30 @@ def _batch_in_halves() -> tuple[Computed, Computed]:
 
 
 def _twin_networks() -> tuple[Computed, Computed]:
-    """Policy and value network of CartPole, two layers of 64, in one batched product per layer: all gradients."""
-    sizes = ((4, 64), (64, 64), (64, 2))  # the value's last layer has an output that nobody reads
-    weights = [torch.randn(2, *size).div_(8).requires_grad_() for size in sizes]
-    biases = [torch.zeros(2, 1, size[1]).requires_grad_() for size in sizes]
-    apart = [[each[i].detach().clone().requires_grad_() for each in (*weights, *biases)] for i in range(2)]
-    obs, wanted = torch.randn(40, 4), torch.randn(2, 40, 2)
+    """Policy and value network of CartPole, two layers of 64, in one batched product per layer: all gradients.
 
-    def plain() -> list[Tensor]:
-        found = []
-        for leaves, goal in zip(apart, wanted, strict=True):
-            x = obs
-            for place in range(3):
-                x = torch.addmm(leaves[3 + place], x, leaves[place])
-                x = x.tanh() if place < 2 else x
-            found.append(torch.autograd.grad((x * goal).sum(), leaves))
-        return [torch.stack(pair) for pair in zip(*found, strict=True)]
+    Each layer keeps a weight of its own, as it is saved and moved, so that the weights are put together in every pass.
+    """
+    apart = [[nn.Linear(4, 64), nn.Linear(64, 64), nn.Linear(64, outputs)] for outputs in (2, 1)]
+    leaves = [leaf for layers in apart for layer in layers for leaf in (layer.weight, layer.bias)]
+    obs, wanted = torch.randn(40, 4), [torch.randn(40, 2), torch.randn(40, 1)]
+
+    def plain() -> Sequence[Tensor]:
+        outputs = []
+        for first, second, last in apart:
+            features = functional.linear(obs, first.weight, first.bias).tanh()
+            features = functional.linear(features, second.weight, second.bias).tanh()
+            outputs.append(functional.linear(features, last.weight, last.bias))
+        return torch.autograd.grad(outputs, leaves, wanted)
 
     def idea() -> Sequence[Tensor]:
-        x = obs.expand(2, 40, 4)
-        for place in range(3):
-            x = torch.baddbmm(biases[place], x, weights[place])
-            x = x.tanh() if place < 2 else x
-        return torch.autograd.grad((x * wanted).sum(), [*weights, *biases])
+        features = obs.expand(2, *obs.shape)
+        for policy, value in zip(apart[0][:2], apart[1][:2], strict=True):
+            weight, bias = torch.stack((policy.weight, value.weight)), torch.stack((policy.bias, value.bias))
+            features = torch.baddbmm(bias.unsqueeze(1), features, weight.mT).tanh()
+        lasts = zip(features.unbind(0), (apart[0][2], apart[1][2]), strict=True)
+        outputs = [functional.linear(each, last.weight, last.bias) for each, last in lasts]
+        return torch.autograd.grad(outputs, leaves, wanted)
 
     return plain, idea
 

@@ -5,7 +5,8 @@
 A turn is one rollout and all updates that it owes, as in training. Shares are of the turn under torch's profiler, which
 gives the time inside each kind of operation, forward and backward; what is in none of them, Python and the emulator, is
 the rest. The profiler costs about a microsecond per operation, so that a turn without it, which is measured beside, is
-shorter, and shares of kinds with many small operations are larger than they are without it.
+shorter, and shares of kinds with many small operations are larger than they are without it. Works that are compiled are
+left out: compiled code is one operation.
 """
 
 from __future__ import annotations
@@ -40,13 +41,14 @@ KINDS = {  # by the names of operations; the first that fits counts
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=list(WORKS), metavar="WORK", help=", ".join(WORKS))
+    works = [name for name, work in WORKS.items() if not work.is_compiled]
+    parser.add_argument("--only", nargs="+", choices=works, metavar="WORK", help=", ".join(works))
     parser.add_argument("--turns", type=int, default=40, help="that are measured")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the CSV")
     arguments = parser.parse_args()
     warn_if_busy()
     rows = []
-    for name in arguments.only or WORKS:
+    for name in arguments.only or works:
         seconds, profiled, spent = measured(WORKS[name], arguments.turns)
         print(f"{WORKS[name].title}: {1e3 * seconds:.2f} ms a turn, {1e3 * profiled:.2f} ms under the profiler")
         for kind, share in shares_of(spent, profiled).items():

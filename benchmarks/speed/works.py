@@ -13,6 +13,7 @@ from typing import Any
 
 from rlrun.verbs.standard_works import ACTOR_CRITIC_CARTPOLE, DQN_PONG
 
+COMPILING = "device.compile=inductor"
 SHORT = (
     "learning starts after 10,000 steps instead of rl-zoo3's 100,000, and exploration ends there instead of at step "
     "1,000,000: what is timed is the long rest of a run, and the first part would be the same waiting on both sides"
@@ -53,6 +54,11 @@ class Work:
     warm_up_rows: int
     measured_rows: int
     differences: tuple[str, ...] = field(default=())
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether rlrun compiles its updates."""
+        return COMPILING in self.words
 
     @property
     def warm_up_steps(self) -> int:
@@ -259,6 +265,17 @@ def actor_critic_cartpole(num_envs: int) -> Work:
     )
 
 
+def compiled(work: Work) -> Work:
+    """The same with rlrun's updates compiled, which the peer has no setting for."""
+    return replace(
+        work,
+        name=f"{work.name}_compiled",
+        title=f"{work.title}, {COMPILING}",
+        words=(*work.words, COMPILING),
+        differences=("updates are compiled here, in the steps before the clock starts, and not there",),
+    )
+
+
 WORKS = {
     work.name: work
     for work in (
@@ -268,6 +285,8 @@ WORKS = {
         DQN_CARTPOLE_WORK,
         actor_critic_cartpole(8),
         actor_critic_cartpole(64),
+        compiled(actor_critic_cartpole(8)),
+        compiled(actor_critic_cartpole(64)),
     )
 }
 
@@ -285,14 +304,16 @@ class Comparison:
     @property
     def title(self) -> str:
         """For people."""
-        if self.ours.name == self.theirs.name:
-            return self.ours.title
-        return f"{self.ours.title}, against the peer's {self.theirs.peer['num_envs']}"
+        theirs = self.theirs.peer["num_envs"]
+        beside = "" if self.ours.peer["num_envs"] == theirs else f", against the peer's {theirs}"
+        return self.ours.title + beside
 
 
 def _compared(ours: str, goal: float, aim: float, theirs: str | None = None) -> Comparison:
-    name = ours if theirs is None else f"{ours}_against_{WORKS[theirs].peer['num_envs']}"
-    return Comparison(name, WORKS[ours], WORKS[theirs or ours], goal, aim)
+    mine, other = WORKS[ours], WORKS[theirs or ours]
+    num_envs = other.peer["num_envs"]
+    name = ours if mine.peer["num_envs"] == num_envs else f"{ours}_against_{num_envs}"
+    return Comparison(name, mine, other, goal, aim)
 
 
 COMPARISONS = {
@@ -305,5 +326,7 @@ COMPARISONS = {
         _compared("dqn_cartpole", 2.2, 3.5),
         _compared("actor_critic_cartpole_8", 4.0, 8.0),
         _compared("actor_critic_cartpole_64", 20.0, 35.0, theirs="actor_critic_cartpole_8"),
+        _compared("actor_critic_cartpole_8_compiled", 4.0, 8.0, theirs="actor_critic_cartpole_8"),
+        _compared("actor_critic_cartpole_64_compiled", 20.0, 35.0, theirs="actor_critic_cartpole_8"),
     )
 }
