@@ -1,12 +1,17 @@
-"""What a constructor's annotations say of an argument: in words, and beside type and range as `Annotated`."""
+"""What a constructor's annotations say of an argument: of which kind, in words, and beside type and range."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import types
+import typing
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
+
+TARGET: Final = "_target_"  # the key that names a constructor
+UNKNOWN: Final[Any] = object()  # a type that nobody wrote down
 
 WORDS: Mapping[type, str] = {  # what messages call the types that YAML has
     bool: "true or false",
@@ -34,3 +39,27 @@ class AtMost:
     """The value may not be larger than that of another argument of the same constructor."""
 
     parameter: str
+
+
+def members_of(annotation: Any) -> list[Any]:
+    """The members of a union, or the annotation alone."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        return [inner for member in get_args(annotation) for inner in members_of(member)]
+    return [annotation]
+
+
+def is_callable(annotation: Any) -> bool:
+    """Whether an annotation asks for something to call."""
+    return annotation in (typing.Callable, Callable) or get_origin(annotation) is Callable
+
+
+def is_data(annotation: Any) -> bool:
+    """Whether YAML can hold it: numbers, text, and containers of them."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return is_data(get_args(annotation)[0])
+    if origin is Literal:
+        return True
+    if origin in (list, tuple, dict, Union, types.UnionType):
+        return all(is_data(item) for item in get_args(annotation) if item is not Ellipsis)
+    return annotation in tuple(WORDS)

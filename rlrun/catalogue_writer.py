@@ -40,12 +40,14 @@ from pydantic.fields import FieldInfo
 from torch import nn
 
 import rlrun
-from rlrun import schema
-from rlrun.annotations import EXECUTION, FILE, AtMost
+from rlrun.annotations import EXECUTION, FILE, AtMost, is_callable, is_data, members_of
 from rlrun.catalogue import FILE_NAME, VERSION
 from rlrun.config import LOG_VALUES, RUN_VALUES, SETTINGS
+from rlrun.constructors import hints_of, import_target, parameters_of, product_of
 from rlrun.docstrings import argument_meanings, paragraphs, sources
 from rlrun.errors import UserError
+from rlrun.type_fit import fits, is_protocol_class
+from rlrun.type_words import kind_name
 from rlrun.units import unit_of
 
 _TYPES = {float: "number", int: "integer", bool: "boolean", str: "text", Path: "path"}
@@ -81,7 +83,7 @@ def make() -> dict[str, Any]:
     while queue:
         name = queue.pop()
         for target, call in candidates.items():
-            if target in targets or not schema.fits(schema.product_of(call), kinds[name].annotation):
+            if target in targets or not fits(product_of(call), kinds[name].annotation):
                 continue
             targets[target] = _target(call)
             for kind, asked in _asked(target, call):
@@ -105,7 +107,7 @@ def make() -> dict[str, Any]:
 
 def fitting(annotation: Any, candidates: Mapping[str, Any], targets: Mapping[str, Any]) -> list[str]:
     """The targets that may stand where `annotation` is asked for."""
-    return sorted(target for target in targets if schema.fits(schema.product_of(candidates[target]), annotation))
+    return sorted(target for target in targets if fits(product_of(candidates[target]), annotation))
 
 
 class _Asked:
@@ -116,8 +118,8 @@ class _Asked:
 
 
 def _annotation_of(owner: str, parameter: str) -> Any:
-    call = schema.import_target(owner, "")
-    return schema.hints_of(call)[parameter] if parameter else call
+    call = import_target(owner, "")
+    return hints_of(call)[parameter] if parameter else call
 
 
 def _candidates() -> Iterator[tuple[str, Callable[..., Any]]]:
@@ -126,7 +128,7 @@ def _candidates() -> Iterator[tuple[str, Callable[..., Any]]]:
         for name, cls in vars(module).items():
             if inspect.isclass(cls) and cls.__module__ == module.__name__ and not name.startswith("_"):
                 target = f"{module.__name__}.{name}"
-                if not schema.is_protocol_class(cls) and _is_checkable(cls):
+                if not is_protocol_class(cls) and _is_checkable(cls):
                     yield target, cls
 
 
@@ -143,36 +145,34 @@ def _is_checkable(cls: type) -> bool:
     if cls.__init__ is object.__init__ or any(cls is _annotation_of(*place) for place in _ROOTS.values() if place[1]):
         return False
     try:
-        parameters, hints = schema.parameters_of(cls, cls.__name__), schema.hints_of(cls)
+        parameters, hints = parameters_of(cls, cls.__name__), hints_of(cls)
     except (UserError, NameError, TypeError, ValueError):
         return False
     supplied = RUN_VALUES | LOG_VALUES
     configured = [name for name in parameters if name not in supplied]
     if any(name not in hints or parameters[name].kind is not inspect.Parameter.KEYWORD_ONLY for name in configured):
         return False
-    return all(
-        schema.is_data(member) or _is_object(member) for name in configured for member in schema.members_of(hints[name])
-    )
+    return all(is_data(member) or _is_object(member) for name in configured for member in members_of(hints[name]))
 
 
 def _is_object(member: Any) -> bool:
     bare = get_args(member)[0] if get_origin(member) is Annotated else member
     if get_origin(bare) is list:
         return all(_is_object(item) for item in get_args(bare))
-    return schema.is_callable(bare) or schema.is_protocol_class(bare)
+    return is_callable(bare) or is_protocol_class(bare)
 
 
 def _asked(target: str, call: Callable[..., Any]) -> Iterator[tuple[str, _Asked]]:
     """The kinds that the arguments of `call` ask for."""
-    hints = schema.hints_of(call)
-    for name in schema.parameters_of(call, target):
-        for member in schema.members_of(hints[name]):
+    hints = hints_of(call)
+    for name in parameters_of(call, target):
+        for member in members_of(hints[name]):
             if _is_object(member):
-                yield schema.kind_name(member), _Asked(member, target, name)
+                yield kind_name(member), _Asked(member, target, name)
 
 
 def _target(call: Callable[..., Any]) -> dict[str, Any]:
-    hints, parameters = schema.hints_of(call), schema.parameters_of(call, "")
+    hints, parameters = hints_of(call), parameters_of(call, "")
     meanings = argument_meanings(call)
     supplied = RUN_VALUES | LOG_VALUES
     missing = [name for name in parameters if name not in supplied and not meanings.get(name)]
@@ -188,18 +188,14 @@ def _target(call: Callable[..., Any]) -> dict[str, Any]:
             if name not in supplied
         },
         "runtime": {
-            name: schema.kind_name(hints[name]) if _is_object(hints[name]) else None
-            for name in parameters
-            if name in supplied
+            name: kind_name(hints[name]) if _is_object(hints[name]) else None for name in parameters if name in supplied
         },
     }
 
 
 def _is_numeric(annotation: Any) -> bool:
     """Whether a number, or a list of them, is meant: only those have units."""
-    bare = [
-        get_args(member)[0] if get_origin(member) is Annotated else member for member in schema.members_of(annotation)
-    ]
+    bare = [get_args(member)[0] if get_origin(member) is Annotated else member for member in members_of(annotation)]
     return any(
         member in (int, float) or (get_origin(member) is list and _is_numeric(get_args(member)[0])) for member in bare
     )
@@ -207,8 +203,8 @@ def _is_numeric(annotation: Any) -> bool:
 
 def _entry(annotation: Any) -> dict[str, Any]:
     """What an annotation allows."""
-    members = [member for member in schema.members_of(annotation) if member is not type(None)]
-    nullable = len(members) < len(schema.members_of(annotation))
+    members = [member for member in members_of(annotation) if member is not type(None)]
+    nullable = len(members) < len(members_of(annotation))
     entry: dict[str, Any] = {"type": "any_of", "min": None, "max": None, "exclusive_min": False, "exclusive_max": False}
     entry |= {"nullable": nullable, "choices": None, "execution": False, "file": False}
     if len(members) > 1:
@@ -226,7 +222,7 @@ def _entry(annotation: Any) -> dict[str, Any]:
     if origin is dict:
         return entry | {"type": "mapping", "item": _entry(args[1])}
     if _is_object(bare):
-        return entry | {"type": "object", "kind": schema.kind_name(bare)}
+        return entry | {"type": "object", "kind": kind_name(bare)}
     return entry | {"type": _TYPES[bare]}
 
 

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from yaml import YAMLError
 
 from rlrun.added_files import file_not_read, misplaced_in_packages, refuse_misplaced, refuse_unheaded
+from rlrun.annotations import TARGET
 from rlrun.checked_config import check
 from rlrun.config import CONFIG_KEYS, Config
 from rlrun.config_files import GROUPS, not_yaml, one_line, options, resolve_env, search_path, unknown_option
@@ -24,7 +25,6 @@ from rlrun.hydra_words import NO_SPACES, OPTIONS_OF, for_hydra, override_key
 from rlrun.problem_report import of_no_network, refuse_chosen_as_a_key, reported
 from rlrun.provenance import shown_path
 from rlrun.repeated_words import refuse_repeated
-from rlrun.schema import TARGET
 from rlrun.suggestions import closest
 
 _SPECIAL = "[](){},:=#'\"\\"

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from rlrun import catalogue
+from rlrun.annotations import TARGET
 from rlrun.config import LOG_VALUES, RUN_VALUES, SETTINGS, TOP
 from rlrun.config_files import config_directory
+from rlrun.constructors import import_target
 from rlrun.docstrings import argument_meanings, paragraphs, sources
 from rlrun.errors import UserError
 from rlrun.provenance import Setting, read
-from rlrun.schema import TARGET, defaults_of, describe, import_target, keys_of
+from rlrun.schema import defaults_of, keys_of
+from rlrun.type_words import describe
 from rlrun.units import unit_of
 
 GROUP_MEANINGS = {

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rlrun.annotations import TARGET
 from rlrun.composition import load_config
 from rlrun.config_files import resolve_env
 from rlrun.config_keys import GROUP_MEANINGS, About, Key, about, valid_keys, with_comments
 from rlrun.errors import UnknownKeyError
 from rlrun.hydra_words import choosing
 from rlrun.provenance import Setting, origin, settings
-from rlrun.schema import TARGET
 from rlrun.suggestions import closest
 
 _DEFAULT = "the default of"

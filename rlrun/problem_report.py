@@ -12,14 +12,16 @@ from hydra.errors import HydraException
 from yaml import YAMLError
 
 from rlrun import catalogue
+from rlrun.annotations import TARGET
 from rlrun.config import RUN_VALUES
 from rlrun.config_files import GROUPS, options, read_option
 from rlrun.config_keys import Key, leaves, valid_keys, with_comments
 from rlrun.errors import UnknownKeyError, UserError, WrongKeyError
 from rlrun.hydra_words import choosing, override_key
 from rlrun.provenance import Setting, origin, read, settings
-from rlrun.schema import TARGET, check_value, keys_of, shown
+from rlrun.schema import check_value, keys_of
 from rlrun.suggestions import closest, likeness
+from rlrun.type_words import shown
 
 _WIDTH = 116
 _ALIKE = 0.7  # where another option takes the key, only names that are nearly the same are worth mentioning

@@ -9,11 +9,15 @@ from typing import Any
 import pytest
 
 from rlrun import catalogue, catalogue_writer
+from rlrun.annotations import is_data, members_of
 from rlrun.config import SETTINGS
 from rlrun.config_files import config_directory, options
+from rlrun.constructors import hints_of, import_target, product_of
 from rlrun.errors import UserError
 from rlrun.provenance import read
-from rlrun.schema import check_value, describe, fits, hints_of, import_target, is_data, members_of, product_of
+from rlrun.schema import check_value
+from rlrun.type_fit import fits
+from rlrun.type_words import describe
 
 CONF = config_directory()
 VALUES: list[Any] = [

@@ -25,7 +25,7 @@ FLOORS = {
     | {"policies", "features", "pictures", "receipt", "episode_recorder", "upload"},
     3: {"agents", "collect", "evaluate", "course", "run_directory", "films"},
     4: {"training", "table_pictures", "run_summary", "testing"},
-    5: {"schema", "config_files", "composition", "config", "build", "plugins"}
+    5: {"schema", "constructors", "type_fit", "type_words", "config_files", "composition", "config", "build", "plugins"}
     | {"catalogue", "catalogue_writer", "docstrings", "units", "provenance", "config_keys", "suggestions"}
     | {"problem_report", "launching", "hydra_settings", "repeated_words"}
     | {"added_files", "chosen_files", "chosen_options", "checked_config", "hydra_words"},

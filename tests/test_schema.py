@@ -11,7 +11,8 @@ import pytest
 from pydantic import Field
 
 from rlrun.errors import UserError
-from rlrun.schema import Component, check_component, check_fields, check_value, defaults_of, describe
+from rlrun.schema import Component, check_component, check_fields, check_value, defaults_of
+from rlrun.type_words import describe
 
 Positive = Annotated[float, Field(gt=0)]
 

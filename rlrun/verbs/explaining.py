@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from rlrun.config_files import config_directories
 from rlrun.explanation import Explanation, Row, explanation
-from rlrun.schema import shown
+from rlrun.type_words import shown
 from rlrun.verbs.words import Words
 
 _COLUMNS = ("key", "value", "type and range", "unit", "from", "meaning", "source and notes")

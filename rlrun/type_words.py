@@ -1,0 +1,100 @@
+"""Types and values in words, for messages: what was asked for, and what stands there instead."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from rlrun.annotations import TARGET, UNKNOWN, WORDS, is_callable, members_of
+from rlrun.catalogue import Kind
+from rlrun.errors import nearest
+
+_NO_TEXT = (  # as Hydra reads it unquoted
+    r"[-+]?((0|[1-9][\d_]*)(\.\d*)?|\.\d+)(e[-+]?\d+)?|[-+]?\.?(inf|nan)|true|false|null"
+)
+_PADDED = r"([-+]?)0[0_]*(\d[\d_]*(\.\d*)?)"  # which is text to Hydra, and to YAML 1.1 often a number in base 8
+_COMPARISONS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+
+
+def describe(annotation: Any) -> str:
+    """An annotation in words, with its range."""
+    if annotation is UNKNOWN:
+        return "a value"
+    members = members_of(annotation)
+    if len(members) > 1:
+        return " or ".join(describe(member) for member in members)
+    (annotation,) = members
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        bounds = " and ".join(_bounds(args[1:]))
+        return f"{describe(args[0])} {bounds}".rstrip()
+    if origin is Literal:
+        return ("one of " if len(args) > 1 else "") + ", ".join(str(choice) for choice in args)
+    if origin in (list, tuple) and args:
+        return f"a list (each {describe(args[0])})"
+    if origin is dict:
+        return f"a mapping (each value {describe(args[1])})"
+    if annotation in WORDS:
+        return WORDS[annotation]
+    return f"an object ({TARGET}) of the kind {kind_name(annotation)}"
+
+
+def kind_name(annotation: Any) -> str:
+    """What messages and the catalogue call an annotation that asks for an object."""
+    if isinstance(annotation, Kind):
+        return annotation.name
+    return "callable" if is_callable(annotation) else str(getattr(annotation, "__name__", annotation))
+
+
+def shown(value: object) -> str:
+    """A value as YAML would show it, on one line and not too long."""
+    text = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    if value == "":
+        text = "''"
+    text = " ".join(text.split())
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def quoted(value: object) -> str:
+    """`shown`, in quotes where it is text that looks like something else."""
+    return f"'{shown(value)}'" if _looks_otherwise(value) else shown(value)
+
+
+def _looks_otherwise(value: object) -> bool:
+    """Whether it is text that would be a number, a truth value or null without its quotes."""
+    return isinstance(value, str) and re.fullmatch(_NO_TEXT, value.strip(), re.IGNORECASE) is not None
+
+
+def _bare(annotation: Any) -> Any:
+    """The type without its range."""
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+
+
+def _bounds(metadata: tuple[Any, ...]) -> list[str]:
+    flat: list[Any] = []
+    for item in metadata:
+        flat.extend(item.metadata if isinstance(item, FieldInfo) else [item])
+    bounds = [
+        f"{sign} {getattr(item, name)}" for item in flat for name, sign in _COMPARISONS.items() if hasattr(item, name)
+    ]
+    for item in flat:
+        if hasattr(item, "min_length"):
+            bounds.append(f"of length >= {item.min_length}")
+        if hasattr(item, "max_length"):
+            bounds.append(f"of length <= {item.max_length}")
+        if getattr(item, "pattern", None):
+            bounds.append(f"matching {item.pattern}")
+    return bounds
+
+
+def suggestion(data: list[Any], value: Any) -> str:
+    """What to write instead of `value` where one of the types `data` is asked for; empty if nothing comes to mind."""
+    choices = [choice for member in data if get_origin(member) is Literal for choice in get_args(member)]
+    bare = [_bare(member) for member in data]
+    if isinstance(value, str) and (int in bare or float in bare) and (number := re.fullmatch(_PADDED, value.strip())):
+        return f", and no number begins with 0: write {number[1]}{number[2]}"
+    if _looks_otherwise(value) and not choices and str not in bare:
+        return ", and this is text: leave out the quotes, or write ${oc.decode:${oc.env:NAME}} to read a variable"
+    return f"; nearest: {nearest(value, map(str, choices))[0]}" if choices and isinstance(value, str) else ""
