@@ -3,15 +3,15 @@
     for seed in 0 1 2; do scripts/rlrun algo=dqn env=cartpole seed=$seed evaluation.every_steps=5000; done
     .venv/bin/python benchmarks/curves.py runs/cartpole cartpole
 
-writes `benchmarks/results/curves_cartpole.csv` and `docs/images/cartpole.png`. Thin lines are seeds, thick ones means.
-Command, commit and machine are those of each run's receipt.
+writes `benchmarks/results/curves_cartpole.csv` and `docs/images/cartpole.png` (`--data-only`: the CSV alone). Thin
+lines are seeds, thick ones means. Command, commit and machine are those of each run's receipt.
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
-import sys
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -78,10 +78,16 @@ def count_of(seeds: Mapping[str, object]) -> str:
 
 
 def main() -> None:
-    folder, name = Path(sys.argv[1]), sys.argv[2]
-    data = HERE / "results" / f"curves_{name}.csv"
-    collect(folder, data)
-    draw(data, HERE.parent / "docs" / "images" / f"{name}.png", f"env={name}: mean return of an evaluation")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="of runs in one environment")
+    parser.add_argument("name", help="of the CSV and the picture")
+    parser.add_argument("--data-only", action="store_true", help="no picture")
+    arguments = parser.parse_args()
+    data = HERE / "results" / f"curves_{arguments.name}.csv"
+    collect(arguments.folder, data)
+    if not arguments.data_only:
+        target = HERE.parent / "docs" / "images" / f"{arguments.name}.png"
+        draw(data, target, f"env={arguments.name}: mean return of an evaluation")
 
 
 if __name__ == "__main__":

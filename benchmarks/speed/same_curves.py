@@ -1,0 +1,133 @@
+"""Learning curves of the same words and seeds before the fast paths and after; draws `docs/images/same_curves.png`.
+
+    .venv/bin/python benchmarks/speed/same_curves.py
+
+reads `curves_NAME_before.csv` and `curves_NAME_after.csv` in `benchmarks/results`, which `benchmarks/curves.py FOLDER
+NAME_before --data-only` writes from runs of an older commit, and likewise those after. Where a fast path rounds
+otherwise, one last bit makes another episode in the end: then curves can be equal in the mean of many seeds only.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from provenance import RESULTS, ROOT, read_rows
+
+NAMES = ("cartpole", "pong")
+TARGET = ROOT / "docs" / "images" / "same_curves.png"
+Curve = Mapping[int, float]  # evaluation return by agent steps
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The curves of one algorithm in one environment, by seed, before and after; the same seeds and steps."""
+
+    name: str
+    algo: str
+    before: Mapping[str, Curve]
+    after: Mapping[str, Curve]
+    commits: tuple[str, str]
+
+    def equal(self) -> tuple[int, int]:
+        """How many evaluations are the same number on both sides, and how many there are."""
+        same = [value == self.after[seed][step] for seed, curve in self.before.items() for step, value in curve.items()]
+        return sum(same), len(same)
+
+    def means(self) -> tuple[list[float], list[float]]:
+        """The mean of every seed's curve, before and after."""
+        sides = (self.before, self.after)
+        before, after = ([statistics.fmean(side[seed].values()) for seed in self.before] for side in sides)
+        return before, after
+
+
+def pairs(results: Path) -> list[Pair]:
+    """What was measured on both sides.
+
+    Raises:
+        ValueError: if the two sides have other evaluations.
+    """
+    found = []
+    for name in NAMES:
+        before, after = (_curves(results / f"curves_{name}_{side}.csv") for side in ("before", "after"))
+        for algo in before.keys() & after.keys():
+            old, new = before[algo].curves, after[algo].curves
+            for seed in old.keys() | new.keys():
+                if old.get(seed, {}).keys() != new.get(seed, {}).keys():
+                    raise ValueError(f"{name}, {algo}, seed {seed}: not the same evaluations before and after")
+            found.append(Pair(name, algo, old, new, (before[algo].commit, after[algo].commit)))
+    return sorted(found, key=lambda pair: (NAMES.index(pair.name), pair.algo))
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    curves: dict[str, dict[int, float]]
+    commit: str
+
+
+def _curves(path: Path) -> dict[str, _Side]:
+    rows = defaultdict(list)
+    for row in read_rows(path):
+        rows[row["algo"]].append(row)
+    return {
+        algo: _Side(_by_seed(each), ", ".join(sorted({row["commit"] for row in each}))) for algo, each in rows.items()
+    }
+
+
+def _by_seed(rows: Sequence[Mapping[str, str]]) -> dict[str, dict[int, float]]:
+    curves: dict[str, dict[int, float]] = defaultdict(dict)
+    for row in rows:
+        curves[row["seed"]][int(row["step"])] = float(row["eval_episode_return"])
+    return dict(curves)
+
+
+def cells(pair: Pair) -> list[str]:
+    """A row of the table in the docs."""
+    before, after = pair.means()
+    differences = [new - old for old, new in zip(before, after, strict=True)]
+    same, evaluations = pair.equal()
+    return [
+        f"{pair.algo}, {pair.name}",
+        str(len(before)),
+        f"{same} of {evaluations}",
+        *(f"{statistics.fmean(each):.1f}" for each in (before, after)),
+        _with_error(differences),
+        " / ".join(pair.commits),
+    ]
+
+
+def _with_error(values: Sequence[float]) -> str:
+    """Mean and standard error."""
+    mean = f"{statistics.fmean(values):+.1f}"
+    return mean if len(values) < 2 else f"{mean} ± {statistics.stdev(values) / len(values) ** 0.5:.1f}"
+
+
+def draw(found: Sequence[Pair], target: Path) -> None:
+    """Means of seeds with the band between the quartiles, a panel for each environment and algorithm."""
+    import matplotlib.pyplot as plt
+    import numpy as np
+
+    figure, panels = plt.subplots(1, len(found), figsize=(4 * len(found), 3.4), layout="constrained", squeeze=False)
+    for axes, pair in zip(panels[0], found, strict=True):
+        for side, curves, colour in (("before", pair.before, "0.35"), ("after", pair.after, "C1")):
+            shortest = min(map(len, curves.values()))  # whole episodes end at other steps for each seed
+            steps = np.mean([list(curve)[:shortest] for curve in curves.values()], axis=0)
+            values = np.array([list(curve.values())[:shortest] for curve in curves.values()])
+            low, high = np.quantile(values, [0.25, 0.75], axis=0)
+            axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
+            axes.plot(steps, values.mean(axis=0), color=colour, linewidth=2, label=side)
+        seeds = f"{len(pair.before)} seed{'s' if len(pair.before) > 1 else ''}"
+        axes.set_title(f"{pair.algo}, {pair.name} ({seeds})")
+        axes.set_xlabel("agent steps")
+        axes.grid(alpha=0.3)
+    panels[0, 0].set_ylabel("evaluation return")
+    panels[0, 0].legend(frameon=False)
+    figure.savefig(target, dpi=150)
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    draw(pairs(RESULTS), TARGET)

@@ -1,0 +1,39 @@
+"""Curves before and after are compared seed by seed, on files that are worked by hand."""
+
+import csv
+from pathlib import Path
+
+import pytest
+from curves import COLUMNS
+from same_curves import cells, draw, pairs
+
+
+def write(path: Path, commit: str, rows: list[tuple[str, int, int, float]]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        writer.writerows([*row, "rlrun", commit, "a machine"] for row in rows)
+
+
+def test_a_row_counts_equal_evaluations_and_averages_over_curves(tmp_path: Path) -> None:
+    write(
+        tmp_path / "curves_cartpole_before.csv",
+        "aaa",
+        [("dqn", 0, 5, 10.0), ("dqn", 0, 10, 20.0), ("dqn", 1, 5, 30.0), ("dqn", 1, 10, 50.0), ("other", 0, 5, 1.0)],
+    )
+    write(
+        tmp_path / "curves_cartpole_after.csv",
+        "bbb",
+        [("dqn", 0, 5, 10.0), ("dqn", 0, 10, 24.0), ("dqn", 1, 5, 36.0), ("dqn", 1, 10, 56.0)],
+    )
+    (pair,) = pairs(tmp_path)  # seeds: 15 and 40 before, 17 and 46 after: 2 and 6 more
+    assert cells(pair) == ["dqn, cartpole", "2", "1 of 4", "27.5", "31.5", "+4.0 ± 2.0", "aaa / bbb"]
+    draw([pair], tmp_path / "picture.png")
+    assert (tmp_path / "picture.png").stat().st_size > 10_000
+
+
+def test_other_seeds_or_steps_on_one_side_are_refused(tmp_path: Path) -> None:
+    write(tmp_path / "curves_pong_before.csv", "aaa", [("dqn", 0, 5, 10.0), ("dqn", 0, 10, 20.0)])
+    write(tmp_path / "curves_pong_after.csv", "bbb", [("dqn", 0, 5, 10.0)])
+    with pytest.raises(ValueError, match="pong, dqn, seed 0: not the same evaluations"):
+        pairs(tmp_path)
