@@ -23,22 +23,27 @@ import numpy as np
 from rlrun.loggers import read_rows
 
 HERE = Path(__file__).resolve().parent
-COLUMNS = ("algo", "seed", "step", "eval_episode_return", "command", "commit", "machine")
+RETURN = "eval/episode_return"
+PROVENANCE = ("command", "commit", "machine")
 
 
-def collect(folder: Path, target: Path) -> None:
+def columns_of(metric: str) -> tuple[str, ...]:
+    return ("algo", "seed", "step", metric.replace("/", "_"), *PROVENANCE)
+
+
+def collect(folder: Path, target: Path, metric: str = RETURN) -> None:
     with target.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(COLUMNS)
+        writer.writerow(columns_of(metric))
         for metrics in sorted(folder.glob("*/*/seed*/metrics.jsonl")):
             if "-" in metrics.parent.name:  # seed0-2, seed0-rerun: other attempts at the same
                 continue
             receipt = json.loads((metrics.parent / "receipt.json").read_text())
             about = (command_of(receipt), receipt["git_commit"][:7], machine_of(receipt))
             for row in read_rows(metrics):
-                if "eval/episode_return" in row:
+                if metric in row:
                     algo, seed = metrics.parents[2].name, receipt["seed"]
-                    writer.writerow([algo, seed, int(row["step"]), row["eval/episode_return"], *about])
+                    writer.writerow([algo, seed, int(row["step"]), row[metric], *about])
 
 
 def command_of(receipt: Mapping[str, Any]) -> str:
@@ -82,9 +87,10 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="of runs in one environment")
     parser.add_argument("name", help="of the CSV and the picture")
     parser.add_argument("--data-only", action="store_true", help="no picture")
+    parser.add_argument("--metric", default=RETURN, help="another one, with --data-only")
     arguments = parser.parse_args()
     data = HERE / "results" / f"curves_{arguments.name}.csv"
-    collect(arguments.folder, data)
+    collect(arguments.folder, data, arguments.metric)
     if not arguments.data_only:
         target = HERE.parent / "docs" / "images" / f"{arguments.name}.png"
         draw(data, target, f"env={arguments.name}: mean return of an evaluation")

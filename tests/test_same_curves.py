@@ -4,14 +4,14 @@ import csv
 from pathlib import Path
 
 import pytest
-from curves import COLUMNS
+from curves import RETURN, columns_of
 from same_curves import cells, draw, pairs
 
 
 def write(path: Path, commit: str, rows: list[tuple[str, int, int, float]]) -> None:
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(COLUMNS)
+        writer.writerow(columns_of(RETURN))
         writer.writerows([*row, "rlrun", commit, "a machine"] for row in rows)
 
 
@@ -27,13 +27,18 @@ def test_a_row_counts_equal_evaluations_and_averages_over_curves(tmp_path: Path)
         [("dqn", 0, 5, 10.0), ("dqn", 0, 10, 24.0), ("dqn", 1, 5, 36.0), ("dqn", 1, 10, 56.0)],
     )
     (pair,) = pairs(tmp_path)  # seeds: 15 and 40 before, 17 and 46 after: 2 and 6 more
-    assert cells(pair) == ["dqn, cartpole", "2", "1 of 4", "27.5", "31.5", "+4.0 ± 2.0", "aaa / bbb"]
+    assert cells(pair) == ["dqn, cartpole: evaluation return", "2", "1 of 4", "27.5", "31.5", "+4 ± 2", "aaa / bbb"]
     draw([pair], tmp_path / "picture.png")
     assert (tmp_path / "picture.png").stat().st_size > 10_000
 
 
-def test_other_seeds_or_steps_on_one_side_are_refused(tmp_path: Path) -> None:
-    write(tmp_path / "curves_pong_before.csv", "aaa", [("dqn", 0, 5, 10.0), ("dqn", 0, 10, 20.0)])
-    write(tmp_path / "curves_pong_after.csv", "bbb", [("dqn", 0, 5, 10.0)])
-    with pytest.raises(ValueError, match="pong, dqn, seed 0: not the same evaluations"):
-        pairs(tmp_path)
+def test_what_one_side_has_more_is_cut_and_what_it_has_otherwise_is_refused(tmp_path: Path) -> None:
+    before, after = (tmp_path / f"curves_pong_{side}.csv" for side in ("before", "after"))
+    write(before, "aaa", [("dqn", 0, 5, 10.0), ("dqn", 0, 10, 20.0)])
+    write(after, "bbb", [("dqn", 0, 5, 12.0)])
+    (pair,) = pairs(tmp_path)
+    assert cells(pair)[2:6] == ["0 of 1", "10", "12", "+2"]
+    for others in ([("dqn", 0, 6, 10.0)], [("dqn", 1, 5, 10.0)]):
+        write(after, "bbb", others)
+        with pytest.raises(ValueError, match=r"pong, dqn, seed .: not the same steps"):
+            pairs(tmp_path)

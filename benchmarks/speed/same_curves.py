@@ -17,17 +17,19 @@ from pathlib import Path
 
 from provenance import RESULTS, ROOT, read_rows
 
-NAMES = ("cartpole", "pong")
+METRICS = {"cartpole": "eval_episode_return", "pong": "eval_episode_return", "pong_values": "value_q_mean"}
+TITLES = {"eval_episode_return": "evaluation return", "value_q_mean": "mean Q of a batch"}
 TARGET = ROOT / "docs" / "images" / "same_curves.png"
-Curve = Mapping[int, float]  # evaluation return by agent steps
+Curve = Mapping[int, float]  # a metric by agent steps
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
     """The curves of one algorithm in one environment, by seed, before and after; the same seeds and steps."""
 
-    name: str
+    env: str
     algo: str
+    metric: str
     before: Mapping[str, Curve]
     after: Mapping[str, Curve]
     commits: tuple[str, str]
@@ -45,21 +47,27 @@ class Pair:
 
 
 def pairs(results: Path) -> list[Pair]:
-    """What was measured on both sides.
+    """What was measured on both sides, as far as both have come.
 
     Raises:
-        ValueError: if the two sides have other evaluations.
+        ValueError: if the two sides have other seeds or steps.
     """
     found = []
-    for name in NAMES:
-        before, after = (_curves(results / f"curves_{name}_{side}.csv") for side in ("before", "after"))
-        for algo in before.keys() & after.keys():
+    for name, metric in METRICS.items():
+        before, after = (_curves(results / f"curves_{name}_{side}.csv", metric) for side in ("before", "after"))
+        for algo in sorted(before.keys() & after.keys()):
             old, new = before[algo].curves, after[algo].curves
             for seed in old.keys() | new.keys():
-                if old.get(seed, {}).keys() != new.get(seed, {}).keys():
-                    raise ValueError(f"{name}, {algo}, seed {seed}: not the same evaluations before and after")
-            found.append(Pair(name, algo, old, new, (before[algo].commit, after[algo].commit)))
-    return sorted(found, key=lambda pair: (NAMES.index(pair.name), pair.algo))
+                sides = old.get(seed, {}), new.get(seed, {})
+                common = min(max(side, default=0) for side in sides)
+                one, other = ({step: value for step, value in side.items() if step <= common} for side in sides)
+                if one.keys() != other.keys() or not one:
+                    raise ValueError(f"{name}, {algo}, seed {seed}: not the same steps before and after")
+                old[seed], new[seed] = one, other
+            found.append(
+                Pair(name.partition("_")[0], algo, metric, old, new, (before[algo].commit, after[algo].commit))
+            )
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +76,20 @@ class _Side:
     commit: str
 
 
-def _curves(path: Path) -> dict[str, _Side]:
+def _curves(path: Path, metric: str) -> dict[str, _Side]:
     rows = defaultdict(list)
     for row in read_rows(path):
         rows[row["algo"]].append(row)
     return {
-        algo: _Side(_by_seed(each), ", ".join(sorted({row["commit"] for row in each}))) for algo, each in rows.items()
+        algo: _Side(_by_seed(each, metric), ", ".join(sorted({row["commit"] for row in each})))
+        for algo, each in rows.items()
     }
 
 
-def _by_seed(rows: Sequence[Mapping[str, str]]) -> dict[str, dict[int, float]]:
+def _by_seed(rows: Sequence[Mapping[str, str]], metric: str) -> dict[str, dict[int, float]]:
     curves: dict[str, dict[int, float]] = defaultdict(dict)
     for row in rows:
-        curves[row["seed"]][int(row["step"])] = float(row["eval_episode_return"])
+        curves[row["seed"]][int(row["step"])] = float(row[metric])
     return dict(curves)
 
 
@@ -90,10 +99,10 @@ def cells(pair: Pair) -> list[str]:
     differences = [new - old for old, new in zip(before, after, strict=True)]
     same, evaluations = pair.equal()
     return [
-        f"{pair.algo}, {pair.name}",
+        f"{pair.algo}, {pair.env}: {TITLES[pair.metric]}",
         str(len(before)),
         f"{same} of {evaluations}",
-        *(f"{statistics.fmean(each):.1f}" for each in (before, after)),
+        *(f"{statistics.fmean(each):.4g}" for each in (before, after)),
         _with_error(differences),
         " / ".join(pair.commits),
     ]
@@ -101,8 +110,8 @@ def cells(pair: Pair) -> list[str]:
 
 def _with_error(values: Sequence[float]) -> str:
     """Mean and standard error."""
-    mean = f"{statistics.fmean(values):+.1f}"
-    return mean if len(values) < 2 else f"{mean} ± {statistics.stdev(values) / len(values) ** 0.5:.1f}"
+    mean = f"{statistics.fmean(values):+.2g}"
+    return mean if len(values) < 2 else f"{mean} ± {statistics.stdev(values) / len(values) ** 0.5:.2g}"
 
 
 def draw(found: Sequence[Pair], target: Path) -> None:
@@ -120,10 +129,10 @@ def draw(found: Sequence[Pair], target: Path) -> None:
             axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
             axes.plot(steps, values.mean(axis=0), color=colour, linewidth=2, label=side)
         seeds = f"{len(pair.before)} seed{'s' if len(pair.before) > 1 else ''}"
-        axes.set_title(f"{pair.algo}, {pair.name} ({seeds})")
+        axes.set_title(f"{pair.algo}, {pair.env} ({seeds})")
+        axes.set_ylabel(TITLES[pair.metric])
         axes.set_xlabel("agent steps")
         axes.grid(alpha=0.3)
-    panels[0, 0].set_ylabel("evaluation return")
     panels[0, 0].legend(frameon=False)
     figure.savefig(target, dpi=150)
     plt.close(figure)
