@@ -26,7 +26,7 @@ from peer_process import measure_peer
 from peers import PEERS, SB3, Peer
 from provenance import RESULTS, warn_if_busy, write_rows
 from rlrun_timings import Timing, measure_rlrun
-from works import Comparison, Work, shrunk
+from works import COMPARISONS, Comparison, Work, shrunk
 
 
 def main() -> None:
@@ -34,17 +34,14 @@ def main() -> None:
     parser.add_argument("--peer", required=True, help="python with the other library")
     parser.add_argument("--with", dest="library", choices=list(PEERS), default="sb3", help="the other library")
     parser.add_argument("--rounds", type=int, default=3)
-    every = ", ".join(SB3.comparisons())
-    parser.add_argument("--only", nargs="+", choices=list(SB3.comparisons()), metavar="WORK", help=every)
+    parser.add_argument("--only", nargs="+", choices=list(COMPARISONS), metavar="WORK", help=", ".join(COMPARISONS))
     parser.add_argument("--shrink", type=int, default=1, help="so many times fewer steps: a try, not a measurement")
     parser.add_argument("--threads", type=int, help="CPU threads on both sides, instead of what `works.py` says")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the CSVs")
     arguments = parser.parse_args()
     peer = PEERS[arguments.library]
-    if missing := sorted({*(arguments.only or ())} - {*peer.comparisons()}):
-        parser.error(f"{peer.name} has no {', '.join(missing)}; it has {', '.join(peer.comparisons())}")
     warn_if_busy()
-    comparisons = chosen(arguments.only, arguments.shrink, arguments.threads, peer)
+    comparisons = chosen(arguments.only, arguments.shrink, arguments.threads)
     ours: dict[str, list[Timing]] = defaultdict(list)
     theirs: dict[str, list[float]] = defaultdict(list)
     rounds_of_ceilings = []
@@ -76,16 +73,14 @@ def main() -> None:
         ceilings.write(arguments.results, rounds_of_ceilings)
 
 
-def chosen(
-    only: Sequence[str] | None, factor: int = 1, num_threads: int | None = None, peer: Peer = SB3
-) -> list[Comparison]:
+def chosen(only: Sequence[str] | None, factor: int = 1, num_threads: int | None = None) -> list[Comparison]:
     """The comparisons to make, with works that are `factor` times shorter, perhaps on other numbers of threads."""
 
     def changed(work: Work) -> Work:
         shorter = shrunk(work, factor)
         return shorter if num_threads is None else replace(shorter, num_threads=num_threads)
 
-    found = [comparison for name, comparison in peer.comparisons().items() if only is None or name in only]
+    found = [comparison for name, comparison in COMPARISONS.items() if only is None or name in only]
     return [replace(each, ours=changed(each.ours), theirs=changed(each.theirs)) for each in found]
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tianshou_works import ARGUMENTS, DIFFERENCES, tianshou_settings
-from works import COMPARISONS, WORKS, Comparison, Work
+from tianshou_works import DIFFERENCES, tianshou_settings
+from works import WORKS, Work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +41,6 @@ class Peer:
         """Its program."""
         return Path(__file__).resolve().parent / self.program
 
-    def comparisons(self) -> dict[str, Comparison]:
-        """Those with a work that it does; one that it does in no way has no entry in `differences`."""
-        return {name: each for name, each in COMPARISONS.items() if each.theirs.name in self.differences}
-
 
 SB3 = Peer(
     name="stable-baselines3",
@@ -60,6 +56,6 @@ TIANSHOU = Peer(
     program="peer_tianshou.py",
     csv="speed_tianshou.csv",
     settings=tianshou_settings,
-    differences={name: DIFFERENCES[name] for name in ARGUMENTS},
+    differences=DIFFERENCES,
 )
 PEERS = {"sb3": SB3, "tianshou": TIANSHOU}
