@@ -3,8 +3,8 @@
     PYTHON benchmarks/speed/peer_tianshou.py SETTINGS
 
 PYTHON is the interpreter of an environment with Tianshou 2.0.1, and SETTINGS is JSON as `tianshou_settings` makes it.
-Collecting and updating alternate in a loop of its own, as Tianshou's documentation shows it for customised training:
-Tianshou's trainer looks through the whole replay for NaN after every collection, which would be most of the time.
+Collecting and updating alternate in a loop of its own, within `policy_within_training_step`, as Tianshou asks for where
+its trainer is not used: that looks through the whole replay for NaN after every collection, most of the time on Pong.
 Nothing here may import rlrun, which is not installed there.
 """
 
@@ -125,7 +125,7 @@ class DQNTraining(Training):
     """DQN with a replay; on Atari it keeps each screen once and stacks when it samples, as Tianshou's example does."""
 
     def make(self) -> None:
-        """DQN, with the clipping of gradients that only its constructor has no word for."""
+        """DQN, with clipping of gradients, which its optimizer can do and its constructor has no word for."""
         from tianshou.algorithm import DQN
         from tianshou.algorithm.modelfree.dqn import DiscreteQLearningPolicy
         from tianshou.algorithm.optim import AdamOptimizerFactory
