@@ -65,8 +65,8 @@ _DQN = "the next observations go through the network that learns as well, whose 
 _TWICE = "values of both ends of every step are worked out in two more passes before an update"
 _SHARED = "policy and value go through the shared network one after the other in an update, and once together here"
 _PROCESSES = (
-    "emulators are processes with shared memory there, as in its example, and threads here; its wrappers declare screens "
-    "as int64, so that they cross in 8 bytes a pixel"
+    "emulators are processes with shared memory there, as in its example, and threads here; its wrappers declare "
+    "screens as int64, so that they cross in 8 bytes a pixel"
 )
 _ROOT = "RMSProp's eps is under the root here and outside of it there: as much arithmetic"
 _BEGINNING = "RMSProp's mean square begins with 1 here and with 0 there"
