@@ -13,7 +13,7 @@ import pytest
 from memory import Peak, bytes_per_step, row_of, run
 from operations import REST, shares_of
 from provenance import RESULTS, ROOT, read_rows, typed, write_rows
-from tables import PAGES, TABLES, render, table
+from tables import DIFFERENCES, PAGES, TABLES, render, table
 
 MADE = {"command": "benchmarks/speed/x.py", "commit": "abc1234", "machine": "a CPU, 2 cores"}
 
@@ -26,7 +26,7 @@ def test_the_page_is_what_the_csvs_give(page: Path) -> None:
 
 def test_every_table_has_a_page() -> None:
     text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
-    for name in [*TABLES, "differences"]:
+    for name in [*TABLES, *DIFFERENCES]:
         assert text.count(f"<!-- table {name} -->") == 1
 
 
@@ -62,6 +62,12 @@ def test_works_come_in_their_order_with_ratio_and_spread(tmp_path: Path) -> None
     assert "| 2,000 (1,900 to 2,100) | 500 | **4.00** (3.90 to 4.25) | 2.2 / 3.5 | 3 |" in lines[3]
     with pytest.raises(KeyError):
         table("nothing", tmp_path)
+    assert lines[0].startswith("| work | rlrun steps/s | stable-baselines3 steps/s |")
+    assert table("works_tianshou", tmp_path).startswith("Not measured yet")
+    (tmp_path / "speed.csv").rename(tmp_path / "speed_tianshou.csv")
+    others = table("works_tianshou", tmp_path).splitlines()
+    assert others[0].startswith("| work | rlrun steps/s | Tianshou steps/s |")
+    assert others[1:4] == lines[1:4]
 
 
 def test_rows_keep_their_origin_and_only_what_was_measured_anew_is_replaced(

@@ -11,6 +11,7 @@ import torch
 from against_peers import chosen, row_of, turns
 from agreement import disagreements, facts_of_rlrun
 from memory import rlrun_words
+from peers import PEERS, Peer
 from rlrun_timings import Timing, one_thread_words, speed_words, timing_of
 from works import COMPARISONS, WORKS, shrunk
 
@@ -131,6 +132,22 @@ def test_disagreements_name_what_differs_and_what_is_missing() -> None:
     assert disagreements({"optimizer": "Adam"}, {"optimizer": "RMSprop"}) == ["optimizer: rlrun Adam, peer RMSprop"]
 
 
+def test_a_target_network_is_copied_at_most_once_in_a_round_of_learning() -> None:
+    ours = {"target_period_steps": 10, "update_steps": 256}
+    assert disagreements(ours, {"target_period_steps": 256.0, "update_steps": 256}) == []
+    assert disagreements(ours, {"target_period_steps": 257, "update_steps": 256}) == [
+        "target_period_steps: rlrun 256, peer 512"
+    ]
+    # 250 updates of one in 4 steps: a float on the peer's side, and not a round more by its error
+    assert (
+        disagreements(
+            {"target_period_steps": 1000, "update_steps": 4},
+            {"target_period_steps": 250 / 0.25 + 1e-10, "update_steps": 4},
+        )
+        == []
+    )
+
+
 def test_a_timing_weighs_rows_by_the_time_they_took() -> None:
     columns = ("step", "time/steps_per_second", "time/env_share", "time/act_share", "time/learn_share")
     values = [
@@ -162,10 +179,11 @@ def test_a_round_measures_every_side_once_and_ratios_are_of_one_round() -> None:
     assert set(COMPARISONS) >= {"dqn_pong", "a2c_pong_16", "dqn_cartpole", "actor_critic_cartpole_64_against_8"}
 
 
-def test_the_peers_program_imports_nothing_of_ours() -> None:
-    program = Path(__file__).resolve().parent.parent / "benchmarks" / "speed" / "peer_sb3.py"
+@pytest.mark.parametrize("peer", PEERS.values(), ids=list(PEERS))
+def test_a_peers_program_imports_nothing_of_ours(peer: Peer) -> None:
     code = (
-        f"import runpy, sys; runpy.run_path({str(program)!r}); print([n for n in sys.modules if n.startswith('rlrun')])"
+        f"import runpy, sys; runpy.run_path({str(peer.path)!r}); "
+        "print([n for n in sys.modules if n.startswith('rlrun')])"
     )
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

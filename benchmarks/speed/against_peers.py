@@ -1,11 +1,13 @@
-"""rlrun against stable-baselines3 2.9.2, in turns, on the same works; writes `speed.csv` and `ceilings.csv`.
+"""rlrun against another library, in turns, on the same works.
 
-    .venv/bin/python benchmarks/speed/against_peers.py --peer PYTHON [--rounds 3] [--only WORK ...]
+    .venv/bin/python benchmarks/speed/against_peers.py --peer PYTHON [--with tianshou] [--rounds 3] [--only WORK ...]
 
-PYTHON is the interpreter of an environment with stable-baselines3 2.9.2, Atari and torch of the version that rlrun has.
-The works are in `works.py`. Every measurement is a process of its own. One round measures both sides of every work
-once, one right after the other, and the machine's ceilings; ratios are formed within a round. Steps per second are
-counted after learning has started; start-up, evaluation and saving are not in them. Nothing else should run meanwhile.
+PYTHON is the interpreter of an environment with the library in the version of `peers.py`, Atari, and torch of the
+version that rlrun has. Without `--with` it is stable-baselines3, and `speed.csv` and `ceilings.csv` are written; with
+Tianshou, `speed_tianshou.csv`. The works are in `works.py`. Every measurement is a process of its own. One round
+measures both sides of every work once, one right after the other, and, with stable-baselines3, the machine's ceilings;
+ratios are formed within a round. Steps per second are counted after learning has started; start-up, evaluation and
+saving are not in them. Nothing else should run meanwhile.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from typing import Any
 
 import ceilings
 from agreement import disagreements, facts_of_rlrun
-from peer_process import NAME, VERSION, measure_peer
+from peer_process import measure_peer
+from peers import PEERS, SB3, Peer
 from provenance import RESULTS, warn_if_busy, write_rows
 from rlrun_timings import Timing, measure_rlrun
 from works import COMPARISONS, Comparison, Work, shrunk
@@ -28,13 +31,15 @@ from works import COMPARISONS, Comparison, Work, shrunk
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peer", required=True, help="python with stable-baselines3 2.9.2")
+    parser.add_argument("--peer", required=True, help="python with the other library")
+    parser.add_argument("--with", dest="library", choices=list(PEERS), default="sb3", help="the other library")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="+", choices=list(COMPARISONS), metavar="WORK", help=", ".join(COMPARISONS))
     parser.add_argument("--shrink", type=int, default=1, help="so many times fewer steps: a try, not a measurement")
     parser.add_argument("--threads", type=int, help="CPU threads on both sides, instead of what `works.py` says")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the CSVs")
     arguments = parser.parse_args()
+    peer = PEERS[arguments.library]
     warn_if_busy()
     comparisons = chosen(arguments.only, arguments.shrink, arguments.threads)
     ours: dict[str, list[Timing]] = defaultdict(list)
@@ -42,12 +47,13 @@ def main() -> None:
     rounds_of_ceilings = []
     parameters: dict[str, int] = {}
     for number in range(arguments.rounds):
-        rounds_of_ceilings.append(ceilings.measure_apart(2.0 / arguments.shrink))
+        if peer is SB3:  # once is enough for the page
+            rounds_of_ceilings.append(ceilings.measure_apart(2.0 / arguments.shrink))
         for turn in turns(comparisons):
             if turn.is_peer:
-                answer = measure_peer(turn.work.peer_settings(), arguments.peer)
+                answer = measure_peer(peer.settings(turn.work), arguments.peer, peer)
                 if number == 0:
-                    parameters[turn.work.name] = check_same_work(turn.work, answer)
+                    parameters[turn.work.name] = check_same_work(turn.work, answer, peer)
                 theirs[turn.work.name].append(answer["steps_per_second"])
             else:
                 ours[turn.work.name].append(measure_rlrun(turn.work))
@@ -55,15 +61,16 @@ def main() -> None:
             side = "peer" if turn.is_peer else "rlrun"
             print(f"round {number + 1}: {side:<5} {turn.work.name:<26} {speed:>10,.1f} steps/s", flush=True)
     rows = [
-        row_of(comparison, ours[comparison.ours.name], theirs[comparison.theirs.name], parameters)
+        row_of(comparison, ours[comparison.ours.name], theirs[comparison.theirs.name], parameters, peer)
         for comparison in comparisons
     ]
-    write_rows(arguments.results / "speed.csv", rows, ["work"])
+    write_rows(arguments.results / peer.csv, rows, ["work"])
     print()
     for row in rows:
         print(in_words(row))
-    print()
-    ceilings.write(arguments.results, rounds_of_ceilings)
+    if rounds_of_ceilings:
+        print()
+        ceilings.write(arguments.results, rounds_of_ceilings)
 
 
 def chosen(only: Sequence[str] | None, factor: int = 1, num_threads: int | None = None) -> list[Comparison]:
@@ -93,7 +100,7 @@ def turns(comparisons: Sequence[Comparison]) -> list[Turn]:
     return list({(turn.work.name, turn.is_peer): turn for turn in wanted}.values())
 
 
-def check_same_work(work: Work, answer: Mapping[str, Any]) -> int:
+def check_same_work(work: Work, answer: Mapping[str, Any], peer: Peer = SB3) -> int:
     """Refuses to compare what is not the same; returns the number of parameters.
 
     Raises:
@@ -101,8 +108,8 @@ def check_same_work(work: Work, answer: Mapping[str, Any]) -> int:
     """
     facts = facts_of_rlrun(work.all_words())
     wrong = disagreements(facts, answer["facts"])
-    if answer["version"] != VERSION:
-        wrong.append(f"version: the peer is {answer['version']}, these settings are for {VERSION}")
+    if answer["version"] != peer.version:
+        wrong.append(f"version: the peer is {answer['version']}, these settings are for {peer.version}")
     updates = work.measured_steps * facts["updates_per_step"]
     if answer["updates"] != round(updates):
         wrong.append(f"updates: {answer['updates']} made, {updates:g} asked for in {work.measured_steps} steps")
@@ -112,14 +119,18 @@ def check_same_work(work: Work, answer: Mapping[str, Any]) -> int:
 
 
 def row_of(
-    comparison: Comparison, ours: Sequence[Timing], theirs: Sequence[float], parameters: Mapping[str, int]
+    comparison: Comparison,
+    ours: Sequence[Timing],
+    theirs: Sequence[float],
+    parameters: Mapping[str, int],
+    peer: Peer = SB3,
 ) -> dict[str, object]:
     """Medians and spread; the ratio is the median of the rounds' ratios."""
     speeds = [timing.steps_per_second for timing in ours]
     ratios = [mine / other for mine, other in zip(speeds, theirs, strict=True)]
     return {
         "work": comparison.name,
-        "peer": NAME,
+        "peer": peer.title,
         "rlrun_envs": envs_of(comparison.ours),
         "peer_envs": envs_of(comparison.theirs),
         "threads": comparison.ours.num_threads,

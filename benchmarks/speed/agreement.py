@@ -70,11 +70,20 @@ def _actor_critic(config: Config, num_envs: int) -> Facts:
 
 def disagreements(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
     """A line for every fact that is not the same on both sides, or is missing on one."""
+    ours, theirs = _in_rounds(ours), _in_rounds(theirs)
     return [
         f"{name}: rlrun {ours.get(name)}, peer {theirs.get(name)}"
         for name in sorted({*ours, *theirs})
         if not _same(ours.get(name), theirs.get(name))
     ]
+
+
+def _in_rounds(facts: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The target network's period in whole rounds of learning: within one, there is nothing new to copy."""
+    if not {"target_period_steps", "update_steps"} <= {*facts}:
+        return facts
+    rounds = math.ceil(facts["target_period_steps"] / facts["update_steps"] - 1e-9)
+    return {**facts, "target_period_steps": rounds * facts["update_steps"]}
 
 
 def _same(ours: Any, theirs: Any) -> bool:

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from peer_process import NAME, answer_in, peer_command, peer_environment
+from peer_process import answer_in, peer_command, peer_environment
+from peers import SB3
 from provenance import RESULTS, write_rows
 from rlrun_timings import NOTHING_BESIDES, command, environment
 from works import DQN_PONG_WORK
@@ -124,9 +125,9 @@ def rlrun_words(steps: int) -> list[str]:
 def peers() -> Iterator[tuple[str, dict[str, Any], float]]:
     """Name, arguments of the replay, and the bytes of a step in its arrays, by its source code."""
     facts = 8 + 4 + 4 + 4  # action, reward, end, time limit
-    yield NAME, {}, 2 * OBSERVATION_BYTES + facts
+    yield SB3.title, {}, 2 * OBSERVATION_BYTES + facts
     thrifty = {"optimize_memory_usage": True, "replay_buffer_kwargs": {"handle_timeout_termination": False}}
-    yield f"{NAME}, optimize_memory_usage", thrifty, OBSERVATION_BYTES + facts
+    yield f"{SB3.title}, optimize_memory_usage", thrifty, OBSERVATION_BYTES + facts
 
 
 def peer_peak(arguments: Mapping[str, Any], steps: int, python: str) -> Peak:

@@ -1,23 +1,19 @@
-"""Starts stable-baselines3 in a process of its own. Imports nothing heavy: a program that measures memory uses it."""
+"""Starts a peer in a process of its own. Imports nothing heavy: a program that measures memory uses it."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
+from peers import SB3, Peer
 from rlrun_timings import environment
 
-PROGRAM = Path(__file__).resolve().parent / "peer_sb3.py"
-VERSION = "2.9.2"
-NAME = f"stable-baselines3 {VERSION}"
 
-
-def peer_command(settings: Mapping[str, Any], python: str) -> list[str]:
-    """The command that runs `settings` (see `Work.peer_settings`) with the interpreter `python`."""
-    return [python, str(PROGRAM), json.dumps(settings)]
+def peer_command(settings: Mapping[str, Any], python: str, peer: Peer = SB3) -> list[str]:
+    """The command that runs `settings` (see `Peer.settings`) with the interpreter `python`."""
+    return [python, str(peer.path), json.dumps(settings)]
 
 
 def peer_environment() -> dict[str, str]:
@@ -31,8 +27,8 @@ def answer_in(output: str) -> dict[str, Any]:
     return answer
 
 
-def measure_peer(settings: Mapping[str, Any], python: str) -> dict[str, Any]:
+def measure_peer(settings: Mapping[str, Any], python: str, peer: Peer = SB3) -> dict[str, Any]:
     """Runs it, and returns its answer."""
-    command = peer_command(settings, python)
+    command = peer_command(settings, python, peer)
     done = subprocess.run(command, env=peer_environment(), check=True, stdout=subprocess.PIPE, text=True)
     return answer_in(done.stdout)

@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/speed/tables.py
 
 Each table stands between `<!-- table NAME -->` and `<!-- end -->`; what is between them is replaced. A test checks that
-the pages are what the CSVs give. What differs between the two sides comes from `works.py`.
+the pages are what the CSVs give. What differs between the two sides comes from `peers.py`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from peers import SB3, TIANSHOU, Peer
 from provenance import RESULTS, ROOT, read_rows
 from works import COMPARISONS, WORKS
 
@@ -36,8 +37,8 @@ def render(text: str, results: Path) -> str:
 
 def table(name: str, results: Path) -> str:
     """One table in Markdown, and where its numbers come from."""
-    if name == "differences":
-        return differences()
+    if name in DIFFERENCES:
+        return differences(DIFFERENCES[name])
     csv, columns, cells = TABLES[name]
     rows = read_rows(results / csv)
     if not rows:
@@ -47,15 +48,15 @@ def table(name: str, results: Path) -> str:
     return "\n".join([*lines, *([] if name == "headline" else ["", *sources(csv, rows)])]) + "\n"
 
 
-def differences() -> str:
-    """What `works.py` says is not the same on both sides: a list."""
-    lines = [f"- {work.title}: {what}." for work in WORKS.values() for what in work.differences]
+def differences(peer: Peer) -> str:
+    """What `peers.py` says is not the same on both sides: a list."""
+    lines = [f"- {WORKS[name].title}: {what}." for name, whats in peer.differences.items() for what in whats]
     return "\n".join(lines) + "\n"
 
 
 def ordered(name: str, rows: Sequence[Row]) -> list[Row]:
     """Works in the order in which `works.py` has them, everything else as measured."""
-    if name not in ("works", "works_again", "headline", "time", "operations"):
+    if name not in ("works", "works_again", "works_tianshou", "headline", "time", "operations"):
         return list(rows)
     places = {work: place for place, work in enumerate(WORKS if name == "operations" else COMPARISONS)}
     return sorted(rows, key=lambda row: places.get(row["work"], len(places)))
@@ -149,18 +150,19 @@ def ideas(row: Row) -> list[str]:
     return [row["what"], row["threads"], *times, spread(row, "ratio", "min", "max"), row["rounds"]]
 
 
+def works_of(peer: Peer) -> Sequence[str]:
+    """Headings of the table that compares with `peer`."""
+    return "work", "rlrun steps/s", f"{peer.name} steps/s", "ratio", "asked for / hoped for", "rounds"
+
+
+# Name in the page: what is not the same as in this peer.
+DIFFERENCES = {"differences": SB3, "differences_tianshou": TIANSHOU}
+
 # Name in the page: CSV, headings, and what makes the cells of a row.
 TABLES: dict[str, tuple[str, Sequence[str], Callable[[Row], list[str]]]] = {
-    "works": (
-        "speed.csv",
-        ("work", "rlrun steps/s", "stable-baselines3 steps/s", "ratio", "asked for / hoped for", "rounds"),
-        works,
-    ),
-    "works_again": (
-        "speed_again.csv",
-        ("work", "rlrun steps/s", "stable-baselines3 steps/s", "ratio", "asked for / hoped for", "rounds"),
-        works,
-    ),
+    "works": (SB3.csv, works_of(SB3), works),
+    "works_again": ("speed_again.csv", works_of(SB3), works),
+    "works_tianshou": (TIANSHOU.csv, works_of(TIANSHOU), works),
     "headline": ("speed.csv", ("work", "rlrun", "stable-baselines3", "ratio"), headline),
     "time": ("speed.csv", ("work", "parameters", "threads", "environment", "acting", "learning"), time_split),
     "operations": ("operations.csv", ("work", "a turn", "under the profiler", "spent on", "share"), operations),

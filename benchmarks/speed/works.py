@@ -1,4 +1,4 @@
-"""The same work for rlrun and for stable-baselines3, as data.
+"""The same work for rlrun and for stable-baselines3, as data; for Tianshou, `tianshou_works.py` adds its own terms.
 
 Hyperparameters are rl-zoo3's (`hyperparams/dqn.yml`, `hyperparams/a2c.yml`), and where it has none the defaults of
 stable-baselines3 2.9.2, on both sides. `agreement.py` checks that both sides really have the same network size, batch,
@@ -70,30 +70,42 @@ class Work:
         """Agent steps that are timed: a whole number of rounds of learning."""
         return self.row_steps * self.measured_rows
 
+    @property
+    def exploration_ends_at_step(self) -> int | None:
+        """Agent step at which epsilon has fallen; None where there is none."""
+        if self.learning_starts_steps is None or self.exploration_steps is None:
+            return None
+        return self._exploration_delay_steps + self.exploration_steps
+
+    @property
+    def _exploration_delay_steps(self) -> int:
+        return (self.learning_starts_steps or 0) if self.exploration_waits else 0
+
     def all_words(self) -> list[str]:
         """What `rlrun` is given."""
         words = [*self.words, f"device.num_threads={self.num_threads}", "device=cpu"]
-        if self.learning_starts_steps is not None and self.exploration_steps is not None:
-            delay = self.learning_starts_steps if self.exploration_waits else 0
+        if self.exploration_ends_at_step is not None:
             words += [
                 f"algo.learning_starts_steps={self.learning_starts_steps}",
-                f"algo.epsilon.delay_steps={delay}",
+                f"algo.epsilon.delay_steps={self._exploration_delay_steps}",
                 f"algo.epsilon.duration_steps={self.exploration_steps}",
             ]
         return words
 
-    def peer_settings(self) -> dict[str, Any]:
-        """What `peer_sb3.py` is given, as JSON."""
-        settings = {
-            **self.peer,
+    def measuring(self) -> dict[str, int]:
+        """What every peer is given: threads and numbers of steps."""
+        return {
             "num_threads": self.num_threads,
             "warm_up_steps": self.warm_up_steps,
             "measured_steps": self.measured_steps,
         }
-        if self.learning_starts_steps is not None and self.exploration_steps is not None:
-            delay = self.learning_starts_steps if self.exploration_waits else 0
+
+    def peer_settings(self) -> dict[str, Any]:
+        """What `peer_sb3.py` is given, as JSON."""
+        settings = {**self.peer, **self.measuring()}
+        if self.exploration_ends_at_step is not None:
             settings["arguments"] = {**self.peer["arguments"], "learning_starts": self.learning_starts_steps}
-            settings["exploration_ends_at_step"] = delay + self.exploration_steps
+            settings["exploration_ends_at_step"] = self.exploration_ends_at_step
         return settings
 
 

@@ -1,0 +1,61 @@
+"""The libraries that rlrun is compared with, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tianshou_works import DIFFERENCES, tianshou_settings
+from works import WORKS, Work
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """One library.
+
+    Args:
+        name: as it calls itself.
+        version: that the settings are for.
+        program: runs it in a process of its own; beside this file.
+        csv: the comparison's file in `benchmarks/results`.
+        settings: what its program is given for a work.
+        differences: what is not the same, by work.
+    """
+
+    name: str
+    version: str
+    program: str
+    csv: str
+    settings: Callable[[Work], dict[str, Any]]
+    differences: Mapping[str, Sequence[str]]
+
+    @property
+    def title(self) -> str:
+        """Name and version."""
+        return f"{self.name} {self.version}"
+
+    @property
+    def path(self) -> Path:
+        """Its program."""
+        return Path(__file__).resolve().parent / self.program
+
+
+SB3 = Peer(
+    name="stable-baselines3",
+    version="2.9.2",
+    program="peer_sb3.py",
+    csv="speed.csv",
+    settings=Work.peer_settings,
+    differences={name: work.differences for name, work in WORKS.items()},
+)
+TIANSHOU = Peer(
+    name="Tianshou",
+    version="2.0.1",
+    program="peer_tianshou.py",
+    csv="speed_tianshou.csv",
+    settings=tianshou_settings,
+    differences=DIFFERENCES,
+)
+PEERS = {"sb3": SB3, "tianshou": TIANSHOU}
