@@ -36,7 +36,7 @@ def test_anything_else_is_as_it_was(value: object) -> None:
 
 
 def test_other_keys_that_are_missing_are_refused() -> None:
-    with pytest.raises(WrongKeyError, match="device.num_threads is missing"):
+    with pytest.raises(WrongKeyError, match=r"device\.num_threads is missing"):
         check_component(
             with_later_keys({"_target_": "rlrun.device.Device", "kind": "cpu"}), "device", runtime=RUN_VALUES
         )

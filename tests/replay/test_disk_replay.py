@@ -1,7 +1,9 @@
 """A replay on disk holds and draws what one in memory does, leaves nothing behind, and a full disk is one line."""
 
+import copy
 import errno
 import os
+import pickle
 import random
 import shutil
 import signal
@@ -379,3 +381,12 @@ def test_a_killed_process_gives_its_room_back_and_leaves_nothing(small_disk: Pat
     assert in_a_child(work) == -signal.SIGKILL
     assert shutil.disk_usage(small_disk).free == 2 * MIB
     assert list(small_disk.iterdir()) == []
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, pickle.dumps])
+def test_a_copy_that_would_write_into_the_same_file_is_refused(
+    copied: Callable[[object], object], tmp_path: Path
+) -> None:
+    replay = on_disk(Player(1, 4, 0).spec, tmp_path)
+    with pytest.raises(TypeError, match=r"a replay on disk cannot be copied, .* algo\.replay_storage=memory can"):
+        copied(replay)
