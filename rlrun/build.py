@@ -18,6 +18,7 @@ from rlrun.device import Device
 from rlrun.episode_recorder import NOT_RECORDED, EpisodeRecorder, Recorder
 from rlrun.errors import UserError
 from rlrun.evaluate import Evaluator
+from rlrun.execution.execution import PLAIN, Execution
 from rlrun.loggers import Logger
 from rlrun.progress import make_display
 from rlrun.protocols import Agent, Filmable, Tabular, VecEnv
@@ -109,8 +110,8 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
             "network": network,
             "execution": device.execution,
         }
-        _refuse_idle_execution(config)
         agent: Agent = instantiate(config.algo, runtime)
+        _refuse_unheeded(config, device.execution)
         recorder = _recorder(env, directory) if config.record_episodes else NOT_RECORDED
         title = config.labels["algo"]
         keep = partial(_keep_tables, agent, partial(instantiate, config.algo, runtime), env.spec, directory, title)
@@ -133,17 +134,14 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
         return Built(run, str(device.torch_device), device.threads_for(env.spec.obs_shape), stack.pop_all())
 
 
-def _refuse_idle_execution(config: Config) -> None:
-    """Raises UserError where the algorithm would not heed what `device` asks for."""
-    if "execution" in config.algo.runtime:
-        return
-    for key, idle in (("compile", "none"), ("precision", "float32")):
-        value = config.device.arguments.get(key, idle)
-        if value != idle:
-            raise UserError(
-                f"device.{key}={value} would do nothing: algo={config.labels['algo']} takes no `execution`; "
-                f"use device.{key}={idle}"
-            )
+def _refuse_unheeded(config: Config, execution: Execution) -> None:
+    """Raises UserError where the agent that was built does not do what `device` asks for."""
+    takes = "execution" in config.algo.runtime
+    why = "as it is configured has no use for it here" if takes else "takes no `execution`"
+    for key, value in execution.unheeded.items():
+        raise UserError(
+            f"device.{key}={value} would do nothing: algo={config.labels['algo']} {why}; use device.{key}={PLAIN[key]}"
+        )
 
 
 def _recorder(env: VecEnv, directory: Path) -> Recorder:

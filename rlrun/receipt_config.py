@@ -17,6 +17,7 @@ from rlrun.composition import unreadable
 from rlrun.config import Config, check_plain
 from rlrun.config_files import one_line, options, read_option, unknown_option
 from rlrun.errors import UserError
+from rlrun.later_keys import with_later_keys
 from rlrun.receipt import digest
 from rlrun.repeated_words import refuse_repeated
 from rlrun.run_directory import differing_key
@@ -54,7 +55,7 @@ def config_of_run(
 
 
 def read_config(directory: Path, receipt: Mapping[str, Any]) -> dict[str, Any]:
-    """What `config.yaml` of the run in `directory` says, as rlrun wrote it.
+    """What `config.yaml` of the run in `directory` says, as rlrun wrote it, and what keys that came later say of it.
 
     Raises:
         UserError: if it cannot be read, or was changed since.
@@ -72,7 +73,7 @@ def read_config(directory: Path, receipt: Mapping[str, Any]) -> dict[str, Any]:
         raise UserError(f"{path} cannot be read: {one_line(error)}") from error
     if not isinstance(content, dict):
         raise UserError(f"{path} is not the config of a run")
-    return {str(key): value for key, value in content.items()}
+    return {str(key): with_later_keys(value) for key, value in content.items()}
 
 
 def _parsed(overrides: Sequence[str]) -> list[Override]:

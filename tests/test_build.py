@@ -86,6 +86,18 @@ def test_what_the_algorithm_would_not_heed_is_refused(directories: list[Path], t
         build(load_config([f"algo={algo}", *words], directories)).close()
 
 
+def test_what_the_algorithm_has_no_use_for_as_it_is_configured_is_refused(
+    directories: list[Path], tmp_path: Path
+) -> None:
+    words = ["algo=actor_critic", "algo.advantage=monte_carlo", "algo.episodes_per_batch=8", "env=scripted"]
+    words += [f"runs_dir={tmp_path}", "device=cpu"]
+    with pytest.raises(
+        UserError, match=r"device\.compile=inductor would do nothing: .* no use for it here; use device\."
+    ):
+        build(load_config([*words, "device.compile=inductor"], directories))
+    build(load_config([*words, "device.precision=bfloat16"], directories)).close()
+
+
 def test_an_unusable_runs_dir_is_refused_before_anything_is_built(directories: list[Path], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     config = load_config(["algo=dqn", "env=scripted", f"runs_dir={tmp_path / 'file'}"], directories)

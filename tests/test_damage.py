@@ -3,12 +3,12 @@
 import random
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeAlias
 
 import pytest
+from small_disk import SmallDisk, small_disk_at
 
 from rlrun import running
 from rlrun.checkpoint import Checkpoints
@@ -173,55 +173,48 @@ def test_a_checkpoint_of_another_experiment_is_refused(
 
 
 @pytest.fixture(params=["20k", "500k", "2m"])
-def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[SmallDisk]:
     """A small file system of its own: one that is full at the first number, the first checkpoint, or a later one."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={request.param}", "tmpfs", str(place)], capture_output=True, check=False
-    )
-    if mounted.returncode != 0:
-        pytest.skip("only root can mount a small file system to fill it up")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", str(place)], check=True)
+    with small_disk_at(tmp_path / "disk", request.param) as disk:
+        yield disk
 
 
 def test_a_full_disk_ends_in_one_line_and_the_run_goes_on_when_there_is_room(
-    small_disk: Path, whole: Left, capfd: pytest.CaptureFixture[str]
+    small_disk: SmallDisk, whole: Left, capfd: pytest.CaptureFixture[str]
 ) -> None:
     capfd.readouterr()
-    assert go(small_disk, 900, "logger=tensorboard") == 2
+    assert go(small_disk.path, 900, "logger=tensorboard") == 2
     said = capfd.readouterr().err
     assert said.count("\n") == 1
     assert "No space left on device" in said
-    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
-    assert check(small_disk, whole, capfd, "after a full disk") == 0
+    assert small_disk.mount("remount,size=64m")
+    assert check(small_disk.path, whole, capfd, "after a full disk") == 0
 
 
 @pytest.mark.parametrize("small_disk", ["40k"], indirect=True)
 def test_a_disk_that_a_log_of_episodes_fills_ends_in_one_line(
-    small_disk: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    small_disk: SmallDisk, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(running, "code_state", lambda: Code(None, None))  # changes of the code would fill it before
     words = ["algo=random", "env=gridworld", "env.num_envs=8", "record_episodes=true", "checkpoint.every_seconds=1000"]
-    words += ["total_steps=10000000", "logger=none", "device=cpu", "name=run", f"runs_dir={small_disk}"]
+    words += ["total_steps=10000000", "logger=none", "device=cpu", "name=run", f"runs_dir={small_disk.path}"]
     assert run_command(["rlrun", *words]) == 2
     said = capfd.readouterr().err
     assert said.count("\n") == 1
     assert "No space left on device" in said
-    receipt = read_receipt(small_disk / "gridworld/random/run/seed0")
+    receipt = read_receipt(small_disk.path / "gridworld/random/run/seed0")
     assert receipt is not None
     assert receipt["sessions"][-1]["status"] == "failed"
 
 
-def test_a_read_only_disk_ends_in_one_line(small_disk: Path, half: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
-    shutil.copytree(half, small_disk / "runs")
-    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+def test_a_read_only_disk_ends_in_one_line(
+    small_disk: SmallDisk, half: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert small_disk.mount("remount,size=64m")
+    shutil.copytree(half, small_disk.path / "runs")
+    assert small_disk.mount("remount,ro")
     capfd.readouterr()
-    assert go(small_disk / "runs", 900) == 2
+    assert go(small_disk.path / "runs", 900) == 2
     said = capfd.readouterr().err
     assert said.count("\n") == 1
     assert "ead-only file system" in said or "not writable" in said

@@ -536,6 +536,36 @@ def edit_config(run: Path, old: str, new: str) -> None:
     write_receipt(run, receipt(run) | {"config_digests": [digest(config)]})
 
 
+def make_older(run: Path) -> None:
+    """As if the run had been made before some keys were there."""
+    for line in ("  replay_storage: memory\n", "  replay_folder: null\n", "  precision: float32\n"):
+        assert line in (run / "config.yaml").read_text()
+        edit_config(run, line, "")
+
+
+def test_a_run_that_is_older_than_some_keys_goes_on_and_is_repeated(rlrun: Command) -> None:
+    assert rlrun(*DQN, "total_steps=128").status == 0
+    (directory,) = Path("runs/cartpole/dqn").glob("*/seed0")
+    made_now = Path("made-now")
+    shutil.copytree(directory, made_now)
+    make_older(directory)
+    assert rlrun("diff", str(directory), str(made_now)).status == 0
+    assert rlrun("rerun", str(directory)).status == 0
+    for run in (directory, made_now):
+        resumed = rlrun("resume", str(run), "total_steps=200")
+        assert (resumed.status, resumed.err) == (0, "")
+        assert "resuming at step 128" in resumed.out
+    assert (directory / "config.yaml").read_bytes() == (made_now / "config.yaml").read_bytes()
+    assert rlrun("diff", str(directory), str(made_now)).status == 0
+
+
+def test_the_same_words_go_on_with_a_run_that_is_older_than_some_keys(rlrun: Command) -> None:
+    assert rlrun(*DQN, "total_steps=128").status == 0
+    (directory,) = Path("runs/cartpole/dqn").glob("*/seed0")
+    make_older(directory)
+    assert "resuming at step 128" in rlrun(*DQN).out
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

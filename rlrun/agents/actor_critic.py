@@ -112,7 +112,7 @@ class ActorCritic:
         self._forward = execution.in_precision(self._network.forward)
         self._values = execution.in_precision(self._network.values)
         logits = execution.in_precision(self._network.logits)
-        self._logits = execution.recorded_pass(logits, lambda: self._parameters)
+        self._logits = execution.recorded_pass(logits, partial(list, self._parameters))
         updating = execution if isinstance(self.collection, Steps) else plainly(device)
         if updating.records:
             moved_by(self._optimizer)  # refuses what it cannot begin

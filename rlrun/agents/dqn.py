@@ -160,7 +160,7 @@ class DQN:
         self._target_of = execution.in_precision(self._target.forward)
         self._backward = execution.backward_through(self._loss_of, self._q)
         self._learn_from = execution.recorded(self._update_from, self._read, partial(moved_by, self._optimizer))
-        self._values_to_act_on = execution.recorded_pass(self.q_values, lambda: self._parameters)
+        self._values_to_act_on = execution.recorded_pass(self.q_values, partial(list, self._parameters))
 
     def initial_carry(self, num_envs: int) -> Carry:
         """No memory."""

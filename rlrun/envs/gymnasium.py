@@ -75,6 +75,7 @@ class GymnasiumEnv:
         self._envs = [first]
         action, self._first_action = _counted_from_0(_supported_action(first.action_space, id))
         observation, self._first_index = _observation(first.observation_space, id)
+        self._num_indices = int(observation.n) if isinstance(observation, spaces.Discrete) else 0
         limit = max_episode_steps or (first.spec.max_episode_steps if first.spec else None)
         self.spec = EnvSpec(id, observation, action, num_envs, episodic=limit is not None, model=_model(first, id))
         self._fresh_instances = not self._replays_exactly(used=True)
@@ -123,7 +124,7 @@ class GymnasiumEnv:
     def _play(self, slot: int, action: int) -> tuple[float, bool, bool]:
         """The slot's next observation goes into its place. Returns reward, terminated and truncated."""
         obs, reward, terminated, truncated, _ = self._envs[slot].step(action + self._first_action)
-        self._obs[slot] = obs - self._first_index if self._first_index else obs
+        self._obs[slot] = self._index(obs) if self._num_indices else obs
         self._shown.add(slot, float(reward), 2 * bool(terminated) + bool(truncated), self._obs[slot])
         return float(reward), bool(terminated), bool(truncated)
 
@@ -193,7 +194,17 @@ class GymnasiumEnv:
             self._envs[slot].close()
             self._envs[slot] = self._make()
         obs, _ = self._envs[slot].reset(seed=seed)
-        self._obs[slot] = obs - self._first_index
+        self._obs[slot] = self._index(obs) if self._num_indices else obs
+
+    def _index(self, obs: int) -> int:
+        """Counted from 0. Tables would take -1 for their last row, and networks see nothing in what is too large."""
+        index = int(obs) - self._first_index
+        if not 0 <= index < self._num_indices:
+            raise UserError(
+                f"env.id={self.spec.name} shows {obs}, which is not in its observation_space ({self._num_indices} "
+                f"indices from {self._first_index}): correct the environment"
+            )
+        return index
 
     def state_dict(self) -> State:
         """The seeds and actions of the running episodes.

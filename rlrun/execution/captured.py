@@ -7,10 +7,14 @@ it is tested where there is no GPU.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from inspect import unwrap
 from operator import is_
-from typing import Protocol
+from types import FunctionType
+from typing import Any, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -21,6 +25,7 @@ Function = Callable[..., Mapping[str, Tensor]]  # of tensors
 
 _WARM_UPS = 3  # calls before a recording: libraries choose kernels and allocate workspaces in the first ones
 _MOST_RECORDINGS = 32  # of one function; further shapes of inputs run as they are
+_Called = TypeVar("_Called", bound=Callable[..., Any])
 
 
 class Recorder(Protocol):
@@ -41,6 +46,8 @@ class Recorder(Protocol):
 
 class Captured:
     """`function`, recorded. Outputs are copies: the next call does not change them.
+
+    A deep copy has no recordings yet, since those are of the tensors of the original.
 
     Args:
         function: of tensors only. It must do the same to any numbers: no value may become a Python number, no shape may
@@ -81,6 +88,10 @@ class Captured:
         recording.replay()
         return {name: output.clone() for name, output in recording.outputs.items()}
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        function, reads = copied(self._function, memo), copied(self._reads, memo)
+        return type(self)(function, reads, copied(self._changes, memo), self._recorder, self._device)
+
     def _record(self, inputs: Sequence[Tensor], touched: list[Tensor]) -> _Recording:
         """Leaves everything that the function changes as it was, bit for bit."""
         places = [given.to(self._device, copy=True, memory_format=torch.contiguous_format) for given in inputs]
@@ -105,3 +116,17 @@ class _Recording:
     def is_of(self, touched: Sequence[Tensor]) -> bool:
         """Whether these are the very tensors that it was recorded with."""
         return len(touched) == len(self.touched) and all(map(is_, touched, self.touched))
+
+
+def copied(function: _Called, memo: dict[int, Any]) -> _Called:
+    """A function of an agent, for a deep copy of that agent.
+
+    Raises:
+        TypeError: if it is a closure: Python does not copy what those hold, so the copy would work on the original.
+    """
+    for part in (function, *(function.args if isinstance(function, partial) else ())):
+        if isinstance(part, FunctionType) and unwrap(part).__closure__:
+            raise TypeError(
+                f"{part.__qualname__} cannot be copied with what it holds: use a method or functools.partial instead"
+            )
+    return copy.deepcopy(function, memo)

@@ -10,17 +10,21 @@ import torch
 from torch import Tensor, nn
 
 from rlrun.execution.captured import Captured, Function, Recorder
+from rlrun.execution.compiled import Compiled
 from rlrun.execution.gradients import Loss, backward_through, compiled_backward_through
 from rlrun.tree import tree_map
 
 Compile = Literal["none", "graphs", "inductor"]
 Precision = Literal["float32", "bfloat16"]
-_MOST_COMPILED = 1 << 16  # kinds of shapes that torch may compile a function for
+PLAIN = {"compile": "none", "precision": "float32"}  # values of `device` that ask for nothing
 _Wrapped = TypeVar("_Wrapped", bound=Callable[..., Any])
 
 
 class Execution:
     """What `device.compile` and `device.precision` come to.
+
+    What it is given should be methods and partial functions: `copy.deepcopy` of an agent copies what those hold, and
+    refuses closures that are compiled or recorded.
 
     Args:
         device: where agents compute.
@@ -41,6 +45,13 @@ class Execution:
         self._compile = compile
         self._precision = precision
         self._recorder = recorder
+        asked = {"compile": compile, "precision": precision}
+        self._unheeded = {key: value for key, value in asked.items() if value != PLAIN[key]}
+
+    @property
+    def unheeded(self) -> Mapping[str, str]:
+        """Keys of `device` with values that were asked for, and that no function of an agent has met yet."""
+        return self._unheeded
 
     @property
     def fixed_shapes(self) -> bool:
@@ -56,6 +67,7 @@ class Execution:
         """`forward` of a network in the precision that was asked for; outputs (a tree) are float32 in any case."""
         if self._precision == "float32":
             return forward
+        self._unheeded.pop("precision", None)
         return partial(_in_bfloat16, self._device.type, forward)  # type: ignore[return-value]
 
     def compiled(self, function: _Wrapped) -> _Wrapped:
@@ -65,8 +77,8 @@ class Execution:
         """
         if self._compile != "inductor":
             return function
-        _lift_limits()
-        return torch.compile(function, fullgraph=True, dynamic=False)  # type: ignore[return-value]
+        self._unheeded.pop("compile", None)
+        return Compiled(function)  # type: ignore[return-value]
 
     def backward_through(self, loss_of: Loss, network: nn.Module) -> Callable[..., Any]:
         """What leaves the gradient of `loss_of` in the `grad` of the parameters of `network`, which it uses.
@@ -85,6 +97,7 @@ class Execution:
         """`function` as a recording, where that was asked for; see `Captured`."""
         if self._recorder is None:
             return function
+        self._unheeded.pop("compile", None)
         return Captured(function, reads, changes, self._recorder, self._device)
 
     def recorded_pass(
@@ -96,14 +109,8 @@ class Execution:
         """
         if self._recorder is None:
             return forward
-        compiled = self.compiled(forward)
-
-        @torch.no_grad()  # or the mode in which it is first called would stay
-        def named(given: Tensor) -> Mapping[str, Tensor]:
-            return {"": compiled(given)}
-
-        recording = Captured(named, reads, list, self._recorder, self._device)
-        return lambda given: recording(given)[""]
+        recording = self.recorded(partial(_named, self.compiled(forward)), reads, list)
+        return partial(_unnamed, recording)
 
 
 def plainly(device: torch.device) -> Execution:
@@ -111,16 +118,13 @@ def plainly(device: torch.device) -> Execution:
     return Execution(device, "none", "float32", None)
 
 
-def _lift_limits() -> None:
-    """Lets torch compile for as many shapes as it meets: by itself it gives up at the ninth, which would be an error.
+@torch.no_grad()  # or the mode in which it is first called would stay
+def _named(forward: Callable[[Tensor], Tensor], given: Tensor) -> Mapping[str, Tensor]:
+    return {"": forward(given)}
 
-    All agents of a process count together, since they have their code in common. `torch.compile` itself takes a limit
-    only in later versions than ours needs.
-    """
-    from torch._dynamo import config  # where something is compiled only, since it takes a second
 
-    config.recompile_limit = max(config.recompile_limit, _MOST_COMPILED)
-    config.accumulated_recompile_limit = max(config.accumulated_recompile_limit, _MOST_COMPILED)
+def _unnamed(recording: Callable[..., Mapping[str, Tensor]], given: Tensor) -> Tensor:
+    return recording(given)[""]
 
 
 def _in_bfloat16(kind: str, forward: Callable[..., Any], *inputs: Tensor) -> Any:

@@ -45,13 +45,13 @@ def compiled_backward_through(
         compiled: compiles a function of trees of tensors.
     """
     parameters = {f"network.{name}": parameter for name, parameter in network.named_parameters()}
-    lent = partial(functional_call, _Lending(network, loss_of))
+    both = partial(_loss_and_gradient, _Lending(network, loss_of))
+    return partial(_compiled_backward, compiled(both), parameters)
 
-    def loss_and_gradient(weights: dict[str, Tensor], inputs: tuple[Tensor, ...]) -> Any:
-        # torch's compiler looks through its own transform of functions, and not into `Tensor.backward`.
-        return grad_and_value(lent, has_aux=True)(weights, inputs)
 
-    return partial(_compiled_backward, compiled(loss_and_gradient), parameters)
+def _loss_and_gradient(lending: _Lending, weights: dict[str, Tensor], inputs: tuple[Tensor, ...]) -> Any:
+    # torch's compiler looks through its own transform of functions, and not into `Tensor.backward`.
+    return grad_and_value(partial(functional_call, lending), has_aux=True)(weights, inputs)
 
 
 @torch.no_grad()

@@ -19,7 +19,7 @@ import shutil
 import tempfile
 import weakref
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NoReturn
 
 import numpy as np
 import torch
@@ -153,6 +153,9 @@ class DiskRows:
         self._descriptor, self._folder = descriptor, folder
         self._row_bytes = size // shape[0]
         weakref.finalize(self, os.close, descriptor)
+
+    def __reduce__(self) -> NoReturn:  # what both `copy` and `pickle` ask for
+        raise TypeError("a replay on disk cannot be copied, since it is one file: algo.replay_storage=memory can be")
 
     def write(self, first: int, rows: Tensor) -> None:
         """See `StoredRows.write`."""

@@ -86,7 +86,29 @@ class Indexed(Counting):
         return np.int64(5 + self.steps)
 
 
-OWN = {"Counting": Counting, "Worn": Worn, "Unseeded": Unseeded, "Indexed": Indexed}
+class Outside(Indexed):
+    """Indices of which some are not in the space: the second one is too large, or the first too small."""
+
+    first = 24
+
+    def obs(self) -> Any:
+        return self.first + self.steps
+
+
+class Below(Outside):
+    """Its first index is -1, counted from 0."""
+
+    first = 4
+
+
+OWN = {
+    "Counting": Counting,
+    "Worn": Worn,
+    "Unseeded": Unseeded,
+    "Indexed": Indexed,
+    "Outside": Outside,
+    "Below": Below,
+}
 
 
 def creator(made: Callable[[], gymnasium.Env[Any, Any]]) -> Callable[..., gymnasium.Env[Any, Any]]:
@@ -336,3 +358,12 @@ def test_an_outdated_id_is_refused_with_the_new_one() -> None:
 def test_a_missing_extra_is_named() -> None:
     with pytest.raises(UserError, match=r'pip install "gymnasium\[mujoco\]"'):
         make("Ant-v5")
+
+
+def test_an_index_that_is_not_in_the_space_is_refused() -> None:
+    env = make("rlrun_test/Outside-v0")
+    assert env.reset(0).tolist() == [19]
+    with pytest.raises(UserError, match=r"Outside-v0 shows 25, which is not in its .* \(20 indices from 5\)"):
+        env.step(np.array([1]))
+    with pytest.raises(UserError, match=r"Below-v0 shows 4, which is not in its"):
+        make("rlrun_test/Below-v0").reset(0)

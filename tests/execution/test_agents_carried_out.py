@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from rlrun.composition import load_config
 from rlrun.config_files import config_directory
 from rlrun.execution.execution import Compile, Execution, Precision
 from rlrun.nn.networks import PolicyValue
+from rlrun.testing.agent import same
 from rlrun.testing.recorded_operations import RecordedOperations
 from rlrun.testing.scripted_env import ScriptedEnv
 
@@ -115,7 +118,8 @@ def test_losses_with_their_gradient_are_compiled_and_networks_that_act_where_the
         assert how == {"fullgraph": True, "dynamic": False}
 
         def counted(*given: Any) -> Any:
-            calls[function.__name__] += 1
+            named = function.func if isinstance(function, partial) else function
+            calls[named.__name__] += 1
             return function(*given)
 
         return counted
@@ -124,8 +128,56 @@ def test_losses_with_their_gradient_are_compiled_and_networks_that_act_where_the
     agent = built(algo, "inductor", recorder=Counting() if recorded else None)
     learn(agent)
     act(agent)
-    assert set(calls) == {"loss_and_gradient", *([acting] if recorded else [])}
-    assert calls["loss_and_gradient"] >= 2
+    assert set(calls) == {"_loss_and_gradient", *([acting] if recorded else [])}
+    assert calls["_loss_and_gradient"] >= 2
+
+
+def shown(agent: Any) -> Tensor:
+    """What its network says when it acts."""
+    said: Tensor = (agent._values_to_act_on if isinstance(agent, DQN) else agent._logits)(OBS)
+    return said.detach().clone()
+
+
+def closed_over(function: Callable[..., Any], **how: object) -> Callable[..., Any]:
+    del how
+    return lambda *given: function(*given)
+
+
+@pytest.mark.parametrize("how", ["none", "graphs", "inductor", "inductor and recorded"])
+@pytest.mark.parametrize("algo", WORDS)
+def test_a_copy_acts_and_learns_by_its_own_parameters(algo: str, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The stand-in cannot hold compiled code; what torch makes of a function is a closure, too.
+    compiling = partial(torch.compile, backend="eager") if how == "inductor" else closed_over
+    monkeypatch.setattr(torch, "compile", compiling)
+    recorder = Counting() if how in ("graphs", "inductor and recorded") else None
+    agent = built(algo, how.split()[0], recorder=recorder)  # type: ignore[arg-type]
+    collector = Collector(ScriptedEnv(2), agent.collection, CPU, seed=0)
+    for _ in range(5):
+        agent.learn(collector.collect(agent))
+    before, shown_before = copy.deepcopy(agent.state_dict()), shown(agent)
+    other = copy.deepcopy(agent)
+    rollouts = [collector.collect(agent) for _ in range(3)]
+    for rollout in rollouts:
+        other.learn(rollout)
+    assert same(agent.state_dict(), before)
+    assert torch.equal(shown(agent), shown_before)
+    assert not torch.equal(shown(other), shown_before)
+    for rollout in rollouts:
+        agent.learn(rollout)
+    assert same(other.state_dict(), agent.state_dict())
+    assert torch.equal(shown(other), shown(agent))
+
+
+@pytest.mark.parametrize("compiles", [False, True])
+def test_closures_that_would_stay_the_originals_are_not_copied(compiles: bool) -> None:
+    weight = torch.ones(1)
+
+    def scaled(given: Tensor) -> Tensor:
+        return weight * given
+
+    carried = Execution(CPU, "inductor" if compiles else "graphs", "float32", Counting())
+    with pytest.raises(TypeError, match="scaled cannot be copied with what it holds: use a method"):
+        copy.deepcopy(carried.compiled(scaled) if compiles else carried.recorded_pass(scaled, list))
 
 
 def test_both_networks_of_dqn_compute_in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,24 @@ def test_plainly_changes_nothing() -> None:
     assert not plain.fixed_shapes
 
 
+def test_what_was_asked_for_is_unheeded_until_a_function_meets_it() -> None:
+    assert plainly(CPU).unheeded == {}
+    layer = nn.Linear(1, 1)
+    narrow = execution("inductor", "bfloat16")
+    narrow.recorded(dict, list, list)
+    narrow.recorded_pass(layer.forward, list)
+    assert narrow.unheeded == {"compile": "inductor", "precision": "bfloat16"}
+    narrow.in_precision(layer.forward)
+    assert narrow.unheeded == {"compile": "inductor"}
+    narrow.backward_through(lambda: (torch.zeros(()), ()), layer)
+    assert narrow.unheeded == {}
+    graphs = execution("graphs", records=True)
+    graphs.compiled(twice)
+    assert graphs.unheeded == {"compile": "graphs"}
+    graphs.recorded_pass(twice, list)
+    assert graphs.unheeded == {}
+
+
 def test_bfloat16_makes_every_output_of_a_network_float32() -> None:
     layer = nn.Linear(4, 4)
 

@@ -1,11 +1,12 @@
 """A replay on disk holds and draws what one in memory does, leaves nothing behind, and a full disk is one line."""
 
+import copy
 import errno
 import os
+import pickle
 import random
 import shutil
 import signal
-import subprocess
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from kill_stress import WORKS, Plan, differences, directory_of, plans_for, stress
+from small_disk import small_disk_at
 
 from rlrun.cli import run_command
 from rlrun.errors import UserError
@@ -235,16 +237,8 @@ def test_killed_runs_of_frames_on_disk_end_in_the_bits_of_undisturbed_ones() -> 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of its own, with 2 MiB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={2 * MIB}", "tmpfs", str(place)]
-    if subprocess.run(command, capture_output=True, check=False).returncode != 0:
-        pytest.skip("only root can mount a small file system to fill it up")
-    try:
-        yield place
-    finally:
-        # Lazily: where a test fails, what it made still has files open there.
-        subprocess.run(["umount", "--lazy", str(place)], check=True)
+    with small_disk_at(tmp_path / "disk", str(2 * MIB)) as disk:
+        yield disk.path
 
 
 def fill_up(disk: Path) -> None:
@@ -379,3 +373,12 @@ def test_a_killed_process_gives_its_room_back_and_leaves_nothing(small_disk: Pat
     assert in_a_child(work) == -signal.SIGKILL
     assert shutil.disk_usage(small_disk).free == 2 * MIB
     assert list(small_disk.iterdir()) == []
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, pickle.dumps])
+def test_a_copy_that_would_write_into_the_same_file_is_refused(
+    copied: Callable[[object], object], tmp_path: Path
+) -> None:
+    replay = on_disk(Player(1, 4, 0).spec, tmp_path)
+    with pytest.raises(TypeError, match=r"a replay on disk cannot be copied, .* algo\.replay_storage=memory can"):
+        copied(replay)
