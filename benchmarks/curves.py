@@ -39,7 +39,7 @@ def collect(folder: Path, target: Path, metric: str = RETURN) -> None:
             if "-" in metrics.parent.name:  # seed0-2, seed0-rerun: other attempts at the same
                 continue
             receipt = json.loads((metrics.parent / "receipt.json").read_text())
-            about = (command_of(receipt), receipt["git_commit"][:7], machine_of(receipt))
+            about = (command_of(receipt), commit_of(receipt), machine_of(receipt))
             for row in read_rows(metrics):
                 if metric in row:
                     algo, seed = metrics.parents[2].name, receipt["seed"]
@@ -49,6 +49,12 @@ def collect(folder: Path, target: Path, metric: str = RETURN) -> None:
 def command_of(receipt: Mapping[str, Any]) -> str:
     """What was typed, less where the run was kept."""
     return " ".join(["rlrun", *(word for word in receipt["argv"][1:] if not word.startswith("runs_dir="))])
+
+
+def commit_of(receipt: Mapping[str, Any]) -> str:
+    """In short, with a + where files differed from it."""
+    commit = str(receipt["git_commit"])
+    return commit[:7] + "+" * commit.endswith("+")
 
 
 def machine_of(receipt: Mapping[str, Any]) -> str:
@@ -89,6 +95,8 @@ def main() -> None:
     parser.add_argument("--data-only", action="store_true", help="no picture")
     parser.add_argument("--metric", default=RETURN, help="another one, with --data-only")
     arguments = parser.parse_args()
+    if arguments.metric != RETURN and not arguments.data_only:
+        parser.error("--metric needs --data-only: pictures are of returns")
     data = HERE / "results" / f"curves_{arguments.name}.csv"
     collect(arguments.folder, data, arguments.metric)
     if not arguments.data_only:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 TARGET: Final = "_target_"  # the key that names a constructor
 UNKNOWN: Final[Any] = object()  # a type that nobody wrote down
 
+_DATA = (bool, int, float, str, Path, type(None))  # what YAML has, besides containers
 WORDS: Mapping[type, str] = {  # what messages call the types that YAML has
     bool: "true or false",
     int: "a whole number",
@@ -62,4 +63,4 @@ def is_data(annotation: Any) -> bool:
         return True
     if origin in (list, tuple, dict, Union, types.UnionType):
         return all(is_data(item) for item in get_args(annotation) if item is not Ellipsis)
-    return annotation in tuple(WORDS)
+    return annotation in _DATA

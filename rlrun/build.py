@@ -110,8 +110,10 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
             "network": network,
             "execution": device.execution,
         }
+        if "execution" not in config.algo.runtime:
+            _refuse_unheeded(config, device.execution, "takes no `execution`")
         agent: Agent = instantiate(config.algo, runtime)
-        _refuse_unheeded(config, device.execution)
+        _refuse_unheeded(config, device.execution, "as it is configured has no use for it here")
         recorder = _recorder(env, directory) if config.record_episodes else NOT_RECORDED
         title = config.labels["algo"]
         keep = partial(_keep_tables, agent, partial(instantiate, config.algo, runtime), env.spec, directory, title)
@@ -134,10 +136,8 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
         return Built(run, str(device.torch_device), device.threads_for(env.spec.obs_shape), stack.pop_all())
 
 
-def _refuse_unheeded(config: Config, execution: Execution) -> None:
-    """Raises UserError where the agent that was built does not do what `device` asks for."""
-    takes = "execution" in config.algo.runtime
-    why = "as it is configured has no use for it here" if takes else "takes no `execution`"
+def _refuse_unheeded(config: Config, execution: Execution, why: str) -> None:
+    """Raises UserError where `device` asks for what no function of the agent has asked about."""
     for key, value in execution.unheeded.items():
         raise UserError(
             f"device.{key}={value} would do nothing: algo={config.labels['algo']} {why}; use device.{key}={PLAIN[key]}"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from shutil import which
 
 import pytest
@@ -28,7 +29,7 @@ class SmallDisk:
         """Whether `mount` does it."""
         assert self.shell.stdin is not None
         assert self.shell.stdout is not None
-        self.shell.stdin.write(f"mount -t tmpfs -o {options} tmpfs '{self.place}'; echo $?\n")
+        self.shell.stdin.write(f"mount -t tmpfs -o {options} tmpfs {quote(str(self.place))}; echo $?\n")
         self.shell.stdin.flush()
         return self.shell.stdout.readline() == "0\n"
 
@@ -37,10 +38,10 @@ class SmallDisk:
 def small_disk_at(place: Path, size: str) -> Iterator[SmallDisk]:
     """A file system of `size` bytes at `place`; skips the test where nobody may mount one."""
     place.mkdir()
-    mount = f"mount -t tmpfs tmpfs '{place}'"
-    if not which("unshare") or subprocess.run(["unshare", "-m", "sh", "-c", mount], check=False).returncode:
-        pytest.skip("only root on Linux can mount a small file system to fill it up")
     pipe = subprocess.PIPE
+    seen = f"mount -t tmpfs tmpfs {quote(str(place))} && ls /proc/$$/root{quote(str(place))}"
+    if not which("unshare") or subprocess.run(["unshare", "-m", "sh", "-c", seen], capture_output=True).returncode:
+        pytest.skip("only root on Linux can mount a small file system to fill it up, and look into it")
     with subprocess.Popen(["unshare", "-m", "sh"], stdin=pipe, stdout=pipe, text=True) as shell:
         try:
             disk = SmallDisk(shell, place)

@@ -8,11 +8,11 @@ from curves import RETURN, columns_of
 from same_curves import cells, draw, pairs
 
 
-def write(path: Path, commit: str, rows: list[tuple[str, int, int, float]]) -> None:
+def write(path: Path, commit: str, rows: list[tuple[str, int, int, float]], words: str = "rlrun") -> None:
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(columns_of(RETURN))
-        writer.writerows([*row, "rlrun", commit, "a machine"] for row in rows)
+        writer.writerows([*row, words, commit, "a machine"] for row in rows)
 
 
 def test_a_row_counts_equal_evaluations_and_averages_over_curves(tmp_path: Path) -> None:
@@ -27,7 +27,16 @@ def test_a_row_counts_equal_evaluations_and_averages_over_curves(tmp_path: Path)
         [("dqn", 0, 5, 10.0), ("dqn", 0, 10, 24.0), ("dqn", 1, 5, 36.0), ("dqn", 1, 10, 56.0)],
     )
     (pair,) = pairs(tmp_path)  # seeds: 15 and 40 before, 17 and 46 after: 2 and 6 more
-    assert cells(pair) == ["dqn, cartpole: evaluation return", "2", "1 of 4", "27.5", "31.5", "+4 ± 2", "aaa / bbb"]
+    assert cells(pair) == [
+        "dqn, cartpole: evaluation return",
+        "2",
+        "10",
+        "1 of 4",
+        "27.5",
+        "31.5",
+        "+4 ± 2",
+        "aaa / bbb",
+    ]
     draw([pair], tmp_path / "picture.png")
     assert (tmp_path / "picture.png").stat().st_size > 10_000
 
@@ -37,8 +46,15 @@ def test_what_one_side_has_more_is_cut_and_what_it_has_otherwise_is_refused(tmp_
     write(before, "aaa", [("dqn", 0, 5, 10.0), ("dqn", 0, 10, 20.0)])
     write(after, "bbb", [("dqn", 0, 5, 12.0)])
     (pair,) = pairs(tmp_path)
-    assert cells(pair)[2:6] == ["0 of 1", "10", "12", "+2"]
-    for others in ([("dqn", 0, 6, 10.0)], [("dqn", 1, 5, 10.0)]):
-        write(after, "bbb", others)
-        with pytest.raises(ValueError, match=r"pong, dqn, seed .: not the same steps"):
+    assert cells(pair)[2:7] == ["5", "0 of 1", "10", "12", "+2"]
+    for others, words in (([("dqn", 1, 5, 10.0)], "rlrun"), ([("dqn", 0, 5, 10.0)], "rlrun algo.gamma=0.9")):
+        write(after, "bbb", others, words)
+        with pytest.raises(ValueError, match="pong, dqn: not the same seeds and words"):
             pairs(tmp_path)
+    write(after, "bbb", [("dqn", 0, 6, 10.0)])
+    with pytest.raises(ValueError, match="pong, dqn, seed 0: not the same steps"):
+        pairs(tmp_path)
+    write(after, "bbb", [("dqn", 0, 5, 10.0), ("dqn", 0, 5, 11.0)])
+    with pytest.raises(ValueError, match="dqn, seed 0: more than one run"):
+        pairs(tmp_path)
+    assert len(pairs(tmp_path / "nowhere")) == 0

@@ -13,7 +13,7 @@ import pytest
 from memory import Peak, bytes_per_step, row_of, run
 from operations import REST, shares_of
 from provenance import RESULTS, ROOT, read_rows, typed, write_rows
-from tables import DIFFERENCES, PAGES, TABLES, render, table
+from tables import OTHERS, PAGES, TABLES, render, table
 
 MADE = {"command": "benchmarks/speed/x.py", "commit": "abc1234", "machine": "a CPU, 2 cores"}
 
@@ -26,7 +26,7 @@ def test_the_page_is_what_the_csvs_give(page: Path) -> None:
 
 def test_every_table_has_a_page() -> None:
     text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
-    for name in [*TABLES, *DIFFERENCES]:
+    for name in [*TABLES, *OTHERS]:
         assert text.count(f"<!-- table {name} -->") == 1
 
 

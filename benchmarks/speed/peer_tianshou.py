@@ -11,7 +11,7 @@ Nothing here may import rlrun, which is not installed there.
 import json
 import sys
 from collections.abc import Mapping
-from time import perf_counter, time
+from time import perf_counter
 from typing import Any
 
 Settings = Mapping[str, Any]
@@ -38,9 +38,7 @@ def main() -> None:
                 "version": tianshou.__version__,
                 "steps_per_second": settings["measured_steps"] / seconds,
                 "updates": updates,
-                "first_step_at": training.first_step_at,
                 "facts": training.facts(updates / settings["measured_steps"]),
-                "replay_bytes": array_bytes(training.buffer._meta),
             }
         )
     )
@@ -56,7 +54,7 @@ class Training:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.num_steps = 0
-        self.first_step_at = 0.0  # seconds since 1970
+        self.last_collected = 0  # steps between two rounds of learning
         self.envs = make_envs(settings)
         self.actions = self.envs.action_space[0]
         self.shape = self.envs.reset()[0].shape[1:]  # `observation_space` there is the emulator's, before its wrappers
@@ -78,15 +76,9 @@ class Training:
     def _make_collector(self) -> Any:
         from tianshou.data import Collector
 
-        collector = Collector(
-            self.algorithm, self.envs, self.buffer, exploration_noise=True, on_step_hook=self._note_first_step
-        )
+        collector = Collector(self.algorithm, self.envs, self.buffer, exploration_noise=True)
         collector.reset()
         return collector
-
-    def _note_first_step(self, *_: Any) -> None:
-        self.first_step_at = time()
-        self.collector.set_on_step_hook(None)
 
     def play_until(self, step: int) -> None:
         """Whole rounds of collecting and learning."""
@@ -96,7 +88,8 @@ class Training:
             while self.num_steps < step:
                 random = self.explore()
                 collected = self.collector.collect(n_step=self.settings["update_steps"], random=random)
-                self.num_steps += collected.n_collected_steps
+                self.last_collected = int(collected.n_collected_steps)
+                self.num_steps += self.last_collected
                 self.learn()
 
     def num_updates(self) -> int:
@@ -116,7 +109,7 @@ class Training:
             "gamma": self.algorithm.gamma,
             "num_envs": self.collector.env_num,
             "max_grad_norm": optimizer._max_grad_norm,
-            "update_steps": self.settings["update_steps"],
+            "update_steps": self.last_collected,
             "updates_per_step": updates_per_step,
         }
 
@@ -228,7 +221,10 @@ class A2CTraining(Training):
 
 
 def make_envs(settings: Settings) -> Any:
-    """CartPole in this process; Atari as its example has it, several emulators in processes with shared memory."""
+    """All environments in this process.
+
+    On two cores its worker processes, with and without shared memory, were slower.
+    """
     import gymnasium
     from tianshou.env import DummyVectorEnv
 
@@ -242,8 +238,9 @@ def make_envs(settings: Settings) -> Any:
     from tianshou.highlevel.env import EnvMode, VectorEnvType
 
     gymnasium.register_envs(ale_py)
-    kind = VectorEnvType.DUMMY if num_envs == 1 else VectorEnvType.SUBPROC_SHARED_MEM_AUTO
-    factory = AtariEnvFactory("PongNoFrameskip-v4", FRAMES, use_envpool_if_available=False, venv_type=kind)
+    factory = AtariEnvFactory(
+        "PongNoFrameskip-v4", FRAMES, use_envpool_if_available=False, venv_type=VectorEnvType.DUMMY
+    )
     return factory.create_venv(num_envs, EnvMode.TRAINING, seed=0)
 
 
@@ -270,11 +267,6 @@ def make_mlp(shape: tuple[int, ...], settings: Settings, num_actions: int = 0) -
         hidden_sizes=settings["hidden"],
         activation={"relu": nn.ReLU, "tanh": nn.Tanh}[settings["activation"]],
     )
-
-
-def array_bytes(batch: Any) -> int:
-    """Bytes of the arrays in a batch of batches and arrays."""
-    return sum(int(each.nbytes) if hasattr(each, "nbytes") else array_bytes(each) for each in batch.values())
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""Learning curves of the same words and seeds before the fast paths and after; draws `docs/images/same_curves.png`.
+"""Learning curves of the same words and seeds before the fast paths and after; draws DQN's.
 
     .venv/bin/python benchmarks/speed/same_curves.py
 
-reads `curves_NAME_before.csv` and `curves_NAME_after.csv` in `benchmarks/results`, which `benchmarks/curves.py FOLDER
-NAME_before --data-only` writes from runs of an older commit, and likewise those after. Where a fast path rounds
-otherwise, one last bit makes another episode in the end: then curves can be equal in the mean of many seeds only.
+writes `docs/images/same_curves.png` from `curves_NAME_before.csv` and `curves_NAME_after.csv` in `benchmarks/results`,
+which `benchmarks/curves.py FOLDER NAME_before --data-only` writes from runs of an older commit, and likewise those
+after. Where a fast path rounds otherwise, one last bit makes another episode in the end: then curves can be equal in
+the mean of many seeds only.
 """
 
 from __future__ import annotations
@@ -50,18 +51,20 @@ def pairs(results: Path) -> list[Pair]:
     """What was measured on both sides, as far as both have come.
 
     Raises:
-        ValueError: if the two sides have other seeds or steps.
+        ValueError: if the two sides have other words, seeds or steps, or one has two runs of a seed.
     """
     found = []
     for name, metric in METRICS.items():
         before, after = (_curves(results / f"curves_{name}_{side}.csv", metric) for side in ("before", "after"))
         for algo in sorted(before.keys() & after.keys()):
             old, new = before[algo].curves, after[algo].curves
-            for seed in old.keys() | new.keys():
-                sides = old.get(seed, {}), new.get(seed, {})
-                common = min(max(side, default=0) for side in sides)
+            if before[algo].words != after[algo].words:
+                raise ValueError(f"{name}, {algo}: not the same seeds and words before and after")
+            for seed in old:
+                sides = old[seed], new[seed]
+                common = min(map(max, sides))
                 one, other = ({step: value for step, value in side.items() if step <= common} for side in sides)
-                if one.keys() != other.keys() or not one:
+                if one.keys() != other.keys():
                     raise ValueError(f"{name}, {algo}, seed {seed}: not the same steps before and after")
                 old[seed], new[seed] = one, other
             found.append(
@@ -72,7 +75,8 @@ def pairs(results: Path) -> list[Pair]:
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    curves: dict[str, dict[int, float]]
+    curves: dict[str, dict[int, float]]  # by seed
+    words: dict[str, str]  # by seed
     commit: str
 
 
@@ -80,17 +84,18 @@ def _curves(path: Path, metric: str) -> dict[str, _Side]:
     rows = defaultdict(list)
     for row in read_rows(path):
         rows[row["algo"]].append(row)
-    return {
-        algo: _Side(_by_seed(each, metric), ", ".join(sorted({row["commit"] for row in each})))
-        for algo, each in rows.items()
-    }
+    return {algo: _side(each, metric) for algo, each in rows.items()}
 
 
-def _by_seed(rows: Sequence[Mapping[str, str]], metric: str) -> dict[str, dict[int, float]]:
+def _side(rows: Sequence[Mapping[str, str]], metric: str) -> _Side:
     curves: dict[str, dict[int, float]] = defaultdict(dict)
+    words: dict[str, str] = {}
     for row in rows:
-        curves[row["seed"]][int(row["step"])] = float(row[metric])
-    return dict(curves)
+        seed, step = row["seed"], int(row["step"])
+        if step in curves[seed] or words.setdefault(seed, row["command"]) != row["command"]:
+            raise ValueError(f"{row['algo']}, seed {seed}: more than one run")
+        curves[seed][step] = float(row[metric])
+    return _Side(dict(curves), words, ", ".join(sorted({row["commit"] for row in rows})))
 
 
 def cells(pair: Pair) -> list[str]:
@@ -98,9 +103,12 @@ def cells(pair: Pair) -> list[str]:
     before, after = pair.means()
     differences = [new - old for old, new in zip(before, after, strict=True)]
     same, evaluations = pair.equal()
+    ends = [max(curve) for curve in pair.before.values()]
+    first, last = min(ends), max(ends)
     return [
         f"{pair.algo}, {pair.env}: {TITLES[pair.metric]}",
         str(len(before)),
+        f"{first:,}" if first == last else f"{first:,} to {last:,}",
         f"{same} of {evaluations}",
         *(f"{statistics.fmean(each):.4g}" for each in (before, after)),
         _with_error(differences),
@@ -115,7 +123,7 @@ def _with_error(values: Sequence[float]) -> str:
 
 
 def draw(found: Sequence[Pair], target: Path) -> None:
-    """Means of seeds with the band between the quartiles, a panel for each environment and algorithm."""
+    """Means of seeds with the band between the quartiles, a panel for each pair."""
     import matplotlib.pyplot as plt
     import numpy as np
 
@@ -139,4 +147,4 @@ def draw(found: Sequence[Pair], target: Path) -> None:
 
 
 if __name__ == "__main__":
-    draw(pairs(RESULTS), TARGET)
+    draw([pair for pair in pairs(RESULTS) if pair.algo == "dqn"], TARGET)  # the others are the same numbers

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
+import same_curves
 from peers import SB3, TIANSHOU, Peer
 from provenance import RESULTS, ROOT, read_rows
 from works import COMPARISONS, WORKS
@@ -37,8 +39,8 @@ def render(text: str, results: Path) -> str:
 
 def table(name: str, results: Path) -> str:
     """One table in Markdown, and where its numbers come from."""
-    if name in DIFFERENCES:
-        return differences(DIFFERENCES[name])
+    if name in OTHERS:
+        return OTHERS[name](results)
     csv, columns, cells = TABLES[name]
     rows = read_rows(results / csv)
     if not rows:
@@ -48,10 +50,21 @@ def table(name: str, results: Path) -> str:
     return "\n".join([*lines, *([] if name == "headline" else ["", *sources(csv, rows)])]) + "\n"
 
 
-def differences(peer: Peer) -> str:
+def differences(peer: Peer, results: Path) -> str:
     """What `peers.py` says is not the same on both sides: a list."""
+    del results
     lines = [f"- {WORKS[name].title}: {what}." for name, whats in peer.differences.items() for what in whats]
     return "\n".join(lines) + "\n"
+
+
+def curves(results: Path) -> str:
+    """Learning before the fast paths and after, as `same_curves.py` compares them."""
+    columns = ("curves", "seeds", "up to step", "the same numbers", "before", "after", "difference", "commits")
+    found = same_curves.pairs(results)
+    if not found:
+        return "Not measured yet: there are no `benchmarks/results/curves_*_before.csv`.\n"
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    return "\n".join([*lines, *("| " + " | ".join(same_curves.cells(pair)) + " |" for pair in found)]) + "\n"
 
 
 def ordered(name: str, rows: Sequence[Row]) -> list[Row]:
@@ -156,7 +169,12 @@ def works_of(peer: Peer) -> Sequence[str]:
 
 
 # Name in the page: what is not the same as in this peer.
-DIFFERENCES = {"differences": SB3, "differences_tianshou": TIANSHOU}
+# Name in the page: what makes the text of those that are not one CSV.
+OTHERS: dict[str, Callable[[Path], str]] = {
+    "curves": curves,
+    "differences": partial(differences, SB3),
+    "differences_tianshou": partial(differences, TIANSHOU),
+}
 
 # Name in the page: CSV, headings, and what makes the cells of a row.
 TABLES: dict[str, tuple[str, Sequence[str], Callable[[Row], list[str]]]] = {

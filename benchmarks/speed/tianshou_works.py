@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from works import Work
+from works import COMPILED, Work
 
 _A2C = {
     "algorithm": "A2C",
@@ -62,21 +62,22 @@ ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
 }
 
 _DQN = "the next observations go through the network that learns as well, whose values double DQN would need"
+_ACTING = "acting keeps what gradients would need there, as its collector does it"
 _TWICE = "values of both ends of every step are worked out in two more passes before an update"
 _SHARED = "policy and value go through the shared network one after the other in an update, and once together here"
-_PROCESSES = (
-    "emulators are processes with shared memory there, as in its example, and threads here; its wrappers declare "
-    "screens as int64, so that they cross in 8 bytes a pixel"
-)
 _ROOT = "RMSProp's eps is under the root here and outside of it there: as much arithmetic"
 _BEGINNING = "RMSProp's mean square begins with 1 here and with 0 there"
 
+_A2C_DIFFERS = (_ACTING, _TWICE, _ROOT)
 DIFFERENCES: Mapping[str, tuple[str, ...]] = {
-    "dqn_pong": (_DQN,),
-    "a2c_pong_16": (_PROCESSES, _TWICE, _SHARED, _ROOT, _BEGINNING),
-    "a2c_pong_64": (_PROCESSES, _TWICE, _SHARED, _ROOT, _BEGINNING),
-    "dqn_cartpole": (_DQN,),
-    "actor_critic_cartpole_8": (_TWICE, _ROOT),
+    "dqn_pong": (_ACTING, _DQN),
+    "a2c_pong_16": (*_A2C_DIFFERS, _SHARED, _BEGINNING),
+    "a2c_pong_64": (*_A2C_DIFFERS, _SHARED, _BEGINNING),
+    "dqn_cartpole": (_ACTING, _DQN),
+    "actor_critic_cartpole_8": _A2C_DIFFERS,
+    "actor_critic_cartpole_64": _A2C_DIFFERS,
+    "actor_critic_cartpole_8_compiled": (COMPILED,),
+    "actor_critic_cartpole_64_compiled": (COMPILED,),
 }
 
 

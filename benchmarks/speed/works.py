@@ -14,6 +14,7 @@ from typing import Any
 from rlrun.verbs.standard_works import ACTOR_CRITIC_CARTPOLE, DQN_PONG
 
 COMPILING = "device.compile=inductor"
+COMPILED = "updates are compiled here, in the steps before the clock starts, and not there"
 SHORT = (
     "learning starts after 10,000 steps instead of rl-zoo3's 100,000, and exploration ends there instead of at step "
     "1,000,000: what is timed is the long rest of a run, and the first part would be the same waiting on both sides"
@@ -284,7 +285,7 @@ def compiled(work: Work) -> Work:
         name=f"{work.name}_compiled",
         title=f"{work.title}, {COMPILING}",
         words=(*work.words, COMPILING),
-        differences=("updates are compiled here, in the steps before the clock starts, and not there",),
+        differences=(COMPILED,),
     )
 
 

@@ -7,8 +7,10 @@ as fast as Gymnasium's `SyncVectorEnv` and lets a slot be replayed, or replaced 
 from __future__ import annotations
 
 import logging
+import operator
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
 from typing import Annotated, Any, TypeAlias
@@ -198,13 +200,14 @@ class GymnasiumEnv:
 
     def _index(self, obs: int) -> int:
         """Counted from 0. Tables would take -1 for their last row, and networks see nothing in what is too large."""
-        index = int(obs) - self._first_index
-        if not 0 <= index < self._num_indices:
-            raise UserError(
-                f"env.id={self.spec.name} shows {obs}, which is not in its observation_space ({self._num_indices} "
-                f"indices from {self._first_index}): correct the environment"
-            )
-        return index
+        with suppress(TypeError):  # a fraction, a tuple
+            index = operator.index(obs) - self._first_index
+            if 0 <= index < self._num_indices:
+                return index
+        raise UserError(
+            f"env.id={self.spec.name} shows {obs}, which is not in its observation_space ({self._num_indices} "
+            f"indices from {self._first_index}): correct the environment"
+        )
 
     def state_dict(self) -> State:
         """The seeds and actions of the running episodes.

@@ -10,11 +10,8 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from inspect import unwrap
 from operator import is_
-from types import FunctionType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor
@@ -25,7 +22,6 @@ Function = Callable[..., Mapping[str, Tensor]]  # of tensors
 
 _WARM_UPS = 3  # calls before a recording: libraries choose kernels and allocate workspaces in the first ones
 _MOST_RECORDINGS = 32  # of one function; further shapes of inputs run as they are
-_Called = TypeVar("_Called", bound=Callable[..., Any])
 
 
 class Recorder(Protocol):
@@ -89,8 +85,8 @@ class Captured:
         return {name: output.clone() for name, output in recording.outputs.items()}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        function, reads = copied(self._function, memo), copied(self._reads, memo)
-        return type(self)(function, reads, copied(self._changes, memo), self._recorder, self._device)
+        functions = copy.deepcopy((self._function, self._reads, self._changes), memo)
+        return type(self)(*functions, self._recorder, self._device)
 
     def _record(self, inputs: Sequence[Tensor], touched: list[Tensor]) -> _Recording:
         """Leaves everything that the function changes as it was, bit for bit."""
@@ -116,17 +112,3 @@ class _Recording:
     def is_of(self, touched: Sequence[Tensor]) -> bool:
         """Whether these are the very tensors that it was recorded with."""
         return len(touched) == len(self.touched) and all(map(is_, touched, self.touched))
-
-
-def copied(function: _Called, memo: dict[int, Any]) -> _Called:
-    """A function of an agent, for a deep copy of that agent.
-
-    Raises:
-        TypeError: if it is a closure: Python does not copy what those hold, so the copy would work on the original.
-    """
-    for part in (function, *(function.args if isinstance(function, partial) else ())):
-        if isinstance(part, FunctionType) and unwrap(part).__closure__:
-            raise TypeError(
-                f"{part.__qualname__} cannot be copied with what it holds: use a method or functools.partial instead"
-            )
-    return copy.deepcopy(function, memo)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any, Self
 
 import torch
-
-from rlrun.execution.captured import copied
 
 _MOST_COMPILED = 1 << 16  # kinds of shapes that torch may compile a function for
 
@@ -28,7 +27,7 @@ class Compiled:
         return self._code(*inputs)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return type(self)(copied(self._function, memo))
+        return type(self)(copy.deepcopy(self._function, memo))
 
 
 def _lift_limits() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from inspect import unwrap
+from types import FunctionType
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -23,8 +25,8 @@ _Wrapped = TypeVar("_Wrapped", bound=Callable[..., Any])
 class Execution:
     """What `device.compile` and `device.precision` come to.
 
-    What it is given should be methods and partial functions: `copy.deepcopy` of an agent copies what those hold, and
-    refuses closures that are compiled or recorded.
+    What it is given are methods and partial functions, of which `copy.deepcopy` of an agent copies what they hold. A
+    closure stays the original's, which a copy would act by and train: it is a TypeError.
 
     Args:
         device: where agents compute.
@@ -65,6 +67,7 @@ class Execution:
 
     def in_precision(self, forward: _Wrapped) -> _Wrapped:
         """`forward` of a network in the precision that was asked for; outputs (a tree) are float32 in any case."""
+        _refuse_closures(forward)
         if self._precision == "float32":
             return forward
         self._unheeded.pop("precision", None)
@@ -75,6 +78,7 @@ class Execution:
 
         It may change no tensor, and should meet few shapes: it is compiled for each of them.
         """
+        _refuse_closures(function)
         if self._compile != "inductor":
             return function
         self._unheeded.pop("compile", None)
@@ -87,6 +91,7 @@ class Execution:
             loss_of: inputs to a loss and a tree of tensors without gradient, which is returned.
             network: all of its parameters are used.
         """
+        _refuse_closures(loss_of)
         if self._compile != "inductor":
             return backward_through(loss_of, network)
         return compiled_backward_through(loss_of, network, self.compiled)
@@ -95,6 +100,7 @@ class Execution:
         self, function: Function, reads: Callable[[], Sequence[Tensor]], changes: Callable[[], Sequence[Tensor]]
     ) -> Callable[..., Mapping[str, Tensor]]:
         """`function` as a recording, where that was asked for; see `Captured`."""
+        _refuse_closures(function, reads, changes)
         if self._recorder is None:
             return function
         self._unheeded.pop("compile", None)
@@ -107,6 +113,7 @@ class Execution:
 
         Compiled code by itself takes longer to be called for a few rows than operations do.
         """
+        _refuse_closures(forward, reads)
         if self._recorder is None:
             return forward
         recording = self.recorded(partial(_named, self.compiled(forward)), reads, list)
@@ -116,6 +123,17 @@ class Execution:
 def plainly(device: torch.device) -> Execution:
     """Functions as they are, in float32."""
     return Execution(device, "none", "float32", None)
+
+
+def _refuse_closures(*functions: Callable[..., Any]) -> None:
+    for function in functions:
+        held = (function.func, *function.args, *function.keywords.values()) if isinstance(function, partial) else ()
+        for part in (function, *held):
+            if isinstance(part, FunctionType) and unwrap(part).__closure__:
+                raise TypeError(
+                    f"{part.__qualname__} holds variables of the function that it is written in, which a copy of the "
+                    "agent would share: use a method or functools.partial instead"
+                )
 
 
 @torch.no_grad()  # or the mode in which it is first called would stay

@@ -89,7 +89,7 @@ class Indexed(Counting):
 class Outside(Indexed):
     """Indices of which some are not in the space: the second one is too large, or the first too small."""
 
-    first = 24
+    first: float = 24
 
     def obs(self) -> Any:
         return self.first + self.steps
@@ -101,6 +101,19 @@ class Below(Outside):
     first = 4
 
 
+class Fraction(Outside):
+    """What it shows lies between two indices."""
+
+    first = 5.5
+
+
+class Pair(Outside):
+    """What it shows is no index at all."""
+
+    def obs(self) -> Any:
+        return 5, 6
+
+
 OWN = {
     "Counting": Counting,
     "Worn": Worn,
@@ -108,6 +121,8 @@ OWN = {
     "Indexed": Indexed,
     "Outside": Outside,
     "Below": Below,
+    "Fraction": Fraction,
+    "Pair": Pair,
 }
 
 
@@ -365,5 +380,9 @@ def test_an_index_that_is_not_in_the_space_is_refused() -> None:
     assert env.reset(0).tolist() == [19]
     with pytest.raises(UserError, match=r"Outside-v0 shows 25, which is not in its .* \(20 indices from 5\)"):
         env.step(np.array([1]))
-    with pytest.raises(UserError, match=r"Below-v0 shows 4, which is not in its"):
-        make("rlrun_test/Below-v0").reset(0)
+
+
+@pytest.mark.parametrize(("name", "shown"), [("Below", "4"), ("Fraction", r"5\.5"), ("Pair", r"\(5, 6\)")])
+def test_what_is_no_index_of_the_space_is_refused_at_the_start(name: str, shown: str) -> None:
+    with pytest.raises(UserError, match=rf"{name}-v0 shows {shown}, which is not in its"):
+        make(f"rlrun_test/{name}-v0").reset(0)

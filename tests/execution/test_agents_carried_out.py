@@ -168,16 +168,34 @@ def test_a_copy_acts_and_learns_by_its_own_parameters(algo: str, how: str, monke
     assert torch.equal(shown(other), shown(agent))
 
 
-@pytest.mark.parametrize("compiles", [False, True])
-def test_closures_that_would_stay_the_originals_are_not_copied(compiles: bool) -> None:
+@pytest.mark.parametrize("asked", [("none", "float32"), ("graphs", "float32"), ("inductor", "bfloat16")])
+def test_closures_which_copies_would_share_are_refused(asked: tuple[Compile, Precision]) -> None:
     weight = torch.ones(1)
 
     def scaled(given: Tensor) -> Tensor:
         return weight * given
 
-    carried = Execution(CPU, "inductor" if compiles else "graphs", "float32", Counting())
-    with pytest.raises(TypeError, match="scaled cannot be copied with what it holds: use a method"):
-        copy.deepcopy(carried.compiled(scaled) if compiles else carried.recorded_pass(scaled, list))
+    @torch.no_grad()
+    def decorated(given: Tensor) -> Tensor:
+        return weight * given
+
+    carried = Execution(CPU, *asked, Counting() if asked[0] == "graphs" else None)
+    layer = nn.Linear(1, 1)
+    attempts: list[Callable[[Any], object]] = [
+        carried.in_precision,
+        carried.compiled,
+        lambda function: carried.backward_through(function, layer),
+        lambda function: carried.recorded(function, list, list),
+        lambda function: carried.recorded(dict, function, list),
+        lambda function: carried.recorded(dict, list, function),
+        lambda function: carried.recorded_pass(function, list),
+        lambda function: carried.recorded_pass(layer.forward, function),
+    ]
+    closures: list[Callable[..., Any]] = [scaled, decorated, partial(scaled, weight), partial(dict, key=scaled)]
+    for attempt in attempts:
+        for closure in closures:
+            with pytest.raises(TypeError, match=r"holds variables of the function that it is written in, .* use a "):
+                attempt(closure)
 
 
 def test_both_networks_of_dqn_compute_in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,13 +48,12 @@ def test_what_was_asked_for_is_unheeded_until_a_function_meets_it() -> None:
     assert graphs.unheeded == {}
 
 
+def both(layer: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    return layer(x), layer(x).sum(1)
+
+
 def test_bfloat16_makes_every_output_of_a_network_float32() -> None:
-    layer = nn.Linear(4, 4)
-
-    def forward(x: Tensor) -> tuple[Tensor, Tensor]:
-        return layer(x), layer(x).sum(1)
-
-    outputs = execution(precision="bfloat16").in_precision(forward)(torch.ones(2, 4))
+    outputs = execution(precision="bfloat16").in_precision(partial(both, nn.Linear(4, 4)))(torch.ones(2, 4))
     assert [output.dtype for output in outputs] == [torch.float32] * 2
 
 
@@ -86,23 +85,23 @@ def twice(x: Tensor) -> Tensor:
 
 def test_a_recorded_pass_follows_weights_that_are_changed_in_place() -> None:
     weight = torch.ones(2)
-    forward = execution(records=True).recorded_pass(lambda x: x * weight, lambda: [weight])
+    forward = execution(records=True).recorded_pass(partial(torch.mul, weight), partial(list, [weight]))
     first = forward(torch.ones(2))
     weight.fill_(3.0)
     assert forward(torch.ones(2)).tolist() == [3.0, 3.0]
     assert first.tolist() == [1.0, 1.0]
 
 
+def noted(grads: list[bool], weight: Tensor, x: Tensor) -> Tensor:
+    grads.append(torch.is_grad_enabled())
+    return weight * x
+
+
 @pytest.mark.parametrize("grad_at_first", [False, True])
 def test_a_recorded_pass_keeps_no_gradient_whoever_calls_it_first(grad_at_first: bool) -> None:
     weight = torch.ones(2, requires_grad=True)
-    grads = []
-
-    def doubled(x: Tensor) -> Tensor:
-        grads.append(torch.is_grad_enabled())
-        return x * weight
-
-    forward = execution(records=True).recorded_pass(doubled, lambda: [weight])
+    grads: list[bool] = []
+    forward = execution(records=True).recorded_pass(partial(noted, grads, weight), partial(list, [weight]))
     with torch.set_grad_enabled(grad_at_first):
         first = forward(torch.ones(2))
     assert not first.requires_grad
