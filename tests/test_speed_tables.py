@@ -57,9 +57,9 @@ def test_works_come_in_their_order_with_ratio_and_spread(tmp_path: Path) -> None
     lines = table("works", tmp_path).splitlines()
     assert lines[2] == (
         "| DQN Pong (Nature network, batch 32, one update per 4 steps) | 222 (200 to 230) | 101 (90 to 110) | "
-        "**2.20** (2.10 to 2.34) | 2.2 / 3 | 3 |"
+        "**2.20** (2.10 to 2.34) | 3 | 2.2 / 3 |"
     )
-    assert "| 2,000 (1,900 to 2,100) | 500 | **4.00** (3.90 to 4.25) | 2.2 / 3.5 | 3 |" in lines[3]
+    assert "| 2,000 (1,900 to 2,100) | 500 | **4.00** (3.90 to 4.25) | 3 | 2.2 / 3.5 |" in lines[3]
     with pytest.raises(KeyError):
         table("nothing", tmp_path)
     assert lines[0].startswith("| work | rlrun steps/s | stable-baselines3 steps/s |")
@@ -67,7 +67,9 @@ def test_works_come_in_their_order_with_ratio_and_spread(tmp_path: Path) -> None
     (tmp_path / "speed.csv").rename(tmp_path / "speed_tianshou.csv")
     others = table("works_tianshou", tmp_path).splitlines()
     assert others[0].startswith("| work | rlrun steps/s | Tianshou steps/s |")
-    assert others[1:4] == lines[1:4]
+    assert [line.removesuffix(goal) for line, goal in zip(lines[2:4], (" 2.2 / 3 |", " 2.2 / 3.5 |"), strict=True)] == (
+        others[2:4]
+    )
 
 
 def test_rows_keep_their_origin_and_only_what_was_measured_anew_is_replaced(

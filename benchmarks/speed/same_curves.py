@@ -140,6 +140,7 @@ def draw(found: Sequence[Pair], target: Path) -> None:
         axes.set_title(f"{pair.algo}, {pair.env} ({seeds})")
         axes.set_ylabel(TITLES[pair.metric])
         axes.set_xlabel("agent steps")
+        axes.locator_params(axis="x", nbins=5)
         axes.grid(alpha=0.3)
     panels[0, 0].legend(frameon=False)
     figure.savefig(target, dpi=150)

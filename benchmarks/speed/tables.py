@@ -110,16 +110,20 @@ def headline(row: Row) -> list[str]:
 
 
 def works(row: Row) -> list[str]:
-    """Rlrun against the peer."""
-    comparison = COMPARISONS[row["work"]]
+    """Rlrun against a peer."""
     return [
-        comparison.title,
+        COMPARISONS[row["work"]].title,
         spread(row, "rlrun_steps_per_second", "rlrun_min", "rlrun_max"),
         spread(row, "peer_steps_per_second", "peer_min", "peer_max"),
         f"**{float(row['ratio']):.2f}** ({float(row['ratio_min']):.2f} to {float(row['ratio_max']):.2f})",
-        f"{comparison.goal:g} / {comparison.aim:g}",
         row["rounds"],
     ]
+
+
+def works_with_goals(row: Row) -> list[str]:
+    """The same, with the ratio that was asked for and the one that was hoped for."""
+    comparison = COMPARISONS[row["work"]]
+    return [*works(row), f"{comparison.goal:g} / {comparison.aim:g}"]
 
 
 def time_split(row: Row) -> list[str]:
@@ -165,10 +169,11 @@ def ideas(row: Row) -> list[str]:
 
 def works_of(peer: Peer) -> Sequence[str]:
     """Headings of the table that compares with `peer`."""
-    return "work", "rlrun steps/s", f"{peer.name} steps/s", "ratio", "asked for / hoped for", "rounds"
+    return "work", "rlrun steps/s", f"{peer.name} steps/s", "ratio", "rounds"
 
 
-# Name in the page: what is not the same as in this peer.
+GOALS = "asked for / hoped for"
+
 # Name in the page: what makes the text of those that are not one CSV.
 OTHERS: dict[str, Callable[[Path], str]] = {
     "curves": curves,
@@ -178,9 +183,9 @@ OTHERS: dict[str, Callable[[Path], str]] = {
 
 # Name in the page: CSV, headings, and what makes the cells of a row.
 TABLES: dict[str, tuple[str, Sequence[str], Callable[[Row], list[str]]]] = {
-    "works": (SB3.csv, works_of(SB3), works),
-    "works_again": ("speed_again.csv", works_of(SB3), works),
-    "works_tianshou": (TIANSHOU.csv, works_of(TIANSHOU), works),
+    "works": (SB3.csv, (*works_of(SB3), GOALS), works_with_goals),
+    "works_again": ("speed_again.csv", (*works_of(SB3), GOALS), works_with_goals),
+    "works_tianshou": (TIANSHOU.csv, works_of(TIANSHOU), works),  # no ratios were asked for
     "headline": ("speed.csv", ("work", "rlrun", "stable-baselines3", "ratio"), headline),
     "time": ("speed.csv", ("work", "parameters", "threads", "environment", "acting", "learning"), time_split),
     "operations": ("operations.csv", ("work", "a turn", "under the profiler", "spent on", "share"), operations),
