@@ -20,6 +20,7 @@ from provenance import RESULTS, ROOT, read_rows
 
 METRICS = {"cartpole": "eval_episode_return", "pong": "eval_episode_return", "pong_values": "value_q_mean"}
 TITLES = {"eval_episode_return": "evaluation return", "value_q_mean": "mean Q of a batch"}
+SCALES = {"cartpole": (0, 510), "pong": (-22, 22)}  # of all returns that there can be
 TARGET = ROOT / "docs" / "images" / "same_curves.png"
 Curve = Mapping[int, float]  # a metric by agent steps
 
@@ -141,6 +142,8 @@ def draw(found: Sequence[Pair], target: Path) -> None:
         axes.set_ylabel(TITLES[pair.metric])
         axes.set_xlabel("agent steps")
         axes.locator_params(axis="x", nbins=5)
+        if pair.metric == "eval_episode_return":
+            axes.set_ylim(*SCALES[pair.env])
         axes.grid(alpha=0.3)
     panels[0, 0].legend(frameon=False)
     figure.savefig(target, dpi=150)
