@@ -72,8 +72,8 @@ def draw(source: Path, target: Path, title: str) -> None:
         colour = f"C{index}"
         for points in seeds.values():
             axes.plot(*np.array(points).T, color=colour, alpha=0.3, linewidth=1)
-        longest = min(len(points) for points in seeds.values())
-        mean = np.mean([np.array(points[:longest]) for points in seeds.values()], axis=0)
+        shortest = min(len(points) for points in seeds.values())
+        mean = np.mean([np.array(points[:shortest]) for points in seeds.values()], axis=0)
         axes.plot(mean[:, 0], mean[:, 1], color=colour, linewidth=2.5, label=f"{algo} ({count_of(seeds)})")
     axes.set_xlabel("agent steps")
     axes.set_ylabel("evaluation return")

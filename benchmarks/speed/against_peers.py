@@ -32,14 +32,14 @@ from works import COMPARISONS, Comparison, Work, shrunk
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer", required=True, help="python with the other library")
-    parser.add_argument("--with", dest="library", choices=list(PEERS), default="sb3", help="the other library")
+    parser.add_argument("--with", dest="against", choices=list(PEERS), default="sb3", help="the other library")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="+", choices=list(COMPARISONS), metavar="WORK", help=", ".join(COMPARISONS))
     parser.add_argument("--shrink", type=int, default=1, help="so many times fewer steps: a try, not a measurement")
     parser.add_argument("--threads", type=int, help="CPU threads on both sides, instead of what `works.py` says")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the CSVs")
     arguments = parser.parse_args()
-    peer = PEERS[arguments.library]
+    peer = PEERS[arguments.against]
     warn_if_busy()
     comparisons = chosen(arguments.only, arguments.shrink, arguments.threads)
     ours: dict[str, list[Timing]] = defaultdict(list)
@@ -47,7 +47,7 @@ def main() -> None:
     rounds_of_ceilings = []
     parameters: dict[str, int] = {}
     for number in range(arguments.rounds):
-        if peer is SB3:  # once is enough for the page
+        if peer.with_ceilings:
             rounds_of_ceilings.append(ceilings.measure_apart(2.0 / arguments.shrink))
         for turn in turns(comparisons):
             if turn.is_peer:

@@ -22,6 +22,7 @@ class Peer:
         csv: the comparison's file in `benchmarks/results`.
         settings: what its program is given for a work.
         differences: what is not the same, by work.
+        with_ceilings: whether the machine's ceilings are measured in its rounds; once is enough for the page.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Peer:
     csv: str
     settings: Callable[[Work], dict[str, Any]]
     differences: Mapping[str, Sequence[str]]
+    with_ceilings: bool
 
     @property
     def title(self) -> str:
@@ -49,6 +51,7 @@ SB3 = Peer(
     csv="speed.csv",
     settings=Work.peer_settings,
     differences={name: work.differences for name, work in WORKS.items()},
+    with_ceilings=True,
 )
 TIANSHOU = Peer(
     name="Tianshou",
@@ -57,5 +60,6 @@ TIANSHOU = Peer(
     csv="speed_tianshou.csv",
     settings=tianshou_settings,
     differences=DIFFERENCES,
+    with_ceilings=False,
 )
 PEERS = {"sb3": SB3, "tianshou": TIANSHOU}

@@ -151,4 +151,4 @@ def draw(found: Sequence[Pair], target: Path) -> None:
 
 
 if __name__ == "__main__":
-    draw([pair for pair in pairs(RESULTS) if pair.algo == "dqn"], TARGET)  # the others are the same numbers
+    draw([pair for pair in pairs(RESULTS) if pair.algo == "dqn"], TARGET)  # the others are nearly all the same numbers
