@@ -20,7 +20,7 @@ from rlrun.errors import UserError
 from rlrun.protocols import Agent, VecEnv
 from rlrun.schedules import Constant
 from rlrun.testing.agent import AgentContract
-from rlrun.types import EnvSpec, Episodes, Rollout
+from rlrun.types import EnvSpec, Episodes, Float64Array, Rollout
 
 CPU = torch.device("cpu")
 
@@ -108,22 +108,20 @@ def test_sarsa_in_one_environment_is_the_textbooks_loop() -> None:
     env = grid()
     agent = sarsa(env.spec)
     plain = np.zeros((12, 4))
+
+    def epsilon_greedy(q: Float64Array) -> Float64Array:
+        best = q == q.max()
+        return 0.3 / 4 + 0.7 * best / best.sum()
+
     steps = steps_of(play(agent, env, 3000))
     for now, following in zip(steps[:-1], [*steps[1:]], strict=True):
         s, a, r, d, n, last = now
-        if last:
-            # the choice at the time limit is not made: its expectation under epsilon-greedy
-            policy = np.full(4, 0.3 / 4)
-            policy[plain[n].argmax()] += 0.7
-            target = r + 0.9 * d * (policy @ plain[n])
-        else:
-            target = r + 0.9 * d * plain[n, following[1]]
-        plain[s, a] += 0.5 * (target - plain[s, a])
+        # At the time limit no choice is made: its expectation under epsilon-greedy stands in for it.
+        ahead = epsilon_greedy(plain[n]) @ plain[n] if last else plain[n, following[1]]
+        plain[s, a] += 0.5 * (r + 0.9 * d * ahead - plain[s, a])
     s, a, r, d, n, last = steps[-1]
     if last:
-        policy = np.full(4, 0.3 / 4)
-        policy[plain[n].argmax()] += 0.7
-        plain[s, a] += 0.5 * (r + 0.9 * d * (policy @ plain[n]) - plain[s, a])
+        plain[s, a] += 0.5 * (r + 0.9 * d * (epsilon_greedy(plain[n]) @ plain[n]) - plain[s, a])
     model = env.spec.model
     assert model is not None
     np.testing.assert_allclose(agent.tables().q[model.legal], plain[model.legal], rtol=1e-12, atol=1e-12)
