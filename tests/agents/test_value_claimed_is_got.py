@@ -115,7 +115,7 @@ GRIDS = [
     *[("gridworld", {"map": name}) for name in ("book", "cliff", "lecture", "karpathy_10x10", "sutton_5x5")],
     *[("gridworld", {"map": name, "slip": 0.0}) for name in ("book", "cliff")],
     *[("gridworld", {"map": name, "slip": 0.2, "step_reward": 0.0}) for name in ("book", "cliff", "lecture")],
-    *[("mdp", {"mdp": name}) for name in ("racing_car", "short_corridor")],
+    ("mdp", {"mdp": "racing_car"}),  # the other one's states look alike, so there is nothing to plan with
 ]
 TOY_TEXT = [
     ("FrozenLake-v1", {}),
@@ -142,14 +142,12 @@ def name_of(case: Any) -> str:
     return "-".join(f"{key}={value}" for key, value in case.items()) or "plain" if isinstance(case, dict) else str(case)
 
 
-@pytest.mark.parametrize("gamma", [0.9, 0.99, 1.0])
+@pytest.mark.parametrize("gamma", [0.9, 1.0])
 @pytest.mark.parametrize(("kind", "options"), [*GRIDS, *TOY_TEXT], ids=name_of)
 def test_every_shipped_world_gives_what_is_claimed(kind: str, options: dict[str, Any], gamma: float) -> None:
     env = world(kind, options)
     model = env.spec.model
     assert model is not None
-    if env.spec.seen_model is None:
-        pytest.skip("its states look alike, so there is nothing to plan with")
     for algo in (*OPTIMAL, "policy_evaluation"):
         agent = planner(algo, env.spec, gamma)
         at_random = algo == "policy_evaluation" and kind == "mdp"  # the car overheats in the end
@@ -213,25 +211,19 @@ def total(model: TabularModel, policy: Float64Array) -> tuple[Float64Array, Bool
     return values[:-1], cancels[:-1]
 
 
-def best_of_all(model: TabularModel, gamma: float) -> tuple[Float64Array, bool]:
-    """The largest value of every deterministic policy, [S], and whether some policy's rewards cancel for ever."""
+def best_of_all(model: TabularModel) -> tuple[Float64Array, bool]:
+    """The largest value without discount of every deterministic policy, [S], and whether one's rewards cancel."""
     best, cancelling = np.full(model.num_states, -np.inf), False
     for policy in every_policy(model.legal):
-        if gamma < 1.0:
-            matrix, earned = chain_of(model, policy)
-            best = np.maximum(best, np.linalg.solve(np.eye(model.num_states) - gamma * matrix, earned))
-        else:
-            values, cancels = total(model, policy)
-            best, cancelling = np.maximum(best, values), cancelling or bool(cancels.any())
+        values, cancels = total(model, policy)
+        best, cancelling = np.maximum(best, values), cancelling or bool(cancels.any())
     return best, cancelling
 
 
-def may_be_refused(algo: str, model: TabularModel, best: Float64Array, cancelling: bool) -> bool:
-    """Only if the best policies, or the one that is evaluated first, earn or lose for ever or cancel for ever."""
-    if algo == "policy_iteration":
-        values, _ = total(model, model.legal / np.maximum(model.legal.sum(axis=1, keepdims=True), 1))
-        return cancelling or not (np.isfinite(best) & np.isfinite(values)).all()
-    return cancelling or not np.isfinite(best).all()
+def may_be_refused(algo: str, model: TabularModel, cancelling: bool) -> bool:
+    """Only where rewards may cancel for ever, or the policy that is evaluated first earns or loses for ever."""
+    at_random, _ = total(model, model.legal / np.maximum(model.legal.sum(axis=1, keepdims=True), 1))
+    return cancelling or (algo == "policy_iteration" and not np.isfinite(at_random).all())
 
 
 REWARDS = [(0.0, 1.0), (0.0, -1.0), (0.0, -1.0, 1.0), (0.0, 0.0, 0.0, 2.0, -3.0), (-1.0, -0.5), (0.0, -0.1, 1.0)]
@@ -242,17 +234,94 @@ def test_random_models_give_what_is_claimed_and_the_best_there_is() -> None:
     ends: Counter[str] = Counter()
     for rewards in REWARDS * 34:
         model = random_model(rng, rewards)
-        for gamma in (0.7, 1.0):
-            best, cancelling = best_of_all(model, gamma)
-            for algo in OPTIMAL:
-                agent = planner(algo, as_spec(model), gamma)
-                refusal = refusal_of(agent)
-                if refusal is not None:
-                    assert gamma == 1.0
-                    assert may_be_refused(algo, model, best, cancelling), (algo, best, str(refusal))
-                    ends["refused"] += 1
-                    continue
-                ends[f"{algo} {gamma}"] += 1
-                check_claim(agent, model, gamma)
-                np.testing.assert_allclose(agent.tables().values, best, atol=1e-6)
-    assert min(ends.values()) >= 80, ends
+        best, cancelling = best_of_all(model)
+        if not np.isfinite(best).all():  # refused: tests/agents/test_settling.py
+            continue
+        for algo in OPTIMAL:
+            agent = planner(algo, as_spec(model), 1.0)
+            refusal = refusal_of(agent)
+            if refusal is not None:
+                assert may_be_refused(algo, model, cancelling), (algo, best, str(refusal))
+                ends[f"{algo}, refused"] += 1
+                continue
+            ends[algo] += 1
+            check_claim(agent, model, 1.0)
+            np.testing.assert_allclose(agent.tables().values, best, atol=1e-6)
+    assert min(ends[algo] for algo in OPTIMAL) >= 90, ends
+
+
+def test_random_models_with_discount_give_what_is_claimed_and_the_best_there_is() -> None:
+    rng = np.random.default_rng(1)
+    for rewards in REWARDS * 34:
+        model = random_model(rng, rewards)
+        for algo in OPTIMAL:
+            agent = planner(algo, as_spec(model), 0.5)
+            solve(agent)
+            check_claim(agent, model, 0.5)
+            values = agent.tables().values
+            q = np.zeros(model.legal.shape)
+            ahead = model.reward + 0.5 * model.discount * values[model.next_state]
+            np.add.at(q, (model.state, model.action), model.probability * ahead)
+            best = np.where(model.legal, q, -np.inf).max(axis=1)  # the only solution of Bellman's equation
+            np.testing.assert_allclose(values[:-1], best[:-1], atol=1e-8)
+
+
+@pytest.mark.parametrize("gamma", [0.9, 0.99, 1.0])
+@pytest.mark.parametrize("tolerance", [1e-10, 1e-4, 1e-2])
+@pytest.mark.parametrize("name", ["cliff", "book", "lecture"])
+def test_a_coarse_tolerance_leaves_policy_iteration_a_policy_within_its_bound(
+    name: str, tolerance: float, gamma: float
+) -> None:
+    env = world("gridworld", {"map": name})
+    model = env.spec.model
+    assert model is not None
+    best = planner("value_iteration", env.spec, gamma, 1e-12)
+    solve(best)
+    optimum, steps = worth(model, best.tables().policy, gamma)
+    for sweeps in (None, 3):
+        agent = PolicyIteration(
+            initial_policy="uniform",
+            gamma=gamma,
+            tolerance=tolerance,
+            evaluation_sweeps=sweeps,
+            spec=env.spec,
+            device=CPU,
+        )
+        solve(agent, limit=200_000)
+        values, _ = worth(model, agent.tables().policy, gamma)
+        horizon = steps if gamma == 1.0 else 1.0 / (1.0 - gamma)
+        margin = min(2.0 * tolerance / max(1.0 - gamma, 1e-3), 1e-5) + 1e-9 * np.maximum(np.abs(optimum), 1.0)
+        assert (optimum - values <= 2.0 * margin * horizon + 1e-9).all(), (optimum - values).max()
+
+
+def test_a_discount_of_almost_1_still_comes_to_the_goal() -> None:
+    gamma = 1.0 - 1e-9
+    env = world("gridworld", {"map": "book", "slip": 0.0, "step_reward": 0.0})
+    model = env.spec.model
+    assert model is not None
+    for algo in OPTIMAL[:3]:
+        agent = planner(algo, env.spec, gamma)
+        solve(agent)
+        values, _ = worth(model, agent.tables().policy, gamma)
+        np.testing.assert_allclose(values, agent.tables().values, atol=1e-7)
+        assert float(model.initial @ values) == pytest.approx(1.0, abs=1e-7)
+
+
+@pytest.mark.parametrize("algo", ["value_iteration", "q_iteration", "modified_policy_iteration"])
+def test_a_planner_that_goes_on_finishes_in_the_same_sweep_with_the_same_policy(algo: str) -> None:
+    rng = np.random.default_rng(5)
+    models = [random_model(rng, (0.0, 0.0, 0.0, 2.0, -3.0)) for _ in range(40)]
+    compared = 0
+    for model in models:
+        whole = planner(algo, as_spec(model), 1.0, 1e-3)
+        if refusal_of(whole) is not None:
+            continue
+        first, second = (planner(algo, as_spec(model), 1.0, 1e-3) for _ in range(2))
+        for _ in range(4):
+            first.learn(NOTHING)
+        second.load_state_dict(first.state_dict())
+        solve(second)
+        np.testing.assert_array_equal(second.tables().values, whole.tables().values)
+        np.testing.assert_array_equal(second.tables().policy, whole.tables().policy)
+        compared += 1
+    assert compared >= 10
