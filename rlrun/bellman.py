@@ -14,6 +14,7 @@ from rlrun.errors import UserError
 from rlrun.types import Float64Array, Int64Array, TabularModel
 
 TIE = 1e-9  # actions whose values differ by less, relative to the larger, are equally good
+_NOTHING = 1e-14  # of the sizes of an expected reward's terms: what adding up terms that cancel leaves
 _COARSEST = 1e-5  # reward units: a coarse tolerance must not hide that one action is better than another
 _MOST_STEPS_AHEAD = 1000.0  # as which no discount counts: what an error of one sweep may grow to
 
@@ -41,8 +42,12 @@ class Bellman:
         self.terminal = ~self.legal.any(dim=0)  # [S] nothing can be done, so nothing is earned
         ending = np.bincount(pair, model.probability * (model.discount != 1.0), num_pairs) > 0
         self._ending = torch.from_numpy(ending).to(device)  # [A S] may end the episode
+        self._zero = torch.zeros(num_pairs, dtype=torch.float64, device=device)
         self._check(total, model)
         reward = np.bincount(pair, model.probability * model.reward, num_pairs)
+        size = np.bincount(pair, model.probability * np.abs(model.reward), num_pairs)
+        free = torch.from_numpy(np.abs(reward) <= _NOTHING * size).to(device).view(self.num_actions, self.num_states)
+        self.free = free & self.legal  # [A, S] earns nothing on average
         reward[~model.legal.T.reshape(-1)] = -np.inf
         self._reward = torch.from_numpy(reward).to(device)
         weight = model.probability * model.discount
@@ -71,7 +76,14 @@ class Bellman:
 
     def q_values(self, values: Tensor, gamma: float) -> Tensor:
         """One backup: V [S] to Q [A, S]; −inf where an action is illegal."""
-        q = self._reward
+        return self._backup(self._reward, values, gamma)
+
+    def following(self, values: Tensor) -> Tensor:
+        """What is expected of `values` [S] after each (action, state), 0 where the episode has ended: [A, S]."""
+        return self._backup(self._zero, values, 1.0)
+
+    def _backup(self, reward: Tensor, values: Tensor, gamma: float) -> Tensor:
+        q = reward  # [A S]
         for index, (pairs, successor, share) in enumerate(self._layers):
             following = values.index_select(0, successor)
             if pairs is None:
@@ -89,10 +101,15 @@ class Bellman:
         """Σ over a of π(a|s) Q(s, a): q, policy [A, S] to [S]; 0 in terminal states."""
         return (policy * q.masked_fill(~self.legal, 0.0)).sum(dim=0).masked_fill_(self.terminal, 0.0)
 
-    def greedy_set(self, q: Tensor, margin: float = 0.0) -> Tensor:
-        """Which actions are best, those included that fall short by rounding or by `margin`: [A, S] bool."""
+    def greedy_set(self, q: Tensor, margin: float = 0.0, tie: float = TIE) -> Tensor:
+        """Which actions are best, those included that fall short by `margin`, or by `tie` of the best: [A, S] bool."""
         best = q.amax(dim=0)
-        return (q >= best - best.abs().clamp_(min=1.0).mul_(TIE).add_(margin)) & self.legal
+        return (q >= best - best.abs().clamp_(min=1.0).mul_(tie).add_(margin)) & self.legal
+
+    def leaving(self, inside: Tensor) -> Tensor:
+        """Which (action, state) pairs may end the episode or lead out of the states `inside` [S] bool: [A, S] bool."""
+        out = self.following((~inside).to(torch.float64)) > 0
+        return out | self._ending.view(self.num_actions, self.num_states)
 
     def trapped(self, within: Tensor, pairs: Tensor) -> Tensor:
         """The largest part of the states `within` that no outcome of `pairs` leaves, and in which none ends.
@@ -106,15 +123,7 @@ class Bellman:
         """
         inside = within & ~self.terminal
         while True:
-            outside = (~inside).to(torch.float64)
-            leaving = self._ending.to(torch.float64)
-            for where, successor, share in self._layers:
-                out = outside.index_select(0, successor).mul_(share.abs())
-                if where is None:
-                    leaving += out
-                else:
-                    leaving.index_add_(0, where, out)
-            remaining = inside & ~((leaving.view(self.num_actions, self.num_states) > 0) & pairs).any(dim=0)
+            remaining = inside & ~(self.leaving(inside) & pairs).any(dim=0)
             if torch.equal(remaining, inside):
                 return inside
             inside = remaining

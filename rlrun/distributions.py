@@ -25,12 +25,36 @@ def epsilon_greedy(q: Tensor, epsilon: float, rng: torch.Generator) -> Tensor:
     return torch.where(explores, random_action, greedy(q))
 
 
-def epsilon_greedy_legal(q: Tensor, legal: Tensor, epsilon: float, rng: torch.Generator) -> Tensor:
-    """Epsilon-greedy where some actions are illegal: q [B, A] is −inf there, legal [B, A] False. [B] int64."""
+def tied_best(q: Tensor) -> Tensor:
+    """All actions that are exactly as good as the best one of their row. q [B, A] -> [B, A] bool."""
+    return q == q.amax(dim=1, keepdim=True)
+
+
+def epsilon_greedy_among_ties_probs(q: Tensor, epsilon: float, legal: Tensor | None = None) -> Tensor:
+    """[B, A]: epsilon in equal shares for every legal action, the rest in equal shares for all of the best ones.
+
+    Args:
+        q: [B, A], −inf where an action is illegal.
+        epsilon: probability of a random action.
+        legal: [B, A]; None: every action. A row without any has no probabilities: 0 everywhere.
+    """
+    legal = torch.ones_like(q, dtype=torch.bool) if legal is None else legal
+    best = (tied_best(q) & legal).to(q.dtype)
+    share = legal.to(q.dtype) / legal.sum(dim=1, keepdim=True).clamp(min=1)
+    return epsilon * share + (1.0 - epsilon) * best / best.sum(dim=1, keepdim=True).clamp(min=1.0)
+
+
+def epsilon_greedy_among_ties(q: Tensor, epsilon: float, rng: torch.Generator, legal: Tensor | None = None) -> Tensor:
+    """Draws from `epsilon_greedy_among_ties_probs`: for tables, whose actions are equally good until they are learned.
+
+    q [B, A] and legal [B, A] as there -> [B] int64.
+    """
     draws = torch.rand(q.shape, generator=rng, device=q.device)
-    random_action = draws.masked_fill_(~legal, -1.0).argmax(dim=1)
-    explores = torch.rand(len(q), generator=rng, device=q.device) < epsilon
-    return torch.where(explores, random_action, greedy(q))
+    explores = torch.rand(len(q), 1, generator=rng, device=q.device) < epsilon
+    eligible = tied_best(q) | explores
+    if legal is not None:
+        eligible &= legal
+    return draws.masked_fill_(~eligible, -1.0).argmax(dim=1)
 
 
 def categorical_sample(logits: Tensor, rng: torch.Generator) -> Tensor:

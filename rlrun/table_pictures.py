@@ -64,6 +64,8 @@ def save_tables(directory: Path, shown: Shown) -> None:
         arrays["visits"] = tables.visits
     if tables.sample_averages is not None:
         arrays["sample_averages"] = tables.sample_averages
+    if tables.best is not None:
+        arrays["best"] = tables.best
     if model.layout is not None:
         layout = model.layout
         arrays |= {"wall": layout.wall, "terminal": layout.terminal, "marks": np.array(layout.marks, np.str_)}
@@ -105,8 +107,8 @@ def load_tables(directory: Path) -> Shown:
                 tuple(map(str, arrays["action_names"])),
                 layout,
             )
-            visits, averages = arrays.get("visits"), arrays.get("sample_averages")
-            return Shown(Tables(arrays["values"], arrays["q"], arrays["policy"], visits, averages), model)
+            further = (arrays.get(name) for name in ("visits", "sample_averages", "best"))
+            return Shown(Tables(arrays["values"], arrays["q"], arrays["policy"], *further), model)
     except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
         raise UserError(f"{path} cannot be read: {error}") from error
 
@@ -115,7 +117,7 @@ def as_text(shown: Shown) -> str:
     """The values for a terminal: a grid with arrows, or a row for each state with all that is known of it."""
     tables, model = shown.tables, shown.model
     if model.layout is not None:
-        return values_as_text(model.layout, tables.values, tables.policy)
+        return values_as_text(model.layout, tables.values, tables.arrows)
     visits = None if tables.visits is None else tables.visits.sum(axis=1)
     return table_as_text(model, tables.values, tables.q, sample_averages=tables.sample_averages, visits=visits)
 
@@ -180,7 +182,7 @@ def picture(shown: Shown, gamma: float, title: str) -> NDArray[np.uint8] | None:
         sheets.append(
             draw_values(model.layout, by_chance, uniform_policy(model.legal), "random policy: V", limits=limits)
         )
-    sheets.append(draw_values(model.layout, tables.values, tables.policy, f"{title}: V{remark}", limits=limits))
+    sheets.append(draw_values(model.layout, tables.values, tables.arrows, f"{title}: V{remark}", limits=limits))
     has_q = bool(np.isfinite(tables.q[model.legal]).all())
     if has_q and set(model.layout.moves) == _COMPASS and model.num_states <= _MOST_CELLS_WITH_Q:
         sheets.append(draw_q(model.layout, tables.q, model.legal, f"{title}: Q"))
@@ -236,7 +238,7 @@ def save_film(
     seen = np.concatenate([history[index].values for index in chosen])
     limits = (float(seen.min()), float(seen.max()))
     frames = [
-        draw_values(layout, history[index].values, history[index].policy, f"{title}: sweep {index}", limits=limits)
+        draw_values(layout, history[index].values, history[index].arrows, f"{title}: sweep {index}", limits=limits)
         for index in chosen
     ]
     write_film(directory / FILM, frames, seconds_per_frame=0.4)

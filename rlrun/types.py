@@ -87,6 +87,15 @@ class Tables:
     policy: Float64Array  # [S, A] how it acts when it is evaluated; 0 everywhere in terminal states
     visits: Int64Array | None = None  # [S, A] how often each was learned from; [S, 1] where states alone are counted
     sample_averages: Float64Array | None = None  # [S] mean return that followed each state; NaN: none was seen whole
+    best: BoolArray | None = None  # [S, A] all actions that are equally good, though `policy` plays some of them only
+
+    @property
+    def arrows(self) -> Float64Array:
+        """[S, A] what pictures draw: equal shares of all equally good actions where they are known, else the policy."""
+        if self.best is None:
+            return self.policy
+        shares: Float64Array = self.best / np.maximum(self.best.sum(axis=1, keepdims=True), 1.0)
+        return shares
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,6 +9,8 @@ from rlrun.distributions import (
     categorical_log_prob,
     categorical_sample,
     epsilon_greedy,
+    epsilon_greedy_among_ties,
+    epsilon_greedy_among_ties_probs,
     epsilon_greedy_probs,
     greedy,
 )
@@ -39,6 +41,28 @@ def test_epsilon_greedy_probabilities_by_hand() -> None:
 def test_epsilon_greedy_draws_from_its_probabilities(epsilon: float) -> None:
     q = torch.tensor([0.0, 5.0, 1.0]).expand(50_000, 3)
     assert_drawn_from(epsilon_greedy(q, epsilon, rng()), epsilon_greedy_probs(q[:1], epsilon)[0])
+
+
+INF = float("inf")
+
+
+def test_ties_share_what_the_best_action_has() -> None:
+    q = torch.tensor([[2.0, 2.0, 1.0, 2.0], [0.0, 0.0, 0.0, 0.0], [0.0, -INF, 0.0, -INF], [0.0, 0.0, 0.0, 0.0]])
+    legal = torch.tensor([[True] * 4, [True] * 4, [True, False, True, False], [False] * 4])
+    expected = [[0.3, 0.3, 0.1, 0.3], [0.25] * 4, [0.5, 0.0, 0.5, 0.0], [0.0] * 4]
+    torch.testing.assert_close(epsilon_greedy_among_ties_probs(q, 0.4, legal), torch.tensor(expected))
+    torch.testing.assert_close(epsilon_greedy_among_ties_probs(q[:2], 0.4), torch.tensor(expected[:2]))
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("row", [[2.0, 2.0, 1.0], [0.0, 0.0, 0.0], [1.0, -INF, 0.5], [-INF, 3.0, 3.0]])
+def test_epsilon_greedy_among_ties_draws_from_its_probabilities(row: list[float], epsilon: float) -> None:
+    q = torch.tensor(row, dtype=torch.float64).expand(50_000, 3)
+    legal = q > -INF
+    probability = epsilon_greedy_among_ties_probs(q[:1], epsilon, legal[:1])[0]
+    assert_drawn_from(epsilon_greedy_among_ties(q, epsilon, rng(), legal), probability)
+    if legal.all():
+        assert_drawn_from(epsilon_greedy_among_ties(q, epsilon, rng()), probability)
 
 
 def test_categorical_draws_from_the_softmax() -> None:

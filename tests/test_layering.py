@@ -22,7 +22,7 @@ FLOORS = {
         "allocator",
     },
     2: {"nn", "replay", "envs", "loggers", "checkpoint", "progress", "device", "episode_meter", "interruption"}
-    | {"policies", "features", "pictures", "receipt", "episode_recorder", "upload"},
+    | {"policies", "features", "pictures", "receipt", "episode_recorder", "upload", "tied_actions"},
     3: {"agents", "collect", "evaluate", "course", "run_directory", "films"},
     4: {"training", "table_pictures", "run_summary", "testing"},
     5: {"schema", "constructors", "type_fit", "type_words", "config_files", "composition", "config", "build", "plugins"}

@@ -10,12 +10,12 @@ from gymnasium import spaces
 from pydantic import Field
 from torch import Tensor
 
-from rlrun.agents.planning import greedy_policy
-from rlrun.distributions import epsilon_greedy, epsilon_greedy_legal
+from rlrun.agents.planning import tables_of
+from rlrun.distributions import epsilon_greedy_among_ties
 from rlrun.features import Features, PairFeatures, count_features
 from rlrun.legality import legal_actions
 from rlrun.schedules import Schedule, require_probability
-from rlrun.types import ActorOutput, Carry, EnvSpec, Float64Array, Metrics, Rollout, State, Steps, Tables
+from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, Rollout, State, Steps, Tables
 
 _STATES_AT_ONCE = 1000  # described together for tables; one-hot features of all at once would be the square of them
 
@@ -88,12 +88,10 @@ class LinearQ:
         self._steps = 0
 
     def act(self, obs: Tensor, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
-        """Epsilon-greedy in each of the B slots."""
+        """Epsilon-greedy in each of the B slots; among equally good actions by chance."""
         epsilon = self._epsilon(self._steps) if explore else self._evaluation_epsilon
-        q = self.q_values(obs)
-        if self._legal is None:
-            return ActorOutput(epsilon_greedy(q, epsilon, rng), carry, {})
-        return ActorOutput(epsilon_greedy_legal(q, self._legal[obs], epsilon, rng), carry, {})
+        legal = None if self._legal is None else self._legal[obs]
+        return ActorOutput(epsilon_greedy_among_ties(self.q_values(obs), epsilon, rng, legal), carry, {})
 
     def learn(self, rollout: Rollout) -> Metrics:
         """One step of every slot."""
@@ -157,7 +155,7 @@ class LinearQ:
         return q if self._legal is None else q.masked_fill(~self._legal[obs], -torch.inf)
 
     def tables(self) -> Tables:
-        """Q of every numbered state, the best of it, and all greedy actions; 0 and none where the episode is over.
+        """Q of every numbered state, the best of it, and the policy as evaluated; 0 and none where the episode is over.
 
         Raises:
             ValueError: if observations are no numbers, so that there are no tables to show.
@@ -168,10 +166,8 @@ class LinearQ:
         legal = np.ones((num_states, self._spec.num_actions), bool) if known is None else known
         states = torch.arange(num_states, device=self._weight.device)
         parts = [states[first : first + _STATES_AT_ONCE] for first in range(0, num_states, _STATES_AT_ONCE)]
-        q = np.where(legal, torch.cat([self.q_values(part) for part in parts]).cpu().numpy(), -np.inf)
-        best = q.max(axis=1, keepdims=True)
-        values: Float64Array = np.where(legal.any(axis=1), best[:, 0], 0.0)
-        return Tables(values, q, greedy_policy(((q == best) & legal).T.astype(np.float64)))
+        q = torch.cat([self.q_values(part) for part in parts])
+        return tables_of(q, torch.from_numpy(legal).to(q.device), self._evaluation_epsilon, visits=None)
 
     def initial_carry(self, num_envs: int) -> Carry:
         """No memory."""

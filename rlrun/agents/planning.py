@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import numpy as np
+import logging
+
 import torch
 from gymnasium import spaces
 from torch import Tensor
-from torch.nn.functional import one_hot
 
-from rlrun.distributions import epsilon_greedy, epsilon_greedy_legal, greedy
+from rlrun.agents.settling import Settling
+from rlrun.bellman import Bellman, as_policy
+from rlrun.distributions import epsilon_greedy_among_ties, epsilon_greedy_among_ties_probs, tied_best
 from rlrun.errors import UserError
 from rlrun.legality import legal_actions
-from rlrun.types import EnvSpec, Float64Array, State, Tables, TabularModel
+from rlrun.tied_actions import Choice, choose, lowered
+from rlrun.types import EnvSpec, Int64Array, State, Tables, TabularModel
+
+_LOG = logging.getLogger(__name__)
 
 
 def require_model(spec: EnvSpec) -> TabularModel:
@@ -75,30 +80,33 @@ class LegalActions:
         return q.masked_fill(~self.legal & self.playable[:, None], -torch.inf)
 
     def epsilon_greedy(self, q: Tensor, obs: Tensor, epsilon: float, rng: torch.Generator) -> Tensor:
-        """An action for each of the states obs [B]."""
-        rows = q.index_select(0, obs)
-        if self._everything:
-            return epsilon_greedy(rows, epsilon, rng)
-        return epsilon_greedy_legal(rows, self.legal.index_select(0, obs), epsilon, rng)
+        """An action for each of the states obs [B]; of equally good ones any, by chance."""
+        legal = None if self._everything else self.legal.index_select(0, obs)
+        return epsilon_greedy_among_ties(q.index_select(0, obs), epsilon, rng, legal)
 
     def probabilities(self, q: Tensor, obs: Tensor, epsilon: float) -> Tensor:
         """What `epsilon_greedy` draws from: [B, A]."""
-        rows, legal = q.index_select(0, obs), self.legal.index_select(0, obs)
-        share = legal.to(q.dtype) / legal.sum(dim=1, keepdim=True).clamp(min=1)
-        return epsilon * share + (1.0 - epsilon) * one_hot(greedy(rows), q.shape[1]).to(q.dtype)
+        return epsilon_greedy_among_ties_probs(q.index_select(0, obs), epsilon, self.legal.index_select(0, obs))
 
-    def tables(self, q: Tensor, visits: Tensor) -> Tables:
-        """V as the best of Q, Q, and all greedy actions; 0 and none where nothing can be done."""
-        best = q.amax(dim=1, keepdim=True)
-        values = torch.where(self.playable, best.squeeze(1), 0.0)
-        greedy_set = (q == best) & self.legal
-        shown = q.masked_fill(~self.legal, -torch.inf)
-        return Tables(
-            values.cpu().numpy().copy(),
-            shown.cpu().numpy().copy(),
-            greedy_policy(greedy_set.T.cpu()),
-            visits.cpu().numpy().copy(),
-        )
+    def tables(self, q: Tensor, visits: Tensor, epsilon: float) -> Tables:
+        """V as the best of Q, Q, and the policy that acts with this epsilon; 0 and none where nothing can be done."""
+        return tables_of(q, self.legal, epsilon, visits.cpu().numpy().copy())
+
+
+def tables_of(q: Tensor, legal: Tensor, epsilon: float, visits: Int64Array | None) -> Tables:
+    """What is known from Q of every state, [S, A], to an agent that is evaluated with this epsilon.
+
+    Args:
+        q: [S, A].
+        legal: [S, A] bool; none where the episode is over.
+        epsilon: probability of a random action.
+        visits: [S, A] how often each was learned from; None: not counted.
+    """
+    values = torch.where(legal.any(dim=1), q.amax(dim=1), 0.0)
+    shown = q.masked_fill(~legal, -torch.inf)
+    policy = epsilon_greedy_among_ties_probs(shown, epsilon, legal)
+    columns = [table.cpu().numpy().copy() for table in (values, shown, policy, tied_best(shown) & legal)]
+    return Tables(columns[0], columns[1], columns[2], visits, best=columns[3])
 
 
 class PolicyWatch:
@@ -145,12 +153,56 @@ def one_best(q: Tensor) -> Tensor:
     return torch.zeros_like(q, dtype=torch.bool).scatter_(0, q.argmax(dim=0, keepdim=True), value=True)
 
 
-def greedy_policy(best: Float64Array | Tensor) -> Float64Array:
-    """The best actions [A, S] as a policy [S, A] that shares equally among ties; 0 where nothing can be done."""
-    chosen = np.asarray(best, np.float64).T
-    total = chosen.sum(axis=1, keepdims=True)
-    policy: Float64Array = np.divide(chosen, total, out=np.zeros_like(chosen), where=total > 0)
-    return policy
+class Acting:
+    """How a planner acts on its values: of tied actions it takes those that get what the values claim.
+
+    Args:
+        bellman: of the model.
+        gamma: discount factor per step.
+    """
+
+    def __init__(self, bellman: Bellman, gamma: float) -> None:
+        self._bellman, self._gamma = bellman, gamma
+        self._of: Tensor | None = None  # the Q that was chosen by
+        self._choice: Choice | None = None
+
+    def choice(self, values: Tensor, q: Tensor) -> Choice:
+        """By these values [S] and q [A, S], which are never written to; chosen once for each q."""
+        if self._choice is None or self._of is not q:
+            self._of, self._choice = q, choose(self._bellman, values, q, self._gamma)
+        return self._choice
+
+    def tables(self, values: Tensor, q: Tensor, margin: float) -> Tables:
+        """V, Q, the policy that acts, and all actions that are equally good within `margin`."""
+        terminal = self._bellman.terminal
+        action = as_policy(self.choice(values, q).action, self._bellman.num_actions).masked_fill_(terminal, 0.0)
+        best = self._bellman.greedy_set(q, margin)
+        columns = [column.T.cpu().numpy().copy() for column in (q, action, best)]
+        return Tables(values.cpu().numpy().copy(), columns[0], columns[1], best=columns[2])
+
+    def to_go_on_from(self, values: Tensor, q: Tensor, settling: Settling) -> Tensor | None:
+        """Values to sweep on from, although these have settled; None: planning is over, and they are got.
+
+        Raises:
+            UserError: if nobody will ever get them.
+        """
+        if self._gamma < 1.0:
+            return None
+        if not settling.worth_a_look:
+            return values
+        kept = self.choice(values, q).kept
+        if kept.all():
+            return None
+        lower = lowered(self._bellman, values, q, kept)
+        if lower is None:
+            if settling.exact:
+                settling.refuse_promises(kept)
+            return values
+        _LOG.info(
+            f"values of {int((lower < values).sum()):,} states put off a cost for ever, which no policy gets: lowered"
+        )
+        settling.restart()
+        return lower
 
 
 def sample_rows(policy: Tensor, states: Tensor, rng: torch.Generator) -> Tensor:

@@ -10,11 +10,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from rlrun.agents.planning import require_model, sample_rows
+from rlrun.agents.planning import Acting, require_model, sample_rows
 from rlrun.agents.settling import Settling, solution_if_slow
 from rlrun.annotations import FILE
-from rlrun.bellman import TIE, Bellman, as_policy, lowest, value_error
+from rlrun.bellman import TIE, Bellman, as_policy, lowest, tie_margin, value_error
 from rlrun.policies import load_policy
+from rlrun.tied_actions import keeps_promises, staying_free
 from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, NoSteps, Rollout, State, Tables
 
 _LOG = logging.getLogger(__name__)
@@ -22,6 +23,11 @@ _LOG = logging.getLogger(__name__)
 
 class PolicyIteration:
     """One evaluation sweep per `learn`; an improvement whenever the evaluation has settled.
+
+    An action must be better by more than the evaluation may be wrong; where it is not, but is better by more than the
+    margin m = min(2 tolerance / (1 − γ), 1e-5) + 1e-9 of its value, the evaluation goes on until that is clear. So no
+    action is better by more than m in the end, and the policy is worth what the best one is up to 2 m / (1 − γ). For
+    1 / (1 − γ) at most 1,000 is reckoned with here, and with γ = 1 the second one is the expected steps of an episode.
 
     Where an evaluation is slow and the model is small, its linear equations are solved at last, and a sweep checks.
 
@@ -53,9 +59,10 @@ class PolicyIteration:
         self.finished = False
         self._gamma = gamma
         self._evaluation_sweeps = evaluation_sweeps
-        # By so much values may be wrong when they have settled: less is no reason to change the policy.
-        self._margin = 2.0 * value_error(tolerance, gamma)
+        self._margin = tie_margin(tolerance, gamma)
         self._bellman = Bellman(model, device)
+        self._acting = Acting(self._bellman, gamma)
+        self._may_wait = gamma == 1.0 and bool(self._bellman.free.any())
         self._initial = torch.from_numpy(model.initial).to(device)
         policy = load_policy(initial_policy, "algo.initial_policy", spec, model.num_states)
         self._policy = torch.from_numpy(np.ascontiguousarray(policy.T)).to(device)  # [A, S]
@@ -88,21 +95,14 @@ class PolicyIteration:
         offered = played if self._evaluation_sweeps is None else self._bellman.legal  # what it may yet improve to
         settled = self._settling.settled(residual, values, lambda: played, offered)
         if settled or self._sweeps_of_this_policy == self._evaluation_sweeps:
-            changes = self._improve()
-            self.finished = settled and changes == 0
-            if self.finished:
-                _LOG.info(
-                    f"the policy is stable after {self._improvements} improvements and {self._sweeps:,} sweeps "
-                    f"(residual {residual:.2g})"
-                )
-        else:
-            solution = solution_if_slow(self._bellman, self._policy, self._gamma, self._sweeps_since_change)
-            if solution is not None:
-                _LOG.info(
-                    f"policy {self._improvements} takes long (residual {residual:.2g} after "
-                    f"{self._sweeps_since_change:,} sweeps): linear equations solved"
-                )
-                self._values = solution
+            changes = self._improve(settled=settled)
+        if self.finished:
+            _LOG.info(
+                f"the policy is stable after {self._improvements} improvements and {self._sweeps:,} sweeps "
+                f"(residual {residual:.2g})"
+            )
+        elif not changes:
+            self._solve_if_slow()
         return {
             "plan/residual": residual,
             "plan/policy_changes": float(changes),
@@ -110,25 +110,61 @@ class PolicyIteration:
             "value/start": values @ self._initial,
         }
 
-    def _improve(self) -> int:
-        """Makes the policy greedy where it is not; returns in how many states it was not.
+    def _solve_if_slow(self) -> None:
+        solution = solution_if_slow(self._bellman, self._policy, self._gamma, self._sweeps_since_change)
+        if solution is not None:
+            _LOG.info(
+                f"policy {self._improvements} takes long (residual {self.residual:.2g} after "
+                f"{self._sweeps_since_change:,} sweeps): linear equations solved"
+            )
+            self._values = solution
+
+    def _improve(self, *, settled: bool) -> int:
+        """Makes the policy greedy where it is clearly not; returns in how many states it was not.
 
         An action that is as good as the best is kept: going from tie to tie would never end.
         """
         q = self._bellman.q_values(self._values, self._gamma)
         best = self._bellman.best(q)
-        worse = best - self._bellman.expected(q, self._policy) > self._margin + TIE * best.abs()
-        greedy = as_policy(lowest(self._bellman.greedy_set(q)), self._bellman.num_actions)
-        self._policy = torch.where(worse, greedy, self._policy)
-        self._played = self._policy > 0
-        changes = int(worse.sum())
-        self._improvements += changes > 0
+        gain = best - self._bellman.expected(q, self._policy)
+        margin = self._margin + TIE * best.abs()
+        error = 0.0 if self._settling.exact else self._gamma * value_error(self.residual, self._gamma)
+        # Between sweeps the optimum is looked for all the while, as in value iteration, and not this policy's values.
+        worse = gain > (margin if self._evaluation_sweeps is not None else torch.clamp(margin, min=2.0 * error))
         self._sweeps_of_this_policy = 0
-        if changes:
-            self._sweeps_since_change = 0
-            if self._evaluation_sweeps is None:  # else the optimum is looked for all the while, as in value iteration
-                self._settling.restart()
-        return changes
+        if self._may_wait:  # no backup shows that staying for ever is worth 0
+            waiting, staying = staying_free(self._bellman, self._values < -margin, self._bellman.legal)
+            if waiting.any():
+                self._values = torch.where(waiting, 0.0, self._values)
+                return self._take(lowest(staying), waiting)
+        if worse.any():
+            return self._take(lowest(self._bellman.greedy_set(q)), worse)
+        if not settled or bool((gain > margin).any()) or bool((margin < 2.0 * error).any()):
+            return 0  # the evaluation goes on
+        self._conclude(q)
+        return 0
+
+    def _take(self, action: Tensor, where: Tensor) -> int:
+        """Takes the actions [S] in the states `where` [S]; returns in how many states."""
+        self._policy = torch.where(where, as_policy(action, self._bellman.num_actions), self._policy)
+        self._played = self._policy > 0
+        self._improvements += 1
+        self._sweeps_since_change = 0
+        if self._evaluation_sweeps is None:
+            self._settling.restart()
+        return int(where.sum())
+
+    def _conclude(self, q: Tensor) -> None:
+        """No action is better; but without discount values that no policy was evaluated by may be nobody's."""
+        between_sweeps = self._evaluation_sweeps is not None
+        if between_sweeps and self._gamma == 1.0 and not keeps_promises(self._bellman, self._values, self._policy):
+            go_on = self._acting.to_go_on_from(self._values, q, self._settling)
+            if go_on is not None:
+                self._values = go_on
+                return
+            self._policy = as_policy(self._acting.choice(self._values, q).action, self._bellman.num_actions)
+            self._played = self._policy > 0
+        self.finished = True
 
     def initial_carry(self, num_envs: int) -> Carry:
         """No memory."""

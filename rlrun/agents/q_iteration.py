@@ -9,16 +9,16 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from rlrun.agents.planning import PolicyWatch, greedy_policy, one_best, require_model, settled_line
+from rlrun.agents.planning import Acting, PolicyWatch, one_best, require_model, settled_line
 from rlrun.agents.settling import Settling
-from rlrun.bellman import Bellman, lowest, tie_margin
+from rlrun.bellman import Bellman, tie_margin
 from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, NoSteps, Rollout, State, Tables
 
 _LOG = logging.getLogger(__name__)
 
 
 class QIteration:
-    """One sweep over all states and actions per `learn`, from Q = 0.
+    """One sweep over all states and actions per `learn`, from Q = 0. It acts as value iteration does, by ties in Q.
 
     Args:
         gamma: discount factor per step.
@@ -49,7 +49,7 @@ class QIteration:
         self._margin = tie_margin(tolerance, gamma)
         self._watch = PolicyWatch(self._bellman.greedy_set(self._q, self._margin))
         self._settling = Settling(tolerance, self._bellman, gamma)
-        self._greedy: Tensor | None = None  # [S] of Q now; made when first asked for
+        self._acting = Acting(self._bellman, gamma)
 
     @property
     def residual(self) -> float:
@@ -65,10 +65,13 @@ class QIteration:
         del rollout
         q = self._bellman.q_values(self._bellman.best(self._q), self._gamma)
         residual = float((q - self._q).nan_to_num_(0.0).abs().max())  # −inf − −inf where an action is illegal
-        self._q, self._greedy = q, None
-        changes = self._watch.sweep(self._bellman.greedy_set(q, self._margin))
-        values = self._bellman.best(q)
-        self.finished = self._settling.settled(residual, values, lambda: one_best(q), self._bellman.legal)
+        self._q, values = q, self._bellman.best(q)
+        if self._settling.settled(residual, values, lambda: one_best(q), self._bellman.legal):
+            go_on = self._acting.to_go_on_from(values, q, self._settling)
+            self.finished = go_on is None
+            if go_on is not None and go_on is not values:
+                self._q, values = self._bellman.q_values(go_on, self._gamma), go_on
+        changes = self._watch.sweep(self._bellman.greedy_set(self._q, self._margin))
         if self.finished:
             _LOG.info(settled_line(self._watch, residual))
         return {
@@ -83,17 +86,13 @@ class QIteration:
         return ()
 
     def act(self, obs: Tensor, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
-        """The greedy action of each state [B]; of several, the first."""
+        """The greedy action of each state [B]; of tied ones that which ends, and soonest."""
         del rng, explore
-        if self._greedy is None:
-            self._greedy = lowest(self._bellman.greedy_set(self._q))
-        return ActorOutput(self._greedy[obs], carry, {})
+        return ActorOutput(self._acting.choice(self._bellman.best(self._q), self._q).action[obs], carry, {})
 
     def tables(self) -> Tables:
-        """V as the best of Q, Q, and all greedy actions."""
-        policy = greedy_policy(self._bellman.greedy_set(self._q, self._margin).cpu())
-        values = self._bellman.best(self._q)
-        return Tables(values.cpu().numpy().copy(), self._q.T.cpu().numpy().copy(), policy)
+        """V as the best of Q, Q, how it acts, and all greedy actions."""
+        return self._acting.tables(self._bellman.best(self._q), self._q, self._margin)
 
     def state_dict(self) -> State:
         """Q and what is known of how it settles."""
@@ -106,7 +105,7 @@ class QIteration:
 
     def load_state_dict(self, state: State) -> None:
         """Goes on sweeping."""
-        self._q, self._greedy = state["q"].to(self._q.device), None
+        self._q = state["q"].to(self._q.device)
         self._watch.load_state_dict(state["watch"])
         self._settling.load_state_dict(state["settling"])
         self.finished = state["finished"]

@@ -60,7 +60,7 @@ class QLearning:
         self._steps = 0
 
     def act(self, obs: Tensor, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
-        """Epsilon-greedy in each of the B slots."""
+        """Epsilon-greedy in each of the B slots; among equally good actions by chance."""
         epsilon = self._epsilon(self._steps) if explore else self._evaluation_epsilon
         return ActorOutput(self._legal.epsilon_greedy(self._q, obs, epsilon, rng), carry, {})
 
@@ -84,8 +84,8 @@ class QLearning:
         return ()
 
     def tables(self) -> Tables:
-        """Q, the best of it, and the greedy policy."""
-        return self._legal.tables(self._q, self._visits)
+        """Q, the best of it, and the policy as it is evaluated."""
+        return self._legal.tables(self._q, self._visits, self._evaluation_epsilon)
 
     def state_dict(self) -> State:
         """The tables and the counter."""

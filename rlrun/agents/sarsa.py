@@ -67,7 +67,7 @@ class Sarsa:
         self._discount = torch.zeros(num_envs, dtype=torch.float64, device=device)  # gamma in it
 
     def act(self, obs: Tensor, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
-        """Epsilon-greedy in each of the B slots."""
+        """Epsilon-greedy in each of the B slots; among equally good actions by chance."""
         epsilon = self._epsilon(self._steps) if explore else self._evaluation_epsilon
         return ActorOutput(self._legal.epsilon_greedy(self._q, obs, epsilon, rng), carry, {})
 
@@ -101,8 +101,8 @@ class Sarsa:
         return ()
 
     def tables(self) -> Tables:
-        """Q, the best of it, and the greedy policy."""
-        return self._legal.tables(self._q, self._visits)
+        """Q, the best of it, and the policy as it is evaluated."""
+        return self._legal.tables(self._q, self._visits, self._evaluation_epsilon)
 
     def state_dict(self) -> State:
         """The tables, the counter, and the steps that wait for their next action."""

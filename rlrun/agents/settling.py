@@ -43,12 +43,18 @@ class Settling:
         self._tolerance, self._bellman, self._discounted, self._period = tolerance, bellman, gamma < 1.0, period
         self._patience = min(2 * bellman.num_states + 100, _LONGEST_PATIENCE)
         self.residual = float("inf")  # largest change of a value in the last sweep, reward units
+        self.exact = False  # the last sweep changed no value by more than rounding
         self.restart()
 
     def restart(self) -> None:
         """Another fixed point is looked for from here on."""
-        self._least, self._waited = float("inf"), 0
+        self._least, self._waited, self._settled_sweeps = float("inf"), 0, 0
         self._close()
+
+    @property
+    def worth_a_look(self) -> bool:
+        """Whether to look closely at values that have settled: at first, when twice as settled, and when exact."""
+        return self.exact or self._settled_sweeps.bit_count() == 1
 
     def _close(self) -> None:
         self._first: Tensor | None = None  # [S] the window's first values
@@ -70,8 +76,11 @@ class Settling:
         """
         self.residual = residual
         rounding = ROUNDING * float(values.abs().max())
-        if residual <= max(self._tolerance, rounding):
+        self.exact = residual <= rounding
+        if self.exact or residual <= self._tolerance:
+            self._settled_sweeps += 1
             return True
+        self._settled_sweeps = 0
         if self._discounted:
             return False
         if residual < self._least * (1.0 - 1e-9):
@@ -107,6 +116,18 @@ class Settling:
         if falling.any():
             self._refuse(f"in {int(falling.sum()):,} states, such as number {_first(falling)}, they fall for ever")
 
+    def refuse_promises(self, kept: Tensor) -> None:
+        """Refuses values that stand still although no policy gets them where `kept` [S] is False.
+
+        Raises:
+            UserError: always.
+        """
+        raise UserError(
+            f"values have settled, but no policy gets them in {int((~kept).sum()):,} states, such as number "
+            f"{_first(~kept)}: rewards that only cancel one another for ever have no sum without discount; give "
+            "algo.gamma below 1"
+        )
+
     def _refuse(self, why: str) -> None:
         raise UserError(
             f"values still change by {self.residual:g} a sweep and will not stop: {why}, so they have no finite limit "
@@ -118,6 +139,8 @@ class Settling:
         window = {"first": self._first, "first_played": self._first_played, "played": self._played}
         return {
             "residual": self.residual,
+            "exact": self.exact,
+            "settled_sweeps": self._settled_sweeps,
             "least": self._least,
             "waited": self._waited,
             "seen": self._seen,
@@ -129,6 +152,7 @@ class Settling:
         """Goes on waiting."""
         device = self._bellman.legal.device
         self.residual, self._least, self._waited = state["residual"], state["least"], state["waited"]
+        self.exact, self._settled_sweeps = state["exact"], state["settled_sweeps"]
         self._seen, self._length = state["seen"], state["length"]
         self._first = state["first"].to(device) if "first" in state else None
         self._first_played = state["first_played"].to(device) if "first" in state else None

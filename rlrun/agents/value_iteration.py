@@ -9,9 +9,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from rlrun.agents.planning import PolicyWatch, greedy_policy, one_best, require_model, settled_line
+from rlrun.agents.planning import Acting, PolicyWatch, one_best, require_model, settled_line
 from rlrun.agents.settling import Settling
-from rlrun.bellman import Bellman, lowest, tie_margin
+from rlrun.bellman import Bellman, tie_margin
 from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, NoSteps, Rollout, State, Tables
 
 _LOG = logging.getLogger(__name__)
@@ -19,6 +19,9 @@ _LOG = logging.getLogger(__name__)
 
 class ValueIteration:
     """One sweep over all states per `learn`, from V = 0.
+
+    The policy that acts gets what V claims, up to residual / (1 − γ) + 1e-9 of V; with γ = 1 up to (residual + 1e-9 of
+    V) times the expected steps of an episode, for it takes those of tied actions that end, and end soonest.
 
     Args:
         gamma: discount factor per step.
@@ -49,7 +52,7 @@ class ValueIteration:
         self._margin = tie_margin(tolerance, gamma)
         self._watch = PolicyWatch(self._bellman.greedy_set(self._q, self._margin))
         self._settling = Settling(tolerance, self._bellman, gamma)
-        self._greedy: Tensor | None = None  # [S] of the values now; made when first asked for
+        self._acting = Acting(self._bellman, gamma)
 
     @property
     def residual(self) -> float:
@@ -66,17 +69,25 @@ class ValueIteration:
         q, bellman = self._q, self._bellman
         values = bellman.best(q)
         residual = float((values - self._values).abs().max())
-        self.finished = self._settling.settled(residual, values, lambda: one_best(q), bellman.legal)
-        self._values, self._greedy = values, None
-        self._q = bellman.q_values(values, self._gamma)
+        settled = self._settling.settled(residual, values, lambda: one_best(q), bellman.legal)
+        self._values, self._q = values, bellman.q_values(values, self._gamma)
+        if settled:
+            self._conclude()
         changes = self._watch.sweep(bellman.greedy_set(self._q, self._margin))
         if self.finished:
             _LOG.info(settled_line(self._watch, residual))
         return {
             "plan/residual": residual,
             "plan/policy_changes": float(changes),
-            "value/start": values @ self._initial,
+            "value/start": self._values @ self._initial,
         }
+
+    def _conclude(self) -> None:
+        """Values have settled: it is over if they are got, else some are too large."""
+        go_on = self._acting.to_go_on_from(self._values, self._q, self._settling)
+        self.finished = go_on is None
+        if go_on is not None and go_on is not self._values:
+            self._values, self._q = go_on, self._bellman.q_values(go_on, self._gamma)
 
     def initial_carry(self, num_envs: int) -> Carry:
         """No memory."""
@@ -84,16 +95,13 @@ class ValueIteration:
         return ()
 
     def act(self, obs: Tensor, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
-        """The greedy action of each state [B]; of several, the first."""
+        """The greedy action of each state [B]; of tied ones that which ends, and soonest."""
         del rng, explore
-        if self._greedy is None:
-            self._greedy = lowest(self._bellman.greedy_set(self._q))
-        return ActorOutput(self._greedy[obs], carry, {})
+        return ActorOutput(self._acting.choice(self._values, self._q).action[obs], carry, {})
 
     def tables(self) -> Tables:
-        """V, the Q that one more backup gives, and all greedy actions."""
-        policy = greedy_policy(self._bellman.greedy_set(self._q, self._margin).cpu())
-        return Tables(self._values.cpu().numpy().copy(), self._q.T.cpu().numpy().copy(), policy)
+        """V, the Q that one more backup gives, how it acts, and all greedy actions."""
+        return self._acting.tables(self._values, self._q, self._margin)
 
     def state_dict(self) -> State:
         """The values and what is known of how they settle."""
@@ -106,7 +114,7 @@ class ValueIteration:
 
     def load_state_dict(self, state: State) -> None:
         """Goes on sweeping."""
-        self._values, self._greedy = state["values"].to(self._values.device), None
+        self._values = state["values"].to(self._values.device)
         self._q = self._bellman.q_values(self._values, self._gamma)
         self._watch.load_state_dict(state["watch"])
         self._settling.load_state_dict(state["settling"])

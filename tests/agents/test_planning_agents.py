@@ -225,10 +225,10 @@ def test_policy_iteration_from_a_policy_that_hardly_ends_finds_the_optimum() -> 
 @pytest.mark.parametrize(("world", "gamma"), [("lecture", 1.0), ("book", 0.9), ("sutton_5x5", 0.9)])
 def test_the_policy_is_known_to_settle_before_the_values(algo: str, world: str, gamma: float) -> None:
     agent = planner(algo, grid(map=world, max_episode_steps=100).spec, gamma)
-    shown, changes = [agent.tables().policy], [0.0]  # before the first sweep, as a film begins
+    shown, changes = [agent.tables().best], [0.0]  # before the first sweep, as a film begins
     while not agent.finished:
         changes.append(float(agent.learn(NOTHING)["plan/policy_changes"]))
-        shown.append(agent.tables().policy)
+        shown.append(agent.tables().best)
     others = [np.any(a != b, axis=1).sum() for a, b in itertools.pairwise(shown)]
     assert changes == [0.0, *others]
     last_change = max(sweep for sweep, count in enumerate(changes) if count)
@@ -249,10 +249,10 @@ def test_actions_that_are_equally_good_are_so_at_any_tolerance(algo: str) -> Non
     solve(coarse)
     solve(fine)
     assert np.abs(coarse.tables().values - fine.tables().values).max() > 1e-8  # the values are still further off
-    np.testing.assert_array_equal(coarse.tables().policy, fine.tables().policy)
+    np.testing.assert_array_equal(coarse.tables().best, fine.tables().best)
     # Only real differences count: the smallest between two actions here is 5e-4.
     q = np.nan_to_num(fine.tables().q, neginf=-9.0)
-    np.testing.assert_array_equal(fine.tables().policy > 0, (q > q.max(1, keepdims=True) - 1e-4) & (q > -9.0))
+    np.testing.assert_array_equal(fine.tables().best, (q > q.max(1, keepdims=True) - 1e-4) & (q > -9.0))
     env.close()
 
 

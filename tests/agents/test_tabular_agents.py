@@ -15,12 +15,13 @@ from rlrun.agents.td import TD
 from rlrun.agents.value_iteration import ValueIteration
 from rlrun.collect import Collector, empty_rollout
 from rlrun.envs.gridworld import GridWorld
+from rlrun.envs.gymnasium import GymnasiumEnv
 from rlrun.envs.mdp_file import MdpEnv
 from rlrun.errors import UserError
 from rlrun.protocols import Agent, VecEnv
 from rlrun.schedules import Constant
 from rlrun.testing.agent import AgentContract
-from rlrun.types import EnvSpec, Episodes, Rollout
+from rlrun.types import EnvSpec, Episodes, Float64Array, Rollout
 
 CPU = torch.device("cpu")
 
@@ -40,13 +41,15 @@ def grid(num_envs: int = 1, **changes: Any) -> GridWorld:
 def q_learning(spec: EnvSpec, **changes: Any) -> QLearning:
     numbers: dict[str, Any] = {"gamma": 0.9, "alpha": 0.5, "alpha_power": 0.0, "initial_q": 0.0, "rollout_steps": 1}
     epsilon = Constant(value=changes.pop("epsilon", 0.3))
-    return QLearning(epsilon=epsilon, evaluation_epsilon=0.0, spec=spec, device=CPU, **numbers | changes)
+    numbers["evaluation_epsilon"] = 0.0
+    return QLearning(epsilon=epsilon, spec=spec, device=CPU, **numbers | changes)
 
 
 def sarsa(spec: EnvSpec, **changes: Any) -> Sarsa:
     numbers: dict[str, Any] = {"gamma": 0.9, "alpha": 0.5, "alpha_power": 0.0, "initial_q": 0.0}
     epsilon = Constant(value=changes.pop("epsilon", 0.3))
-    return Sarsa(epsilon=epsilon, evaluation_epsilon=0.0, spec=spec, device=CPU, **numbers | changes)
+    numbers["evaluation_epsilon"] = 0.0
+    return Sarsa(epsilon=epsilon, spec=spec, device=CPU, **numbers | changes)
 
 
 def td(spec: EnvSpec, **changes: Any) -> TD:
@@ -108,22 +111,20 @@ def test_sarsa_in_one_environment_is_the_textbooks_loop() -> None:
     env = grid()
     agent = sarsa(env.spec)
     plain = np.zeros((12, 4))
+
+    def epsilon_greedy(q: Float64Array) -> Float64Array:
+        best = q == q.max()
+        return 0.3 / 4 + 0.7 * best / best.sum()
+
     steps = steps_of(play(agent, env, 3000))
     for now, following in zip(steps[:-1], [*steps[1:]], strict=True):
         s, a, r, d, n, last = now
-        if last:
-            # the choice at the time limit is not made: its expectation under epsilon-greedy
-            policy = np.full(4, 0.3 / 4)
-            policy[plain[n].argmax()] += 0.7
-            target = r + 0.9 * d * (policy @ plain[n])
-        else:
-            target = r + 0.9 * d * plain[n, following[1]]
-        plain[s, a] += 0.5 * (target - plain[s, a])
+        # At the time limit no choice is made: its expectation under epsilon-greedy stands in for it.
+        ahead = epsilon_greedy(plain[n]) @ plain[n] if last else plain[n, following[1]]
+        plain[s, a] += 0.5 * (r + 0.9 * d * ahead - plain[s, a])
     s, a, r, d, n, last = steps[-1]
     if last:
-        policy = np.full(4, 0.3 / 4)
-        policy[plain[n].argmax()] += 0.7
-        plain[s, a] += 0.5 * (r + 0.9 * d * (policy @ plain[n]) - plain[s, a])
+        plain[s, a] += 0.5 * (r + 0.9 * d * (epsilon_greedy(plain[n]) @ plain[n]) - plain[s, a])
     model = env.spec.model
     assert model is not None
     np.testing.assert_allclose(agent.tables().q[model.legal], plain[model.legal], rtol=1e-12, atol=1e-12)
@@ -281,6 +282,47 @@ def test_illegal_actions_are_never_chosen() -> None:
         for rollout in play(agent, env, 100):
             assert model.legal[rollout.obs.numpy(), rollout.action.numpy()].all()
         assert np.isfinite(agent.tables().q[model.legal]).all()
+
+
+@pytest.mark.parametrize("evaluation_epsilon", [0.0, 0.3])
+@pytest.mark.parametrize("algo", [q_learning, sarsa])
+def test_the_tables_policy_is_the_one_that_is_evaluated(algo: Any, evaluation_epsilon: float) -> None:
+    """Ties, states never seen, and illegal actions included."""
+    env = grid(8, map="karpathy_10x10", max_episode_steps=50)
+    model = env.spec.model
+    assert model is not None
+    agent = algo(env.spec, evaluation_epsilon=evaluation_epsilon)
+    play(agent, env, 60)
+    policy, q = agent.tables().policy, agent.tables().q
+    (playable,) = np.nonzero(model.legal.any(axis=1))
+    best = (q == q.max(axis=1, keepdims=True))[playable]
+    assert {1, 4} <= set(best.sum(axis=1).tolist()), "there must be states with and without ties"
+    draws = 4_000
+    obs = torch.from_numpy(playable).repeat(draws)
+    action = agent.act(obs, (), torch.Generator().manual_seed(0), explore=False).action.numpy()
+    share = np.zeros(model.legal.shape)
+    np.add.at(share, (obs.numpy(), action), 1.0 / draws)
+    assert (share[~model.legal] == 0.0).all()
+    np.testing.assert_allclose(share, policy, atol=5 * (0.25 / draws) ** 0.5)
+    np.testing.assert_allclose(policy[playable].sum(axis=1), 1.0)
+    if evaluation_epsilon == 0.0:
+        np.testing.assert_allclose(policy[playable], best / best.sum(axis=1, keepdims=True))
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("algo", [q_learning, sarsa])
+def test_where_only_the_goal_pays_ties_do_not_keep_it_from_the_goal(algo: Any, seed: int) -> None:
+    """With the first of tied actions it saw no reward in 15,000 steps; with any of them it is found in 100 to 800."""
+    env = GymnasiumEnv(id="FrozenLake-v1", num_envs=1, max_episode_steps=100, imports=[], options=None)
+    agent = algo(env.spec, alpha=0.1, gamma=0.99, epsilon=0.1)
+    collector = Collector(env, agent.collection, CPU, seed)
+    earned, steps = 0.0, 0
+    while earned == 0.0 and steps < 3_000:
+        rollout = collector.collect(agent)
+        agent.learn(rollout)
+        earned, steps = float(rollout.reward.sum()), steps + 1
+    assert earned == 1.0
+    env.close()
 
 
 def test_states_that_look_alike_share_a_row() -> None:

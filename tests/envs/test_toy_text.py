@@ -9,6 +9,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 
 from rlrun.agents.value_iteration import ValueIteration
 from rlrun.collect import empty_rollout
@@ -303,3 +304,107 @@ def test_a_fickle_passenger_has_no_model() -> None:
 @pytest.mark.parametrize("env_id", ["CartPole-v1", "Blackjack-v1"])
 def test_environments_without_p_have_no_model(env_id: str) -> None:
     assert model_of(gymnasium.make(env_id)) is None
+
+
+class Given(gymnasium.Env[int, int]):
+    """An environment that carries what it is given, and plays by it."""
+
+    def __init__(self, P: Any, initial: Any, num_states: int, num_actions: int = 2, first: int = 0) -> None:  # noqa: N803
+        self.observation_space = spaces.Discrete(num_states, start=first)
+        self.action_space = spaces.Discrete(num_actions)
+        self.P = P
+        if initial is not None:
+            self.initial_state_distrib = initial
+
+
+def chain() -> Any:
+    """0, 1, 2, and the goal 3: on, or fall and begin again at 0, which is over then."""
+    over = [(1.0, 3, 0.0, True)]
+    moves = {s: {0: [(1.0, 0, -1.0, True)], 1: [(1.0, s + 1, float(s == 2), s == 2)]} for s in range(3)}
+    return moves | {3: {0: over, 1: over}}
+
+
+def test_a_start_that_only_ends_lead_into_is_not_terminal() -> None:
+    model = model_of(Given(chain(), np.eye(4)[0], 4))
+    assert model is not None
+    assert model.legal.any(axis=1).tolist() == [True, True, True, False]
+    spec = EnvSpec("chain", spaces.Discrete(4), spaces.Discrete(2), 1, model=model)
+    np.testing.assert_allclose(planned(spec, 0.9), [0.81, 0.9, 1.0, 0.0], atol=1e-9)
+
+
+def test_a_state_reached_without_an_end_is_not_terminal_however_far_it_is() -> None:
+    """0 -> 1 -> 2 -> 3 without an end, and every one of them is also entered by ends."""
+    moves: Any = {s: {0: [(1.0, s + 1, 0.0, False)], 1: [(1.0, s, -1.0, True)]} for s in range(3)}
+    moves[3] = {0: [(1.0, 4, 5.0, True)], 1: [(1.0, 3, -1.0, True)]}
+    moves[4] = {a: [(1.0, 4, 0.0, False)] for a in (0, 1)}  # a terminal state may lead to itself
+    for order in (moves, dict(reversed(moves.items()))):
+        model = model_of(Given(order, np.eye(5)[0], 5))
+        assert model is not None
+        assert model.legal.any(axis=1).tolist() == [True, True, True, True, False]
+        spec = EnvSpec("chain", spaces.Discrete(5), spaces.Discrete(2), 1, model=model)
+        assert planned(spec, 0.5)[0] == pytest.approx(5 / 8, abs=1e-9)
+
+
+def test_an_outcome_without_probability_leads_nowhere() -> None:
+    moves = chain()
+    moves[0][0] = [(1.0, 0, -1.0, True), (0.0, 3, 9.0, False)]
+    model = model_of(Given(moves, np.eye(4)[0], 4))
+    assert model is not None
+    assert (model.probability > 0).all()
+    assert model.legal.any(axis=1).tolist() == [True, True, True, False]
+
+
+def test_terminal_states_may_be_missing_and_numbers_may_start_at_1() -> None:
+    moves = chain()
+    del moves[3]
+    shifted = {
+        s + 1: {a: [(p, n + 1, r, end) for p, n, r, end in rows] for a, rows in there.items()}
+        for s, there in moves.items()
+    }
+    plain, other = model_of(Given(moves, np.eye(4)[0], 4)), model_of(Given(shifted, np.eye(4)[0], 4, first=1))
+    assert plain is not None
+    assert other is not None
+    assert outcomes_of(plain) == outcomes_of(other)
+    assert plain.legal.tolist() == other.legal.tolist()
+
+
+def test_without_first_states_there_is_no_model_and_a_line_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    assert model_of(Given(chain(), None, 4)) is None
+    (line,) = caplog.messages
+    assert "no initial_state_distrib" in line
+
+
+def test_another_attribute_called_p_is_no_model() -> None:
+    for other in ({"a": 1.0}, {0: 0.5}, {}, 0.9):
+        assert model_of(Given(other, np.eye(4)[0], 4)) is None
+
+
+def changed(state: int, action: int, outcomes: Any) -> Any:
+    moves = chain()
+    moves[state][action] = outcomes
+    return moves
+
+
+@pytest.mark.parametrize(
+    ("moves", "initial", "message"),
+    [
+        (changed(1, 0, [(0.5, 0, 0.0, True)]), np.eye(4)[0], r"P\[1\]\[0\] of Given sum to 0\.5, not to 1"),
+        (changed(1, 0, []), np.eye(4)[0], r"P\[1\]\[0\] of Given sum to 0, not to 1"),
+        (changed(1, 0, [(np.nan, 0, 0.0, True)]), np.eye(4)[0], "as finite numbers"),
+        (changed(1, 0, [(1.0, 4, 0.0, True)]), np.eye(4)[0], r"next state 4: next states are the integers from 0 to 3"),
+        (changed(1, 0, [(1.0, -1, 0.0, True)]), np.eye(4)[0], "next state -1"),
+        (changed(1, 7, [(1.0, 0, 0.0, True)]), np.eye(4)[0], r"the action 7: actions are the integers from 0 to 1"),
+        (changed(1, 0, [(1.0, 0, np.inf, True)]), np.eye(4)[0], "as finite numbers"),
+        (changed(1, 0, [(1.0, 0, None, True)]), np.eye(4)[0], "as finite numbers"),
+        (changed(1, 0, [(1.0, 0.5, 0.0, True)]), np.eye(4)[0], r"the next state 0\.5"),
+        ({0: {}}, np.eye(4)[0], "P of Given has no outcomes"),
+        (changed(1, 0, [(1.0, 0, 0.0)]), np.eye(4)[0], r"must list \(probability, next state, reward, terminated\)"),
+        ({s: there for s, there in chain().items() if s != 1}, np.eye(4)[0], "says nothing of state 1"),
+        (chain() | {4: chain()[1]}, np.eye(4)[0], "the state 4: states are the integers from 0 to 3"),
+        (chain(), np.eye(3)[0], "4 probabilities that sum to 1"),
+        (chain(), np.full(4, 0.5), "4 probabilities that sum to 1"),
+    ],
+)
+def test_transitions_that_are_no_model_are_refused_in_words(moves: Any, initial: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        model_of(Given(moves, initial, 4))

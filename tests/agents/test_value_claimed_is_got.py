@@ -1,0 +1,327 @@
+"""What a planner claims of a state is what its policy gets there: exact values, by linear equations, everywhere."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+
+from rlrun.agents.policy_evaluation import PolicyEvaluation
+from rlrun.agents.policy_iteration import PolicyIteration
+from rlrun.agents.q_iteration import QIteration
+from rlrun.agents.value_iteration import ValueIteration
+from rlrun.collect import empty_rollout
+from rlrun.envs.gridworld import GridWorld
+from rlrun.envs.gymnasium import GymnasiumEnv
+from rlrun.envs.mdp_file import MdpEnv
+from rlrun.errors import UserError
+from rlrun.protocols import VecEnv
+from rlrun.types import BoolArray, EnvSpec, Float64Array, TabularModel
+
+CPU = torch.device("cpu")
+NOTHING = empty_rollout(CPU)
+OPTIMAL = ("value_iteration", "q_iteration", "policy_iteration", "modified_policy_iteration")
+TOLERANCE = 1e-10
+
+
+def planner(algo: str, spec: EnvSpec, gamma: float, tolerance: float = TOLERANCE) -> Any:
+    numbers: dict[str, Any] = {"gamma": gamma, "tolerance": tolerance, "spec": spec, "device": CPU}
+    if algo == "value_iteration":
+        return ValueIteration(**numbers)
+    if algo == "q_iteration":
+        return QIteration(**numbers)
+    if algo == "policy_evaluation":
+        return PolicyEvaluation(policy="uniform", **numbers)
+    sweeps = 3 if algo == "modified_policy_iteration" else None
+    return PolicyIteration(initial_policy="uniform", evaluation_sweeps=sweeps, **numbers)
+
+
+def solve(agent: Any, limit: int = 20_000) -> None:
+    for _ in range(limit):
+        agent.learn(NOTHING)
+        if agent.finished:
+            return
+    raise AssertionError(f"neither settled nor refused after {limit} sweeps")
+
+
+def refusal_of(agent: Any) -> UserError | None:
+    try:
+        solve(agent)
+    except UserError as error:
+        return error
+    return None
+
+
+def chain_of(model: TabularModel, policy: Float64Array) -> tuple[Float64Array, Float64Array]:
+    """What a policy makes of the model: where it goes on to, [S, S], and what it earns, [S]."""
+    chance = policy[model.state, model.action] * model.probability
+    matrix = np.zeros((model.num_states, model.num_states))
+    np.add.at(matrix, (model.state, model.next_state), chance * model.discount)
+    earned = np.bincount(model.state, chance * model.reward, model.num_states)
+    return matrix, earned
+
+
+def worth(model: TabularModel, policy: Float64Array, gamma: float) -> tuple[Float64Array, Float64Array]:
+    """The exact value of a policy, and its expected steps, [S] each.
+
+    Without discount it may also come to stay where it earns nothing, which is worth 0; there its steps are 0.
+    """
+    matrix, earned = chain_of(model, policy)
+    stays = (matrix.sum(axis=1) > 1.0 - 1e-9) & (np.abs(earned) < 1e-12) & (gamma == 1.0)
+    for _ in range(model.num_states):
+        stays &= ~(matrix[:, ~stays] > 0).any(axis=1)
+    over = stays | (matrix.sum(axis=1) < 1.0 - 1e-9)
+    for _ in range(model.num_states):
+        over |= (matrix[:, over] > 0).any(axis=1)
+    assert over.all() or gamma < 1.0, "it earns for ever and never ends"
+    counted = ~stays
+    inner = np.eye(counted.sum()) - gamma * matrix[np.ix_(counted, counted)]
+    values, steps = np.zeros(model.num_states), np.zeros(model.num_states)
+    values[counted] = np.linalg.solve(inner, earned[counted])
+    steps[counted] = np.linalg.solve(inner, model.legal.any(axis=1)[counted].astype(float))
+    return values, steps
+
+
+def acting(agent: Any, model: TabularModel) -> Float64Array:
+    """The probabilities [S, A] by which it chooses when it is evaluated, as often as it does in 64 draws."""
+    (playable,) = np.nonzero(model.legal.any(axis=1))
+    obs = torch.from_numpy(playable).repeat(64)
+    action = agent.act(obs, (), torch.Generator().manual_seed(0), explore=False).action.numpy()
+    counts = np.zeros(model.legal.shape)
+    np.add.at(counts, (obs.numpy(), action), 1.0 / 64)
+    return counts
+
+
+def check_claim(agent: Any, model: TabularModel, gamma: float) -> None:
+    """V is what the policy in the tables gets, within the bound of the docs; and that policy is the one that acts."""
+    tables = agent.tables()
+    np.testing.assert_allclose(tables.policy.sum(axis=1), model.legal.any(axis=1), atol=1e-12)
+    played = acting(agent, model)
+    assert (tables.policy[played > 0] > 0).all()
+    certain = tables.policy == 1.0
+    np.testing.assert_allclose(played[certain], 1.0, atol=1e-12)
+    values, steps = worth(model, tables.policy, gamma)
+    bound = (TOLERANCE + 1e-9 * np.maximum(np.abs(values), 1.0)) * np.maximum(steps, 1.0) + 1e-12
+    assert (np.abs(tables.values - values) <= bound).all(), np.abs(tables.values - values).max()
+
+
+GRIDS = [
+    *[("gridworld", {"map": name}) for name in ("book", "cliff", "lecture", "karpathy_10x10", "sutton_5x5")],
+    *[("gridworld", {"map": name, "slip": 0.0}) for name in ("book", "cliff")],
+    *[("gridworld", {"map": name, "slip": 0.2, "step_reward": 0.0}) for name in ("book", "cliff", "lecture")],
+    ("mdp", {"mdp": "racing_car"}),  # the other one's states look alike, so there is nothing to plan with
+]
+TOY_TEXT = [
+    ("FrozenLake-v1", {}),
+    ("FrozenLake-v1", {"is_slippery": False}),
+    ("FrozenLake-v1", {"map_name": "8x8"}),
+    ("FrozenLake-v1", {"map_name": "8x8", "is_slippery": False}),
+    ("CliffWalking-v1", {}),
+    ("CliffWalking-v1", {"is_slippery": True}),
+    ("Taxi-v4", {}),
+]
+ENDLESS = {"racing_car", "karpathy_10x10", "sutton_5x5"}  # without discount their best policies earn for ever
+
+
+def world(kind: str, options: dict[str, Any]) -> VecEnv:
+    usual: dict[str, Any] = {"observation": "index", "max_episode_steps": 100, "num_envs": 1}
+    if kind == "gridworld":
+        return GridWorld(**{"slip": None, "step_reward": None, "goal": "map"} | usual | options)
+    if kind == "mdp":
+        return MdpEnv(**usual | options)
+    return GymnasiumEnv(id=kind, num_envs=1, max_episode_steps=100, imports=[], options=options)
+
+
+def name_of(case: Any) -> str:
+    return "-".join(f"{key}={value}" for key, value in case.items()) or "plain" if isinstance(case, dict) else str(case)
+
+
+@pytest.mark.parametrize("gamma", [0.9, 1.0])
+@pytest.mark.parametrize(("kind", "options"), [*GRIDS, *TOY_TEXT], ids=name_of)
+def test_every_shipped_world_gives_what_is_claimed(kind: str, options: dict[str, Any], gamma: float) -> None:
+    env = world(kind, options)
+    model = env.spec.model
+    assert model is not None
+    for algo in (*OPTIMAL, "policy_evaluation"):
+        agent = planner(algo, env.spec, gamma)
+        at_random = algo == "policy_evaluation" and kind == "mdp"  # the car overheats in the end
+        if gamma == 1.0 and ENDLESS & set(options.values()) and not at_random:
+            with pytest.raises(UserError, match="no finite limit"):
+                solve(agent, limit=200_000)
+            continue
+        solve(agent, limit=200_000)
+        check_claim(agent, model, gamma)
+    env.close()
+
+
+def random_model(rng: np.random.Generator, rewards: tuple[float, ...]) -> TabularModel:
+    """Four states and an end, 2 or 3 actions, one or two outcomes: loops, ties, states without way in or out."""
+    num_states, num_actions = 5, int(rng.integers(2, 4))
+    rows = []
+    for start, played in itertools.product(range(num_states - 1), range(num_actions)):
+        count = int(rng.integers(1, 3))
+        reached = rng.choice(num_states, count, replace=False)
+        rows += [(start, played, to, 1.0 / count, rng.choice(rewards), float(to != num_states - 1)) for to in reached]
+    state, action, successor = (np.array([row[i] for row in rows], np.int64) for i in range(3))
+    probability, reward, discount = (np.array([row[i] for row in rows], np.float64) for i in range(3, 6))
+    legal = rng.random((num_states, num_actions)) < 0.9
+    legal[:, 0] = True
+    legal[-1] = False
+    kept = legal[state, action]
+    columns = [column[kept] for column in (state, action, successor, probability, reward, discount)]
+    return TabularModel(num_states, num_actions, *columns, np.eye(num_states)[0], legal)
+
+
+def as_spec(model: TabularModel) -> EnvSpec:
+    return EnvSpec("random", spaces.Discrete(model.num_states), spaces.Discrete(model.num_actions), 1, model=model)
+
+
+def every_policy(legal: BoolArray) -> Iterator[Float64Array]:
+    for actions in itertools.product(*[np.flatnonzero(row) if row.any() else [-1] for row in legal]):
+        policy = np.zeros(legal.shape)
+        for state, action in enumerate(actions):
+            policy[state, action] = action >= 0
+        yield policy
+
+
+def total(model: TabularModel, policy: Float64Array) -> tuple[Float64Array, BoolArray]:
+    """What a policy earns for ever without discount, [S], and where its rewards cancel without an end, [S].
+
+    -inf where it loses and inf where it gains for ever. Where rewards cancel it is the mean of the sums over n steps
+    for n to infinity (Puterman 1994, section 8.2.3).
+    """
+    matrix, earned = chain_of(model, policy)
+    whole = np.pad(matrix, (0, 1))  # with a state of its own for what has ended
+    whole[:, -1] = (1.0 - whole.sum(axis=1)).round(12)  # what rounding leaves is no end
+    reward, every = np.append(earned, 0.0), np.eye(model.num_states + 1)
+    limit = (whole + every) / 2  # as often in every state as the chain, without its periods
+    for _ in range(60):
+        limit = limit @ limit
+        limit /= limit.sum(axis=1, keepdims=True)
+    gain = limit @ reward
+    sums = np.linalg.solve(every - whole + limit, reward - gain)
+    values = np.where(gain < -1e-9, -np.inf, np.where(gain > 1e-9, np.inf, sums))
+    cancels = (np.abs(gain) <= 1e-9) & (limit @ np.abs(reward) > 1e-9)
+    return values[:-1], cancels[:-1]
+
+
+def best_of_all(model: TabularModel) -> tuple[Float64Array, bool]:
+    """The largest value without discount of every deterministic policy, [S], and whether one's rewards cancel."""
+    best, cancelling = np.full(model.num_states, -np.inf), False
+    for policy in every_policy(model.legal):
+        values, cancels = total(model, policy)
+        best, cancelling = np.maximum(best, values), cancelling or bool(cancels.any())
+    return best, cancelling
+
+
+def may_be_refused(algo: str, model: TabularModel, cancelling: bool) -> bool:
+    """Only where rewards may cancel for ever, or the policy that is evaluated first earns or loses for ever."""
+    at_random, _ = total(model, model.legal / np.maximum(model.legal.sum(axis=1, keepdims=True), 1))
+    return cancelling or (algo == "policy_iteration" and not np.isfinite(at_random).all())
+
+
+REWARDS = [(0.0, 1.0), (0.0, -1.0), (0.0, -1.0, 1.0), (0.0, 0.0, 0.0, 2.0, -3.0), (-1.0, -0.5), (0.0, -0.1, 1.0)]
+
+
+def test_random_models_give_what_is_claimed_and_the_best_there_is() -> None:
+    rng = np.random.default_rng(0)
+    ends: Counter[str] = Counter()
+    for rewards in REWARDS * 34:
+        model = random_model(rng, rewards)
+        best, cancelling = best_of_all(model)
+        if not np.isfinite(best).all():  # refused: tests/agents/test_settling.py
+            continue
+        for algo in OPTIMAL:
+            agent = planner(algo, as_spec(model), 1.0)
+            refusal = refusal_of(agent)
+            if refusal is not None:
+                assert may_be_refused(algo, model, cancelling), (algo, best, str(refusal))
+                ends[f"{algo}, refused"] += 1
+                continue
+            ends[algo] += 1
+            check_claim(agent, model, 1.0)
+            np.testing.assert_allclose(agent.tables().values, best, atol=1e-6)
+    assert min(ends[algo] for algo in OPTIMAL) >= 90, ends
+
+
+def test_random_models_with_discount_give_what_is_claimed_and_the_best_there_is() -> None:
+    rng = np.random.default_rng(1)
+    for rewards in REWARDS * 34:
+        model = random_model(rng, rewards)
+        for algo in OPTIMAL:
+            agent = planner(algo, as_spec(model), 0.5)
+            solve(agent)
+            check_claim(agent, model, 0.5)
+            values = agent.tables().values
+            q = np.zeros(model.legal.shape)
+            ahead = model.reward + 0.5 * model.discount * values[model.next_state]
+            np.add.at(q, (model.state, model.action), model.probability * ahead)
+            best = np.where(model.legal, q, -np.inf).max(axis=1)  # the only solution of Bellman's equation
+            np.testing.assert_allclose(values[:-1], best[:-1], atol=1e-8)
+
+
+@pytest.mark.parametrize("gamma", [0.9, 0.99, 1.0])
+@pytest.mark.parametrize("tolerance", [1e-10, 1e-4, 1e-2])
+@pytest.mark.parametrize("name", ["cliff", "book", "lecture"])
+def test_a_coarse_tolerance_leaves_policy_iteration_a_policy_within_its_bound(
+    name: str, tolerance: float, gamma: float
+) -> None:
+    env = world("gridworld", {"map": name})
+    model = env.spec.model
+    assert model is not None
+    best = planner("value_iteration", env.spec, gamma, 1e-12)
+    solve(best)
+    optimum, steps = worth(model, best.tables().policy, gamma)
+    for sweeps in (None, 3):
+        agent = PolicyIteration(
+            initial_policy="uniform",
+            gamma=gamma,
+            tolerance=tolerance,
+            evaluation_sweeps=sweeps,
+            spec=env.spec,
+            device=CPU,
+        )
+        solve(agent, limit=200_000)
+        values, _ = worth(model, agent.tables().policy, gamma)
+        horizon = steps if gamma == 1.0 else 1.0 / (1.0 - gamma)
+        margin = min(2.0 * tolerance / max(1.0 - gamma, 1e-3), 1e-5) + 1e-9 * np.maximum(np.abs(optimum), 1.0)
+        assert (optimum - values <= 2.0 * margin * horizon + 1e-9).all(), (optimum - values).max()
+
+
+def test_a_discount_of_almost_1_still_comes_to_the_goal() -> None:
+    gamma = 1.0 - 1e-9
+    env = world("gridworld", {"map": "book", "slip": 0.0, "step_reward": 0.0})
+    model = env.spec.model
+    assert model is not None
+    for algo in OPTIMAL[:3]:
+        agent = planner(algo, env.spec, gamma)
+        solve(agent)
+        values, _ = worth(model, agent.tables().policy, gamma)
+        np.testing.assert_allclose(values, agent.tables().values, atol=1e-7)
+        assert float(model.initial @ values) == pytest.approx(1.0, abs=1e-7)
+
+
+@pytest.mark.parametrize("algo", ["value_iteration", "q_iteration", "modified_policy_iteration"])
+def test_a_planner_that_goes_on_finishes_in_the_same_sweep_with_the_same_policy(algo: str) -> None:
+    rng = np.random.default_rng(5)
+    models = [random_model(rng, (0.0, 0.0, 0.0, 2.0, -3.0)) for _ in range(40)]
+    compared = 0
+    for model in models:
+        whole = planner(algo, as_spec(model), 1.0, 1e-3)
+        if refusal_of(whole) is not None:
+            continue
+        first, second = (planner(algo, as_spec(model), 1.0, 1e-3) for _ in range(2))
+        for _ in range(4):
+            first.learn(NOTHING)
+        second.load_state_dict(first.state_dict())
+        solve(second)
+        np.testing.assert_array_equal(second.tables().values, whole.tables().values)
+        np.testing.assert_array_equal(second.tables().policy, whole.tables().policy)
+        compared += 1
+    assert compared >= 10
