@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +38,7 @@ def iterate(agent: Agent, collector: Collector, total_steps: int, start: int = 0
         rollout = collector.collect(agent)
         metrics = agent.learn(rollout)
         step += rollout.num_steps
-        yield Progress(step, rollout.episodes, metrics)
+        yield Progress(step, rollout.num_env_steps, rollout.episodes, metrics)
 
 
 def train(run: Run) -> Result:
@@ -123,6 +123,7 @@ class Result:
     """How a run ended."""
 
     step: int
+    counts: Mapping[str, int]  # `Course.counts` at the end
     total_steps: int  # what it was meant to reach; a planner may need fewer, and a last rollout makes a few more
     evaluation: Evaluation
 
@@ -130,6 +131,7 @@ class Result:
         """What `result.json` holds, apart from its digest."""
         return {
             "step": self.step,
+            **self.counts,
             "total_steps": self.total_steps,
             "eval/episode_return": self.evaluation.mean,
             "eval/standard_error": self.evaluation.standard_error if len(self.evaluation.returns) > 1 else 0.0,
@@ -223,7 +225,8 @@ class _Recorder:
 
     def log(self) -> None:
         """Writes the row of what happened since the last one."""
-        step, row = self.course.step, self.course.window.row() | self._split.row(self.course.step)
+        step = self.course.step
+        row = {**self.course.counts(), **self.course.window.row(), **self._split.row(step)}
         self._logger.write(step, row)
         self._display.update(step, row)
         self.course.window = Window()
@@ -251,6 +254,7 @@ class _Recorder:
         except EvaluationStopped:
             return None
         row = {
+            **self.course.counts(),
             "eval/episode_return": evaluation.mean,
             "eval/episode_length": float(evaluation.lengths.mean()),
             "time/eval_seconds": perf_counter() - started,
@@ -318,7 +322,7 @@ class _Recorder:
             self._run.checkpoints.mark_best(self.course.step)
         self._run.keep(self.course.step, self._logger)
         self._run.collector.recorder.close()  # before the result: whoever has one is not opened again
-        result = Result(self.course.step, self._run.total_steps, evaluation)
+        result = Result(self.course.step, self.course.counts(), self._run.total_steps, evaluation)
         write_result(self._run.directory, result.as_json())
         self._stop.pass_on()  # a signal that came in the last moments changes nothing here, but others wait for it
         return result
