@@ -4,7 +4,8 @@
     .venv/bin/python benchmarks/curves.py runs/cartpole cartpole
 
 writes `benchmarks/results/curves_cartpole.csv` and `docs/images/cartpole.png` (`--data-only`: the CSV alone). Thin
-lines are seeds, thick ones means, by environment steps where all runs have counted them. Command, commit and machine are those of each run's receipt.
+lines are seeds, thick ones means, by environment steps where all runs have counted them. Command, commit and machine
+are those of each run's receipt.
 """
 
 from __future__ import annotations

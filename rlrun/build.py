@@ -99,7 +99,7 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
         env: VecEnv = instantiate(config.env, {})
         stack.callback(env.close)
         device.activate(env.spec.obs_shape)
-        evaluation_env: VecEnv = instantiate(config.env, {}, num_envs=evaluation.num_envs)
+        evaluation_env: VecEnv = instantiate(config.env, {}, **evaluation.environment)
         stack.callback(evaluation_env.close)
         network = instantiate(config.network, {}) if config.network is not None else None
         runtime = {

@@ -78,11 +78,19 @@ class EvaluationSettings:
         every_steps: agent steps between evaluations; None: only at the end.
         episodes: whole episodes each time.
         num_envs: environments side by side.
+        max_episode_frames: emulator frames after which an episode of an evaluation is cut off; None: as in training.
     """
 
     every_steps: Annotated[int, Field(gt=0)] | None
     episodes: Annotated[int, Field(gt=0)]
     num_envs: Annotated[int, Field(gt=0)]
+    max_episode_frames: Annotated[int, Field(gt=0)] | None  # and as the environment wants it
+
+    @property
+    def environment(self) -> dict[str, int]:
+        """Arguments with which its environments are made otherwise than the training one."""
+        limit = {} if self.max_episode_frames is None else {"max_episode_frames": self.max_episode_frames}
+        return {"num_envs": self.num_envs, **limit}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
