@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -243,15 +243,23 @@ class _Recorder:
         """Evaluates, and keeps the agent if it is the best so far; if it is asked to stop, it stays due."""
         if not self.course.evaluation_due:
             return
+        with self._apart():
+            evaluation = self._evaluate()
+            if evaluation is not None:
+                self.course.evaluations += 1
+                self.course.evaluation_due = False
+                if self.course.best is None or evaluation.mean > self.course.best:
+                    self.course.best = evaluation.mean
+                    self._save(best=True)
+
+    @contextmanager
+    def _apart(self) -> Iterator[None]:
+        """What is done inside is no training: speeds leave its time out."""
         started = perf_counter()
-        evaluation = self._evaluate()
-        if evaluation is not None:
-            self.course.evaluations += 1
-            self.course.evaluation_due = False
-            if self.course.best is None or evaluation.mean > self.course.best:
-                self.course.best = evaluation.mean
-                self._save(best=True)
-        self._split.exclude(perf_counter() - started)
+        yield
+        seconds = perf_counter() - started
+        self._split.exclude(seconds)
+        self._display.exclude(seconds)
 
     def _evaluate(self) -> Evaluation | None:
         step, started = self.course.step, perf_counter()
@@ -288,9 +296,8 @@ class _Recorder:
         """Saves when `every_seconds` have passed, and so many more that saving stays a small part of the time."""
         period = max(self._run.checkpoint.every_seconds, self._save_seconds / _MOST_TIME_SAVING)
         if perf_counter() - self._saved_at >= period:
-            started = perf_counter()
-            self._save()
-            self._split.exclude(perf_counter() - started)
+            with self._apart():
+                self._save()
 
     def _written(self) -> Written:
         return Written({**self._numbers.written().files, **self._run.collector.recorder.written()})
@@ -315,7 +322,8 @@ class _Recorder:
 
         What is saved is not yet finished: a longer run goes on from there as if this one had never ended.
         """
-        self._save()
+        with self._apart():
+            self._save()
         if not self._run.collector.env.spec.resumable:
             self._run.agent.state_dict()  # nothing is saved, but late refusals are told before there is a result
         if self.course.window.metrics:
