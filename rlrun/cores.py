@@ -23,7 +23,7 @@ def available_cores() -> int:
 
 def busy_cores() -> float:
     """How many of the cores that this process may run on are at work now, for whomever; it waits while it looks."""
-    percent = psutil.cpu_percent(interval=_LOOKING_SECONDS, percpu=True)
+    percent: list[float] = psutil.cpu_percent(interval=_LOOKING_SECONDS, percpu=True)
     return sum(percent[core] for core in _allowed() if core < len(percent)) / 100.0
 
 

@@ -90,10 +90,11 @@ class Linear:
 def unfinished(schedule: Schedule, key: str, total_steps: int) -> str | None:
     """A line about a schedule that is still on its way when a run ends; None where it has arrived, or never does.
 
-    It has arrived where three digits show no difference any more. Any schedule that comes to a last value and keeps it can be asked: when it does is found by bisection.
+    It has arrived where three digits show no difference any more. When it does is found by bisection, so any schedule
+    can be asked that keeps its last value once it has come to it.
 
     Args:
-        schedule: which stays where it is once it has come to its last value.
+        schedule: of anything.
         key: where it stands in the config.
         total_steps: agent steps of the run.
     """

@@ -39,7 +39,7 @@ def others(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, float], None]:
 
     def there_are(cores: int, busy: float) -> None:
         monkeypatch.setattr(rlrun.cores, "_allowed", lambda: list(range(cores)))
-        monkeypatch.setattr(rlrun.cores.psutil, "cpu_count", lambda logical=True: cores)
+        monkeypatch.setattr("rlrun.cores.psutil.cpu_count", lambda logical=True: cores)
         monkeypatch.setattr(rlrun.cores, "_control_groups", lambda: iter(()))
         monkeypatch.setattr(rlrun.cores, "busy_cores", lambda: busy)
 

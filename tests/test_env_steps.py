@@ -68,8 +68,8 @@ def test_env_steps_are_what_the_environment_has_played(tmp_path: Path) -> None:
     assert {row["env_steps"] for row in rows if "eval/episode_return" in row} <= {
         row["env_steps"] for row in rows if "train/episodes" in row
     }
-    events = EventAccumulator(str(tmp_path)).Reload()  # type: ignore[no-untyped-call]
-    shown = {(scalar.step, scalar.value) for scalar in events.Scalars("env_steps")}  # type: ignore[no-untyped-call]
+    events = EventAccumulator(str(tmp_path)).Reload()
+    shown = {(scalar.step, scalar.value) for scalar in events.Scalars("env_steps")}
     assert shown == {(row["step"], row["env_steps"]) for row in rows}
 
 
