@@ -4,7 +4,8 @@
     .venv/bin/python benchmarks/curves.py runs/cartpole cartpole
 
 writes `benchmarks/results/curves_cartpole.csv` and `docs/images/cartpole.png` (`--data-only`: the CSV alone). Thin
-lines are seeds, thick ones means. Command, commit and machine are those of each run's receipt.
+lines are seeds, thick ones means, by environment steps where all runs have counted them. Command, commit and machine
+are those of each run's receipt.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import argparse
 import csv
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ PROVENANCE = ("command", "commit", "machine")
 
 
 def columns_of(metric: str) -> tuple[str, ...]:
-    return ("algo", "seed", "step", metric.replace("/", "_"), *PROVENANCE)
+    return ("algo", "seed", "step", "env_steps", metric.replace("/", "_"), *PROVENANCE)
 
 
 def collect(folder: Path, target: Path, metric: str = RETURN) -> None:
@@ -43,7 +44,7 @@ def collect(folder: Path, target: Path, metric: str = RETURN) -> None:
             for row in read_rows(metrics):
                 if metric in row:
                     algo, seed = metrics.parents[2].name, receipt["seed"]
-                    writer.writerow([algo, seed, int(row["step"]), row[metric], *about])
+                    writer.writerow([algo, seed, int(row["step"]), row.get("env_steps", ""), row[metric], *about])
 
 
 def command_of(receipt: Mapping[str, Any]) -> str:
@@ -62,11 +63,24 @@ def machine_of(receipt: Mapping[str, Any]) -> str:
     return f"{machine['cpu']}, {machine['cores']} cores, {machine['device']}, {machine['num_threads']} thread(s)"
 
 
+def axis_of(rows: Sequence[Mapping[str, str]]) -> tuple[str, str]:
+    """The column by which curves are compared, and what to call it.
+
+    It is that of all interactions with the environment, where every row knows it: some agents let slots play that
+    they do not learn from, which agent steps leave out.
+    """
+    if all(row.get("env_steps") for row in rows):
+        return "env_steps", "environment steps"
+    return "step", "agent steps (not all runs counted environment steps)"
+
+
 def draw(source: Path, target: Path, title: str) -> None:
-    curves: dict[str, dict[str, list[tuple[int, float]]]] = defaultdict(lambda: defaultdict(list))
     with source.open() as file:
-        for row in csv.DictReader(file):
-            curves[row["algo"]][row["seed"]].append((int(row["step"]), float(row["eval_episode_return"])))
+        rows = list(csv.DictReader(file))
+    column, label = axis_of(rows)
+    curves: dict[str, dict[str, list[tuple[int, float]]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        curves[row["algo"]][row["seed"]].append((int(row[column]), float(row["eval_episode_return"])))
     figure, axes = plt.subplots(figsize=(7, 3.6), layout="constrained")
     for index, (algo, seeds) in enumerate(sorted(curves.items())):
         colour = f"C{index}"
@@ -75,7 +89,7 @@ def draw(source: Path, target: Path, title: str) -> None:
         shortest = min(len(points) for points in seeds.values())
         mean = np.mean([np.array(points[:shortest]) for points in seeds.values()], axis=0)
         axes.plot(mean[:, 0], mean[:, 1], color=colour, linewidth=2.5, label=f"{algo} ({count_of(seeds)})")
-    axes.set_xlabel("agent steps")
+    axes.set_xlabel(label)
     axes.set_ylabel("evaluation return")
     axes.set_title(title)
     axes.grid(alpha=0.3)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +15,7 @@ from typing_extensions import get_protocol_members
 from rlrun.checkpoint import Checkpoints
 from rlrun.collect import Collector
 from rlrun.config import Config
+from rlrun.constructors import product_of
 from rlrun.device import Device
 from rlrun.episode_recorder import NOT_RECORDED, EpisodeRecorder, Recorder
 from rlrun.errors import UserError
@@ -24,10 +26,14 @@ from rlrun.progress import make_display
 from rlrun.protocols import Agent, Filmable, Tabular, VecEnv
 from rlrun.receipt import experiment_hash
 from rlrun.run_directory import attempt, check_writable, run_directory
+from rlrun.schedules import Schedule, unfinished
 from rlrun.schema import Component
 from rlrun.table_pictures import Shown, picture, save_film, save_picture, save_tables
 from rlrun.training import CheckpointSettings, EvaluationSettings, Run
+from rlrun.type_fit import fits
 from rlrun.types import EnvSpec, NoSteps
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +105,7 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
         env: VecEnv = instantiate(config.env, {})
         stack.callback(env.close)
         device.activate(env.spec.obs_shape)
-        evaluation_env: VecEnv = instantiate(config.env, {}, num_envs=evaluation.num_envs)
+        evaluation_env: VecEnv = instantiate(config.env, {}, **evaluation.environment)
         stack.callback(evaluation_env.close)
         network = instantiate(config.network, {}) if config.network is not None else None
         runtime = {
@@ -113,6 +119,9 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
         if "execution" not in config.algo.runtime:
             _refuse_unheeded(config, device.execution, "takes no `execution`")
         agent: Agent = instantiate(config.algo, runtime)
+        for key, schedule in _schedules(config.algo, "algo", runtime):
+            if line := unfinished(schedule, key, config.total_steps):
+                _LOG.warning(line)
         _refuse_unheeded(config, device.execution, "as it is configured has no use for it here")
         recorder = _recorder(env, directory) if config.record_episodes else NOT_RECORDED
         title = config.labels["algo"]
@@ -134,6 +143,18 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
             keep=partial(keep, config.algo.arguments.get("gamma", 1.0)),
         )
         return Built(run, str(device.torch_device), device.threads_for(env.spec.obs_shape), stack.pop_all())
+
+
+def _schedules(value: Any, key: str, runtime: Mapping[str, object]) -> Iterator[tuple[str, Schedule]]:
+    """Every schedule in a value of the config, with its dotted key; made once more, since they hold no state."""
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _schedules(item, f"{key}[{index}]", runtime)
+    elif isinstance(value, Component):
+        if fits(product_of(value.call), Schedule):
+            yield key, instantiate(value, runtime)
+        for name, inside in value.arguments.items():
+            yield from _schedules(inside, f"{key}.{name}", runtime)
 
 
 def _refuse_unheeded(config: Config, execution: Execution, why: str) -> None:

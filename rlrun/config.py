@@ -20,6 +20,7 @@ from rlrun.schema import (
     check_fields,
     check_value,
     experiment,
+    keys_of,
     runtime_annotation,
 )
 
@@ -103,6 +104,8 @@ def check_plain(raw: Mapping[str, Any], labels: Mapping[str, str], overrides: Se
     settings = {name: check_fields(raw.get(name), _fields(target), name) for name, target in SETTINGS.items()}
     algo = check_component(raw["algo"], "algo", expected=kind("Agent"), runtime=RUN_VALUES)
     _check_that_it_learns(algo, top["total_steps"])
+    env = check_component(raw["env"], "env", expected=kind("VecEnv"))
+    _check_that_it_limits(settings["evaluation"], env)
     return Config(
         seed=top["seed"],
         total_steps=top["total_steps"],
@@ -114,7 +117,7 @@ def check_plain(raw: Mapping[str, Any], labels: Mapping[str, str], overrides: Se
         evaluation=settings["evaluation"],
         checkpoint=settings["checkpoint"],
         algo=algo,
-        env=check_component(raw["env"], "env", expected=kind("VecEnv")),
+        env=env,
         network=_network(raw.get("network"), algo, labels["algo"], overrides),
         device=check_component(raw["device"], "device", expected=kind("Device")),
         logger=check_component(raw["logger"], "logger", expected=kind("Logger"), runtime=LOG_VALUES),
@@ -129,6 +132,21 @@ def _check_that_it_learns(algo: Component, total_steps: int) -> None:
             f"algo.learning_starts_steps={starts} is not before total_steps={total_steps}: nothing would be learned",
             "algo.learning_starts_steps",
         )
+
+
+def _check_that_it_limits(evaluation: Mapping[str, Any], env: Component) -> None:
+    """Refuses a limit on frames of evaluation episodes where an environment counts none, or would not take it."""
+    name = "max_episode_frames"
+    limit = evaluation[name]
+    if limit is None:
+        return
+    if name not in env.arguments:
+        raise WrongKeyError(
+            f"evaluation.{name}={limit} has no effect: env._target_={env.target} has no {name}; leave it out, or "
+            f"evaluation.{name}=null",
+            f"evaluation.{name}",
+        )
+    check_value(keys_of(env.target, "env", frozenset())[name], limit, f"evaluation.{name}")
 
 
 def _network(raw: Any, algo: Component, algo_name: str, overrides: Sequence[str]) -> Component | None:

@@ -81,17 +81,25 @@ class Course:
     window: Window = field(default_factory=Window)
     written: Written | None = None  # how far the files of numbers were written
     total_steps: int = 0  # what the run was meant to reach when the checkpoint was made
+    env_steps: int | None = 0  # interactions so far, waiting slots' too; None: begun before they were counted
 
     def advance(self, progress: Progress) -> int:
         """Takes note of one turn of the loop, and returns the step before it."""
         before, self.step = self.step, progress.step
+        if self.env_steps is not None:
+            self.env_steps += progress.num_env_steps
         self.window.add(progress)
         return before
+
+    def counts(self) -> dict[str, int]:
+        """What stands beside the agent step in every row: `env_steps`, if they were counted from the beginning."""
+        return {} if self.env_steps is None else {"env_steps": self.env_steps}
 
     def state_dict(self, written: Written) -> State:
         """Plain values."""
         return {
             "step": self.step,
+            **self.counts(),
             "total_steps": self.total_steps,
             "evaluations": self.evaluations,
             "evaluation_due": self.evaluation_due,
@@ -135,4 +143,5 @@ class Course:
             window,
             Written(state["written"]),
             state["total_steps"],
+            state.get("env_steps"),
         )

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import shutil
 import sysconfig
 from pathlib import Path
 from typing import Annotated, Literal
 
-import psutil  # type: ignore[import-untyped]
 import torch
 from pydantic import Field
 
 from rlrun.allocator import keep_freed_memory
+from rlrun.cores import available_cores, free_cores
 from rlrun.errors import UserError
 from rlrun.execution.cuda_graphs import CudaGraphs
 from rlrun.execution.execution import Compile, Execution, Precision
+
+_LOG = logging.getLogger(__name__)
 
 
 class Device:
@@ -24,8 +27,8 @@ class Device:
 
     Args:
         kind: `auto` is a GPU if there is one, otherwise the CPU.
-        num_threads: CPU threads; None is 1 for vector observations (small networks are faster on one) and every
-            available core for images.
+        num_threads: CPU threads; None is 1 for vector observations (small networks are faster on one) and, for images,
+            every available core that is not busy with other work when the run begins.
         deterministic: on a GPU, only kernels that give equal bits from equal runs; the CPU's do anyway.
         compile: `none` runs eagerly; `graphs` records updates and acting as CUDA graphs; `inductor` compiles networks
             and losses, and on a GPU records the rest with them.
@@ -61,13 +64,27 @@ class Device:
         recorder = CudaGraphs(self.torch_device) if on_gpu and compile != "none" else None
         self.execution = Execution(self.torch_device, compile, precision, recorder)
         self._num_threads = num_threads
+        self._free: int | None = None  # cores, once it was asked: a run keeps its number of threads
         self._deterministic = deterministic
 
     def threads_for(self, obs_shape: tuple[int, ...]) -> int:
         """How many CPU threads suit observations of this shape; images have three dimensions."""
         if self._num_threads is not None:
             return self._num_threads
-        return available_cores() if len(obs_shape) >= 3 else 1
+        if len(obs_shape) < 3:
+            return 1
+        if self._free is None:
+            self._free = free_cores()
+            self._say_if_fewer(self._free)
+        return self._free
+
+    def _say_if_fewer(self, threads: int) -> None:
+        cores = available_cores()
+        if threads < cores:
+            _LOG.warning(
+                f"other work keeps {cores - threads} of {cores} cores busy, so this run takes {threads} "
+                f"thread{'s' if threads > 1 else ''} for as long as it lasts; device.num_threads={cores} takes all"
+            )
 
     def keep_threads(self, num_threads: int) -> None:
         """Takes as many threads as a run began with, even where there are fewer cores: another number, other bits."""
@@ -102,11 +119,3 @@ def _require_compiler(*, on_gpu: bool) -> None:
     else:
         return
     raise UserError(f"device.compile=inductor needs {missing}, which is not here: use device.compile=none")
-
-
-def available_cores() -> int:
-    """Cores that this process may use (fewer than the machine has under `taskset` and batch systems)."""
-    process = psutil.Process()
-    allowed = len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else psutil.cpu_count() or 1
-    physical = psutil.cpu_count(logical=False) or allowed
-    return max(1, min(allowed, physical))

@@ -9,15 +9,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-LATER_KEYS: Mapping[str, Mapping[str, Any]] = {  # by `_target_`
+from rlrun.config import SETTINGS
+
+LATER_KEYS: Mapping[str, Mapping[str, Any]] = {  # by `_target_`, or the class of a section
     "rlrun.agents.dqn.DQN": {"replay_storage": "memory", "replay_folder": None},
     "rlrun.device.Device": {"precision": "float32"},
+    "rlrun.training.EvaluationSettings": {"max_episode_frames": None},
 }
 
 
-def with_later_keys(config: Any) -> Any:
-    """`config`, a tree as YAML has it, with those that it lacks; all others are as they were."""
+def with_later_keys(config: Any, section: str | None = None) -> Any:
+    """`config`, a tree as YAML has it, with those that it lacks; all others are as they were.
+
+    Args:
+        config: of a run, or a part of it.
+        section: the class whose fields it has, if it is a section, which names none.
+    """
     if isinstance(config, Mapping):
-        inside = {key: with_later_keys(value) for key, value in config.items()}
-        return {**LATER_KEYS.get(str(config.get("_target_")), {}), **inside}
+        inside = {key: with_later_keys(value, SETTINGS.get(str(key))) for key, value in config.items()}
+        return {**LATER_KEYS.get(str(config.get("_target_", section)), {}), **inside}
     return [with_later_keys(item) for item in config] if isinstance(config, list) else config

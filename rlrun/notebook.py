@@ -148,6 +148,7 @@ class Trained:
     config: Config = field(repr=False)
     directory: Path
     step: int  # agent steps, all slots together
+    env_steps: int | None  # interactions, those of slots that waited for others too; None: of an older run
     evaluation_mean: float  # of the final evaluation's episode returns, raw rewards
     evaluation_returns: tuple[float, ...] = field(repr=False)
     rows: tuple[dict[str, Any], ...] = field(repr=False)  # of metrics.jsonl, in order; each has `step`
@@ -161,6 +162,7 @@ class Trained:
             config=config,
             directory=directory,
             step=result["step"],
+            env_steps=result.get("env_steps"),
             evaluation_mean=result["eval/episode_return"],
             evaluation_returns=tuple(result["eval/returns"]),
             rows=tuple(json.loads(line) for line in lines),

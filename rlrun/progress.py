@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from time import monotonic
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.text import Text
+from rich.progress import BarColumn, Progress, TextColumn
 
 _PLAIN_LINE_SECONDS = 10.0  # between plain lines; a log file is read later, so few lines say more
+_RECENT_SECONDS = 60.0  # of training, over which the speed is shown
 
 
 class Display(Protocol):
@@ -18,6 +19,10 @@ class Display(Protocol):
 
     def update(self, step: int, values: Mapping[str, float]) -> None:
         """Shows `step`, and what is new in `values`."""
+        ...
+
+    def exclude(self, seconds: float) -> None:
+        """Takes out of the speed so many seconds since the last call that were no training."""
         ...
 
     def say(self, line: str) -> None:
@@ -29,9 +34,50 @@ class Display(Protocol):
         ...
 
 
-class _Speed(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:,.0f} steps/s" if task.speed else "- steps/s", style="cyan")
+class RecentSpeed:
+    """Steps per second over the last minute of training, and how long the rest takes at that speed.
+
+    Evaluation and saving are left out, as they are of `time/steps_per_second`: the time left is that of training. Where
+    steps are told less than once in a minute, the span is longer, back to the newest of them that is a minute old.
+
+    Args:
+        start: the step from which training goes on.
+        total_steps: where it ends.
+    """
+
+    def __init__(self, start: int, total_steps: int) -> None:
+        self._total_steps = total_steps
+        self._elsewhere = 0.0  # seconds that were no training
+        self._told = deque([(monotonic(), start)])  # (seconds of training, step), oldest first
+
+    def exclude(self, seconds: float) -> None:
+        """Takes out time that was no training."""
+        self._elsewhere += seconds
+
+    def tell(self, step: int) -> None:
+        """Takes note of `step`, if training has come further."""
+        if step <= self._told[-1][1]:
+            return
+        now = monotonic() - self._elsewhere
+        self._told.append((now, step))
+        while self._told[1][0] <= now - _RECENT_SECONDS:
+            self._told.popleft()
+
+    @property
+    def steps_per_second(self) -> float:
+        """0 before the first step was told."""
+        (began, first), (now, last) = self._told[0], self._told[-1]
+        return (last - first) / max(now - began, 1e-9)
+
+    def __str__(self) -> str:
+        speed = self.steps_per_second
+        if speed == 0.0:
+            return "- steps/s"
+        left = max(self._total_steps - self._told[-1][1], 0) / speed
+        minutes, seconds = divmod(round(left), 60)
+        hours, minutes = divmod(minutes, 60)
+        clock = f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+        return f"{speed:,.0f} steps/s  {clock} left"
 
 
 class LiveDisplay:
@@ -41,21 +87,26 @@ class LiveDisplay:
         self._progress = Progress(
             TextColumn("{task.completed:,.0f}/{task.total:,.0f} steps"),
             BarColumn(bar_width=20),
-            _Speed(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
+            TextColumn("{task.fields[speed]}", style="cyan"),
             TextColumn("{task.fields[summary]}", style="green"),
             console=console,
-            speed_estimate_period=60.0,
         )
+        self._speed = RecentSpeed(start, total_steps)
         self._summary: dict[str, float] = {}
-        self._task = self._progress.add_task("train", total=total_steps, completed=start, summary="")
+        self._task = self._progress.add_task(
+            "train", total=total_steps, completed=start, speed=str(self._speed), summary=""
+        )
         self._progress.start()
 
     def update(self, step: int, values: Mapping[str, float]) -> None:
         """Moves the bar."""
+        self._speed.tell(step)
         self._summary.update({key: value for key, value in values.items() if key in _SHOWN})
-        self._progress.update(self._task, completed=step, summary=_summarise(self._summary))
+        self._progress.update(self._task, completed=step, speed=str(self._speed), summary=_summarise(self._summary))
+
+    def exclude(self, seconds: float) -> None:
+        """Takes it out of the speed."""
+        self._speed.exclude(seconds)
 
     def say(self, line: str) -> None:
         """Prints above the bar."""
@@ -72,24 +123,23 @@ class PlainDisplay:
     def __init__(self, console: Console, start: int, total_steps: int) -> None:
         self._console = console
         self._total_steps = total_steps
-        self._start, self._started = start, monotonic()
-        self._printed = self._started
+        self._speed = RecentSpeed(start, total_steps)
+        self._printed = monotonic()
         self._summary: dict[str, float] = {}
 
     def update(self, step: int, values: Mapping[str, float]) -> None:
         """Prints a line if the last one is old enough, and always at the end."""
+        self._speed.tell(step)
         self._summary.update({key: value for key, value in values.items() if key in _SHOWN})
         now = monotonic()
         if now - self._printed < _PLAIN_LINE_SECONDS and step < self._total_steps:
             return
         self._printed = now
-        speed = (step - self._start) / max(now - self._started, 1e-9)
-        left = max(self._total_steps - step, 0) / max(speed, 1e-9)
-        minutes, seconds = divmod(round(left), 60)
-        self.say(
-            f"{step:,}/{self._total_steps:,} steps  {speed:,.0f} steps/s  {minutes}:{seconds:02d} left  "
-            f"{_summarise(self._summary)}"
-        )
+        self.say(f"{step:,}/{self._total_steps:,} steps  {self._speed}  {_summarise(self._summary)}")
+
+    def exclude(self, seconds: float) -> None:
+        """Takes it out of the speed."""
+        self._speed.exclude(seconds)
 
     def say(self, line: str) -> None:
         """Prints a line."""

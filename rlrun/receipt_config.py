@@ -73,7 +73,8 @@ def read_config(directory: Path, receipt: Mapping[str, Any]) -> dict[str, Any]:
         raise UserError(f"{path} cannot be read: {one_line(error)}") from error
     if not isinstance(content, dict):
         raise UserError(f"{path} is not the config of a run")
-    return {str(key): with_later_keys(value) for key, value in content.items()}
+    complete: dict[str, Any] = with_later_keys({str(key): value for key, value in content.items()})
+    return complete
 
 
 def _parsed(overrides: Sequence[str]) -> list[Override]:

@@ -8,6 +8,8 @@ from pydantic import Field
 
 from rlrun.errors import UserError
 
+_FOREVER = 2 * 10**15  # agent steps; no run is half as long
+
 
 class Schedule(Protocol):
     """A number that depends on the agent step."""
@@ -83,3 +85,28 @@ class Linear:
     def bounds(self) -> tuple[float, float]:
         """The ends of the line."""
         return min(self._start, self._end), max(self._start, self._end)
+
+
+def unfinished(schedule: Schedule, key: str, total_steps: int) -> str | None:
+    """A line about a schedule that is still on its way when a run ends; None where it has arrived, or never does.
+
+    It has arrived where three digits show no difference any more. When it does is found by bisection, so any schedule
+    can be asked that keeps its last value once it has come to it.
+
+    Args:
+        schedule: of anything.
+        key: where it stands in the config.
+        total_steps: agent steps of the run.
+    """
+    end = schedule(_FOREVER)
+    is_still, is_last = f"{schedule(total_steps):.3g}", f"{end:.3g}"
+    if is_still == is_last or schedule(_FOREVER // 2) != end:
+        return None
+    before, arrived = total_steps, _FOREVER // 2
+    while arrived - before > 1:
+        middle = (before + arrived) // 2
+        before, arrived = (before, middle) if schedule(middle) == end else (middle, arrived)
+    return (
+        f"{key} is still {is_still} at the end of total_steps={total_steps}: its last value {is_last} is reached at "
+        f"step {arrived:,}; a larger total_steps or a shorter schedule gets there"
+    )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -38,7 +38,7 @@ def iterate(agent: Agent, collector: Collector, total_steps: int, start: int = 0
         rollout = collector.collect(agent)
         metrics = agent.learn(rollout)
         step += rollout.num_steps
-        yield Progress(step, rollout.episodes, metrics)
+        yield Progress(step, rollout.num_env_steps, rollout.episodes, metrics)
 
 
 def train(run: Run) -> Result:
@@ -78,11 +78,19 @@ class EvaluationSettings:
         every_steps: agent steps between evaluations; None: only at the end.
         episodes: whole episodes each time.
         num_envs: environments side by side.
+        max_episode_frames: emulator frames after which an episode of an evaluation is cut off; None: as in training.
     """
 
     every_steps: Annotated[int, Field(gt=0)] | None
     episodes: Annotated[int, Field(gt=0)]
     num_envs: Annotated[int, Field(gt=0)]
+    max_episode_frames: Annotated[int, Field(gt=0)] | None  # and as the environment wants it
+
+    @property
+    def environment(self) -> dict[str, int]:
+        """Arguments with which its environments are made otherwise than the training one."""
+        limit = {} if self.max_episode_frames is None else {"max_episode_frames": self.max_episode_frames}
+        return {"num_envs": self.num_envs, **limit}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +131,7 @@ class Result:
     """How a run ended."""
 
     step: int
+    counts: Mapping[str, int]  # `Course.counts` at the end
     total_steps: int  # what it was meant to reach; a planner may need fewer, and a last rollout makes a few more
     evaluation: Evaluation
 
@@ -130,6 +139,7 @@ class Result:
         """What `result.json` holds, apart from its digest."""
         return {
             "step": self.step,
+            **self.counts,
             "total_steps": self.total_steps,
             "eval/episode_return": self.evaluation.mean,
             "eval/standard_error": self.evaluation.standard_error if len(self.evaluation.returns) > 1 else 0.0,
@@ -223,7 +233,8 @@ class _Recorder:
 
     def log(self) -> None:
         """Writes the row of what happened since the last one."""
-        step, row = self.course.step, self.course.window.row() | self._split.row(self.course.step)
+        step = self.course.step
+        row = {**self.course.counts(), **self.course.window.row(), **self._split.row(step)}
         self._logger.write(step, row)
         self._display.update(step, row)
         self.course.window = Window()
@@ -232,15 +243,23 @@ class _Recorder:
         """Evaluates, and keeps the agent if it is the best so far; if it is asked to stop, it stays due."""
         if not self.course.evaluation_due:
             return
+        with self._apart():
+            evaluation = self._evaluate()
+            if evaluation is not None:
+                self.course.evaluations += 1
+                self.course.evaluation_due = False
+                if self.course.best is None or evaluation.mean > self.course.best:
+                    self.course.best = evaluation.mean
+                    self._save(best=True)
+
+    @contextmanager
+    def _apart(self) -> Iterator[None]:
+        """What is done inside is no training: speeds leave its time out."""
         started = perf_counter()
-        evaluation = self._evaluate()
-        if evaluation is not None:
-            self.course.evaluations += 1
-            self.course.evaluation_due = False
-            if self.course.best is None or evaluation.mean > self.course.best:
-                self.course.best = evaluation.mean
-                self._save(best=True)
-        self._split.exclude(perf_counter() - started)
+        yield
+        seconds = perf_counter() - started
+        self._split.exclude(seconds)
+        self._display.exclude(seconds)
 
     def _evaluate(self) -> Evaluation | None:
         step, started = self.course.step, perf_counter()
@@ -251,6 +270,7 @@ class _Recorder:
         except EvaluationStopped:
             return None
         row = {
+            **self.course.counts(),
             "eval/episode_return": evaluation.mean,
             "eval/episode_length": float(evaluation.lengths.mean()),
             "time/eval_seconds": perf_counter() - started,
@@ -276,9 +296,8 @@ class _Recorder:
         """Saves when `every_seconds` have passed, and so many more that saving stays a small part of the time."""
         period = max(self._run.checkpoint.every_seconds, self._save_seconds / _MOST_TIME_SAVING)
         if perf_counter() - self._saved_at >= period:
-            started = perf_counter()
-            self._save()
-            self._split.exclude(perf_counter() - started)
+            with self._apart():
+                self._save()
 
     def _written(self) -> Written:
         return Written({**self._numbers.written().files, **self._run.collector.recorder.written()})
@@ -303,7 +322,8 @@ class _Recorder:
 
         What is saved is not yet finished: a longer run goes on from there as if this one had never ended.
         """
-        self._save()
+        with self._apart():
+            self._save()
         if not self._run.collector.env.spec.resumable:
             self._run.agent.state_dict()  # nothing is saved, but late refusals are told before there is a result
         if self.course.window.metrics:
@@ -318,7 +338,7 @@ class _Recorder:
             self._run.checkpoints.mark_best(self.course.step)
         self._run.keep(self.course.step, self._logger)
         self._run.collector.recorder.close()  # before the result: whoever has one is not opened again
-        result = Result(self.course.step, self._run.total_steps, evaluation)
+        result = Result(self.course.step, self.course.counts(), self._run.total_steps, evaluation)
         write_result(self._run.directory, result.as_json())
         self._stop.pass_on()  # a signal that came in the last moments changes nothing here, but others wait for it
         return result

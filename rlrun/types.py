@@ -164,8 +164,13 @@ class Rollout:
     mask: Tensor  # [T, B] bool: False where a slot has played its share and only waits for the others
     extras: dict[str, Tensor]  # [T, B, ...] what `act` returned (log_prob, value ...) and what the environment declared
     episodes: Episodes
-    num_steps: int  # steps that count: those with `mask`
+    num_steps: int  # agent steps that count: those with `mask`
     ends: Int64Array | None = None  # [T] in how many slots an episode ended; None: only `last` says so
+
+    @property
+    def num_env_steps(self) -> int:
+        """T * B interactions with the environment: what slots played while they waited for others counts too."""
+        return self.last.numel()
 
     @property
     def obs(self) -> Tensor:
@@ -232,6 +237,7 @@ class Progress(NamedTuple):
     """What the loop yields after every `learn`."""
 
     step: int  # agent steps so far, all slots together
+    num_env_steps: int  # interactions of this turn, all slots together; a planner has none
     episodes: Episodes
     metrics: Metrics
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,20 @@ def test_an_unusable_runs_dir_is_refused_before_anything_is_built(directories: l
     config = load_config(["algo=dqn", "env=scripted", f"runs_dir={tmp_path / 'file'}"], directories)
     with pytest.raises(UserError, match="file is not a directory; choose another runs_dir"):
         build(config)
+
+
+@pytest.mark.parametrize(
+    ("words", "key"),
+    [
+        (["algo=dqn", "env=cartpole", "preset=null"], "algo.epsilon is still 0.955"),
+        (["algo=dqn", "env=cartpole", "preset=null", "total_steps=1050000"], None),
+        (["algo=dqn", "env=cartpole"], None),
+        (["algo=sarsa", "env=cliffwalking"], None),
+    ],
+)
+def test_a_schedule_that_will_not_be_through_is_told_about(
+    words: list[str], key: str | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = load_config([*words, "device=cpu", "logger=none", f"runs_dir={tmp_path}"], [config_directory()])
+    with closing(build(config, tmp_path)):
+        assert [line.startswith(str(key)) for line in caplog.messages] == ([] if key is None else [True])

@@ -60,6 +60,7 @@ def test_whole_episodes_gives_every_slot_its_share_and_masks_the_rest() -> None:
     # Slot 0: episodes of 2 and 3 steps; slot 1: of 3 and 4. So the rollout has 7 steps, of which slot 0 needs 5.
     assert first.mask.sum(0).tolist() == [5, 7]
     assert first.num_steps == 12
+    assert first.num_env_steps == 14  # slot 0 played on while it waited
     assert sorted(first.episodes.lengths.tolist()) == [2, 3, 3, 4]
     # Slot 0 was in the middle of its third episode, so its fourth begins.
     assert second.obs[0].tolist() == [[0, 3, 0], [1, 2, 0]]
@@ -69,6 +70,7 @@ def test_whole_episodes_gives_every_slot_its_share_and_masks_the_rest() -> None:
 def test_a_planner_is_handed_nothing_and_it_counts_one_sweep() -> None:
     (rollout,) = collect(1, NoSteps())
     assert rollout.num_steps == 1
+    assert rollout.num_env_steps == 0
     assert rollout.action.shape == (0, 0)
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import torch
 
-from rlrun.device import Device, available_cores
+import rlrun.cores
+from rlrun.cores import available_cores
+from rlrun.device import Device
 from rlrun.errors import UserError
 
 
@@ -28,19 +30,67 @@ def make(**changes: Any) -> Device:
     )
 
 
-def test_vectors_get_one_thread_and_images_every_core() -> None:
+IMAGES = (4, 84, 84)
+
+
+@pytest.fixture
+def others(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, float], None]:
+    """Sets how many cores there are, and how many of them other work keeps busy."""
+
+    def there_are(cores: int, busy: float) -> None:
+        monkeypatch.setattr(rlrun.cores, "_allowed", lambda: list(range(cores)))
+        monkeypatch.setattr("rlrun.cores.psutil.cpu_count", lambda logical=True: cores)
+        monkeypatch.setattr(rlrun.cores, "_control_groups", lambda: iter(()))
+        monkeypatch.setattr(rlrun.cores, "busy_cores", lambda: busy)
+
+    return there_are
+
+
+def test_vectors_get_one_thread_and_images_every_core_of_an_idle_machine(
+    others: Callable[[int, float], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    others(8, 0.4)
     device = make()
     assert device.threads_for((4,)) == 1
     assert device.threads_for(()) == 1
-    assert device.threads_for((4, 84, 84)) == available_cores()
-    assert make(num_threads=1).threads_for((4, 84, 84)) == 1
+    assert device.threads_for(IMAGES) == 8
+    assert make(num_threads=1).threads_for(IMAGES) == 1
+    assert caplog.messages == []
 
 
-def test_activating_sets_the_threads_of_torch() -> None:
+@pytest.mark.parametrize(("busy", "threads"), [(0.6, 7), (3.1, 5), (7.0, 1), (8.0, 1)])
+def test_images_leave_busy_cores_alone_and_say_so_once(
+    others: Callable[[int, float], None], caplog: pytest.LogCaptureFixture, busy: float, threads: int
+) -> None:
+    others(8, busy)
+    device = make()
+    assert device.threads_for((4,)) == 1
+    assert caplog.messages == []
+    assert device.threads_for(IMAGES) == threads
+    others(8, 0.0)  # it stays as it began
+    assert device.threads_for(IMAGES) == threads
+    (line,) = caplog.messages
+    assert f"{8 - threads} of 8 cores busy" in line
+    assert "device.num_threads=8" in line
+
+
+def test_the_threads_that_a_run_began_with_or_asked_for_do_not_depend_on_other_work(
+    others: Callable[[int, float], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    others(8, 8.0)
+    resumed = make()
+    resumed.keep_threads(6)
+    assert resumed.threads_for(IMAGES) == 6
+    assert make(num_threads=8).threads_for(IMAGES) == 8
+    assert caplog.messages == []
+
+
+def test_activating_sets_the_threads_of_torch(others: Callable[[int, float], None]) -> None:
+    others(2, 0.0)
     before = torch.get_num_threads()
     try:
-        make().activate((4, 84, 84))
-        assert torch.get_num_threads() == available_cores()
+        make().activate(IMAGES)
+        assert torch.get_num_threads() == 2
         make().activate((4,))
         assert torch.get_num_threads() == 1
     finally:

@@ -53,7 +53,8 @@ def test_a_config_as_it_was_before_any_of_them_passes_today() -> None:
     config = check_plain({"fresh": False, **with_later_keys(kept)}, {"algo": "dqn", "env": "pong"})
     for component, key in ((config.algo, "replay_storage"), (config.device, "precision")):
         assert component.arguments[key] == LATER_KEYS[component.target][key]
-    with pytest.raises(WrongKeyError, match=r"algo\.replay_storage is missing"):
+    assert config.evaluation["max_episode_frames"] is None
+    with pytest.raises(WrongKeyError, match=r"evaluation\.max_episode_frames is missing"):
         check_plain({"fresh": False, **kept}, {"algo": "dqn", "env": "pong"})
 
 

@@ -20,6 +20,7 @@ FLOORS = {
         "execution",
         "event_file",
         "allocator",
+        "cores",
     },
     2: {"nn", "replay", "envs", "loggers", "checkpoint", "progress", "device", "episode_meter", "interruption"}
     | {"policies", "features", "pictures", "receipt", "episode_recorder", "upload", "tied_actions"},

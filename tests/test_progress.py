@@ -1,10 +1,82 @@
 import io
+import re
 
 import pytest
 from rich.console import Console
 
 import rlrun.progress
-from rlrun.progress import LiveDisplay, PlainDisplay
+from rlrun.progress import LiveDisplay, PlainDisplay, RecentSpeed
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(rlrun.progress, "monotonic", clock)
+    return clock
+
+
+def test_the_speed_is_that_of_the_last_minute(clock: Clock) -> None:
+    speed = RecentSpeed(start=500, total_steps=10_000)
+    assert (speed.steps_per_second, str(speed)) == (0.0, "- steps/s")
+    step = 500
+    for steps in [10] * 10 + [300] * 6 + [600] * 3:  # every 10 seconds: 100 s of 1 a second, 60 of 30, 30 of 60
+        clock.now += 10.0
+        step += steps
+        speed.tell(step)
+    # The last minute made 3 * 300 and 3 * 600 steps; from the beginning it would be 3,700 / 190.
+    assert speed.steps_per_second == 2700 / 60
+    assert step == 4200
+    assert str(speed) == "45 steps/s  2:09 left"  # 5,800 / 45 = 128.9 s
+
+
+def test_evaluation_and_saving_are_no_part_of_it(clock: Clock) -> None:
+    speed = RecentSpeed(start=0, total_steps=40_000)
+    clock.now += 30.0
+    speed.tell(300)
+    clock.now += 600.0  # an evaluation, in which the step is told again
+    speed.tell(300)
+    assert speed.steps_per_second == 10.0
+    speed.exclude(600.0)
+    clock.now += 10.0
+    speed.tell(500)
+    assert speed.steps_per_second == 500 / 40
+    assert str(speed) == "12 steps/s  52:40 left"  # 39,500 / 12.5 = 3,160 s
+    clock.now += 45.0
+    speed.tell(1400)
+    assert speed.steps_per_second == 1400 / 85  # nothing that was told is a minute old: from the beginning
+    clock.now += 10.0
+    speed.tell(1600)
+    assert speed.steps_per_second == 1300 / 65  # from the 300 steps on, which were told 65 s of training ago
+
+
+def test_what_is_told_less_than_once_in_a_minute_counts_from_the_time_before(clock: Clock) -> None:
+    speed = RecentSpeed(start=0, total_steps=1_000_000)
+    for steps in (100, 20_000):
+        clock.now += 200.0
+        speed.tell(steps)
+    assert speed.steps_per_second == 19_900 / 200
+    assert str(speed) == "100 steps/s  2:44:09 left"  # 980,000 / 99.5 = 9,849.2 s
+
+
+@pytest.mark.parametrize("kind", [LiveDisplay, PlainDisplay])
+def test_both_displays_leave_out_what_is_no_training(
+    clock: Clock, kind: type[LiveDisplay] | type[PlainDisplay]
+) -> None:
+    out = io.StringIO()
+    display = kind(Console(file=out, width=120, force_terminal=kind is LiveDisplay), start=0, total_steps=3000)
+    clock.now += 90.0
+    display.exclude(80.0)
+    display.update(1000, {})
+    display.close()
+    assert "100 steps/s  0:20 left" in re.sub(r"\x1b\[[\d;?]*\w", "", out.getvalue())
 
 
 def test_plain_lines_show_speed_time_left_and_the_newest_returns(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,11 +8,16 @@ from curves import RETURN, columns_of
 from same_curves import cells, draw, pairs
 
 
-def write(path: Path, commit: str, rows: list[tuple[str, int, int, float]], words: str = "rlrun") -> None:
+def write(
+    path: Path, commit: str, rows: list[tuple[str, int, int, float]], words: str = "rlrun", waiting: int | None = None
+) -> None:
+    """A CSV; with `waiting`, so many environment steps more than agent steps were counted."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(columns_of(RETURN))
-        writer.writerows([*row, words, commit, "a machine"] for row in rows)
+        for algo, seed, step, value in rows:
+            env_steps = "" if waiting is None else step + waiting
+            writer.writerow([algo, seed, step, env_steps, value, words, commit, "a machine"])
 
 
 def test_a_row_counts_equal_evaluations_and_averages_over_curves(tmp_path: Path) -> None:
@@ -58,3 +63,15 @@ def test_what_one_side_has_more_is_cut_and_what_it_has_otherwise_is_refused(tmp_
     with pytest.raises(ValueError, match="dqn, seed 0: more than one run"):
         pairs(tmp_path)
     assert len(pairs(tmp_path / "nowhere")) == 0
+
+
+def test_curves_are_drawn_by_environment_steps_where_both_sides_have_counted_them(tmp_path: Path) -> None:
+    before, after = (tmp_path / f"curves_pong_{side}.csv" for side in ("before", "after"))
+    points = [("reinforce", 0, 5, 10.0), ("reinforce", 0, 10, 20.0)]
+    for waiting, counted in (((None, None), False), ((3, None), False), ((3, 4), True)):
+        write(before, "aaa", points, waiting=waiting[0])
+        write(after, "bbb", points, waiting=waiting[1])
+        (pair,) = pairs(tmp_path)
+        assert pair.counted() == counted
+        draw([pair], tmp_path / "picture.png")
+    assert pair.env_steps == ({"0": {5: 8, 10: 13}}, {"0": {5: 9, 10: 14}})

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -94,3 +95,38 @@ def test_what_is_refused_late_is_told_before_there_is_a_result(tmp_path: Path, r
         with pytest.raises(ValueError, match="something was wrong"):
             training.train(run)
     assert not (tmp_path / "result.json").exists()
+
+
+class ToldDisplay:
+    """Keeps what it is told, in order."""
+
+    def __init__(self) -> None:
+        self.excluded: list[float] = []
+
+    def update(self, step: int, values: Mapping[str, float]) -> None: ...
+
+    def exclude(self, seconds: float) -> None:
+        self.excluded.append(seconds)
+
+    def say(self, line: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def test_the_display_is_told_how_long_evaluations_and_saving_took(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [*WORDS, f"runs_dir={tmp_path}", "checkpoint.every_seconds=1000"]
+    real = Evaluator.evaluate
+
+    def slow(self: Evaluator, agent: Agent, number: int, stop: Callable[[], bool]) -> Evaluation:
+        time.sleep(0.05)
+        return real(self, agent, number, stop)
+
+    monkeypatch.setattr(evaluate.Evaluator, "evaluate", slow)
+    with closing(build(load_config(words, [config_directory()]), tmp_path)) as built:
+        display = ToldDisplay()
+        training.train(replace(built.run, open_display=lambda start, total_steps: display))
+    first, second, save = display.excluded  # the last evaluation is followed by no more training
+    assert min(first, second) >= 0.05
+    assert save > 0.0

@@ -12,6 +12,7 @@ from io import StringIO
 from pathlib import Path
 
 from rlrun.atomic_file import write_atomically
+from rlrun.cores import available_cores
 from rlrun.receipt import cpu_model
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -21,8 +22,6 @@ Row = Mapping[str, object]
 
 def provenance() -> dict[str, object]:
     """Command, commit (with a + where files differ from it) and machine."""
-    from rlrun.device import available_cores  # imports torch, which a program that measures memory does later
-
     return {"command": typed(sys.argv), "commit": commit(), "machine": f"{cpu_model()}, {available_cores()} cores"}
 
 

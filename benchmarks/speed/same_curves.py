@@ -22,7 +22,7 @@ METRICS = {"cartpole": "eval_episode_return", "pong": "eval_episode_return", "po
 TITLES = {"eval_episode_return": "evaluation return", "value_q_mean": "mean Q of a batch"}
 SCALES = {"cartpole": (0, 510), "pong": (-22, 22)}  # of all returns that there can be
 TARGET = ROOT / "docs" / "images" / "same_curves.png"
-Curve = Mapping[int, float]  # a metric by agent steps
+Curve = Mapping[int, float]  # a metric, or environment steps, by agent steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,12 @@ class Pair:
     before: Mapping[str, Curve]
     after: Mapping[str, Curve]
     commits: tuple[str, str]
+    env_steps: tuple[Mapping[str, Curve], Mapping[str, Curve]]  # of both sides, as far as they were counted
+
+    def counted(self) -> bool:
+        """Whether every point of both sides knows its environment steps."""
+        sides = zip((self.before, self.after), self.env_steps, strict=True)
+        return all(curve.keys() <= known.get(seed, {}).keys() for side, known in sides for seed, curve in side.items())
 
     def equal(self) -> tuple[int, int]:
         """How many evaluations are the same number on both sides, and how many there are."""
@@ -69,7 +75,15 @@ def pairs(results: Path) -> list[Pair]:
                     raise ValueError(f"{name}, {algo}, seed {seed}: not the same steps before and after")
                 old[seed], new[seed] = one, other
             found.append(
-                Pair(name.partition("_")[0], algo, metric, old, new, (before[algo].commit, after[algo].commit))
+                Pair(
+                    name.partition("_")[0],
+                    algo,
+                    metric,
+                    old,
+                    new,
+                    (before[algo].commit, after[algo].commit),
+                    (before[algo].env_steps, after[algo].env_steps),
+                )
             )
     return found
 
@@ -79,6 +93,7 @@ class _Side:
     curves: dict[str, dict[int, float]]  # by seed
     words: dict[str, str]  # by seed
     commit: str
+    env_steps: dict[str, dict[int, int]]  # by seed; empty in files that are older than this count
 
 
 def _curves(path: Path, metric: str) -> dict[str, _Side]:
@@ -91,12 +106,15 @@ def _curves(path: Path, metric: str) -> dict[str, _Side]:
 def _side(rows: Sequence[Mapping[str, str]], metric: str) -> _Side:
     curves: dict[str, dict[int, float]] = defaultdict(dict)
     words: dict[str, str] = {}
+    env_steps: dict[str, dict[int, int]] = defaultdict(dict)
     for row in rows:
         seed, step = row["seed"], int(row["step"])
         if step in curves[seed] or words.setdefault(seed, row["command"]) != row["command"]:
             raise ValueError(f"{row['algo']}, seed {seed}: more than one run")
         curves[seed][step] = float(row[metric])
-    return _Side(dict(curves), words, ", ".join(sorted({row["commit"] for row in rows})))
+        if row.get("env_steps"):
+            env_steps[seed][step] = int(row["env_steps"])
+    return _Side(dict(curves), words, ", ".join(sorted({row["commit"] for row in rows})), dict(env_steps))
 
 
 def cells(pair: Pair) -> list[str]:
@@ -130,9 +148,12 @@ def draw(found: Sequence[Pair], target: Path) -> None:
 
     figure, panels = plt.subplots(1, len(found), figsize=(4 * len(found), 3.4), layout="constrained", squeeze=False)
     for axes, pair in zip(panels[0], found, strict=True):
-        for side, curves, colour in (("before", pair.before, "0.35"), ("after", pair.after, "C1")):
+        counted = pair.counted()
+        sides = (("before", pair.before, "0.35"), ("after", pair.after, "C1"))
+        for (side, curves, colour), env_steps in zip(sides, pair.env_steps, strict=True):
             shortest = min(map(len, curves.values()))  # whole episodes end at other steps for each seed
-            steps = np.mean([list(curve)[:shortest] for curve in curves.values()], axis=0)
+            places = [[env_steps[seed][step] if counted else step for step in curves[seed]] for seed in curves]
+            steps = np.mean([each[:shortest] for each in places], axis=0)
             values = np.array([list(curve.values())[:shortest] for curve in curves.values()])
             low, high = np.quantile(values, [0.25, 0.75], axis=0)
             axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
@@ -140,7 +161,7 @@ def draw(found: Sequence[Pair], target: Path) -> None:
         seeds = f"{len(pair.before)} seed{'s' if len(pair.before) > 1 else ''}"
         axes.set_title(f"{pair.algo}, {pair.env} ({seeds})")
         axes.set_ylabel(TITLES[pair.metric])
-        axes.set_xlabel("agent steps")
+        axes.set_xlabel("environment steps" if counted else "agent steps (environment steps were not counted)")
         axes.locator_params(axis="x", nbins=5)
         if pair.metric == "eval_episode_return":
             axes.set_ylim(*SCALES[pair.env])

@@ -64,7 +64,7 @@ def main() -> None:
 
 def points(seconds: float, factor: int) -> list[Point]:
     """Everything to measure."""
-    from rlrun.device import available_cores
+    from rlrun.cores import available_cores
 
     cores = available_cores()
     found = [

@@ -43,6 +43,8 @@ class Last(nn.Linear):
 class Dueling(nn.Module):
     """Q(s, a) = V(s) + A(s, a) - mean over a' of A(s, a') (Wang et al. 2016, eq. 9).
 
+    Two streams send gradients into what comes before them: their sum is scaled by 1 / sqrt(2) there (section 4.2).
+
     Args:
         value: features to [N, 1].
         advantage: features to [N, A].
@@ -57,6 +59,7 @@ class Dueling(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """[N, F] to [N, A]."""
+        features = torch.lerp(features.detach(), features, math.sqrt(0.5))  # the same numbers with a smaller gradient
         advantage: Tensor = self.advantage.forward(features)
         value: Tensor = self.value.forward(features)
         return value + advantage - advantage.mean(dim=1, keepdim=True)

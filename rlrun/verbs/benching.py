@@ -48,7 +48,7 @@ def _lines(seconds: float, settings: list[str]) -> Iterator[str]:
     import torch
 
     from rlrun import __version__
-    from rlrun.device import available_cores
+    from rlrun.cores import available_cores
     from rlrun.receipt import cpu_model
 
     cores = available_cores()

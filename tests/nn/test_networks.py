@@ -1,5 +1,6 @@
 import copy
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -73,6 +74,44 @@ def test_dueling_subtracts_the_mean_advantage() -> None:
     # By hand for the feature 1: V = 3, A = (1, 2, 6) with mean 3.
     q = Dueling(value, advantage)(torch.ones(1, 1))
     torch.testing.assert_close(q, torch.tensor([[1.0, 2.0, 6.0]]))
+
+
+def test_dueling_scales_the_gradient_where_its_streams_meet() -> None:
+    # Wang et al. 2016, section 4.2: by 1 / sqrt(2) into what both streams start from, and by nothing within them.
+    q = build_q_network(SMALL, VECTOR, rng(), dueling=True).double()
+    obs = torch.randn(5, 3, generator=rng(1), dtype=torch.float64)
+    weight = torch.randn(5, 2, generator=rng(2), dtype=torch.float64)
+
+    def loss() -> Tensor:
+        loss: Tensor = (q(obs) * weight).sum()
+        return loss
+
+    gradients = dict(zip(dict(q.named_parameters()), torch.autograd.grad(loss(), list(q.parameters())), strict=True))
+    assert {name.split(".")[0] for name in gradients} == {"0", "1"}, "the trunk, and what follows it"
+    for name, parameter in q.named_parameters():
+        scale = math.sqrt(0.5) if name.startswith("0.") else 1.0
+        assert torch.allclose(gradients[name], scale * finite_differences(loss, parameter), rtol=1e-7, atol=1e-9), name
+
+
+def finite_differences(loss: Callable[[], Tensor], parameter: Tensor, step: float = 1e-5) -> Tensor:
+    """The gradient of `loss` by central differences, entry by entry."""
+    entries = parameter.detach().view(-1)
+    found = torch.zeros_like(entries)
+    with torch.no_grad():
+        for i, value in enumerate(entries.tolist()):
+            entries[i] = value + step
+            above = loss()
+            entries[i] = value - step
+            found[i] = (above - loss()) / (2 * step)
+            entries[i] = value
+    return found.view_as(parameter)
+
+
+def test_dueling_changes_no_feature_on_the_way() -> None:
+    features = torch.cat([torch.randn(7, 6, generator=rng(3)) * 10.0**power for power in (-30, 0, 30)])
+    streams = [nn.Linear(6, 1), nn.Linear(6, 4)]
+    value, advantage = (stream(features) for stream in streams)
+    assert torch.equal(Dueling(*streams)(features), value + advantage - advantage.mean(dim=1, keepdim=True))
 
 
 def test_dueling_streams_have_hidden_layers_of_their_own() -> None:
