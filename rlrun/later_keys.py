@@ -12,12 +12,18 @@ from typing import Any
 LATER_KEYS: Mapping[str, Mapping[str, Any]] = {  # by `_target_`
     "rlrun.agents.dqn.DQN": {"replay_storage": "memory", "replay_folder": None},
     "rlrun.device.Device": {"precision": "float32"},
+    "rlrun.training.EvaluationSettings": {"greedy_episodes": 0, "greedy_limit_steps": 4500},
 }
 
 
-def with_later_keys(config: Any) -> Any:
-    """`config`, a tree as YAML has it, with those that it lacks; all others are as they were."""
+def with_later_keys(config: Any, target: str = "") -> Any:
+    """`config`, a tree as YAML has it, with those that it lacks; all others are as they were.
+
+    Args:
+        config: the tree.
+        target: what its keys are for, where it does not say so itself.
+    """
     if isinstance(config, Mapping):
         inside = {key: with_later_keys(value) for key, value in config.items()}
-        return {**LATER_KEYS.get(str(config.get("_target_")), {}), **inside}
+        return {**LATER_KEYS.get(str(config.get("_target_", target)), {}), **inside}
     return [with_later_keys(item) for item in config] if isinstance(config, list) else config

@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from rlrun.composition import unreadable
-from rlrun.config import Config, check_plain
+from rlrun.config import SETTINGS, Config, check_plain
 from rlrun.config_files import one_line, options, read_option, unknown_option
 from rlrun.errors import UserError
 from rlrun.later_keys import with_later_keys
@@ -73,7 +73,7 @@ def read_config(directory: Path, receipt: Mapping[str, Any]) -> dict[str, Any]:
         raise UserError(f"{path} cannot be read: {one_line(error)}") from error
     if not isinstance(content, dict):
         raise UserError(f"{path} is not the config of a run")
-    return {str(key): with_later_keys(value) for key, value in content.items()}
+    return {str(key): with_later_keys(value, SETTINGS.get(str(key), "")) for key, value in content.items()}
 
 
 def _parsed(overrides: Sequence[str]) -> list[Override]:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from rlrun import catalogue
-from rlrun.config import RUN_VALUES, check_plain
+from rlrun.config import RUN_VALUES, SETTINGS, check_plain
 from rlrun.errors import WrongKeyError
 from rlrun.later_keys import LATER_KEYS, with_later_keys
 from rlrun.schema import check_component, check_value
@@ -50,11 +50,14 @@ def test_other_keys_that_are_missing_are_refused() -> None:
 def test_a_config_as_it_was_before_any_of_them_passes_today() -> None:
     # Written by commit f1c1841. A key that comes later and has no line in the table fails here.
     kept = yaml.safe_load((HERE / "data" / "config_of_an_older_run.yaml").read_text())
-    config = check_plain({"fresh": False, **with_later_keys(kept)}, {"algo": "dqn", "env": "pong"})
+    whole = {key: with_later_keys(value, SETTINGS.get(key, "")) for key, value in kept.items()}
+    config = check_plain({"fresh": False, **whole}, {"algo": "dqn", "env": "pong"})
+    assert config.evaluation["greedy_episodes"] == 0
     for component, key in ((config.algo, "replay_storage"), (config.device, "precision")):
         assert component.arguments[key] == LATER_KEYS[component.target][key]
-    with pytest.raises(WrongKeyError, match=r"algo\.replay_storage is missing"):
-        check_plain({"fresh": False, **kept}, {"algo": "dqn", "env": "pong"})
+    for section, missing in (("algo", r"algo\.replay_storage"), ("evaluation", r"evaluation\.greedy_episodes")):
+        with pytest.raises(WrongKeyError, match=f"{missing} is missing"):
+            check_plain({"fresh": False, **whole, section: kept[section]}, {"algo": "dqn", "env": "pong"})
 
 
 def test_the_page_says_what_they_mean() -> None:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from rlrun.errors import UserError
+from rlrun.schedules import Schedule
 
 State = dict[str, Tensor]  # what is known of a parameter: tensors like it, and `step`, a number
 _COUNT = "step"
@@ -95,13 +96,39 @@ class FlatOptimizer(torch.optim.Optimizer):
     group says so, and therefore in `state_dict` too. Where parameters lie in memory is settled when it is made, so
     those of a group that is added later move each by itself. A subclass that keeps more than its groups and states
     adds it to `__getstate__`, or copies lack it.
+
+    Args:
+        parameters: to be moved.
+        learning_rate: the step size; a schedule is asked when `at` is called.
+        defaults: settings of the groups besides.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], defaults: dict[str, Any]) -> None:
-        super().__init__(parameters, defaults | {"together": False})
+    def __init__(
+        self, parameters: Iterable[nn.Parameter], learning_rate: float | Schedule, defaults: dict[str, Any]
+    ) -> None:
+        self._schedule = learning_rate if callable(learning_rate) else None
+        first = learning_rate(0) if callable(learning_rate) else learning_rate
+        super().__init__(parameters, defaults | {"lr": first, "together": False})
         for group in self.param_groups:
             group["together"] = _can_be_flat(group["params"])
         self._flatten()
+        # A tensor, because a recording of `step` would keep a number for good; numbers cost less where nothing changes.
+        device = self.param_groups[0]["params"][0].device
+        self._rate = torch.full((), first, device=device) if self._schedule is not None else None
+
+    def at(self, step: int) -> float | None:
+        """Takes the learning rate of agent step `step`, and returns it; None where it is the same at every step."""
+        if self._schedule is None or self._rate is None:
+            return None
+        rate = self._schedule(step)
+        self._rate.fill_(rate)
+        for group in self.param_groups:
+            group["lr"] = rate  # as it is saved
+        return rate
+
+    def rate(self, group: Mapping[str, Any]) -> float | Tensor:
+        """The learning rate of a group: a number, or where it follows a schedule always the same scalar tensor."""
+        return group["lr"] if self._rate is None else self._rate
 
     def _flatten(self) -> None:
         self._flats = {i: Flat(group["params"]) for i, group in enumerate(self.param_groups) if group["together"]}
@@ -109,7 +136,7 @@ class FlatOptimizer(torch.optim.Optimizer):
 
     def __getstate__(self) -> dict[str, Any]:
         self._groups()  # a copy is made of what the parameters are now
-        return super().__getstate__()
+        return super().__getstate__() | {"_schedule": self._schedule, "_rate": self._rate}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """What a copy is made of; torch's `load_state_dict` comes by too."""
@@ -187,6 +214,8 @@ class FlatOptimizer(torch.optim.Optimizer):
             group["together"] = group.get("together", True) and alike and i in self._flats
         self._asked = []
         self._join()
+        if self._rate is not None:
+            self._rate.fill_(self.param_groups[0]["lr"])
 
     def _refuse_unknown(self, saved: Mapping[str, Any]) -> None:
         for name, value in saved.items():

@@ -43,11 +43,12 @@ def actor_critic(
     evaluation_policy: Literal["greedy", "sampled"] = "greedy",
     execution: Execution | None = None,
     optimizer: OptimizerFactory | None = None,
+    rollout_steps: int = 3,
 ) -> ActorCritic:
     return ActorCritic(
         optimizer=optimizer or plain_sgd,
         advantage=advantage,
-        rollout_steps=3,
+        rollout_steps=rollout_steps,
         episodes_per_batch=episodes_per_batch,
         gamma=0.5,
         gae_lambda=0.5,
@@ -214,6 +215,32 @@ def test_normalized_advantages_move_the_policy_alone() -> None:
     expected_policy, _ = moves([(number + 13 / 3) / spread for number in (1.0, -3.0, -11.0)])
     torch.testing.assert_close(policy, expected_policy)
     torch.testing.assert_close(value, moves([1.0, -3.0, -11.0])[1])
+
+
+def test_advantages_that_differ_by_rounding_alone_are_not_blown_up() -> None:
+    # The value has learned 1,000 to the last place, and what is left are units of that.
+    rollout = dataclasses.replace(
+        played(terminates=True),
+        reward=torch.tensor([[1000.0], [1000.0 + 2**-14], [1000.0]]),
+        discount=torch.zeros(3, 1),
+    )
+    agent = with_tables(actor_critic(normalize=True), [0.0, 0.0], [1000.0] * 5)
+    assert float(agent.learn(rollout)["grad/norm"]) < 1e-3
+
+
+@pytest.mark.parametrize("advantage", ["td", "n_step", "gae"])
+def test_one_step_per_batch_less_its_mean_is_nothing_so_it_is_refused(advantage: Advantage) -> None:
+    with pytest.raises(UserError, match=r"algo.normalize=true needs more than one step per batch"):
+        actor_critic(advantage=advantage, normalize=True, rollout_steps=1)
+    for spec, steps, normalize in ((CELLS, 2, True), (dataclasses.replace(CELLS, num_envs=2), 1, True)):
+        actor_critic(spec, advantage=advantage, normalize=normalize, rollout_steps=steps)
+    actor_critic(advantage=advantage, normalize=False, rollout_steps=1)
+
+
+def test_a_single_episode_less_its_mean_may_be_nothing_so_it_is_refused() -> None:
+    with pytest.raises(UserError, match=r"algo.normalize=true needs algo.episodes_per_batch of at least 2"):
+        actor_critic(advantage="monte_carlo", normalize=True, episodes_per_batch=1)
+    actor_critic(advantage="monte_carlo", normalize=True, episodes_per_batch=2)
 
 
 def test_the_value_coefficient_scales_the_value_loss() -> None:

@@ -1,6 +1,6 @@
 import dataclasses
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from rlrun.agents.baselines import BatchMean, LearnedValue, MovingAverage
-from rlrun.agents.reinforce import Estimator, Reinforce, estimate
+from rlrun.agents.reinforce import Estimator, OptimizerFactory, Reinforce, estimate
 from rlrun.errors import UserError
 from rlrun.nn.optimizers import Adam
 from rlrun.nn.trunks import MLP
@@ -38,9 +38,10 @@ def reinforce(
     max_grad_norm: float | None = None,
     reward_clip: float | None = None,
     evaluation_policy: Literal["greedy", "sampled"] = "greedy",
+    optimizer: OptimizerFactory = plain_sgd,
 ) -> Reinforce:
     return Reinforce(
-        optimizer=plain_sgd,
+        optimizer=optimizer,
         value_optimizer=Adam(learning_rate=1e-2, eps=1e-8),
         episodes_per_batch=episodes_per_batch,
         estimator=estimator,
@@ -136,7 +137,9 @@ class TestReinforceWithMovingAverage(AgentContract):
     ],
 )
 def test_three_estimators_by_hand(estimator: Estimator, by_hand: list[list[float]]) -> None:
-    weight = estimate(THREE_EPISODES.reward, THREE_EPISODES.last, THREE_EPISODES.mask, 0.5, estimator)
+    weight = estimate(
+        THREE_EPISODES.reward, THREE_EPISODES.discount, THREE_EPISODES.last, THREE_EPISODES.mask, 0.5, estimator
+    )
     assert weight.tolist() == by_hand
 
 
@@ -233,9 +236,45 @@ def test_the_learned_value_steps_towards_the_weights() -> None:
 def test_normalized_weights_do_not_depend_on_the_unit_of_reward() -> None:
     tenfold = dataclasses.replace(THREE_EPISODES, reward=10 * THREE_EPISODES.reward)
     one = learned(reinforce(normalize=True), THREE_EPISODES)
-    # The weights 3, 1, 4, -2, 8, -4 have the variance 110/6 - 25/9.
-    torch.testing.assert_close(one, learned(reinforce(), THREE_EPISODES) / (110 / 6 - 25 / 9) ** 0.5)
+    # The weights 3, 1, 4, -2, 8, -4 have the mean 5/3 and the variance 110/6 - 25/9.
+    centred = learned(reinforce(baseline="batch_mean"), THREE_EPISODES)
+    torch.testing.assert_close(one, centred / (110 / 6 - 25 / 9) ** 0.5)
     torch.testing.assert_close(one, learned(reinforce(normalize=True), tenfold))
+
+
+def equal_but_for(spread: float, offset: float) -> Rollout:
+    """200 episodes of one step, with normally distributed rewards."""
+    noise = torch.randn(200, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    rollout = rollout_of(obs=[[0]] * 200, action=[[0], [1]] * 100, reward=[[0.0]] * 200, last=[[1]] * 200)
+    return dataclasses.replace(rollout, reward=(offset + spread * noise).float())
+
+
+@pytest.mark.parametrize("baseline", ["none", "moving_average"])
+@pytest.mark.parametrize(("offset", "spread"), [(99.34, 1e-2), (99.34, 0.1), (-5000.0, 1.0), (20000.0, 5.0)])
+def test_normalized_weights_do_not_depend_on_what_all_returns_have_in_common(
+    baseline: Literal["none", "moving_average"], offset: float, spread: float
+) -> None:
+    spec = dataclasses.replace(CELLS, num_envs=1)
+    found = learned(reinforce(spec, baseline=baseline, normalize=True), equal_but_for(spread, offset))
+    expected = learned(reinforce(spec, baseline=baseline, normalize=True), equal_but_for(1.0, 0.0))
+    torch.testing.assert_close(found, expected, rtol=1e-2, atol=1e-3)  # float32 of 99.34 +- 1e-2 has three digits
+
+
+@pytest.mark.parametrize("spread", [0.0, 1e-6, 1e-3])
+def test_a_batch_of_nearly_equal_returns_does_not_poison_the_optimizer(spread: float) -> None:
+    def learned_after(rollout: Rollout) -> tuple[float, float]:
+        spec = dataclasses.replace(CELLS, num_envs=1)
+        agent = reinforce(spec, normalize=True, optimizer=Adam(learning_rate=1e-3, eps=1e-8))
+        with_logits(agent, [[0.0, 0.0]] * 3)
+        norm = float(agent.learn(rollout)["grad/norm"])
+        before = agent.state_dict()["policy"][POLICY].clone()
+        for _ in range(100):
+            agent.learn(equal_but_for(1.0, 0.0))
+        return norm, float((agent.state_dict()["policy"][POLICY] - before).norm())
+
+    ordinary, nearly = learned_after(equal_but_for(1.0, 0.0)), learned_after(equal_but_for(spread, 99.34))
+    assert nearly[0] <= 1.1 * ordinary[0]
+    assert nearly[1] == pytest.approx(ordinary[1], rel=0.25)
 
 
 def test_rewards_are_clipped_for_learning() -> None:
@@ -279,6 +318,44 @@ def test_evaluation_is_greedy_or_sampled_as_asked() -> None:
 
 def test_every_slot_plays_its_share_of_a_batch() -> None:
     assert reinforce(episodes_per_batch=6).collection == WholeEpisodes(3)
+
+
+@pytest.mark.parametrize("asked", [{"baseline": "batch_mean"}, {"normalize": True}])
+def test_less_the_mean_of_a_single_episode_nothing_may_be_left_so_it_is_refused(asked: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=r"needs algo.episodes_per_batch of at least 2"):
+        reinforce(dataclasses.replace(CELLS, num_envs=1), episodes_per_batch=1, **asked)
+
+
+# Slot 0 loses a life with its second step and terminates with its fourth; slot 1 meets a time limit.
+LIVES = dataclasses.replace(
+    rollout_of(
+        obs=[[0, 0], [1, 1], [0, 2], [1, 0]],
+        action=[[0, 1], [1, 1], [1, 0], [1, 0]],
+        reward=[[1.0, 2.0], [4.0, 0.0], [8.0, -4.0], [2.0, 8.0]],
+        last=[[0, 0], [0, 0], [0, 0], [1, 1]],
+    ),
+    discount=torch.tensor([[1.0, 1.0], [0.0, 1.0], [1.0, 1.0], [0.0, 1.0]]),
+)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "by_hand"),
+    [
+        # Slot 0: 1 + 4/2 = 3 and 8 + 2/2 = 9, with gamma^t from the life's first step on. Slot 1: 2 - 4/4 + 8/8 = 2.
+        ("whole_return", [[3.0, 2.0], [3.0, 2.0], [9.0, 2.0], [9.0, 2.0]]),
+        ("reward_to_go", [[3.0, 2.0], [2.0, 0.0], [9.0, 0.0], [1.0, 1.0]]),
+        ("discounted_reward_to_go", [[3.0, 2.0], [4.0, 0.0], [9.0, 0.0], [2.0, 8.0]]),
+    ],
+)
+def test_a_lost_life_ends_an_episode_for_learning_by_hand(estimator: Estimator, by_hand: list[list[float]]) -> None:
+    weight = estimate(LIVES.reward, LIVES.discount, LIVES.last, LIVES.mask, 0.5, estimator)
+    assert weight.tolist() == by_hand
+
+
+def test_lives_are_the_episodes_that_the_gradient_averages_over() -> None:
+    # Two lives and an episode: three. Weights of cell 0: 3 (a=0), 9 (a=1), 2 (a=1), 8 (a=0).
+    expected = torch.tensor([3.0 - 9.0 - 2.0 + 8.0, -(3.0 - 9.0 - 2.0 + 8.0)]) / 2 / 3
+    torch.testing.assert_close(learned(reinforce(), LIVES)[:, 0], expected)
 
 
 def test_batches_that_do_not_divide_among_the_slots_are_refused_in_words() -> None:
