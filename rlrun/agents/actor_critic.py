@@ -106,8 +106,8 @@ class ActorCritic:
         self.collection: Collection = Steps(rollout_steps)
         if normalize and advantage != "monte_carlo" and rollout_steps * spec.num_envs < 2:
             raise UserError(
-                "algo.normalize=true needs more than one step per batch, since its advantage less the batch's mean would "
-                "be 0 for ever: set algo.rollout_steps or env.num_envs to at least 2, or algo.normalize=false"
+                "algo.normalize=true needs more than one step per batch, since its advantage less the batch's mean "
+                "would be 0 for ever: set algo.rollout_steps or env.num_envs to at least 2, or algo.normalize=false"
             )
         if advantage == "monte_carlo":
             if not spec.episodic:

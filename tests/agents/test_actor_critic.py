@@ -10,8 +10,10 @@ from torch import Tensor, nn
 from rlrun.agents.actor_critic import ActorCritic, Advantage, OptimizerFactory
 from rlrun.errors import UserError
 from rlrun.execution.execution import Execution
+from rlrun.nn.optimizers import RMSProp
 from rlrun.nn.trunks import MLP
 from rlrun.protocols import Agent, VecEnv
+from rlrun.schedules import Linear, Schedule
 from rlrun.testing.agent import AgentContract
 from rlrun.testing.scripted_env import ScriptedEnv
 from rlrun.types import EnvSpec, Episodes, Rollout, Steps, WholeEpisodes
@@ -37,7 +39,7 @@ def actor_critic(
     episodes_per_batch: int = 4,
     normalize: bool = False,
     value_coefficient: float = 1.0,
-    entropy_bonus: float = 0.0,
+    entropy_bonus: float | Schedule = 0.0,
     max_grad_norm: float | None = None,
     reward_clip: float | None = None,
     evaluation_policy: Literal["greedy", "sampled"] = "greedy",
@@ -268,6 +270,31 @@ def test_further_value_updates_of_a_shared_network_are_refused_in_words() -> Non
 def test_rewards_are_clipped_for_learning() -> None:
     policy, _ = learned(actor_critic(reward_clip=1.0), played())
     torch.testing.assert_close(policy, moves([1.0, -4.0, -14.0])[0])
+
+
+FALLING = Linear(start=0.1, end=0.0, duration_steps=60, delay_steps=10)
+
+
+class TestSchedules(TestTemporalDifference):
+    def make_agent(self, spec: EnvSpec, seed: int) -> Agent:
+        optimizer = RMSProp(learning_rate=FALLING, decay=0.9, eps=1e-5, initial_square=1.0)
+        return actor_critic(spec, seed, hidden=[8], entropy_bonus=FALLING, optimizer=optimizer)
+
+
+def test_a_scheduled_entropy_bonus_is_that_of_its_step() -> None:
+    # Three steps a batch: 1, 1/2 and then none.
+    falling = Linear(start=1.0, end=0.0, duration_steps=6, delay_steps=3)
+    for batches, bonus in ((1, 1.0), (2, 0.5), (3, 0.0), (4, 0.0)):
+        scheduled = actor_critic(entropy_bonus=falling)
+        for _ in range(batches - 1):
+            scheduled.learn(played())
+        logits = [0.0, torch.tensor(3.0).log().item()]
+        found = [with_tables(agent, logits, VALUES) for agent in (scheduled, actor_critic(entropy_bonus=bonus))]
+        said = [agent.learn(played()) for agent in found]
+        assert said[0]["policy/entropy_bonus"] == pytest.approx(bonus)
+        assert "policy/entropy_bonus" not in said[1]
+        first, second = (agent.state_dict()["network"][POLICY] for agent in found)
+        torch.testing.assert_close(first, second)
 
 
 def test_the_entropy_bonus_pushes_towards_uniform_by_hand() -> None:

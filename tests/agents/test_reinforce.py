@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 from collections.abc import Iterable
 from typing import Any, Literal
@@ -13,7 +14,8 @@ from rlrun.errors import UserError
 from rlrun.nn.optimizers import Adam
 from rlrun.nn.trunks import MLP
 from rlrun.protocols import Agent, VecEnv
-from rlrun.testing.agent import AgentContract
+from rlrun.schedules import Linear, Schedule
+from rlrun.testing.agent import AgentContract, same
 from rlrun.testing.scripted_env import ScriptedEnv
 from rlrun.types import EnvSpec, Episodes, Rollout, WholeEpisodes
 
@@ -34,15 +36,16 @@ def reinforce(
     estimator: Estimator = "discounted_reward_to_go",
     baseline: Literal["none", "moving_average", "batch_mean", "value"] = "none",
     normalize: bool = False,
-    entropy_bonus: float = 0.0,
+    entropy_bonus: float | Schedule = 0.0,
     max_grad_norm: float | None = None,
     reward_clip: float | None = None,
     evaluation_policy: Literal["greedy", "sampled"] = "greedy",
     optimizer: OptimizerFactory = plain_sgd,
+    value_optimizer: OptimizerFactory = Adam(learning_rate=1e-2, eps=1e-8),  # noqa: B008 (it keeps nothing)
 ) -> Reinforce:
     return Reinforce(
         optimizer=optimizer,
-        value_optimizer=Adam(learning_rate=1e-2, eps=1e-8),
+        value_optimizer=value_optimizer,
         episodes_per_batch=episodes_per_batch,
         estimator=estimator,
         gamma=0.5,
@@ -124,6 +127,45 @@ class TestReinforceWithMovingAverage(AgentContract):
 
     def make_agent(self, spec: EnvSpec, seed: int) -> Agent:
         return reinforce(spec, seed, baseline="moving_average", entropy_bonus=0.1, max_grad_norm=1.0)
+
+
+FALLING = Linear(start=0.1, end=0.0, duration_steps=60, delay_steps=10)
+SCHEDULED = Adam(learning_rate=FALLING, eps=1e-8)
+
+
+class TestReinforceWithSchedules(AgentContract):
+    def make_env(self) -> VecEnv:
+        return ScriptedEnv(2)
+
+    def make_agent(self, spec: EnvSpec, seed: int) -> Agent:
+        scheduled = {"optimizer": SCHEDULED, "value_optimizer": SCHEDULED}
+        return reinforce(spec, seed, baseline="value", entropy_bonus=FALLING, **scheduled)
+
+
+def test_both_learning_rates_and_the_bonus_are_those_of_the_steps_seen() -> None:
+    # Six steps a batch: after the 12th all are 0, and nothing moves any more.
+    falling = Linear(start=0.5, end=0.0, duration_steps=12, delay_steps=0)
+    to_zero = Adam(learning_rate=falling, eps=1e-8)
+    agent = reinforce(baseline="value", optimizer=to_zero, value_optimizer=to_zero, entropy_bonus=falling)
+    states = []
+    for rate in (0.25, 0.0, 0.0):
+        assert agent.learn(THREE_EPISODES)["optimizer/learning_rate"] == pytest.approx(rate)
+        state = agent.state_dict()
+        states.append(copy.deepcopy([state["policy"], state["baseline"]["value"]]))
+    assert same(states[0], states[1])
+    assert same(states[0], states[2])
+    assert not same(states[0][1], copy.deepcopy(reinforce(baseline="value").state_dict()["baseline"]["value"]))
+
+
+def test_a_scheduled_entropy_bonus_is_that_of_its_step() -> None:
+    scheduled = reinforce(entropy_bonus=Linear(start=1.0, end=0.0, duration_steps=12, delay_steps=0))
+    for bonus in (0.5, 0.0, 0.0):
+        logits = [[0.0, torch.tensor(3.0).log().item()]] * 3
+        agents = [with_logits(scheduled, logits), with_logits(reinforce(entropy_bonus=bonus), logits)]
+        for agent in agents:
+            agent.learn(THREE_EPISODES)
+        first, second = (agent.state_dict()["policy"][POLICY] for agent in agents)
+        torch.testing.assert_close(first, second)
 
 
 @pytest.mark.parametrize(
