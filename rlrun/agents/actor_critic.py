@@ -149,9 +149,9 @@ class ActorCritic:
         self._normalize = normalize
         self._value_coefficient = value_coefficient
         self._entropy_bonus = schedule_from_zero(entropy_bonus, "algo.entropy_bonus")
-        least, largest = self._entropy_bonus.bounds()
+        self._constant_bonus, largest = self._entropy_bonus.bounds()
+        self._bonus_varies = self._constant_bonus != largest  # then it is one of the inputs of an update
         self._wants_entropy = largest > 0
-        self._constant_bonus = least if least == largest else None  # None: it is one of the inputs of an update
         self._max_grad_norm = max_grad_norm
         self._reward_clip = reward_clip
         self.evaluation_policy = evaluation_policy
@@ -182,7 +182,7 @@ class ActorCritic:
         known = at_step(self._optimizer, self._steps)
         steps: tuple[Tensor, ...]
         steps = (rollout.action, reward, rollout.discount, rollout.last, *self._values_beyond(rollout))
-        if self._constant_bonus is None:
+        if self._bonus_varies:
             known["policy/entropy_bonus"] = self._entropy_bonus(self._steps)
             steps = (*steps, reward.new_full((), known["policy/entropy_bonus"]))
         return {**self._learn_from(rollout.obs, rollout.mask, *steps), **known}

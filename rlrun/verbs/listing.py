@@ -10,8 +10,10 @@ from rlrun.errors import UserError
 from rlrun.run_summary import RunSummary, find_runs, summarise
 from rlrun.verbs.words import Words
 
-_COLUMNS = ("environment", "algorithm", "preset", "experiment", "seed", "steps", "state")
-_COLUMNS += ("evaluation", "greedy", "time", "path")
+_COLUMNS = (
+    *("environment", "algorithm", "preset", "experiment", "seed", "steps", "state"),
+    *("evaluation", "greedy", "time", "path"),
+)
 _RIGHT = {"seed", "steps", "evaluation", "greedy", "time"}
 _COLOURS = {"finished": "green", "running": "cyan", "stopped": "yellow", "killed": "red", "failed": "red"}
 _COLOURS |= {"unsaved": "red", "damaged": "red"}

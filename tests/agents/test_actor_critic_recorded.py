@@ -14,7 +14,7 @@ from rlrun.agents.actor_critic import Advantage, OptimizerFactory
 from rlrun.collect import Collector
 from rlrun.errors import UserError
 from rlrun.execution.execution import Execution, Precision
-from rlrun.nn.optimizers import RMSProp
+from rlrun.nn.optimizers import Adam, RMSProp
 from rlrun.protocols import Agent, VecEnv
 from rlrun.schedules import Linear
 from rlrun.testing.agent import AgentContract, same
@@ -22,6 +22,7 @@ from rlrun.testing.recorded_operations import RecordedOperations
 from rlrun.testing.scripted_env import ScriptedEnv
 from rlrun.types import EnvSpec, State
 
+ADAM = Adam(learning_rate=0.1, eps=1e-5)
 RMSPROP = RMSProp(learning_rate=0.1, decay=0.9, eps=1e-5, initial_square=1.0)
 
 
@@ -78,6 +79,11 @@ def trained(
 def test_a_whole_training_has_the_bits_of_the_plain_one(advantage: Advantage, value_updates: int) -> None:
     states = [trained(each, value_updates=value_updates, advantage=advantage) for each in (None, recorded())]
     assert same(*states)
+
+
+def test_adam_counts_its_steps_rightly_where_some_of_them_move_the_value_alone() -> None:
+    # Counts part in the first update, which is when it is recorded.
+    assert same(*(trained(each, value_updates=3, optimizer=ADAM) for each in (None, recorded())))
 
 
 def test_a_recording_follows_schedules_of_learning_rate_and_entropy() -> None:

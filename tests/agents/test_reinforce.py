@@ -138,8 +138,9 @@ class TestReinforceWithSchedules(AgentContract):
         return ScriptedEnv(2)
 
     def make_agent(self, spec: EnvSpec, seed: int) -> Agent:
-        scheduled = {"optimizer": SCHEDULED, "value_optimizer": SCHEDULED}
-        return reinforce(spec, seed, baseline="value", entropy_bonus=FALLING, **scheduled)
+        return reinforce(
+            spec, seed, baseline="value", entropy_bonus=FALLING, optimizer=SCHEDULED, value_optimizer=SCHEDULED
+        )
 
 
 def test_both_learning_rates_and_the_bonus_are_those_of_the_steps_seen() -> None:
