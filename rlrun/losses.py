@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -60,13 +62,11 @@ def normalised(values: Tensor, mask: Tensor | None, made_of: Tensor) -> Tensor:
         made_of: [T, B] returns, or whatever else `values` are differences of. Rounding is measured by the largest: a
             difference of 1e-4 between values of 1,000 says nothing in float32.
     """
-    count = torch.ones_like(values, dtype=torch.bool) if mask is None else mask
-    largest = torch.where(count, torch.maximum(values.abs(), made_of.abs()), 0.0).amax()
-    centred = values - masked_mean(values, count)
-    centred = centred - masked_mean(centred, count)  # the mean of large values is rounded itself
-    deviation = masked_mean(centred.square(), count).sqrt()
+    counted, of = (values, made_of) if mask is None else (values[mask], made_of[mask])
+    deviation, mean = torch.std_mean(counted, correction=0)  # of values that it has centred
+    largest = torch.maximum(torch.linalg.vector_norm(of, math.inf), mean.abs())
     rounding = _ROUNDING_UNITS * torch.finfo(values.dtype).eps * largest
-    return centred / torch.where(deviation > rounding, deviation, 1.0)
+    return (values - mean) / torch.where(deviation > rounding, deviation, 1.0)
 
 
 def masked_squared_error(value: Tensor, target: Tensor, mask: Tensor) -> Tensor:

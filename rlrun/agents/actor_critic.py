@@ -1,8 +1,9 @@
 """Actor-critic: a policy gradient weighted by advantages, from a value function that is learned beside the policy.
 
 Four ways to estimate the advantage. `monte_carlo` is the lectures' algorithm: play whole episodes, fit V to the
-returns, weigh by G - V. `td` is batch actor-critic with the one-step error (Sutton and Barto 2018, section 13.5).
-`n_step` is advantage actor-critic, A2C (Mnih et al. 2016), and `gae` mixes all n (Schulman et al. 2016).
+returns, weigh by G - V. `td` is batch actor-critic with the one-step error (Sutton and Barto 2018, section 13.5, there
+with a factor γᵗ that none of the four has). `n_step` is advantage actor-critic, A2C (Mnih et al. 2016), and `gae` mixes
+all n (Schulman et al. 2016).
 """
 
 from __future__ import annotations

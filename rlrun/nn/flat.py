@@ -113,22 +113,33 @@ class FlatOptimizer(torch.optim.Optimizer):
             group["together"] = _can_be_flat(group["params"])
         self._flatten()
         # A tensor, because a recording of `step` would keep a number for good; numbers cost less where nothing changes.
-        device = self.param_groups[0]["params"][0].device
-        self._rate = torch.full((), first, device=device) if self._schedule is not None else None
+        self._rate: Tensor | None = None  # of a schedule, once its step is known
 
     def at(self, step: int) -> float | None:
         """Takes the learning rate of agent step `step`, and returns it; None where it is the same at every step."""
-        if self._schedule is None or self._rate is None:
+        if self._schedule is None:
             return None
         rate = self._schedule(step)
-        self._rate.fill_(rate)
         for group in self.param_groups:
             group["lr"] = rate  # as it is saved
+        if self._rate is None:
+            self._rate = torch.full((), rate, device=self.param_groups[0]["params"][0].device)
+        self._rate.fill_(rate)
         return rate
 
     def rate(self, group: Mapping[str, Any]) -> float | Tensor:
-        """The learning rate of a group: a number, or where it follows a schedule always the same scalar tensor."""
-        return group["lr"] if self._rate is None else self._rate
+        """The learning rate of a group: a number, or where it follows a schedule always the same scalar tensor.
+
+        Raises:
+            RuntimeError: if there is a schedule, and nobody has said at which step it is.
+        """
+        if self._schedule is None:
+            return group["lr"]
+        if self._rate is None:
+            raise RuntimeError(
+                "the learning rate is a schedule: call rlrun.nn.optimizers.at_step before the first step"
+            )
+        return self._rate
 
     def _flatten(self) -> None:
         self._flats = {i: Flat(group["params"]) for i, group in enumerate(self.param_groups) if group["together"]}
@@ -214,8 +225,6 @@ class FlatOptimizer(torch.optim.Optimizer):
             group["together"] = group.get("together", True) and alike and i in self._flats
         self._asked = []
         self._join()
-        if self._rate is not None:
-            self._rate.fill_(self.param_groups[0]["lr"])
 
     def _refuse_unknown(self, saved: Mapping[str, Any]) -> None:
         for name, value in saved.items():

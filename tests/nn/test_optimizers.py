@@ -164,6 +164,7 @@ def test_a_scheduled_optimizer_is_copied_and_loaded_with_its_learning_rate(facto
     loaded_model = copy.deepcopy(model)
     loaded = factory(loaded_model.parameters())
     loaded.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    at_step(loaded, 3)
     assert loaded.param_groups[0]["lr"] == copied.param_groups[0]["lr"] == optimizer.param_groups[0]["lr"]
     expected = moved(model, optimizer, 1)
     for other_model, other in ((copied_model, copied), (loaded_model, loaded)):
@@ -171,6 +172,13 @@ def test_a_scheduled_optimizer_is_copied_and_loaded_with_its_learning_rate(facto
     at_step(copied, 4)  # which leaves the original alone
     assert all(map(torch.equal, moved(copied_model, copied, 2), expected))
     assert not all(map(torch.equal, moved(model, optimizer, 2), expected))
+
+
+@pytest.mark.parametrize("factory", SCHEDULED)
+def test_a_schedule_that_nobody_asks_is_an_error_and_not_its_first_value(factory: Factory) -> None:
+    model = network()
+    with pytest.raises(RuntimeError, match=r"call rlrun\.nn\.optimizers\.at_step before the first step"):
+        moved(model, factory(model.parameters()), 0)
 
 
 def test_a_plain_learning_rate_stays_a_number_and_no_tensor_is_kept() -> None:
