@@ -134,7 +134,8 @@ class FlatOptimizer(torch.optim.Optimizer):
             RuntimeError: if there is a schedule, and nobody has said at which step it is.
         """
         if self._schedule is None:
-            return group["lr"]
+            constant: float = group["lr"]
+            return constant
         if self._rate is None:
             raise RuntimeError(
                 "the learning rate is a schedule: call rlrun.nn.optimizers.at_step before the first step"
