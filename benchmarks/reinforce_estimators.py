@@ -81,7 +81,8 @@ def variance_without_baseline(episodes: Enumeration, estimator: Estimator, gamma
 
 def weights(episodes: Enumeration, estimator: Estimator, gamma: float) -> Tensor:
     """[T, M], by the agent's own function."""
-    return estimate(episodes.reward, episodes.last, episodes.mask, gamma, estimator)
+    discount = 1.0 - episodes.last.to(episodes.reward.dtype)
+    return estimate(episodes.reward, discount, episodes.last, episodes.mask, gamma, estimator)
 
 
 def cosine(first: Tensor, second: Tensor) -> float:

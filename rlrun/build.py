@@ -129,7 +129,14 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
         run = Run(
             agent=agent,
             collector=Collector(env, agent.collection, device.torch_device, config.seed, recorder),
-            evaluator=Evaluator(evaluation_env, evaluation.episodes, config.seed, device.torch_device),
+            evaluator=Evaluator(
+                evaluation_env,
+                evaluation.episodes,
+                config.seed,
+                device.torch_device,
+                evaluation.greedy_episodes,
+                evaluation.greedy_limit_steps,
+            ),
             directory=directory,
             total_steps=config.total_steps,
             log_every_steps=config.log_every_steps,

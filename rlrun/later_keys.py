@@ -14,7 +14,11 @@ from rlrun.config import SETTINGS
 LATER_KEYS: Mapping[str, Mapping[str, Any]] = {  # by `_target_`, or the class of a section
     "rlrun.agents.dqn.DQN": {"replay_storage": "memory", "replay_folder": None},
     "rlrun.device.Device": {"precision": "float32"},
-    "rlrun.training.EvaluationSettings": {"max_episode_frames": None},
+    "rlrun.training.EvaluationSettings": {
+        "max_episode_frames": None,
+        "greedy_episodes": 0,
+        "greedy_limit_steps": 4500,
+    },
 }
 
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
+
+# A return is a sum of up to thousands of rounded terms, whose errors add up like a random walk: some units in the last
+# place of the largest of them are no spread.
+_ROUNDING_UNITS = 16.0
 
 
 def q_td_target(reward: Tensor, discount: Tensor, next_q: Tensor, next_q_selector: Tensor | None) -> Tensor:
@@ -43,6 +49,24 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
         raise ValueError(f"shapes differ: {tuple(values.shape)} and {tuple(mask.shape)}")
     kept = torch.where(mask, values, 0.0).flatten(values.ndim - mask.ndim)
     return kept.sum(-1) / mask.sum().clamp(min=1)
+
+
+def normalised(values: Tensor, mask: Tensor | None, made_of: Tensor) -> Tensor:
+    """`values` to mean 0 and standard deviation 1; only to mean 0 where all that they differ by is rounding.
+
+    The deviation is that of the centred values: E[x²] − E[x]² of large and nearly equal values is what rounding left.
+
+    Args:
+        values: [T, B].
+        mask: [T, B] the entries that count, in mean and deviation; None: all of them.
+        made_of: [T, B] returns, or whatever else `values` are differences of. Rounding is measured by the largest: a
+            difference of 1e-4 between values of 1,000 says nothing in float32.
+    """
+    counted, of = (values, made_of) if mask is None else (values[mask], made_of[mask])
+    deviation, mean = torch.std_mean(counted, correction=0)  # of values that it has centred
+    largest = torch.maximum(torch.linalg.vector_norm(of, math.inf), mean.abs())
+    rounding = _ROUNDING_UNITS * torch.finfo(values.dtype).eps * largest
+    return (values - mean) / torch.where(deviation > rounding, deviation, 1.0)
 
 
 def masked_squared_error(value: Tensor, target: Tensor, mask: Tensor) -> Tensor:

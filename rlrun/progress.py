@@ -152,6 +152,7 @@ class PlainDisplay:
 _SHOWN = {
     "train/episode_return": "return {:.1f}",
     "eval/episode_return": "eval {:.1f}",
+    "eval/greedy_return": "greedy {:.1f}",
     "plan/residual": "residual {:.1e}",
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -22,6 +22,8 @@ from rlrun.types import (
     Tables,
     TimeStep,
 )
+
+EvaluationPolicy = Literal["sampled", "greedy"]
 
 
 class Stateful(Protocol):
@@ -138,6 +140,20 @@ class Agent(Stateful, Protocol):
 
     def learn(self, rollout: Rollout) -> Metrics:
         """Learns from one rollout. Metrics may stay on the device: nobody reads them before a flush."""
+        ...
+
+
+@runtime_checkable
+class Stochastic(Protocol):
+    """An agent whose policy draws its actions, and that could take the likeliest instead."""
+
+    @property
+    def evaluation_policy(self) -> EvaluationPolicy:
+        """Which of both `act(explore=False)` does; where it draws, the evaluator shows the other beside it."""
+        ...
+
+    def act_greedily(self, obs: Tensor, carry: Carry, rng: torch.Generator) -> ActorOutput:
+        """The likeliest action [B] for obs [B, ...]; like `act(explore=False)`, it changes nothing."""
         ...
 
 

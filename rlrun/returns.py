@@ -97,31 +97,41 @@ def gae(
     return _backwards(delta, decay)
 
 
-def reward_to_go(reward: Tensor, last: Tensor, mask: Tensor, gamma: float) -> Tensor:
-    """Gₜ = rₜ + γ (1 − lastₜ) Gₜ₊₁ over whole episodes, no bootstrap; steps outside `mask` count nothing. [T, B]."""
-    _check(reward, last, mask)
+def reward_to_go(reward: Tensor, discount: Tensor, last: Tensor, mask: Tensor, gamma: float) -> Tensor:
+    """Gₜ = rₜ + γ dₜ (1 − lastₜ) Gₜ₊₁ over whole episodes, no bootstrap; steps outside `mask` count nothing. [T, B]."""
+    _check(reward, discount, last, mask)
     result = torch.empty_like(reward)
     running = torch.zeros_like(reward[0])
     for t in range(reward.shape[0] - 1, -1, -1):
-        running = torch.where(mask[t], reward[t] + gamma * torch.where(last[t], 0.0, running), 0.0)
+        following = discount[t] * torch.where(last[t], 0.0, running)
+        running = torch.where(mask[t], reward[t] + gamma * following, 0.0)
         result[t] = running
     return result
 
 
-def episode_time(last: Tensor) -> Tensor:
-    """[T, B] int64: steps since the episode began; the rollout starts at the beginning of one."""
-    time = torch.empty(last.shape, dtype=torch.int64, device=last.device)
-    running = torch.zeros_like(last[0], dtype=torch.int64)
-    for t in range(last.shape[0]):
+def cuts(discount: Tensor, last: Tensor) -> Tensor:
+    """[T, B] bool: after which steps learning begins afresh, as nothing that follows is worth anything to them.
+
+    That is where an episode ends, and where a life is lost, which marks the end of an episode during training (Mnih et
+    al. 2015, Methods, training details).
+    """
+    return last | (discount == 0)
+
+
+def episode_time(cut: Tensor) -> Tensor:
+    """[T, B] int64: steps since the last of `cuts`; the rollout starts at the beginning of an episode."""
+    time = torch.empty(cut.shape, dtype=torch.int64, device=cut.device)
+    running = torch.zeros_like(cut[0], dtype=torch.int64)
+    for t in range(cut.shape[0]):
         time[t] = running
-        running = torch.where(last[t], 0, running + 1)
+        running = torch.where(cut[t], 0, running + 1)
     return time
 
 
-def whole_returns(reward: Tensor, last: Tensor, mask: Tensor, gamma: float) -> Tensor:
-    """At every step its episode's G₀ = Σₜ γᵗ rₜ (t from the episode's start). [T, B]; 0 outside `mask`."""
-    to_go = reward_to_go(reward, last, mask, gamma)
-    starts = episode_time(last) == 0
+def whole_returns(reward: Tensor, discount: Tensor, last: Tensor, mask: Tensor, gamma: float) -> Tensor:
+    """At every step G₀ = Σₜ γᵗ rₜ of what lies between the `cuts` around it. [T, B]; 0 outside `mask`."""
+    to_go = reward_to_go(reward, discount, last, mask, gamma)
+    starts = episode_time(cuts(discount, last)) == 0
     result = torch.empty_like(reward)
     running = torch.zeros_like(reward[0])
     for t in range(reward.shape[0]):

@@ -51,7 +51,17 @@ def newest_value(path: Path, key: str) -> float | None:
     Raises:
         UserError: if it is no number, or a line on the way is no row.
     """
-    value = next((row[key] for row in newest_rows(path) if key in row), None)
-    if value is not None and not isinstance(value, int | float):
-        raise UserError(f"{path} is damaged: {key} is no number in it")
-    return value
+    return newest_values(path, key)[0]
+
+
+def newest_values(path: Path, key: str, *beside: str) -> tuple[float | None, ...]:
+    """What the newest row that knows `key` says of it and of others beside; None for what it does not know.
+
+    Raises:
+        UserError: if one is no number, or a line on the way is no row.
+    """
+    row = next((row for row in newest_rows(path) if key in row), {})
+    for name in (key, *beside):
+        if not isinstance(row.get(name, 0), int | float):
+            raise UserError(f"{path} is damaged: {name} is no number in it")
+    return tuple(row.get(name) for name in (key, *beside))

@@ -12,11 +12,12 @@ from typing import Any
 
 from rlrun.loggers import CLOCK
 from rlrun.receipt import RECEIPT, experiment_hash, receipt_of_run, result_of_run
-from rlrun.row_tail import newest_value
+from rlrun.row_tail import newest_value, newest_values
 from rlrun.run_directory import has_checkpoint, last_step, newest_checkpoint
 from rlrun.run_lock import owner
 
 _SCORE = "eval/episode_return"
+_GREEDY = "eval/greedy_return"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class RunSummary:
     owner: str | None  # who is running it
     step: int  # agent steps
     score: float | None  # the newest evaluation's mean raw return
+    greedy: float | None  # that of its greedy episodes, where the agent draws its actions
     wall_seconds: float  # of all its sessions
 
     @property
@@ -53,17 +55,17 @@ def summarise(directory: Path) -> RunSummary:
     result = result_of_run(directory, receipt)
     sessions = receipt.get("sessions", [])
     busy = owner(directory)  # also where the last session ended: the next one is not written before it trains
-    score: float | None
     if result is not None:
-        state, step, score = "finished", int(result["step"]), float(result[_SCORE])
+        state, step = "finished", int(result["step"])
+        score, greedy = (result.get(name) for name in (_SCORE, _GREEDY))
     else:
-        state, score = _state(directory, sessions, busy), newest_value(directory / "metrics.jsonl", _SCORE)
-        step = _step(directory, sessions)
+        state, step = _state(directory, sessions, busy), _step(directory, sessions)
+        score, greedy = newest_values(directory / "metrics.jsonl", _SCORE, _GREEDY)
     wall = sum(
         _wall_seconds(session, directory, is_running=busy is not None and session is sessions[-1])
         for session in sessions
     )
-    return RunSummary(directory, receipt, state, busy, step, score, wall)
+    return RunSummary(directory, receipt, state, busy, step, score, greedy, wall)
 
 
 def _step(directory: Path, sessions: list[Mapping[str, Any]]) -> int:

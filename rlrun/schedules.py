@@ -34,6 +34,19 @@ def require_probability(schedule: Schedule, key: str) -> None:
             raise UserError(f"{key} goes to {value:g}, but it is a probability: every value must be from 0 to 1")
 
 
+def schedule_from_zero(value: float | Schedule, key: str) -> Schedule:
+    """A number as the schedule that it is; refuses a schedule that goes below 0.
+
+    Raises:
+        UserError: naming `key` and the value.
+    """
+    schedule = value if callable(value) else Constant(value=value)
+    least, _ = schedule.bounds()
+    if least < 0.0:
+        raise UserError(f"{key} goes to {least:g}: every value must be at least 0")
+    return schedule
+
+
 class Constant:
     """Always `value`.
 

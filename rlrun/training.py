@@ -79,12 +79,16 @@ class EvaluationSettings:
         episodes: whole episodes each time.
         num_envs: environments side by side.
         max_episode_frames: emulator frames after which an episode of an evaluation is cut off; None: as in training.
+        greedy_episodes: how many more are played greedily each time, by an agent that draws its actions; 0: none.
+        greedy_limit_steps: agent steps after which one of those counts as far as it came.
     """
 
     every_steps: Annotated[int, Field(gt=0)] | None
     episodes: Annotated[int, Field(gt=0)]
     num_envs: Annotated[int, Field(gt=0)]
     max_episode_frames: Annotated[int, Field(gt=0)] | None  # and as the environment wants it
+    greedy_episodes: Annotated[int, Field(ge=0)]
+    greedy_limit_steps: Annotated[int, Field(gt=0)]
 
     @property
     def environment(self) -> dict[str, int]:
@@ -141,10 +145,7 @@ class Result:
             "step": self.step,
             **self.counts,
             "total_steps": self.total_steps,
-            "eval/episode_return": self.evaluation.mean,
-            "eval/standard_error": self.evaluation.standard_error if len(self.evaluation.returns) > 1 else 0.0,
-            "eval/episodes": len(self.evaluation.returns),
-            "eval/returns": self.evaluation.returns.tolist(),
+            **self.evaluation.as_json(),
         }
 
 
@@ -271,15 +272,13 @@ class _Recorder:
             return None
         row = {
             **self.course.counts(),
-            "eval/episode_return": evaluation.mean,
+            **evaluation.means(),
             "eval/episode_length": float(evaluation.lengths.mean()),
             "time/eval_seconds": perf_counter() - started,
         }
         self._logger.write(step, row)
         self._display.update(step, row)
-        count = len(evaluation.returns)
-        spread = f" ± {evaluation.standard_error:.2f}" if count > 1 else ""
-        self._display.say(f"step {step:,}: evaluation mean {evaluation.mean:.2f}{spread} over {count} episodes")
+        self._display.say(f"step {step:,}: {evaluation.in_words()}")
         return evaluation
 
     def stop_if_asked(self) -> None:

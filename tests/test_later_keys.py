@@ -51,11 +51,14 @@ def test_a_config_as_it_was_before_any_of_them_passes_today() -> None:
     # Written by commit f1c1841. A key that comes later and has no line in the table fails here.
     kept = yaml.safe_load((HERE / "data" / "config_of_an_older_run.yaml").read_text())
     config = check_plain({"fresh": False, **with_later_keys(kept)}, {"algo": "dqn", "env": "pong"})
+    assert config.evaluation["greedy_episodes"] == 0
     for component, key in ((config.algo, "replay_storage"), (config.device, "precision")):
         assert component.arguments[key] == LATER_KEYS[component.target][key]
     assert config.evaluation["max_episode_frames"] is None
-    with pytest.raises(WrongKeyError, match=r"evaluation\.max_episode_frames is missing"):
-        check_plain({"fresh": False, **kept}, {"algo": "dqn", "env": "pong"})
+    for section, missing in (("algo", r"algo\.replay_storage"), ("evaluation", r"evaluation\.max_episode_frames")):
+        whole = {"fresh": False, **with_later_keys(kept), section: kept[section]}
+        with pytest.raises(WrongKeyError, match=f"{missing} is missing"):
+            check_plain(whole, {"algo": "dqn", "env": "pong"})
 
 
 def test_the_page_says_what_they_mean() -> None:

@@ -8,6 +8,7 @@ from rlrun.losses import (
     huber,
     masked_mean,
     masked_squared_error,
+    normalised,
     policy_gradient_loss,
     q_td_target,
     squared_error,
@@ -84,6 +85,42 @@ def test_masked_steps_count_nothing_even_if_they_are_not_finite() -> None:
     mask = torch.tensor([True, False, True, False])
     assert masked_mean(values, mask) == 3.0
     assert masked_mean(values, torch.zeros(4, dtype=torch.bool)) == 0.0
+
+
+def test_normalised_by_hand() -> None:
+    # Mean 2 and variance (4 + 1 + 9) / 3 of the three that count.
+    values, mask = tensor(0, 1, 5, float("nan")), torch.tensor([True, True, True, False])
+    expected = tensor(-2, -1, 3) / (14 / 3) ** 0.5
+    torch.testing.assert_close(normalised(values, mask, values)[:3], expected)
+    torch.testing.assert_close(normalised(values[:3], None, values[:3]), expected)
+    torch.testing.assert_close(normalised(1e-9 * values[:3], None, 1e-9 * values[:3]), expected)  # of any unit
+
+
+@pytest.mark.parametrize(
+    ("offset", "spread"), [(0.0, 1.0), (99.34, 1e-3), (99.34, 1e-2), (99.34, 0.1), (-5000.0, 1.0), (20_000.0, 1.0)]
+)
+def test_normalised_in_float32_is_what_float64_says_of_the_same_numbers(offset: float, spread: float) -> None:
+    noise = torch.randn(500, 8, generator=torch.Generator().manual_seed(0), dtype=F64)
+    values = (offset + spread * noise).float()
+    exact = values.double()
+    expected = (exact - exact.mean()) / exact.std(correction=0)
+    place = 2.0**-24 * abs(offset) / spread  # half a unit in the last place of the mean, which is a float32 too
+    torch.testing.assert_close(normalised(values, None, values).double(), expected, rtol=1e-5, atol=1e-6 + 2 * place)
+
+
+@pytest.mark.parametrize("value", [0.0, 99.34, -5000.0, 1e30])
+def test_what_is_equal_has_no_spread(value: float) -> None:
+    values = torch.full((500, 8), value)
+    assert float(normalised(values, None, values).abs().max()) <= 1e-5 * abs(value)
+
+
+def test_rounding_is_no_spread() -> None:
+    rng = torch.Generator().manual_seed(0)
+    values = 1e3 + 1e-4 * torch.randn(500, 8, generator=rng, dtype=F64).float()  # 2 units in the last place
+    assert float(normalised(values, None, values).abs().max()) < 1e-2
+    errors = 1e-4 * torch.randn(500, 8, generator=rng)  # of a value of 1,000 that has been learned to the last place
+    assert float(normalised(errors, None, values).abs().max()) < 1e-3
+    assert float(normalised(errors, None, errors).std()) == pytest.approx(1.0, rel=1e-3)
 
 
 def test_policy_gradient_loss_by_hand() -> None:

@@ -13,6 +13,7 @@ from rlrun.config_files import config_directory
 from rlrun.errors import UserError
 from rlrun.explanation import explanation
 
+A_RATE = "it must be a number > 0 or an object (_target_) of the kind Schedule"
 FILES = {
     "experiment/typo": "# @package _global_\nalgo:\n  # exploration\n  epsilon:\n    ennd: 0.5\n",
     "experiment/high": "# @package _global_\nalgo:\n  gamma: 1.5 # too much\n",
@@ -163,8 +164,8 @@ def test_a_value_that_no_network_takes_is_refused_even_where_that_network_is_not
     [
         ("algo.batch_size=200000", "algo.batch_size=200000 is more than algo.replay_capacity_steps=100000"),
         ("algo.target_period_steps=0", "target_period_steps=0 is not valid: it must be a whole number > 0 or null"),
-        ("algo.optimizer.learning_rate=nan", "algo.optimizer.learning_rate=nan is not valid: it must be a number > 0"),
-        ("algo.optimizer.learning_rate=-1", "algo.optimizer.learning_rate=-1 is not valid: it must be a number > 0"),
+        ("algo.optimizer.learning_rate=nan", f"algo.optimizer.learning_rate=nan is not valid: {A_RATE}"),
+        ("algo.optimizer.learning_rate=-1", f"algo.optimizer.learning_rate=-1 is not valid: {A_RATE}"),
         ("env.num_envs=0", "env.num_envs=0 is not valid: it must be a whole number > 0"),
     ],
 )

@@ -87,8 +87,8 @@ def test_plain_lines_show_speed_time_left_and_the_newest_returns(monkeypatch: py
     clock[0] += 1.0
     display.update(1100, {"train/episode_return": 5.0})  # too soon for a line, but not forgotten
     clock[0] += 29.0
-    display.update(4000, {"eval/episode_return": 7.25, "loss/td": 3.0})
-    assert out.getvalue() == "4,000/10,000 steps  100 steps/s  1:00 left  return 5.0  eval 7.2\n"
+    display.update(4000, {"eval/episode_return": 7.25, "eval/greedy_return": 9.0, "loss/td": 3.0})
+    assert out.getvalue() == "4,000/10,000 steps  100 steps/s  1:00 left  return 5.0  eval 7.2  greedy 9.0\n"
 
 
 def test_the_last_line_is_always_printed() -> None:

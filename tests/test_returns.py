@@ -3,6 +3,7 @@ import torch
 from torch import Tensor
 
 from rlrun.returns import (
+    cuts,
     discounted_returns,
     episode_time,
     gae,
@@ -64,12 +65,15 @@ def test_n_step_returns_use_the_power_of_gamma_that_belongs_to_each_window() -> 
     torch.testing.assert_close(n_step_returns(reward, ones, none, next_value, 0.5, 3), expected)
 
 
-def test_a_lost_life_cuts_the_value_but_not_the_episode() -> None:
+def test_a_lost_life_cuts_what_comes_before_it_from_what_comes_after() -> None:
     reward, discount, last = column(1, 2, 4), column(1, 0, 1), flags(0, 0, 1)
     next_value = column(99, 99, 10)
     torch.testing.assert_close(discounted_returns(reward, discount, last, next_value, 0.5), column(2, 2, 9))
-    # The raw episode goes on: 1 + .5*2 + .25*4, 2 + .5*4, 4.
-    torch.testing.assert_close(reward_to_go(reward, last, flags(1, 1, 1), 0.5), column(3, 4, 4))
+    # The same without a bootstrap, whether the episode then terminates or meets its time limit (discount 1).
+    torch.testing.assert_close(reward_to_go(reward, discount, last, flags(1, 1, 1), 0.5), column(2, 2, 4))
+    torch.testing.assert_close(whole_returns(reward, discount, last, flags(1, 1, 1), 0.5), column(2, 2, 4))
+    assert cuts(discount, last)[:, 0].tolist() == [False, True, True]
+    assert episode_time(cuts(discount, last))[:, 0].tolist() == [0, 1, 0]
 
 
 def test_lambda_returns_by_hand() -> None:
@@ -135,9 +139,20 @@ def test_constant_reward_at_a_time_limit_is_worth_its_geometric_sum() -> None:
 def test_whole_episode_sums_by_hand() -> None:
     last, mask = flags(0, 0, 1, 0, 1, 0), flags(1, 1, 1, 1, 1, 0)
     reward = column(1, 2, 4, 8, 16, 32)
-    torch.testing.assert_close(reward_to_go(reward, last, mask, 0.5), column(3, 4, 4, 16, 16, 0))
-    torch.testing.assert_close(whole_returns(reward, last, mask, 0.5), column(3, 3, 3, 16, 16, 0))
-    assert episode_time(last)[:, 0].tolist() == [0, 1, 2, 0, 1, 0]
+    for discount in (1.0 - last.to(F64), torch.ones_like(reward)):  # both ends terminate, or are time limits
+        torch.testing.assert_close(reward_to_go(reward, discount, last, mask, 0.5), column(3, 4, 4, 16, 16, 0))
+        torch.testing.assert_close(whole_returns(reward, discount, last, mask, 0.5), column(3, 3, 3, 16, 16, 0))
+        assert episode_time(cuts(discount, last))[:, 0].tolist() == [0, 1, 2, 0, 1, 0]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rewards_to_go_are_monte_carlo_returns_that_bootstrap_nothing(seed: int) -> None:
+    reward, discount, last, _, next_value = random_rollout(seed)
+    last[-1] = True  # whole episodes
+    discount = torch.where(torch.rand(discount.shape, generator=torch.Generator().manual_seed(seed)) < 0.2, 0, discount)
+    expected = discounted_returns(reward, discount, last, torch.zeros_like(next_value), 0.9)
+    everywhere = torch.ones_like(last)
+    torch.testing.assert_close(reward_to_go(reward, discount, last, everywhere, 0.9), expected)
 
 
 def test_slots_do_not_mix() -> None:

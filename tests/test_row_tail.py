@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from rlrun import row_tail
-from rlrun.row_tail import newest_rows, newest_value
+from rlrun.errors import UserError
+from rlrun.row_tail import newest_rows, newest_value, newest_values
 
 
 @pytest.mark.parametrize("block", [1, 2, 7, 16, 1000])
@@ -34,6 +35,16 @@ def test_the_newest_value_is_that_of_the_newest_row_that_has_one(tmp_path: Path)
     assert newest_value(path, "a") == 6
     assert newest_value(path, "b") == 7
     assert newest_value(path, "c") is None
+
+
+def test_values_beside_it_are_those_of_the_same_row(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"step": 1, "a": 5, "b": 1}\n{"step": 2, "a": 6, "c": 7}\n{"step": 3, "c": 8}\n')
+    assert newest_values(path, "a", "b", "c") == (6, None, 7)
+    assert newest_values(path, "d", "a") == (None, None)
+    path.write_text('{"step": 1, "a": 5, "b": "much"}\n')
+    with pytest.raises(UserError, match="b is no number in it"):
+        newest_values(path, "a", "b")
 
 
 def test_only_so_far_back_is_looked(tmp_path: Path) -> None:

@@ -118,3 +118,15 @@ def test_runs_are_found_in_the_order_of_their_numbers(tmp_path: Path) -> None:
 def test_an_empty_folder_has_no_runs(tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir()
     assert list(find_runs(tmp_path / name)) == []
+
+
+def test_the_greedy_number_is_that_of_the_evaluation_whose_score_is_told(tmp_path: Path) -> None:
+    directory = run(tmp_path / "on", session(None))
+    assert (summarise(directory).score, summarise(directory).greedy) == (2.5, None)
+    with (directory / "metrics.jsonl").open("a") as rows:
+        rows.write(
+            '{"step": 60, "eval/episode_return": -12.0, "eval/greedy_return": -1000.0}\n{"step": 70, "loss": 1}\n'
+        )
+    assert (summarise(directory).score, summarise(directory).greedy) == (-12.0, -1000.0)
+    ended = run(tmp_path / "ended", session("finished", 100, 7.0), result=result_of(100) | {"eval/greedy_return": 8.0})
+    assert (summarise(ended).score, summarise(ended).greedy) == (9.0, 8.0)

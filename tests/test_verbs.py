@@ -26,6 +26,7 @@ from rlrun.agents.q_learning import QLearning
 from rlrun.cli import run_command
 from rlrun.course import Course, Window
 from rlrun.errors import UserError
+from rlrun.loggers import read_rows
 from rlrun.receipt import Code, digest, write_receipt
 from rlrun.types import Progress
 
@@ -617,6 +618,24 @@ def test_show_tells_everything_and_ends_with_the_tables(rlrun: Command, finished
     assert re.search(r"^result +evaluation mean \S+ ± \S+ over 2 episodes$", shown.out, re.MULTILINE)
     assert "·" in shown.out.splitlines()[-2], "the grid"
     assert shown.out.splitlines()[-1].startswith("pictures: ")
+
+
+def test_an_agent_that_draws_has_its_greedy_return_beside_wherever_evaluations_are_shown(rlrun: Command) -> None:
+    words = ["algo=reinforce", "env=short_corridor", "env.max_episode_steps=50", "total_steps=800", *TINY]
+    words += ["evaluation.every_steps=400", "evaluation.greedy_episodes=3"]
+    answer = rlrun(*words)
+    assert answer.status == 0
+    (directory,) = Path("runs/short_corridor/reinforce").glob("*/seed0")
+    result = json.loads((directory / "result.json").read_text())
+    rows = [row for row in read_rows(directory / "metrics.jsonl") if "eval/greedy_return" in row]
+    assert len(rows) >= 2
+    assert all("eval/episode_return" in row for row in rows)
+    greedy = result["eval/greedy_return"]
+    assert rows[-1]["eval/greedy_return"] == greedy == sum(result["eval/greedy_returns"]) / 3
+    assert listed(rlrun)[0]["greedy"] == f"{greedy:.2f}"
+    assert listed(rlrun)[0]["evaluation"] == f"{result['eval/episode_return']:.2f}"
+    assert rlrun("show", str(directory)).out.rstrip().endswith(f"; greedy {greedy:.2f}")
+    assert f"; greedy {greedy:.2f} over 3" in answer.out
 
 
 def test_a_failed_run_says_why(rlrun: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,9 @@
 """Actor-critic: a policy gradient weighted by advantages, from a value function that is learned beside the policy.
 
 Four ways to estimate the advantage. `monte_carlo` is the lectures' algorithm: play whole episodes, fit V to the
-returns, weigh by G - V. `td` is batch actor-critic with the one-step error (Sutton and Barto 2018, section 13.5).
-`n_step` is advantage actor-critic, A2C (Mnih et al. 2016), and `gae` mixes all n (Schulman et al. 2016).
+returns, weigh by G - V. `td` is batch actor-critic with the one-step error (Sutton and Barto 2018, section 13.5, there
+with a factor γᵗ that none of the four has). `n_step` is advantage actor-critic, A2C (Mnih et al. 2016), and `gae` mixes
+all n (Schulman et al. 2016).
 """
 
 from __future__ import annotations
@@ -19,13 +20,25 @@ from rlrun.distributions import categorical_sample, entropy_of, greedy
 from rlrun.errors import UserError
 from rlrun.execution.execution import Execution, plainly
 from rlrun.legality import require_every_action
-from rlrun.losses import masked_mean, masked_squared_error, policy_gradient_loss, squared_error
+from rlrun.losses import masked_mean, masked_squared_error, normalised, policy_gradient_loss, squared_error
 from rlrun.nn.descent import descend, follow_gradient
 from rlrun.nn.networks import Network, build_policy_value
-from rlrun.nn.optimizers import moved_by
+from rlrun.nn.optimizers import at_step, moved_by
+from rlrun.protocols import EvaluationPolicy
 from rlrun.returns import discounted_returns, gae, n_step_returns, td_errors
 from rlrun.rng import torch_generator
-from rlrun.types import ActorOutput, Carry, Collection, EnvSpec, Metrics, Rollout, State, Steps, WholeEpisodes
+from rlrun.schedules import Schedule, schedule_from_zero
+from rlrun.types import (
+    ActorOutput,
+    Carry,
+    Collection,
+    EnvSpec,
+    Metrics,
+    Rollout,
+    State,
+    Steps,
+    WholeEpisodes,
+)
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 Advantage = Literal["monte_carlo", "td", "n_step", "gae"]
@@ -45,10 +58,10 @@ class ActorCritic:
         value_updates: gradient steps on the value per batch; those after the first need `shared=False`.
         normalize: makes the advantages of a batch mean 0 and standard deviation 1.
         value_coefficient: of the value loss.
-        entropy_bonus: coefficient of the policy's mean entropy.
+        entropy_bonus: coefficient of the policy's mean entropy; a number, or a schedule by agent step.
         max_grad_norm: gradients are scaled down to this norm; None leaves them alone.
         reward_clip: rewards are clipped to +- this for learning; None leaves them alone.
-        evaluation_policy: what is evaluated: the likeliest action, or the policy as it is.
+        evaluation_policy: what is evaluated: the policy as it is, or its likeliest action.
         spec: the environment's.
         device: where the network lives.
         seed: the run's.
@@ -58,7 +71,8 @@ class ActorCritic:
 
     Raises:
         UserError: if `monte_carlo` meets episodes that may never end, or that do not divide evenly among the slots; or
-            some actions are illegal; or a step of the optimizer cannot be recorded.
+            `normalize` leaves nothing of a batch; or some actions are illegal; or a step of the optimizer cannot be
+            recorded.
     """
 
     def __init__(
@@ -74,10 +88,10 @@ class ActorCritic:
         value_updates: Annotated[int, Field(gt=0)],
         normalize: bool,
         value_coefficient: Annotated[float, Field(ge=0)],
-        entropy_bonus: Annotated[float, Field(ge=0)],
+        entropy_bonus: Annotated[float, Field(ge=0)] | Schedule,
         max_grad_norm: Annotated[float, Field(gt=0)] | None,
         reward_clip: Annotated[float, Field(gt=0)] | None,
-        evaluation_policy: Literal["greedy", "sampled"],
+        evaluation_policy: EvaluationPolicy,
         spec: EnvSpec,
         device: torch.device,
         seed: int,
@@ -91,6 +105,11 @@ class ActorCritic:
                 "algo.value_updates=1"
             )
         self.collection: Collection = Steps(rollout_steps)
+        if normalize and advantage != "monte_carlo" and rollout_steps * spec.num_envs < 2:
+            raise UserError(
+                "algo.normalize=true needs more than one step per batch, since its advantage less the batch's mean "
+                "would be 0 for ever: set algo.rollout_steps or env.num_envs to at least 2, or algo.normalize=false"
+            )
         if advantage == "monte_carlo":
             if not spec.episodic:
                 raise UserError(
@@ -101,6 +120,11 @@ class ActorCritic:
                 raise UserError(
                     f"algo.episodes_per_batch={episodes_per_batch} must be a multiple of env.num_envs={spec.num_envs}: "
                     "every environment plays the same number of episodes"
+                )
+            if normalize and episodes_per_batch < 2:
+                raise UserError(
+                    "algo.normalize=true needs algo.episodes_per_batch of at least 2: the advantage of a single "
+                    "episode's only step, less their mean, would be 0 for ever"
                 )
             self.collection = WholeEpisodes(episodes_per_batch // spec.num_envs)
         self.finished = False
@@ -125,10 +149,14 @@ class ActorCritic:
         self._value_updates = value_updates
         self._normalize = normalize
         self._value_coefficient = value_coefficient
-        self._entropy_bonus = entropy_bonus
+        self._entropy_bonus = schedule_from_zero(entropy_bonus, "algo.entropy_bonus")
+        self._constant_bonus, largest = self._entropy_bonus.bounds()
+        self._bonus_varies = self._constant_bonus != largest  # then it is one of the inputs of an update
+        self._wants_entropy = largest > 0
         self._max_grad_norm = max_grad_norm
         self._reward_clip = reward_clip
-        self._evaluation_policy = evaluation_policy
+        self.evaluation_policy = evaluation_policy
+        self._steps = 0  # agent steps seen by `learn`
 
     def initial_carry(self, num_envs: int) -> Carry:
         """No memory."""
@@ -137,18 +165,28 @@ class ActorCritic:
 
     def act(self, obs: Tensor, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
         """Draws from the policy; while evaluated, as `evaluation_policy` says."""
-        logits = self._logits(obs)
-        if explore or self._evaluation_policy == "sampled":
-            return ActorOutput(categorical_sample(logits, rng), carry, {})
-        return ActorOutput(greedy(logits), carry, {})
+        if explore or self.evaluation_policy == "sampled":
+            return ActorOutput(categorical_sample(self._logits(obs), rng), carry, {})
+        return self.act_greedily(obs, carry, rng)
+
+    def act_greedily(self, obs: Tensor, carry: Carry, rng: torch.Generator) -> ActorOutput:
+        """The likeliest action of the policy."""
+        del rng
+        return ActorOutput(greedy(self._logits(obs)), carry, {})
 
     def learn(self, rollout: Rollout) -> Metrics:
         """One gradient step on policy, value and entropy together; then the value alone may learn on."""
         reward = rollout.reward
         if self._reward_clip is not None:
             reward = reward.clamp(-self._reward_clip, self._reward_clip)
-        steps = (rollout.action, reward, rollout.discount, rollout.last)
-        return self._learn_from(rollout.obs, rollout.mask, *steps, *self._values_beyond(rollout))
+        self._steps += rollout.num_steps
+        known = at_step(self._optimizer, self._steps)
+        steps: tuple[Tensor, ...]
+        steps = (rollout.action, reward, rollout.discount, rollout.last, *self._values_beyond(rollout))
+        if self._bonus_varies:
+            known["policy/entropy_bonus"] = self._entropy_bonus(self._steps)
+            steps = (*steps, reward.new_full((), known["policy/entropy_bonus"]))
+        return {**self._learn_from(rollout.obs, rollout.mask, *steps), **known}
 
     @torch.no_grad()
     def _values_beyond(self, rollout: Rollout) -> tuple[Tensor, Tensor]:
@@ -181,8 +219,12 @@ class ActorCritic:
         last: Tensor,
         value_after: Tensor,
         value_at_end: Tensor,
+        entropy_bonus: Tensor | None = None,
     ) -> tuple[Tensor, tuple[dict[str, Tensor], Tensor]]:
-        """The loss of steps [T, B] and `_values_beyond` them; metrics, and what the value is to learn [T, B]."""
+        """The loss of steps [T, B] and `_values_beyond` them; metrics, and what the value is to learn [T, B].
+
+        The bonus is a scalar, given where it changes: a recording or compiled code would keep a number for good.
+        """
         logits, values = self._forward(obs.flatten(0, 1))
         log_probs = torch.log_softmax(logits, dim=-1)
         value = values.view(reward.shape)
@@ -191,15 +233,16 @@ class ActorCritic:
             next_value = torch.where(last, value_at_end, following)  # after an end comes another episode
             advantage, target = self.estimate(reward, discount, last, value.detach(), next_value)
             if self._normalize:
-                centred = advantage - self._mean(advantage, mask)
-                advantage = centred / (self._mean(centred.square(), mask).sqrt() + 1e-8)
+                counts = None if isinstance(self.collection, Steps) else mask
+                advantage = normalised(advantage, counts, made_of=target)
         policy_loss = self._mean(policy_gradient_loss(log_probs, action.flatten(), advantage.flatten()), mask)
         critic_loss = self._value_loss(value, target, mask)
         loss = policy_loss + self._value_coefficient * critic_loss
-        with torch.set_grad_enabled(self._entropy_bonus > 0):  # otherwise it is only looked at
+        with torch.set_grad_enabled(self._wants_entropy):  # otherwise it is only looked at
             entropy = self._mean(entropy_of(log_probs), mask)
-            if self._entropy_bonus > 0:
-                loss = loss - self._entropy_bonus * entropy
+            if self._wants_entropy:
+                bonus = self._constant_bonus if entropy_bonus is None else entropy_bonus
+                loss = loss - bonus * entropy
         metrics = {
             "loss/policy": policy_loss.detach(),
             "loss/value": critic_loss.detach(),
@@ -234,10 +277,15 @@ class ActorCritic:
         return advantage, advantage + value
 
     def state_dict(self) -> State:
-        """Network and optimizer."""
-        return {"network": self._network.state_dict(), "optimizer": self._optimizer.state_dict()}
+        """Network, optimizer and the step that schedules go by."""
+        return {
+            "network": self._network.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "steps": self._steps,
+        }
 
     def load_state_dict(self, state: State) -> None:
         """Continues exactly."""
         self._network.load_state_dict(state["network"])
         self._optimizer.load_state_dict(state["optimizer"])
+        self._steps = state.get("steps", 0)  # older checkpoints have none, and no schedule that would ask for it

@@ -28,7 +28,7 @@ from rlrun.legality import require_every_action
 from rlrun.losses import huber, q_td_target, squared_error
 from rlrun.nn.descent import gradient_norm, gradients_of, scale_down
 from rlrun.nn.networks import Network, build_q_network
-from rlrun.nn.optimizers import moved_by
+from rlrun.nn.optimizers import at_step, moved_by
 from rlrun.replay.disk import StorageFolder, StorageKind, open_storage
 from rlrun.replay.uniform import UniformReplay
 from rlrun.rng import torch_generator
@@ -181,6 +181,7 @@ class DQN:
         self._replay.extend(self._clipped(rollout))
         before, self._steps = self._steps, self._steps + rollout.num_steps
         metrics: dict[str, Tensor | float] = {"policy/epsilon": self._epsilon(self._steps)}
+        metrics |= at_step(self._optimizer, self._steps)
         if self._steps < self._learning_starts_steps:
             return metrics
         self._updates_owed += rollout.num_steps * self._updates_per_step

@@ -2,7 +2,9 @@
 
 ∇J = E[Σₜ wₜ ∇ log π(aₜ|sₜ)] ≈ 1/N Σᵢ Σₜ wᵢₜ ∇ log π(aᵢₜ|sᵢₜ) over N episodes, where the weight wᵢₜ is one of three
 estimates of what the action brought, less a baseline. The inner sum is no mean, which would make the step size depend
-on how long episodes are. A time limit ends an episode like any other end, since nothing is bootstrapped.
+on how long episodes are. Where `discount` is 0 an episode ends for learning, also at a lost life, after which the game
+goes on: what comes later is another of the N. A time limit ends an episode like any other end, since nothing is
+bootstrapped: what is estimated is the gradient of the return within the limit.
 """
 
 from __future__ import annotations
@@ -19,18 +21,23 @@ from rlrun.agents.baselines import Baseline, BatchMean, LearnedValue, MovingAver
 from rlrun.distributions import categorical_entropy, categorical_log_prob, categorical_sample, greedy
 from rlrun.errors import UserError
 from rlrun.legality import require_every_action
-from rlrun.losses import masked_mean
+from rlrun.losses import masked_mean, normalised
 from rlrun.nn.descent import descend
 from rlrun.nn.networks import Network, build_policy, build_value
-from rlrun.returns import episode_time, reward_to_go, whole_returns
+from rlrun.nn.optimizers import at_step
+from rlrun.protocols import EvaluationPolicy
+from rlrun.returns import cuts, episode_time, reward_to_go, whole_returns
 from rlrun.rng import torch_generator
+from rlrun.schedules import Schedule, schedule_from_zero
 from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, Rollout, State, WholeEpisodes
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 Estimator = Literal["whole_return", "reward_to_go", "discounted_reward_to_go"]
 
 
-def estimate(reward: Tensor, last: Tensor, mask: Tensor, gamma: float, estimator: Estimator) -> Tensor:
+def estimate(
+    reward: Tensor, discount: Tensor, last: Tensor, mask: Tensor, gamma: float, estimator: Estimator
+) -> Tensor:
     """The weights wₜ of the policy gradient, [T, B].
 
     - `whole_return`: G₀ = Σ γᵗ rₜ at every step. Unbiased, and the noisiest.
@@ -40,10 +47,10 @@ def estimate(reward: Tensor, last: Tensor, mask: Tensor, gamma: float, estimator
       (Thomas 2014), since it weighs late states as much as early ones.
     """
     if estimator == "whole_return":
-        return whole_returns(reward, last, mask, gamma)
-    to_go = reward_to_go(reward, last, mask, gamma)
+        return whole_returns(reward, discount, last, mask, gamma)
+    to_go = reward_to_go(reward, discount, last, mask, gamma)
     if estimator == "reward_to_go":
-        return gamma ** episode_time(last).to(reward.dtype) * to_go
+        return gamma ** episode_time(cuts(discount, last)).to(reward.dtype) * to_go
     return to_go
 
 
@@ -59,11 +66,12 @@ class Reinforce:
         baseline: what is subtracted from the weights.
         moving_average_decay: of baseline=moving_average, per batch.
         value_updates: gradient steps on the learned value per batch.
-        normalize: divides the weights less baseline by their standard deviation over the batch.
-        entropy_bonus: coefficient of the policy's entropy, summed over an episode as the rewards are.
+        normalize: makes the weights less baseline mean 0 and standard deviation 1 over the steps of a batch.
+        entropy_bonus: coefficient of the policy's entropy, summed over an episode as the rewards are; a number, or a
+            schedule by agent step.
         max_grad_norm: gradients are scaled down to this norm; None leaves them alone.
         reward_clip: rewards are clipped to +- this for learning; None leaves them alone.
-        evaluation_policy: what is evaluated: the likeliest action, or the policy as it is.
+        evaluation_policy: what is evaluated: the policy as it is, or its likeliest action.
         spec: the environment's.
         device: where the networks live.
         seed: the run's.
@@ -85,10 +93,10 @@ class Reinforce:
         moving_average_decay: Annotated[float, Field(ge=0, lt=1)],
         value_updates: Annotated[int, Field(gt=0)],
         normalize: bool,
-        entropy_bonus: Annotated[float, Field(ge=0)],
+        entropy_bonus: Annotated[float, Field(ge=0)] | Schedule,
         max_grad_norm: Annotated[float, Field(gt=0)] | None,
         reward_clip: Annotated[float, Field(gt=0)] | None,
-        evaluation_policy: Literal["greedy", "sampled"],
+        evaluation_policy: EvaluationPolicy,
         spec: EnvSpec,
         device: torch.device,
         seed: int,
@@ -102,20 +110,24 @@ class Reinforce:
                 f"algo.episodes_per_batch={episodes_per_batch} must be a multiple of env.num_envs={spec.num_envs}: "
                 "every environment plays the same number of episodes"
             )
-        if baseline == "batch_mean" and episodes_per_batch < 2:
+        if episodes_per_batch < 2 and (baseline == "batch_mean" or normalize):
+            key = "baseline=batch_mean" if baseline == "batch_mean" else "normalize=true"
             raise UserError(
-                "algo.baseline=batch_mean needs algo.episodes_per_batch of at least 2: the mean of a single episode's "
-                "returns leaves nothing to learn from"
+                f"algo.{key} needs algo.episodes_per_batch of at least 2: less the mean of a single episode's returns "
+                "there may be nothing to learn from"
             )
         self.collection = WholeEpisodes(episodes_per_batch // spec.num_envs)
         self.finished = False
         self._policy = build_policy(network, spec, torch_generator(seed, "agent/init")).to(device)
         self._parameters = list(self._policy.parameters())
         self._optimizer = optimizer(self._parameters)
+        self._optimizers = [self._optimizer]
         self._baseline: Baseline
         if baseline == "value":
             value = build_value(network, spec, torch_generator(seed, "agent/init_value")).to(device)
-            self._baseline = LearnedValue(value, value_optimizer(value.parameters()), value_updates)
+            fitting = value_optimizer(value.parameters())
+            self._optimizers.append(fitting)
+            self._baseline = LearnedValue(value, fitting, value_updates)
         elif baseline == "moving_average":
             self._baseline = MovingAverage(moving_average_decay, device)
         else:
@@ -123,10 +135,11 @@ class Reinforce:
         self._estimator = estimator
         self._gamma = gamma
         self._normalize = normalize
-        self._entropy_bonus = entropy_bonus
+        self._entropy_bonus = schedule_from_zero(entropy_bonus, "algo.entropy_bonus")
         self._max_grad_norm = max_grad_norm
         self._reward_clip = reward_clip
-        self._evaluation_policy = evaluation_policy
+        self.evaluation_policy = evaluation_policy
+        self._steps = 0  # agent steps seen by `learn`
 
     def initial_carry(self, num_envs: int) -> Carry:
         """No memory."""
@@ -135,25 +148,31 @@ class Reinforce:
 
     def act(self, obs: Tensor, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
         """Draws from the policy; while evaluated, as `evaluation_policy` says."""
-        logits = self._policy(obs)
-        if explore or self._evaluation_policy == "sampled":
-            return ActorOutput(categorical_sample(logits, rng), carry, {})
-        return ActorOutput(greedy(logits), carry, {})
+        if explore or self.evaluation_policy == "sampled":
+            return ActorOutput(categorical_sample(self._policy(obs), rng), carry, {})
+        return self.act_greedily(obs, carry, rng)
+
+    def act_greedily(self, obs: Tensor, carry: Carry, rng: torch.Generator) -> ActorOutput:
+        """The likeliest action of the policy."""
+        del rng
+        return ActorOutput(greedy(self._policy(obs)), carry, {})
 
     def learn(self, rollout: Rollout) -> Metrics:
         """One step up the policy gradient, then the baseline learns."""
+        self._steps += rollout.num_steps
+        rates = [at_step(optimizer, self._steps) for optimizer in self._optimizers]
+        bonus = self._entropy_bonus(self._steps)
         rollout = clip_reward(rollout, self._reward_clip)
         obs, mask = rollout.obs, rollout.mask
-        weight = estimate(rollout.reward, rollout.last, mask, self._gamma, self._estimator)
+        weight = estimate(rollout.reward, rollout.discount, rollout.last, mask, self._gamma, self._estimator)
         advantage = weight - self._baseline.predict(obs, weight, mask)
         if self._normalize:
-            spread = masked_mean(advantage.square(), mask) - masked_mean(advantage, mask).square()
-            advantage = advantage / (spread.clamp(min=0.0).sqrt() + 1e-8)
+            advantage = normalised(advantage, mask, made_of=weight)
         logits = self._policy(obs.flatten(0, 1)).unflatten(0, mask.shape)
         log_prob = categorical_log_prob(logits, rollout.action)
         entropy = categorical_entropy(logits)
         policy_loss = -sum_per_episode(log_prob * advantage, rollout)
-        loss = policy_loss - self._entropy_bonus * sum_per_episode(entropy, rollout)
+        loss = policy_loss - bonus * sum_per_episode(entropy, rollout)
         grad_norm = descend(loss, self._parameters, self._optimizer, self._max_grad_norm)
         return {
             "loss/policy": policy_loss.detach(),
@@ -161,14 +180,16 @@ class Reinforce:
             "grad/norm": grad_norm,
             "value/weight_mean": masked_mean(weight, mask),
             **self._baseline.learn(obs, weight, mask),
+            **rates[0],
         }
 
     def state_dict(self) -> State:
-        """Policy, optimizer and baseline."""
+        """Policy, optimizer, baseline and the step that schedules go by."""
         return {
             "policy": self._policy.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "baseline": self._baseline.state_dict(),
+            "steps": self._steps,
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -176,11 +197,12 @@ class Reinforce:
         self._policy.load_state_dict(state["policy"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._baseline.load_state_dict(state["baseline"])
+        self._steps = state.get("steps", 0)  # older checkpoints have none, and no schedule that would ask for it
 
 
 def sum_per_episode(values: Tensor, rollout: Rollout) -> Tensor:
-    """1/N Σᵢ Σₜ over the N whole episodes of a rollout: values [T, B] to a scalar."""
-    num_episodes = (rollout.last & rollout.mask).sum()
+    """1/N Σᵢ Σₜ over the N episodes of a rollout, of which lost lives make more: values [T, B] to a scalar."""
+    num_episodes = (cuts(rollout.discount, rollout.last) & rollout.mask).sum()
     return torch.where(rollout.mask, values, 0.0).sum() / num_episodes
 
 

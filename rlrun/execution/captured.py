@@ -78,7 +78,10 @@ class Captured:
         if recording is None or not recording.is_of(touched):
             if recording is None and len(self._recordings) >= _MOST_RECORDINGS:
                 return self._function(*(given.to(self._device) for given in inputs))
-            recording = self._recordings[key] = self._record(inputs, touched)
+            made = self._record(inputs, touched)
+            if not isinstance(made, _Recording):
+                return made
+            recording = self._recordings[key] = made
         for place, given in zip(recording.inputs, inputs, strict=True):
             place.copy_(pinned(given, self._device), non_blocking=True)
         recording.replay()
@@ -88,12 +91,20 @@ class Captured:
         functions = copy.deepcopy((self._function, self._reads, self._changes), memo)
         return type(self)(*functions, self._recorder, self._device)
 
-    def _record(self, inputs: Sequence[Tensor], touched: list[Tensor]) -> _Recording:
-        """Leaves everything that the function changes as it was, bit for bit."""
+    def _record(self, inputs: Sequence[Tensor], touched: list[Tensor]) -> _Recording | Mapping[str, Tensor]:
+        """Leaves everything that the function changes as it was, bit for bit.
+
+        Where other tensors took the place of some of those while it warmed up (an optimizer's, of which only a part
+        was moved), that cannot be put back: then it has been called once, and this is what it returned.
+        """
         places = [given.to(self._device, copy=True, memory_format=torch.contiguous_format) for given in inputs]
         changed = self._changes()
         before = [tensor.detach().clone() for tensor in changed]
-        for _ in range(_WARM_UPS):
+        said: list[Mapping[str, Tensor]] = []
+        self._recorder.warm_up(lambda: said.append(self._function(*places)))
+        if not _are(self._changes(), changed):
+            return {name: output.clone() for name, output in said[0].items()}
+        for _ in range(_WARM_UPS - 1):
             self._recorder.warm_up(lambda: self._function(*places))
         replay, outputs = self._recorder.record(lambda: self._function(*places))
         with torch.no_grad():
@@ -111,4 +122,8 @@ class _Recording:
 
     def is_of(self, touched: Sequence[Tensor]) -> bool:
         """Whether these are the very tensors that it was recorded with."""
-        return len(touched) == len(self.touched) and all(map(is_, touched, self.touched))
+        return _are(touched, self.touched)
+
+
+def _are(these: Sequence[Tensor], those: Sequence[Tensor]) -> bool:
+    return len(these) == len(those) and all(map(is_, these, those))

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from rlrun.errors import UserError
+from rlrun.schedules import Schedule
 
 State = dict[str, Tensor]  # what is known of a parameter: tensors like it, and `step`, a number
 _COUNT = "step"
@@ -95,13 +96,51 @@ class FlatOptimizer(torch.optim.Optimizer):
     group says so, and therefore in `state_dict` too. Where parameters lie in memory is settled when it is made, so
     those of a group that is added later move each by itself. A subclass that keeps more than its groups and states
     adds it to `__getstate__`, or copies lack it.
+
+    Args:
+        parameters: to be moved.
+        learning_rate: the step size; a schedule is asked when `at` is called.
+        defaults: settings of the groups besides.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], defaults: dict[str, Any]) -> None:
-        super().__init__(parameters, defaults | {"together": False})
+    def __init__(
+        self, parameters: Iterable[nn.Parameter], learning_rate: float | Schedule, defaults: dict[str, Any]
+    ) -> None:
+        self._schedule = learning_rate if callable(learning_rate) else None
+        first = learning_rate(0) if callable(learning_rate) else learning_rate
+        super().__init__(parameters, defaults | {"lr": first, "together": False})
         for group in self.param_groups:
             group["together"] = _can_be_flat(group["params"])
         self._flatten()
+        # A tensor, because a recording of `step` would keep a number for good; numbers cost less where nothing changes.
+        self._rate: Tensor | None = None  # of a schedule, once its step is known
+
+    def at(self, step: int) -> float | None:
+        """Takes the learning rate of agent step `step`, and returns it; None where it is the same at every step."""
+        if self._schedule is None:
+            return None
+        rate = self._schedule(step)
+        for group in self.param_groups:
+            group["lr"] = rate  # as it is saved
+        if self._rate is None:
+            self._rate = torch.full((), rate, device=self.param_groups[0]["params"][0].device)
+        self._rate.fill_(rate)
+        return rate
+
+    def rate(self, group: Mapping[str, Any]) -> float | Tensor:
+        """The learning rate of a group: a number, or where it follows a schedule always the same scalar tensor.
+
+        Raises:
+            RuntimeError: if there is a schedule, and nobody has said at which step it is.
+        """
+        if self._schedule is None:
+            constant: float = group["lr"]
+            return constant
+        if self._rate is None:
+            raise RuntimeError(
+                "the learning rate is a schedule: call rlrun.nn.optimizers.at_step before the first step"
+            )
+        return self._rate
 
     def _flatten(self) -> None:
         self._flats = {i: Flat(group["params"]) for i, group in enumerate(self.param_groups) if group["together"]}
@@ -109,7 +148,7 @@ class FlatOptimizer(torch.optim.Optimizer):
 
     def __getstate__(self) -> dict[str, Any]:
         self._groups()  # a copy is made of what the parameters are now
-        return super().__getstate__()
+        return super().__getstate__() | {"_schedule": self._schedule, "_rate": self._rate}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """What a copy is made of; torch's `load_state_dict` comes by too."""

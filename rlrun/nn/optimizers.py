@@ -11,9 +11,24 @@ from torch import Tensor, nn
 
 from rlrun.errors import UserError
 from rlrun.nn.flat import FlatOptimizer, State
+from rlrun.schedules import Schedule, schedule_from_zero
 
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+LearningRate = Positive | Schedule  # by agent step, of which agents tell with `at_step`
+
+
+def at_step(optimizer: torch.optim.Optimizer, step: int) -> dict[str, float]:
+    """Gives `optimizer` the learning rate of agent step `step`, if it follows a schedule; then that, as a metric."""
+    rate = optimizer.at(step) if isinstance(optimizer, FlatOptimizer) else None
+    return {} if rate is None else {"optimizer/learning_rate": rate}
+
+
+def _checked(learning_rate: LearningRate) -> LearningRate:
+    """A number as it is; a schedule if it goes nowhere below 0."""
+    if callable(learning_rate):
+        schedule_from_zero(learning_rate, "the learning rate")
+    return learning_rate
 
 
 def moved_by(optimizer: torch.optim.Optimizer) -> list[Tensor]:
@@ -34,12 +49,12 @@ class Adam:
     """Kingma and Ba 2015, in one fused kernel.
 
     Args:
-        learning_rate: step size.
+        learning_rate: step size; a number, or a schedule by agent step.
         eps: added to the denominator.
     """
 
-    def __init__(self, *, learning_rate: Positive, eps: Positive) -> None:
-        self._learning_rate = learning_rate
+    def __init__(self, *, learning_rate: LearningRate, eps: Positive) -> None:
+        self._learning_rate = _checked(learning_rate)
         self._eps = eps
 
     def __call__(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
@@ -53,9 +68,9 @@ class FusedAdam(FlatOptimizer):
     They are equal to the bit where parameters move each by itself, and to rounding where they move together.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], lr: float, eps: float) -> None:
+    def __init__(self, parameters: Iterable[nn.Parameter], learning_rate: LearningRate, eps: float) -> None:
         # Nothing here reads `fused`: by it `load_state_dict` puts the counts of steps where the parameters are.
-        super().__init__(parameters, {"lr": lr, "betas": (0.9, 0.999), "eps": eps, "fused": True})
+        super().__init__(parameters, learning_rate, {"betas": (0.9, 0.999), "eps": eps, "fused": True})
 
     def begun(self, parameter: Tensor) -> State:
         """No steps, no moments."""
@@ -76,7 +91,7 @@ class FusedAdam(FlatOptimizer):
             [state["exp_avg_sq"] for state in states],
             [],
             counts,
-            lr=group["lr"],
+            lr=self.rate(group),
             beta1=beta1,
             beta2=beta2,
             weight_decay=0.0,
@@ -90,7 +105,7 @@ class RMSProp:
     """dw / sqrt(g2 + eps) (Mnih et al. 2016, eq. S2), with eps inside the root as there and in TensorFlow.
 
     Args:
-        learning_rate: step size.
+        learning_rate: step size; a number, or a schedule by agent step.
         decay: of the running mean of squared gradients.
         eps: added under the root.
         initial_square: what the running mean of squared gradients starts from; TensorFlow's 1 keeps first steps small.
@@ -99,12 +114,12 @@ class RMSProp:
     def __init__(
         self,
         *,
-        learning_rate: Positive,
+        learning_rate: LearningRate,
         decay: Fraction,
         eps: Positive,
         initial_square: Annotated[float, Field(ge=0)],
     ) -> None:
-        self._learning_rate = learning_rate
+        self._learning_rate = _checked(learning_rate)
         self._decay = decay
         self._eps = eps
         self._initial_square = initial_square
@@ -120,13 +135,13 @@ class CentredRMSProp:
     """The RMSProp of the DQN paper's code, dw / sqrt(g2 - g^2 + eps): eps is inside the root.
 
     Args:
-        learning_rate: step size.
+        learning_rate: step size; a number, or a schedule by agent step.
         decay: of the running means of the gradient and of its square.
         eps: added under the root.
     """
 
-    def __init__(self, *, learning_rate: Positive, decay: Fraction, eps: Positive) -> None:
-        self._learning_rate = learning_rate
+    def __init__(self, *, learning_rate: LearningRate, decay: Fraction, eps: Positive) -> None:
+        self._learning_rate = _checked(learning_rate)
         self._decay = decay
         self._eps = eps
 
@@ -141,14 +156,14 @@ class _RootedRMSProp(FlatOptimizer):
     def __init__(
         self,
         parameters: Iterable[nn.Parameter],
-        lr: float,
+        learning_rate: LearningRate,
         decay: float,
         eps: float,
         initial_square: float,
         *,
         centred: bool,
     ) -> None:
-        super().__init__(parameters, {"lr": lr, "decay": decay, "eps": eps})
+        super().__init__(parameters, learning_rate, {"decay": decay, "eps": eps})
         self._initial_square = initial_square
         self._centred = centred
 
@@ -174,4 +189,10 @@ class _RootedRMSProp(FlatOptimizer):
             torch._foreach_clamp_min_(variances, 0.0)  # rounding may push them below
         roots = list(torch._foreach_add(variances, group["eps"]))
         torch._foreach_sqrt_(roots)
-        torch._foreach_addcdiv_(parameters, gradients, roots, value=-group["lr"])
+        rate = self.rate(group)
+        if isinstance(rate, float):
+            torch._foreach_addcdiv_(parameters, gradients, roots, value=-rate)
+            return
+        ways = torch._foreach_div(gradients, roots)  # torch's call above takes no tensor that lies on a GPU
+        torch._foreach_mul_(ways, rate)
+        torch._foreach_sub_(parameters, ways)

@@ -10,8 +10,11 @@ from rlrun.errors import UserError
 from rlrun.run_summary import RunSummary, find_runs, summarise
 from rlrun.verbs.words import Words
 
-_COLUMNS = ("environment", "algorithm", "preset", "experiment", "seed", "steps", "state", "evaluation", "time", "path")
-_RIGHT = {"seed", "steps", "evaluation", "time"}
+_COLUMNS = (
+    *("environment", "algorithm", "preset", "experiment", "seed", "steps", "state"),
+    *("evaluation", "greedy", "time", "path"),
+)
+_RIGHT = {"seed", "steps", "evaluation", "greedy", "time"}
 _COLOURS = {"finished": "green", "running": "cyan", "stopped": "yellow", "killed": "red", "failed": "red"}
 _COLOURS |= {"unsaved": "red", "damaged": "red"}
 
@@ -47,6 +50,7 @@ def _row(run: RunSummary) -> tuple[str, ...]:
         f"{run.step:,}/{run.receipt['total_steps']:,}",
         run.state,
         "-" if run.score is None else f"{run.score:.2f}",
+        "-" if run.greedy is None else f"{run.greedy:.2f}",
         in_hours(run.wall_seconds),
         str(run.directory),
     )

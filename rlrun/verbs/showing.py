@@ -61,11 +61,14 @@ def _lines(run: RunSummary) -> Iterator[tuple[str, str]]:
         yield f"session {number}", _session(session, is_last=number == len(receipt["sessions"]), run=run)
     yield "checkpoint", _newest_checkpoint(run.directory)
     result = read_result(run.directory / RESULT)
+    greedy = "" if run.greedy is None else f"; greedy {run.greedy:.2f}"
     if result is not None:
         spread = f" ± {result['eval/standard_error']:.2f}" if result["eval/episodes"] > 1 else ""
-        yield "result", f"evaluation mean {run.score:.2f}{spread} over {result['eval/episodes']} episodes"
+        count = f"over {result['eval/episodes']} episodes"
+        yield "result", f"evaluation mean {run.score:.2f}{spread} {count}{greedy}"
     else:
-        yield "evaluation", "none yet" if run.score is None else f"mean {run.score:.2f}, the newest so far"
+        newest = "none yet" if run.score is None else f"mean {run.score:.2f}, the newest so far"
+        yield "evaluation", newest + greedy
 
 
 def _commit(receipt: Mapping[str, Any], directory: Path) -> str:

@@ -10,8 +10,10 @@ from torch import Tensor, nn
 from rlrun.agents.actor_critic import ActorCritic, Advantage, OptimizerFactory
 from rlrun.errors import UserError
 from rlrun.execution.execution import Execution
+from rlrun.nn.optimizers import RMSProp
 from rlrun.nn.trunks import MLP
 from rlrun.protocols import Agent, VecEnv
+from rlrun.schedules import Linear, Schedule
 from rlrun.testing.agent import AgentContract
 from rlrun.testing.scripted_env import ScriptedEnv
 from rlrun.types import EnvSpec, Episodes, Rollout, Steps, WholeEpisodes
@@ -37,17 +39,18 @@ def actor_critic(
     episodes_per_batch: int = 4,
     normalize: bool = False,
     value_coefficient: float = 1.0,
-    entropy_bonus: float = 0.0,
+    entropy_bonus: float | Schedule = 0.0,
     max_grad_norm: float | None = None,
     reward_clip: float | None = None,
     evaluation_policy: Literal["greedy", "sampled"] = "greedy",
     execution: Execution | None = None,
     optimizer: OptimizerFactory | None = None,
+    rollout_steps: int = 3,
 ) -> ActorCritic:
     return ActorCritic(
         optimizer=optimizer or plain_sgd,
         advantage=advantage,
-        rollout_steps=3,
+        rollout_steps=rollout_steps,
         episodes_per_batch=episodes_per_batch,
         gamma=0.5,
         gae_lambda=0.5,
@@ -216,6 +219,32 @@ def test_normalized_advantages_move_the_policy_alone() -> None:
     torch.testing.assert_close(value, moves([1.0, -3.0, -11.0])[1])
 
 
+def test_advantages_that_differ_by_rounding_alone_are_not_blown_up() -> None:
+    # The value has learned 1,000 to the last place, and what is left are units of that.
+    rollout = dataclasses.replace(
+        played(terminates=True),
+        reward=torch.tensor([[1000.0], [1000.0 + 2**-14], [1000.0]]),
+        discount=torch.zeros(3, 1),
+    )
+    agent = with_tables(actor_critic(normalize=True), [0.0, 0.0], [1000.0] * 5)
+    assert float(agent.learn(rollout)["grad/norm"]) < 1e-3
+
+
+@pytest.mark.parametrize("advantage", ["td", "n_step", "gae"])
+def test_one_step_per_batch_less_its_mean_is_nothing_so_it_is_refused(advantage: Advantage) -> None:
+    with pytest.raises(UserError, match=r"algo.normalize=true needs more than one step per batch"):
+        actor_critic(advantage=advantage, normalize=True, rollout_steps=1)
+    for spec, steps, normalize in ((CELLS, 2, True), (dataclasses.replace(CELLS, num_envs=2), 1, True)):
+        actor_critic(spec, advantage=advantage, normalize=normalize, rollout_steps=steps)
+    actor_critic(advantage=advantage, normalize=False, rollout_steps=1)
+
+
+def test_a_single_episode_less_its_mean_may_be_nothing_so_it_is_refused() -> None:
+    with pytest.raises(UserError, match=r"algo.normalize=true needs algo.episodes_per_batch of at least 2"):
+        actor_critic(advantage="monte_carlo", normalize=True, episodes_per_batch=1)
+    actor_critic(advantage="monte_carlo", normalize=True, episodes_per_batch=2)
+
+
 def test_the_value_coefficient_scales_the_value_loss() -> None:
     policy, value = learned(actor_critic(value_coefficient=0.5), played())
     expected_policy, expected_value = moves([1.0, -3.0, -11.0])
@@ -241,6 +270,31 @@ def test_further_value_updates_of_a_shared_network_are_refused_in_words() -> Non
 def test_rewards_are_clipped_for_learning() -> None:
     policy, _ = learned(actor_critic(reward_clip=1.0), played())
     torch.testing.assert_close(policy, moves([1.0, -4.0, -14.0])[0])
+
+
+FALLING = Linear(start=0.1, end=0.0, duration_steps=60, delay_steps=10)
+
+
+class TestSchedules(TestTemporalDifference):
+    def make_agent(self, spec: EnvSpec, seed: int) -> Agent:
+        optimizer = RMSProp(learning_rate=FALLING, decay=0.9, eps=1e-5, initial_square=1.0)
+        return actor_critic(spec, seed, hidden=[8], entropy_bonus=FALLING, optimizer=optimizer)
+
+
+def test_a_scheduled_entropy_bonus_is_that_of_its_step() -> None:
+    # Three steps a batch: 1, 1/2 and then none.
+    falling = Linear(start=1.0, end=0.0, duration_steps=6, delay_steps=3)
+    for batches, bonus in ((1, 1.0), (2, 0.5), (3, 0.0), (4, 0.0)):
+        scheduled = actor_critic(entropy_bonus=falling)
+        for _ in range(batches - 1):
+            scheduled.learn(played())
+        logits = [0.0, torch.tensor(3.0).log().item()]
+        found = [with_tables(agent, logits, VALUES) for agent in (scheduled, actor_critic(entropy_bonus=bonus))]
+        said = [agent.learn(played()) for agent in found]
+        assert said[0]["policy/entropy_bonus"] == pytest.approx(bonus)
+        assert "policy/entropy_bonus" not in said[1]
+        first, second = (agent.state_dict()["network"][POLICY] for agent in found)
+        torch.testing.assert_close(first, second)
 
 
 def test_the_entropy_bonus_pushes_towards_uniform_by_hand() -> None:

@@ -10,18 +10,27 @@ import pytest
 import torch
 from test_actor_critic import CPU, actor_critic
 
-from rlrun.agents.actor_critic import Advantage
+from rlrun.agents.actor_critic import Advantage, OptimizerFactory
 from rlrun.collect import Collector
 from rlrun.errors import UserError
 from rlrun.execution.execution import Execution, Precision
-from rlrun.nn.optimizers import RMSProp
+from rlrun.nn.optimizers import Adam, RMSProp
 from rlrun.protocols import Agent, VecEnv
+from rlrun.schedules import Linear
 from rlrun.testing.agent import AgentContract, same
 from rlrun.testing.recorded_operations import RecordedOperations
 from rlrun.testing.scripted_env import ScriptedEnv
 from rlrun.types import EnvSpec, State
 
+ADAM = Adam(learning_rate=0.1, eps=1e-5)
 RMSPROP = RMSProp(learning_rate=0.1, decay=0.9, eps=1e-5, initial_square=1.0)
+
+
+FALLING = Linear(start=0.1, end=0.0, duration_steps=80, delay_steps=0)  # of the 108 steps that are played
+SCHEDULED = RMSProp(learning_rate=FALLING, decay=0.9, eps=1e-5, initial_square=1.0)
+
+
+SCHEDULES = ("optimizer/learning_rate", "policy/entropy_bonus")
 
 
 def recorded(precision: Precision = "float32") -> Execution:
@@ -36,7 +45,14 @@ class TestRecordedActorCritic(AgentContract):
         return actor_critic(spec, seed, hidden=[8], advantage="gae", optimizer=RMSPROP, execution=recorded("bfloat16"))
 
 
-def trained(execution: Execution | None, *, value_updates: int = 2, advantage: Advantage = "td") -> State:
+def trained(
+    execution: Execution | None,
+    *,
+    value_updates: int = 2,
+    advantage: Advantage = "td",
+    optimizer: OptimizerFactory = RMSPROP,
+    entropy_bonus: float | Linear = 0.0,
+) -> State:
     env = ScriptedEnv(3)
     agent = actor_critic(
         env.spec,
@@ -44,7 +60,9 @@ def trained(execution: Execution | None, *, value_updates: int = 2, advantage: A
         max_grad_norm=0.01,
         value_updates=value_updates,
         advantage=advantage,
-        optimizer=RMSPROP,
+        optimizer=optimizer,
+        entropy_bonus=entropy_bonus,
+        normalize=True,
         execution=execution,
     )
     collector = Collector(env, agent.collection, CPU, seed=0)
@@ -61,6 +79,19 @@ def trained(execution: Execution | None, *, value_updates: int = 2, advantage: A
 def test_a_whole_training_has_the_bits_of_the_plain_one(advantage: Advantage, value_updates: int) -> None:
     states = [trained(each, value_updates=value_updates, advantage=advantage) for each in (None, recorded())]
     assert same(*states)
+
+
+def test_adam_counts_its_steps_rightly_where_some_of_them_move_the_value_alone() -> None:
+    # Counts part in the first update, which is when it is recorded.
+    assert same(*(trained(each, value_updates=3, optimizer=ADAM) for each in (None, recorded())))
+
+
+def test_a_recording_follows_schedules_of_learning_rate_and_entropy() -> None:
+    states = [trained(each, optimizer=SCHEDULED, entropy_bonus=FALLING) for each in (None, recorded())]
+    assert same(*states)
+    rates, bonuses = ([said[name] for said in states[1]["metrics"]] for name in SCHEDULES)
+    assert rates == bonuses == pytest.approx([max(0.0, 0.1 - 0.1 * 9 * turn / 80) for turn in range(1, 13)])
+    assert not same(states[0]["agent"]["network"], trained(None, entropy_bonus=0.1)["agent"]["network"])
 
 
 def test_rollouts_of_one_length_are_one_recording(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,16 +140,21 @@ def test_bfloat16_learns_other_numbers_of_the_same_kind() -> None:
         torch.testing.assert_close(weight, narrow[name], rtol=0.1, atol=0.1)
 
 
-@pytest.mark.parametrize("advantage", ["n_step", "monte_carlo"])
+@pytest.mark.parametrize(("advantage", "entropy_bonus"), [("n_step", 0.1), ("monte_carlo", 0.1), ("n_step", FALLING)])
 def test_compiled_updates_learn_the_same_but_for_rounding(
-    advantage: Advantage, monkeypatch: pytest.MonkeyPatch
+    advantage: Advantage, entropy_bonus: float | Linear, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))  # no C++ compiler: quick
     states = []
     for execution in (None, Execution(CPU, "inductor", "float32", None)):
         env = ScriptedEnv(2)
         agent = actor_critic(
-            env.spec, hidden=[8], advantage=advantage, entropy_bonus=0.1, optimizer=RMSPROP, execution=execution
+            env.spec,
+            hidden=[8],
+            advantage=advantage,
+            entropy_bonus=entropy_bonus,
+            optimizer=SCHEDULED,
+            execution=execution,
         )
         collector = Collector(env, agent.collection, CPU, seed=0)
         for _ in range(4):

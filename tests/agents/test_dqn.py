@@ -9,7 +9,7 @@ from rlrun.agents.dqn import DQN
 from rlrun.collect import Collector
 from rlrun.errors import UserError
 from rlrun.execution.execution import Execution
-from rlrun.nn.optimizers import Adam
+from rlrun.nn.optimizers import Adam, LearningRate
 from rlrun.nn.trunks import MLP
 from rlrun.protocols import Agent, VecEnv
 from rlrun.schedules import Constant, Linear, Schedule
@@ -35,9 +35,10 @@ def dqn(
     epsilon: Schedule | None = None,
     replay_storage: Literal["memory", "disk"] = "memory",
     execution: Execution | None = None,
+    learning_rate: LearningRate = 1e-3,
 ) -> DQN:
     return DQN(
-        optimizer=Adam(learning_rate=1e-3, eps=1e-8),
+        optimizer=Adam(learning_rate=learning_rate, eps=1e-8),
         gamma=0.9,
         batch_size=batch_size,
         replay_ratio=replay_ratio,

@@ -13,6 +13,7 @@ from rlrun.collect import Collector
 from rlrun.errors import UserError
 from rlrun.execution.execution import Execution, Precision
 from rlrun.protocols import Agent, VecEnv
+from rlrun.schedules import Linear
 from rlrun.testing.agent import AgentContract, same
 from rlrun.testing.recorded_operations import RecordedOperations
 from rlrun.testing.replay import Player
@@ -60,6 +61,27 @@ def test_a_whole_training_has_the_bits_of_the_plain_one(double: bool, replay_rat
         metrics = [agent.learn(collector.collect(agent)) for _ in range(25)]
         states.append({"agent": agent.state_dict(), "collector": collector.state_dict(), "metrics": metrics})
     assert same(*states)
+
+
+def test_a_recording_follows_the_schedule_of_the_learning_rate() -> None:
+    falling = Linear(start=0.01, end=0.0, duration_steps=40, delay_steps=0)
+    states = []
+    for execution, rate in ((None, falling), (recorded(), falling), (None, 0.01)):
+        env = ScriptedEnv(3)
+        agent = dqn(env.spec, learning_rate=rate, execution=execution)
+        collector = Collector(env, agent.collection, CPU, seed=0)
+        steps, rates = 0, []
+        for _ in range(12):
+            rollout = collector.collect(agent)
+            steps += rollout.num_steps
+            said = agent.learn(rollout)
+            rates.append((steps, said.get("optimizer/learning_rate")))
+        states.append(agent.state_dict()["q"])
+        if rate is falling:
+            assert [rate for _, rate in rates] == pytest.approx([max(0.0, 0.01 - 0.01 * n / 40) for n, _ in rates])
+            assert rates[-1][1] == 0.0
+    assert same(states[0], states[1])
+    assert not same(states[0], states[2])
 
 
 @pytest.mark.parametrize("n_step", [1, 3])

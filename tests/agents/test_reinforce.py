@@ -1,6 +1,7 @@
+import copy
 import dataclasses
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -8,12 +9,13 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from rlrun.agents.baselines import BatchMean, LearnedValue, MovingAverage
-from rlrun.agents.reinforce import Estimator, Reinforce, estimate
+from rlrun.agents.reinforce import Estimator, OptimizerFactory, Reinforce, estimate
 from rlrun.errors import UserError
 from rlrun.nn.optimizers import Adam
 from rlrun.nn.trunks import MLP
 from rlrun.protocols import Agent, VecEnv
-from rlrun.testing.agent import AgentContract
+from rlrun.schedules import Linear, Schedule
+from rlrun.testing.agent import AgentContract, same
 from rlrun.testing.scripted_env import ScriptedEnv
 from rlrun.types import EnvSpec, Episodes, Rollout, WholeEpisodes
 
@@ -34,14 +36,16 @@ def reinforce(
     estimator: Estimator = "discounted_reward_to_go",
     baseline: Literal["none", "moving_average", "batch_mean", "value"] = "none",
     normalize: bool = False,
-    entropy_bonus: float = 0.0,
+    entropy_bonus: float | Schedule = 0.0,
     max_grad_norm: float | None = None,
     reward_clip: float | None = None,
     evaluation_policy: Literal["greedy", "sampled"] = "greedy",
+    optimizer: OptimizerFactory = plain_sgd,
+    value_optimizer: OptimizerFactory = Adam(learning_rate=1e-2, eps=1e-8),  # noqa: B008 (it keeps nothing)
 ) -> Reinforce:
     return Reinforce(
-        optimizer=plain_sgd,
-        value_optimizer=Adam(learning_rate=1e-2, eps=1e-8),
+        optimizer=optimizer,
+        value_optimizer=value_optimizer,
         episodes_per_batch=episodes_per_batch,
         estimator=estimator,
         gamma=0.5,
@@ -125,6 +129,46 @@ class TestReinforceWithMovingAverage(AgentContract):
         return reinforce(spec, seed, baseline="moving_average", entropy_bonus=0.1, max_grad_norm=1.0)
 
 
+FALLING = Linear(start=0.1, end=0.0, duration_steps=60, delay_steps=10)
+SCHEDULED = Adam(learning_rate=FALLING, eps=1e-8)
+
+
+class TestReinforceWithSchedules(AgentContract):
+    def make_env(self) -> VecEnv:
+        return ScriptedEnv(2)
+
+    def make_agent(self, spec: EnvSpec, seed: int) -> Agent:
+        return reinforce(
+            spec, seed, baseline="value", entropy_bonus=FALLING, optimizer=SCHEDULED, value_optimizer=SCHEDULED
+        )
+
+
+def test_both_learning_rates_and_the_bonus_are_those_of_the_steps_seen() -> None:
+    # Six steps a batch: after the 12th all are 0, and nothing moves any more.
+    falling = Linear(start=0.5, end=0.0, duration_steps=12, delay_steps=0)
+    to_zero = Adam(learning_rate=falling, eps=1e-8)
+    agent = reinforce(baseline="value", optimizer=to_zero, value_optimizer=to_zero, entropy_bonus=falling)
+    states = []
+    for rate in (0.25, 0.0, 0.0):
+        assert agent.learn(THREE_EPISODES)["optimizer/learning_rate"] == pytest.approx(rate)
+        state = agent.state_dict()
+        states.append(copy.deepcopy([state["policy"], state["baseline"]["value"]]))
+    assert same(states[0], states[1])
+    assert same(states[0], states[2])
+    assert not same(states[0][1], copy.deepcopy(reinforce(baseline="value").state_dict()["baseline"]["value"]))
+
+
+def test_a_scheduled_entropy_bonus_is_that_of_its_step() -> None:
+    scheduled = reinforce(entropy_bonus=Linear(start=1.0, end=0.0, duration_steps=12, delay_steps=0))
+    for bonus in (0.5, 0.0, 0.0):
+        logits = [[0.0, torch.tensor(3.0).log().item()]] * 3
+        agents = [with_logits(scheduled, logits), with_logits(reinforce(entropy_bonus=bonus), logits)]
+        for agent in agents:
+            agent.learn(THREE_EPISODES)
+        first, second = (agent.state_dict()["policy"][POLICY] for agent in agents)
+        torch.testing.assert_close(first, second)
+
+
 @pytest.mark.parametrize(
     ("estimator", "by_hand"),
     [
@@ -136,7 +180,9 @@ class TestReinforceWithMovingAverage(AgentContract):
     ],
 )
 def test_three_estimators_by_hand(estimator: Estimator, by_hand: list[list[float]]) -> None:
-    weight = estimate(THREE_EPISODES.reward, THREE_EPISODES.last, THREE_EPISODES.mask, 0.5, estimator)
+    weight = estimate(
+        THREE_EPISODES.reward, THREE_EPISODES.discount, THREE_EPISODES.last, THREE_EPISODES.mask, 0.5, estimator
+    )
     assert weight.tolist() == by_hand
 
 
@@ -233,9 +279,45 @@ def test_the_learned_value_steps_towards_the_weights() -> None:
 def test_normalized_weights_do_not_depend_on_the_unit_of_reward() -> None:
     tenfold = dataclasses.replace(THREE_EPISODES, reward=10 * THREE_EPISODES.reward)
     one = learned(reinforce(normalize=True), THREE_EPISODES)
-    # The weights 3, 1, 4, -2, 8, -4 have the variance 110/6 - 25/9.
-    torch.testing.assert_close(one, learned(reinforce(), THREE_EPISODES) / (110 / 6 - 25 / 9) ** 0.5)
+    # The weights 3, 1, 4, -2, 8, -4 have the mean 5/3 and the variance 110/6 - 25/9.
+    centred = learned(reinforce(baseline="batch_mean"), THREE_EPISODES)
+    torch.testing.assert_close(one, centred / (110 / 6 - 25 / 9) ** 0.5)
     torch.testing.assert_close(one, learned(reinforce(normalize=True), tenfold))
+
+
+def equal_but_for(spread: float, offset: float) -> Rollout:
+    """200 episodes of one step, with normally distributed rewards."""
+    noise = torch.randn(200, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    rollout = rollout_of(obs=[[0]] * 200, action=[[0], [1]] * 100, reward=[[0.0]] * 200, last=[[1]] * 200)
+    return dataclasses.replace(rollout, reward=(offset + spread * noise).float())
+
+
+@pytest.mark.parametrize("baseline", ["none", "moving_average"])
+@pytest.mark.parametrize(("offset", "spread"), [(99.34, 1e-2), (99.34, 0.1), (-5000.0, 1.0), (20000.0, 5.0)])
+def test_normalized_weights_do_not_depend_on_what_all_returns_have_in_common(
+    baseline: Literal["none", "moving_average"], offset: float, spread: float
+) -> None:
+    spec = dataclasses.replace(CELLS, num_envs=1)
+    found = learned(reinforce(spec, baseline=baseline, normalize=True), equal_but_for(spread, offset))
+    expected = learned(reinforce(spec, baseline=baseline, normalize=True), equal_but_for(1.0, 0.0))
+    torch.testing.assert_close(found, expected, rtol=1e-2, atol=1e-3)  # float32 of 99.34 +- 1e-2 has three digits
+
+
+@pytest.mark.parametrize("spread", [0.0, 1e-6, 1e-3])
+def test_a_batch_of_nearly_equal_returns_does_not_poison_the_optimizer(spread: float) -> None:
+    def learned_after(rollout: Rollout) -> tuple[float, float]:
+        spec = dataclasses.replace(CELLS, num_envs=1)
+        agent = reinforce(spec, normalize=True, optimizer=Adam(learning_rate=1e-3, eps=1e-8))
+        with_logits(agent, [[0.0, 0.0]] * 3)
+        norm = float(agent.learn(rollout)["grad/norm"])
+        before = agent.state_dict()["policy"][POLICY].clone()
+        for _ in range(100):
+            agent.learn(equal_but_for(1.0, 0.0))
+        return norm, float((agent.state_dict()["policy"][POLICY] - before).norm())
+
+    ordinary, nearly = learned_after(equal_but_for(1.0, 0.0)), learned_after(equal_but_for(spread, 99.34))
+    assert nearly[0] <= 1.1 * ordinary[0]
+    assert nearly[1] == pytest.approx(ordinary[1], rel=0.25)
 
 
 def test_rewards_are_clipped_for_learning() -> None:
@@ -279,6 +361,44 @@ def test_evaluation_is_greedy_or_sampled_as_asked() -> None:
 
 def test_every_slot_plays_its_share_of_a_batch() -> None:
     assert reinforce(episodes_per_batch=6).collection == WholeEpisodes(3)
+
+
+@pytest.mark.parametrize("asked", [{"baseline": "batch_mean"}, {"normalize": True}])
+def test_less_the_mean_of_a_single_episode_nothing_may_be_left_so_it_is_refused(asked: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=r"needs algo.episodes_per_batch of at least 2"):
+        reinforce(dataclasses.replace(CELLS, num_envs=1), episodes_per_batch=1, **asked)
+
+
+# Slot 0 loses a life with its second step and terminates with its fourth; slot 1 meets a time limit.
+LIVES = dataclasses.replace(
+    rollout_of(
+        obs=[[0, 0], [1, 1], [0, 2], [1, 0]],
+        action=[[0, 1], [1, 1], [1, 0], [1, 0]],
+        reward=[[1.0, 2.0], [4.0, 0.0], [8.0, -4.0], [2.0, 8.0]],
+        last=[[0, 0], [0, 0], [0, 0], [1, 1]],
+    ),
+    discount=torch.tensor([[1.0, 1.0], [0.0, 1.0], [1.0, 1.0], [0.0, 1.0]]),
+)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "by_hand"),
+    [
+        # Slot 0: 1 + 4/2 = 3 and 8 + 2/2 = 9, with gamma^t from the life's first step on. Slot 1: 2 - 4/4 + 8/8 = 2.
+        ("whole_return", [[3.0, 2.0], [3.0, 2.0], [9.0, 2.0], [9.0, 2.0]]),
+        ("reward_to_go", [[3.0, 2.0], [2.0, 0.0], [9.0, 0.0], [1.0, 1.0]]),
+        ("discounted_reward_to_go", [[3.0, 2.0], [4.0, 0.0], [9.0, 0.0], [2.0, 8.0]]),
+    ],
+)
+def test_a_lost_life_ends_an_episode_for_learning_by_hand(estimator: Estimator, by_hand: list[list[float]]) -> None:
+    weight = estimate(LIVES.reward, LIVES.discount, LIVES.last, LIVES.mask, 0.5, estimator)
+    assert weight.tolist() == by_hand
+
+
+def test_lives_are_the_episodes_that_the_gradient_averages_over() -> None:
+    # Two lives and an episode: three. Weights of cell 0: 3 (a=0), 9 (a=1), 2 (a=1), 8 (a=0).
+    expected = torch.tensor([3.0 - 9.0 - 2.0 + 8.0, -(3.0 - 9.0 - 2.0 + 8.0)]) / 2 / 3
+    torch.testing.assert_close(learned(reinforce(), LIVES)[:, 0], expected)
 
 
 def test_batches_that_do_not_divide_among_the_slots_are_refused_in_words() -> None:

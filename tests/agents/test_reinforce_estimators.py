@@ -183,7 +183,7 @@ def test_rewards_shifted_by_one_step_have_another_expectation(
 ) -> None:
     episodes = trail()
     reward = wrong(one_rollout(episodes)).reward
-    weight = estimate(reward, episodes.last, episodes.mask, 1.0, estimator)
+    weight = estimate(reward, 1.0 - episodes.last.to(reward.dtype), episodes.last, episodes.mask, 1.0, estimator)
     exact = exact_gradient(TRAIL, LOGITS, 1.0, HORIZON)
     assert (mean_gradient(episodes, weight) - exact).abs().max() > 0.1
 

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from rlrun.execution.captured import Captured
 from rlrun.nn.descent import descend
 from rlrun.nn.networks import build_q_network
-from rlrun.nn.optimizers import Adam, CentredRMSProp, RMSProp, moved_by
+from rlrun.nn.optimizers import Adam, CentredRMSProp, RMSProp, at_step, moved_by
 from rlrun.nn.trunks import MLP
+from rlrun.schedules import Linear
 from rlrun.testing.recorded_operations import RecordedOperations
 from rlrun.types import EnvSpec
 
@@ -36,6 +37,9 @@ def step_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> Callable[[Ten
     return step
 
 
+FALLING = Linear(start=1e-2, end=0.0, duration_steps=10, delay_steps=0)
+
+
 def captured(function: Callable[..., Mapping[str, Tensor]], changes: Callable[[], list[Tensor]] = list) -> Captured:
     return Captured(function, list, changes, RecordedOperations(), CPU)
 
@@ -46,6 +50,9 @@ def captured(function: Callable[..., Mapping[str, Tensor]], changes: Callable[[]
         Adam(learning_rate=1e-2, eps=1e-8),
         RMSProp(learning_rate=1e-2, decay=0.9, eps=1e-3, initial_square=1.0),
         CentredRMSProp(learning_rate=1e-2, decay=0.9, eps=1e-2),
+        Adam(learning_rate=FALLING, eps=1e-8),
+        RMSProp(learning_rate=FALLING, decay=0.9, eps=1e-3, initial_square=1.0),
+        CentredRMSProp(learning_rate=FALLING, decay=0.9, eps=1e-2),
     ],
 )
 def test_recorded_steps_of_every_optimizer_are_the_plain_ones_bit_for_bit(
@@ -58,6 +65,7 @@ def test_recorded_steps_of_every_optimizer_are_the_plain_ones_bit_for_bit(
     rng = torch.Generator().manual_seed(0)
     for turn in range(12):
         count = (4, 7)[turn % 3 == 2]  # two recordings in turns
+        assert at_step(plain_optimizer, turn) == at_step(recorded_optimizer, turn)
         x, y = torch.randn(count, 2, 6, 6, generator=rng), torch.randn(count, 2, generator=rng)
         expected, actual = plain(x, y), recorded(x, y)
         assert all(torch.equal(expected[name], actual[name]) for name in expected)

@@ -6,7 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from rlrun.nn.optimizers import Adam, CentredRMSProp, RMSProp
+from rlrun.errors import UserError
+from rlrun.nn.flat import FlatOptimizer
+from rlrun.nn.optimizers import Adam, CentredRMSProp, RMSProp, at_step
+from rlrun.schedules import Constant, Linear
 
 Factory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 GRADIENTS = (2.0, -1.0)  # of the one parameter at the first and the second step
@@ -14,6 +17,14 @@ FACTORIES: list[Factory] = [
     Adam(learning_rate=0.1, eps=1e-3),
     RMSProp(learning_rate=0.1, decay=0.9, eps=0.01, initial_square=1.0),
     CentredRMSProp(learning_rate=0.1, decay=0.9, eps=0.01),
+]
+
+
+FALLING = Linear(start=0.1, end=0.0, duration_steps=4, delay_steps=0)  # .1, .075, .05, .025, 0
+SCHEDULED: list[Factory] = [
+    Adam(learning_rate=FALLING, eps=1e-3),
+    RMSProp(learning_rate=FALLING, decay=0.9, eps=0.01, initial_square=1.0),
+    CentredRMSProp(learning_rate=FALLING, decay=0.9, eps=0.01),
 ]
 
 
@@ -113,3 +124,72 @@ def test_the_loaded_counts_of_adam_are_where_the_parameters_are() -> None:
         "exp_avg": "meta",
         "exp_avg_sq": "meta",
     }
+
+
+def network() -> nn.Sequential:
+    return nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
+
+
+def moved(model: nn.Sequential, optimizer: torch.optim.Optimizer, seed: int) -> list[torch.Tensor]:
+    """Its parameters after one step down made-up gradients."""
+    rng = torch.Generator().manual_seed(seed)
+    for parameter in model.parameters():
+        parameter.grad = torch.randn(parameter.shape, generator=rng)
+    optimizer.step()
+    return [parameter.detach().clone() for parameter in model.parameters()]
+
+
+@pytest.mark.parametrize(("constant", "scheduled"), list(zip(FACTORIES, SCHEDULED, strict=True)))
+def test_a_step_uses_the_learning_rate_that_its_schedule_has_for_the_agent_step(
+    constant: Factory, scheduled: Factory
+) -> None:
+    model = network()
+    other = copy.deepcopy(model)
+    optimizer, by_hand = scheduled(model.parameters()), constant(other.parameters())
+    assert at_step(by_hand, 7) == {}
+    for turn, rate in ((0, 0.1), (1, 0.075), (2, 0.05), (2, 0.05), (3, 0.025), (4, 0.0), (9, 0.0)):
+        assert at_step(optimizer, turn)["optimizer/learning_rate"] == pytest.approx(rate, abs=1e-15)
+        by_hand.param_groups[0]["lr"] = rate
+        for one, two in zip(moved(model, optimizer, turn), moved(other, by_hand, turn), strict=True):
+            torch.testing.assert_close(one, two, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("factory", SCHEDULED)
+def test_a_scheduled_optimizer_is_copied_and_loaded_with_its_learning_rate(factory: Factory) -> None:
+    model = network()
+    optimizer = factory(model.parameters())
+    at_step(optimizer, 3)
+    moved(model, optimizer, 0)
+    copied_model, copied = copy.deepcopy((model, optimizer))
+    loaded_model = copy.deepcopy(model)
+    loaded = factory(loaded_model.parameters())
+    loaded.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    at_step(loaded, 3)
+    assert loaded.param_groups[0]["lr"] == copied.param_groups[0]["lr"] == optimizer.param_groups[0]["lr"]
+    expected = moved(model, optimizer, 1)
+    for other_model, other in ((copied_model, copied), (loaded_model, loaded)):
+        assert all(map(torch.equal, moved(other_model, other, 1), expected))
+    at_step(copied, 4)  # which leaves the original alone
+    assert all(map(torch.equal, moved(copied_model, copied, 2), expected))
+    assert not all(map(torch.equal, moved(model, optimizer, 2), expected))
+
+
+@pytest.mark.parametrize("factory", SCHEDULED)
+def test_a_schedule_that_nobody_asks_is_an_error_and_not_its_first_value(factory: Factory) -> None:
+    model = network()
+    with pytest.raises(RuntimeError, match=r"call rlrun\.nn\.optimizers\.at_step before the first step"):
+        moved(model, factory(model.parameters()), 0)
+
+
+def test_a_plain_learning_rate_stays_a_number_and_no_tensor_is_kept() -> None:
+    for factory in FACTORIES:
+        optimizer = factory(network().parameters())
+        assert isinstance(optimizer, FlatOptimizer)
+        assert optimizer.rate(optimizer.param_groups[0]) == 0.1
+
+
+def test_a_learning_rate_below_0_is_refused_in_words() -> None:
+    rising = Linear(start=-0.1, end=1.0, duration_steps=4, delay_steps=0)
+    with pytest.raises(UserError, match=r"the learning rate goes to -0\.1: every value must be at least 0"):
+        Adam(learning_rate=rising, eps=1e-8)
+    Adam(learning_rate=Constant(value=0.1), eps=1e-8)
