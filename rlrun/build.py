@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from rlrun.schema import Component
 from rlrun.table_pictures import Shown, picture, save_film, save_picture, save_tables
 from rlrun.training import CheckpointSettings, EvaluationSettings, Run
 from rlrun.types import EnvSpec, NoSteps
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,8 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
         env: VecEnv = instantiate(config.env, {})
         stack.callback(env.close)
         device.activate(env.spec.obs_shape)
+        for remark in env.spec.remarks:
+            _LOG.info(remark)
         evaluation_env: VecEnv = instantiate(config.env, {}, num_envs=evaluation.num_envs)
         stack.callback(evaluation_env.close)
         network = instantiate(config.network, {}) if config.network is not None else None

@@ -74,7 +74,8 @@ class Evaluator:
         obs = self.env.reset(named_seed(self._seed, f"evaluation/{index}/env"))
         initial_carry = carry = agent.initial_carry(num_envs)
         left = self._quota.copy()
-        meter = EpisodeMeter(num_envs)
+        meter = EpisodeMeter(self.env.spec.name, num_envs)
+        meter.begun(obs, np.ones(num_envs, bool))
         while (left > 0).any():
             if stopping():
                 raise EvaluationStopped

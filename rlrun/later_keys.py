@@ -11,6 +11,7 @@ from typing import Any
 
 LATER_KEYS: Mapping[str, Mapping[str, Any]] = {  # by `_target_`
     "rlrun.agents.dqn.DQN": {"replay_storage": "memory", "replay_folder": None},
+    "rlrun.envs.gymnasium.GymnasiumEnv": {"fresh_instances": False, "replay_probe_seconds": 2.0},
     "rlrun.device.Device": {"precision": "float32"},
 }
 

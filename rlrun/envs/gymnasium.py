@@ -6,7 +6,6 @@ as fast as Gymnasium's `SyncVectorEnv` and lets a slot be replayed, or replaced 
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from typing import Annotated
 
@@ -14,17 +13,17 @@ import gymnasium
 import numpy as np
 from pydantic import Field
 
+from rlrun.annotations import EXECUTION
 from rlrun.envs.gymnasium_border import Border
-from rlrun.envs.gymnasium_making import PICTURES, Env, Maker, advice, first_line
-from rlrun.envs.gymnasium_replay import replays_exactly
+from rlrun.envs.gymnasium_making import PICTURES, Env, Maker, advice
+from rlrun.envs.gymnasium_replay import Verdict, known_verdict, try_replay
 from rlrun.envs.stream_digest import StreamDigest
 from rlrun.envs.stream_log import StreamLog
 from rlrun.envs.toy_text import model_of
-from rlrun.errors import UserError, changed_environment
+from rlrun.errors import FaultyEnvironmentError, UserError, changed_environment
 from rlrun.rng import stream_seeds
 from rlrun.types import Array, BoolArray, EnvSpec, Int64Array, State, TabularModel, TimeStep
 
-_LOG = logging.getLogger(__name__)
 _STEPS_PER_SECOND = 30.0  # of films, where the environment does not say; ours
 
 
@@ -39,6 +38,9 @@ class GymnasiumEnv:
         max_episode_steps: the time limit in agent steps (discount 1, last True); None takes the registered one.
         imports: packages to import first, because they register environments.
         options: keyword arguments of the environment's own constructor.
+        fresh_instances: a new instance is made for every episode, which then cannot depend on earlier ones. Otherwise
+            instances are kept, and learn across episodes if that is how they are made; such runs cannot be resumed.
+        replay_probe_seconds: time to try whether the environment replays, before anything is trained.
 
     Raises:
         UserError: if the id is unknown or outdated, a package is missing, an option does not exist or is of another
@@ -53,22 +55,27 @@ class GymnasiumEnv:
         max_episode_steps: Annotated[int, Field(gt=0)] | None,
         imports: list[str],
         options: dict[str, bool | int | float | str] | None,
+        fresh_instances: bool,
+        replay_probe_seconds: Annotated[float, Field(gt=0), EXECUTION],
     ) -> None:
-        self._maker = Maker(id, max_episode_steps, imports, options)
+        making = (id, max_episode_steps, imports, options)
+        self._maker = Maker(*making)
         first = self._maker.make()
-        self._envs = [first]
-        self._border = Border(first, id)
+        self._border = Border(first, id, num_envs)
         observation, action = self._border.observation, self._border.action
         limit = max_episode_steps or (first.spec.max_episode_steps if first.spec else None)
         self.spec = EnvSpec(id, observation, action, num_envs, episodic=limit is not None, model=_model(first, id))
-        self._fresh_instances = not replays_exactly(self._border, self._maker.make, first)
-        if self._fresh_instances and not replays_exactly(self._border, self._maker.make, None):
-            self.spec = replace(self.spec, resumable=False)
-            _LOG.warning(
-                f"env.id={id} does not replay: equal seeds and actions do not give equal episodes, so this run makes "
-                "no checkpoints and cannot be resumed"
-            )
-        self._envs += [self._maker.make() for _ in range(num_envs - 1)]
+        self._fresh_instances = fresh_instances
+        key = (*making, first.spec and (first.spec.entry_point, repr(first.spec.kwargs)))
+        verdict = known_verdict(key)
+        if verdict is None:
+            verdict = try_replay(key, self._border, first, self._maker.make, replay_probe_seconds)
+            first = self._maker.make()  # what trains has not played before
+        self._why_not = _why_not_resumable(verdict, fresh_instances=fresh_instances)
+        if self._why_not is not None:
+            remark = f"env.id={id}: {self._why_not}; until then, runs make no checkpoints and cannot be resumed"
+            self.spec = replace(self.spec, resumable=False, remarks=(*self.spec.remarks, remark))
+        self._envs = [first, *(self._maker.make() for _ in range(num_envs - 1))]
         self._log = StreamLog(num_envs)
         self._shown = StreamDigest(num_envs)
         self._seed = 0
@@ -106,7 +113,7 @@ class GymnasiumEnv:
 
     def _play(self, slot: int, action: int) -> tuple[float, bool, bool]:
         """The slot's next observation goes into its place. Returns reward, terminated and truncated."""
-        self._obs[slot], reward, terminated, truncated = self._border.step(self._envs[slot], action)
+        self._obs[slot], reward, terminated, truncated = self._border.step(slot, self._envs[slot], action)
         self._shown.add(slot, reward, 2 * terminated + truncated, self._obs[slot])
         return reward, terminated, truncated
 
@@ -174,27 +181,29 @@ class GymnasiumEnv:
         if self._fresh_instances:
             self._envs[slot].close()
             self._envs[slot] = self._maker.make()
-        self._obs[slot] = self._border.reset(self._envs[slot], seed)
+        self._obs[slot] = self._border.reset(slot, self._envs[slot], seed)
 
     def state_dict(self) -> State:
         """The seeds and actions of the running episodes.
 
         Raises:
-            UserError: if two fresh instances with one seed and the same actions differ.
+            UserError: if its episodes do not replay.
         """
-        if not self.spec.resumable:
-            raise UserError(
-                f"env.id={self.spec.name} cannot be resumed exactly: equal seeds and actions do not give equal "
-                "episodes; checkpoints need an environment whose randomness all comes from reset(seed=...)"
-            )
+        self._check_resumable()
         return {"seed": self._seed, "streams": self._log.state_dict(), "shown": self._shown.values()}
+
+    def _check_resumable(self) -> None:
+        if self._why_not is not None:
+            raise UserError(f"env.id={self.spec.name} cannot be resumed exactly: {self._why_not}")
 
     def load_state_dict(self, state: State) -> Array:
         """Plays the running episodes again up to where they were. Returns obs [B, ...].
 
         Raises:
-            UserError: if they are not what they were: other code, or randomness that does not come from the seed.
+            UserError: if they are not what they were: other code, or randomness that does not come from the seed; or if
+                episodes do not replay.
         """
+        self._check_resumable()
         self._seed = state["seed"]
         self._log.load_state_dict(state["streams"])
         self._shown.begin(np.ones(self.spec.num_envs, bool))
@@ -203,12 +212,22 @@ class GymnasiumEnv:
                 self._start_episode(slot, int(self._log.seeds[slot]))
                 for action in self._log.history(slot).tolist():
                     self._play(slot, action)
-            except Exception as error:  # third parties' code may refuse anything that it once did
-                raise changed_environment(
-                    f"env.id={self.spec.name}", f"playing it again ends in {type(error).__name__}: {first_line(error)}"
-                ) from error
+            except FaultyEnvironmentError as error:  # third parties' code may refuse anything that it once did
+                raise changed_environment(f"env.id={self.spec.name}", error.fault) from error
         self._shown.check(f"env.id={self.spec.name}", state["shown"])
         return self._obs.copy()
+
+
+def _why_not_resumable(verdict: Verdict, *, fresh_instances: bool) -> str | None:
+    """Why episodes cannot be played again from their seeds and actions; None if they can."""
+    if not verdict.new_is_new:
+        return "equal seeds and actions do not give equal episodes; its randomness must all come from reset(seed=...)"
+    if verdict.used_is_new or fresh_instances:
+        return None
+    return (
+        "an instance that has played shows something else than a new one for equal seeds and actions, since it learns "
+        "or keeps something across episodes; env.fresh_instances=true makes a new instance for every episode"
+    )
 
 
 def _model(env: Env, env_id: str) -> TabularModel | None:
