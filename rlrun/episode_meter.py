@@ -1,7 +1,7 @@
 """Raw episode returns and lengths, counted in one place for training and evaluation alike.
 
-Whatever environment it is, what it shows and pays comes through here: what is not finite is refused, before it is learned
-from or written down. (An environment of ours says itself whether it does; see `envs.gymnasium_border` for Gymnasium's.)
+Whatever environment it is, what it shows and pays comes through here, and what is not finite is refused before it is
+learned from or written down. Of Gymnasium's, more is checked where it is known what they should show.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from rlrun.errors import FaultyEnvironmentError
-from rlrun.finite import LARGEST_FLOAT32, fits_float32
+from rlrun.finite import first_unfit, fits_float32
 from rlrun.types import Array, BoolArray, Episodes, TimeStep
 
 
@@ -57,12 +57,12 @@ class EpisodeMeter:
     def _check(self, what: str, numbers: Array) -> None:
         if fits_float32(numbers):
             return
-        (slot, *_), *_ = np.argwhere(~(np.abs(numbers) <= LARGEST_FLOAT32))
+        slot, *_ = index = first_unfit(numbers)
         time = self.running_length[slot]
         where = f"slot {slot}, step {time} of its episode" if time else f"slot {slot}, at the beginning of an episode"
-        wrong = next(each for each in numbers[slot].ravel().tolist() if not abs(each) <= LARGEST_FLOAT32)
         raise FaultyEnvironmentError(
-            self._name, f"its {what} is {wrong:g} ({where}); rewards and observations must be finite in float32"
+            self._name,
+            f"its {what} is {numbers[index]:g} ({where}); rewards and observations must be finite in float32",
         )
 
     def forget(self, slots: BoolArray) -> None:

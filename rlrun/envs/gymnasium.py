@@ -73,7 +73,7 @@ class GymnasiumEnv:
             first = self._maker.make()  # what trains has not played before
         self._why_not = _why_not_resumable(verdict, fresh_instances=fresh_instances)
         if self._why_not is not None:
-            remark = f"env.id={id}: {self._why_not}; until then, runs make no checkpoints and cannot be resumed"
+            remark = f"no checkpoints are made, and no run can be resumed, of env.id={id}: {self._why_not}"
             self.spec = replace(self.spec, resumable=False, remarks=(*self.spec.remarks, remark))
         self._envs = [first, *(self._maker.make() for _ in range(num_envs - 1))]
         self._log = StreamLog(num_envs)

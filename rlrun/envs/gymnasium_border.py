@@ -22,6 +22,7 @@ from rlrun.errors import FaultyEnvironmentError
 from rlrun.finite import LARGEST_FLOAT32
 from rlrun.types import Array
 
+_NUM_RETURNED = 5  # by step
 _WANTED = {
     "reset": "two values, the observation and a dict",
     "step": "five values: observation, reward, terminated, truncated and a dict",
@@ -85,7 +86,10 @@ class Border:
         trouble = _malformed("reset", returned)
         if trouble is not None:
             raise self._fault(slot, f"reset(seed=...) {trouble}")
-        return self._encoded(slot, "reset(seed=...)", returned[0])
+        trouble = self._trouble_with(returned[0])
+        if trouble is not None:
+            raise self._fault(slot, f"reset(seed=...) returned an observation that {trouble}")
+        return self._encoding.encode(returned[0])
 
     def step(self, slot: int, env: Env, action: int) -> Shown:
         """Plays an action, counted from 0.
@@ -99,7 +103,7 @@ class Border:
             returned: Any = env.step(theirs)
         except Exception as error:
             raise self._raised(slot, env, error, "step", {"action": theirs}) from error
-        if not isinstance(returned, tuple) or len(returned) != len(Shown._fields) + 1:
+        if not isinstance(returned, tuple) or len(returned) != _NUM_RETURNED:
             raise self._fault(slot, f"step({theirs}) {_malformed('step', returned)}")
         obs, reward, terminated, truncated, _ = returned
         if type(reward) is not float:
@@ -110,13 +114,10 @@ class Border:
             terminated = self._truth(slot, theirs, "terminated", terminated)
         if type(truncated) is not bool:
             truncated = self._truth(slot, theirs, "truncated", truncated)
-        return Shown(self._encoded(slot, f"step({theirs})", obs), reward, terminated, truncated)
-
-    def _encoded(self, slot: int, call: str, obs: Any) -> Array:
         trouble = self._trouble_with(obs)
         if trouble is not None:
-            raise self._fault(slot, f"{call} returned an observation that {trouble}")
-        return self._encoding.encode(obs)
+            raise self._fault(slot, f"step({theirs}) returned an observation that {trouble}")
+        return Shown(self._encoding.encode(obs), reward, terminated, truncated)
 
     def _number(self, slot: int, action: int, reward: Any) -> float:
         """A reward of any kind of number, or an array of a single one."""
@@ -178,7 +179,7 @@ def _takes_seed(layer: Env) -> bool:
 
 def _malformed(method: str, returned: Any) -> str | None:
     """What is wrong with the form of what a method returned."""
-    fits = isinstance(returned, tuple) and len(returned) == (2 if method == "reset" else 5)
+    fits = isinstance(returned, tuple) and len(returned) == (2 if method == "reset" else _NUM_RETURNED)
     if fits and (method == "step" or isinstance(returned[1], dict)):
         return None
     return f"returned {described(returned)}; Gymnasium wants {_WANTED[method]}"
@@ -187,7 +188,7 @@ def _malformed(method: str, returned: Any) -> str | None:
 def _malformed_by(layer: Env, method: str, arguments: dict[str, int]) -> str | None:
     """Asks once more, since nobody has kept what it returned; the run ends here, so that it goes on does no harm."""
     try:
-        returned = layer.reset(**arguments) if method == "reset" else layer.step(*arguments.values())
+        returned: Any = layer.reset(seed=arguments["seed"]) if method == "reset" else layer.step(arguments["action"])
     except Exception:  # what it raised first is what is told
         return None
     return _malformed(method, returned)

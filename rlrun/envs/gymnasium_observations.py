@@ -6,6 +6,7 @@ which many environments show. What cannot be represented is refused: NaN, infini
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
@@ -13,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from gymnasium import spaces
 
-from rlrun.finite import LARGEST_FLOAT32, fits_float32
+from rlrun.finite import first_unfit, fits_float32
 from rlrun.types import Array
 
 Check: TypeAlias = Callable[[Any], str | None]  # what is wrong with an observation, after "the observation ..."
@@ -41,13 +42,13 @@ def check_of(space: spaces.Space[Any]) -> Check:
     if isinstance(space, spaces.Discrete):
         return _IndexCheck(space)
     if isinstance(space, spaces.MultiDiscrete):
-        return _NumbersCheck(space.shape, space.dtype, space.start, space.start + space.nvec - 1)
+        return _NumbersCheck(space.shape, space.dtype, (space.start, space.start + space.nvec - 1))
     if isinstance(space, spaces.MultiBinary):
-        return _NumbersCheck(space.shape, space.dtype, 0, 1)
+        return _NumbersCheck(space.shape, space.dtype, (0, 1))
     if isinstance(space, spaces.Dict):
-        return _PartsCheck(dict(space.spaces), dict)
+        return _PartsCheck(dict(space.spaces), counted=False)
     if isinstance(space, spaces.Tuple):
-        return _PartsCheck(dict(enumerate(space.spaces)), tuple)
+        return _PartsCheck(dict(enumerate(space.spaces)), counted=True)
     return lambda obs: None if space.contains(obs) else f"is {described(obs)}, which is not in its observation_space"
 
 
@@ -57,31 +58,33 @@ class _NumbersCheck:
     Args:
         shape: of the space.
         dtype: of the space.
-        low: the least value of each number, an array [...] or one for all; None: whatever the dtype can hold.
-        high: the largest.
+        bounds: the least and the largest value of each number, arrays [...] or one for all; None: whatever the dtype
+            can hold.
     """
 
-    def __init__(
-        self, shape: tuple[int, ...], dtype: Any, low: Array | int | None = None, high: Array | int | None = None
-    ) -> None:
+    def __init__(self, shape: tuple[int, ...], dtype: Any, bounds: tuple[Any, Any] | None = None) -> None:
         self._shape, self._dtype = shape, np.dtype(dtype)
         self._holds_floats = self._dtype.kind == "f"
-        self._all_of_dtype_fit = low is None
-        if low is None and not self._holds_floats:
-            low, high = (0, 1) if self._dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
-        self._low, self._high = low, high
+        self._all_of_dtype_fit = bounds is None and not self._holds_floats
+        self._low, self._high = bounds or ((None, None) if self._holds_floats else _range(self._dtype))
 
     def __call__(self, obs: Any) -> str | None:
+        is_alike = type(obs) is np.ndarray and obs.dtype is self._dtype and obs.shape == self._shape  # nearly always
+        if is_alike and (self._all_of_dtype_fit or (self._holds_floats and fits_float32(obs))):
+            return None
+        return self._trouble(obs)
+
+    def _trouble(self, obs: Any) -> str | None:
         try:
             array = obs if isinstance(obs, np.ndarray) else np.asarray(obs)
         except (ValueError, TypeError, RuntimeError):  # ragged lists, whatever a tensor says of its device
             return f"is {described(obs)}, and no array of numbers"
+        if array.dtype.kind not in _NUMBERS:
+            return f"is {described(obs)}, and no array of numbers"
         if array.shape != self._shape:
             return f"has the shape {array.shape}, and its observation_space {self._shape}"
-        if array.dtype == self._dtype and not self._holds_floats and self._all_of_dtype_fit:
+        if array.dtype == self._dtype and self._all_of_dtype_fit:  # in another order of bytes
             return None
-        if array.dtype.kind not in _NUMBERS:
-            return f"is made of {array.dtype}, and its observation_space of {self._dtype}"
         if not fits_float32(array):
             return _no_number(array)
         return None if self._holds_floats else self._out_of_range(array)
@@ -89,24 +92,26 @@ class _NumbersCheck:
     def _out_of_range(self, array: Array) -> str | None:
         """What does not fit among the integers of the space."""
         if array.dtype.kind == "f" and (array != np.floor(array)).any():
-            fraction = array[array != np.floor(array)].flat[0]
+            fraction = array[array != np.floor(array)][0]
             return f"holds {fraction:g}, and its observation_space integers ({self._dtype})"
         outside = (array < self._low) | (array > self._high)
         if outside.any():
-            wrong = array[outside].flat[0]
-            low, high = (np.broadcast_to(each, array.shape)[outside].flat[0] for each in (self._low, self._high))
-            return f"holds {wrong:g}, and its observation_space ({self._dtype}) {low} to {high}"
+            low, high = (np.broadcast_to(each, array.shape)[outside][0] for each in (self._low, self._high))
+            return f"holds {array[outside][0]}, and its observation_space ({self._dtype}) {low} to {high}"
         return None
+
+
+def _range(dtype: np.dtype[Any]) -> tuple[Any, Any]:
+    """The integers that it holds."""
+    return (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
 
 
 def _no_number(array: Array) -> str:
     """Which of them is the first that is not finite, or too large."""
-    index, wrong = next(
-        (at, each) for at, each in enumerate(array.ravel().tolist()) if not abs(each) <= LARGEST_FLOAT32
-    )
-    place = "" if array.size == 1 else f" at index {tuple(int(i) for i in np.unravel_index(index, array.shape))}"
-    too_large = " is too large for float32" if np.isfinite(wrong) else ""
-    return f"holds {wrong:g}{place}{too_large and f', which{too_large}'}"
+    index = first_unfit(array)
+    wrong = float(array[index])
+    place = f" at index {index}" if array.size > 1 else ""
+    return f"holds {wrong:g}{place}" + (", which is too large for float32" if math.isfinite(wrong) else "")
 
 
 class _IndexCheck:
@@ -125,16 +130,14 @@ class _IndexCheck:
 
 
 class _PartsCheck:
-    """Named or counted parts, each of a space of its own."""
+    """Parts, each of a space of its own, by name or, where they are `counted`, by number."""
 
-    def __init__(
-        self, parts: Mapping[Any, spaces.Space[Any]], kind: type[dict[Any, Any]] | type[tuple[Any, ...]]
-    ) -> None:
+    def __init__(self, parts: Mapping[Any, spaces.Space[Any]], *, counted: bool) -> None:
         self._checks = {name: check_of(space) for name, space in parts.items()}
-        self._kind = kind
+        self._counted = counted
 
     def __call__(self, obs: Any) -> str | None:
-        if self._kind is tuple and isinstance(obs, tuple | list):
+        if self._counted and isinstance(obs, tuple | list):
             obs = dict(enumerate(obs))
         if not isinstance(obs, Mapping) or obs.keys() != self._checks.keys():
             shown = f"a dict of {', '.join(map(str, obs))}" if isinstance(obs, Mapping) else described(obs)

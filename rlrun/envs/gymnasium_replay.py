@@ -55,20 +55,14 @@ def try_replay(key: object, border: Border, first: Env, make: Callable[[], Env],
         FaultyEnvironmentError: if what it shows cannot be used.
     """
     trial = _Trial(border, seconds)
-    new, used, again = {}, {}, {}
     with closing(first):
-        new[1] = trial.play(first, 1)
+        first_1 = trial.play(first, 1)
         for seed in (3, 4):
             trial.play(first, seed)
-        for seed in (1, 2):
-            used[seed] = trial.play(first, seed)
-    for seed in (1, 2):
-        if not trial.is_over:
-            with closing(make()) as env:
-                again[seed] = trial.play(env, seed)
-    new[2] = again.get(2)
+        used_1, used_2 = trial.play(first, 1), trial.play(first, 2)
+    second_1, third_2 = trial.play_new(make, 1), trial.play_new(make, 2)
     verdict = Verdict(
-        used_is_new=all(_same(used[seed], new[seed]) for seed in (1, 2)), new_is_new=_same(new[1], again.get(1))
+        used_is_new=_same(used_1, first_1) and _same(used_2, third_2), new_is_new=_same(second_1, first_1)
     )
     trial.tell()
     _FOUND.append((key, verdict))
@@ -94,43 +88,38 @@ class _Trial:
         self._began = perf_counter()
         self._is_said = False
         self._played = 0  # whole episodes
-        self._is_short = False  # episodes are shorter than they should be, for want of time
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the time is up."""
-        return self._spent > self._seconds
 
     @property
     def _spent(self) -> float:
         return perf_counter() - self._began
 
+    @property
+    def _is_over(self) -> bool:
+        return self._spent > self._seconds
+
+    def play_new(self, make: Callable[[], Env], seed: int) -> Episode | None:
+        """The same in a new instance, which is not made if the time is up."""
+        if self._is_over:
+            return None
+        with closing(make()) as env:
+            return self.play(env, seed)
+
     def play(self, env: Env, seed: int) -> Episode | None:
-        """An episode until it ends or the actions do; None if the time was up before. The first one fixes the actions."""
-        if self._played == 0:
-            return self._first(env, seed)
+        """An episode until it ends or the actions do; None if the time was up before. The first fixes the actions."""
+        if self._played and self._is_over:
+            return None
         seen: Episode = []
         for shown in self._episode(env, seed):
-            if self.is_over:
-                return None
             seen.append(shown)
+            if self._played and self._is_over:
+                return None
+            if not self._played and len(seen) > 1 and self._spent > self._seconds / (_EPISODES + 1):
+                self._actions = self._actions[: len(seen) - 1]
+                break
         self._played += 1
         return seen
 
-    def _first(self, env: Env, seed: int) -> Episode:
-        seen: Episode = []
-        for shown in self._episode(env, seed):
-            seen.append(shown)
-            if len(seen) > 1 and self._spent > self._seconds / _EPISODES:
-                self._is_short = len(seen) <= _STEPS
-                self._actions = self._actions[: len(seen) - 1]
-                break
-        self._played = 1
-        return seen
-
     def _episode(self, env: Env, seed: int) -> Iterator[tuple[Any, ...]]:
-        if self.is_over and self._played:
-            return
         yield (self._border.reset(_SLOT, env, seed).tobytes(),)
         for action in self._actions:
             self._say_if_slow()
@@ -146,7 +135,7 @@ class _Trial:
 
     def tell(self) -> None:
         """Says how far it came, if that is not as far as it should be."""
-        if self._is_short or self._played < _EPISODES:
+        if len(self._actions) < _STEPS or self._played < _EPISODES:
             _LOG.info(
                 f"{self._border.name} is slow: whether it replays was tried in {self._spent:.1f} seconds, in "
                 f"{self._played} of {_EPISODES} episodes of {len(self._actions)} of {_STEPS} steps; "
