@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from rlrun.finite import LARGEST_FLOAT32, fits_float32
+from rlrun.types import Array
 
 SIZES = (1, 4, 64, 65, 1000)  # on both sides of where it counts in another way
 SIZES_AND_PLACES = [(size, place) for size in SIZES for place in {0, size // 2, size - 1}]
@@ -11,7 +12,7 @@ SIZES_AND_PLACES = [(size, place) for size in SIZES for place in {0, size // 2, 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
 def test_one_that_is_not_finite_is_found_wherever_it_is(size: int, place: int, dtype: type, wrong: float) -> None:
-    array = np.linspace(-3, 5, size).astype(dtype)
+    array: Array = np.linspace(-3, 5, size).astype(dtype)
     assert fits_float32(array)
     array[place] = wrong
     assert not fits_float32(array)

@@ -66,7 +66,7 @@ class _NumbersCheck:
         self._shape, self._dtype = shape, np.dtype(dtype)
         self._holds_floats = self._dtype.kind == "f"
         self._all_of_dtype_fit = bounds is None and not self._holds_floats
-        self._low, self._high = bounds or ((None, None) if self._holds_floats else _range(self._dtype))
+        self._bounds = bounds or (None if self._holds_floats else _range(self._dtype))
 
     def __call__(self, obs: Any) -> str | None:
         is_alike = type(obs) is np.ndarray and obs.dtype is self._dtype and obs.shape == self._shape  # nearly always
@@ -94,9 +94,11 @@ class _NumbersCheck:
         if array.dtype.kind == "f" and (array != np.floor(array)).any():
             fraction = array[array != np.floor(array)][0]
             return f"holds {fraction:g}, and its observation_space integers ({self._dtype})"
-        outside = (array < self._low) | (array > self._high)
+        assert self._bounds is not None
+        low, high = self._bounds
+        outside = (array < low) | (array > high)
         if outside.any():
-            low, high = (np.broadcast_to(each, array.shape)[outside][0] for each in (self._low, self._high))
+            low, high = (np.broadcast_to(each, array.shape)[outside][0] for each in (low, high))
             return f"holds {array[outside][0]}, and its observation_space ({self._dtype}) {low} to {high}"
         return None
 

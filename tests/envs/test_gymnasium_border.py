@@ -1,4 +1,4 @@
-"""What crosses the border from a third party's environment: one line where it cannot be used, the right value where it can."""
+"""What crosses the border to Gymnasium: one line where it cannot be used, and the right value where it can."""
 
 from __future__ import annotations
 
@@ -57,9 +57,13 @@ def unregistered() -> Iterator[None]:
     gymnasium.registry.pop(ID, None)
 
 
-def make(kind: type[Odd] = Odd, num_envs: int = 1, **attributes: Any) -> GymnasiumEnv:
-    entry_point = type(kind.__name__, (kind,), attributes)  # a class of its own, so that nothing is known of it
+def register(kind: type[gymnasium.Env[Any, Any]] = Odd, **attributes: Any) -> None:
+    entry_point: Any = type(kind.__name__, (kind,), attributes)  # a class of its own, so that nothing is known of it
     gymnasium.register(ID, entry_point=entry_point, max_episode_steps=50)
+
+
+def make(kind: type[Odd] = Odd, num_envs: int = 1, **attributes: Any) -> GymnasiumEnv:
+    register(kind, **attributes)
     rest: dict[str, Any] = {"max_episode_steps": None, "imports": [], "options": None}
     return GymnasiumEnv(id=ID, num_envs=num_envs, fresh_instances=False, replay_probe_seconds=60.0, **rest)
 
@@ -139,8 +143,7 @@ def test_what_it_raises_itself_stays_at_hand() -> None:
 
 
 def test_a_missing_space_is_named() -> None:
-    bare = type("Bare", (gymnasium.Env,), {})
-    gymnasium.register(ID, entry_point=bare)
+    register(gymnasium.Env)
     rest: dict[str, Any] = {"max_episode_steps": 9, "imports": [], "options": None, "num_envs": 1}
     with pytest.raises(UserError, match="it has no observation_space"):
         GymnasiumEnv(id=ID, fresh_instances=False, replay_probe_seconds=60.0, **rest)
@@ -229,7 +232,7 @@ WORDS = ["env=gym", f"env.id={ID}", "device=cpu", "logger=none", "name=run", "lo
 
 
 def run(tmp_path: Path, *words: str, **attributes: Any) -> int:
-    gymnasium.register(ID, entry_point=type("Odd", (Odd,), attributes), max_episode_steps=50)
+    register(**attributes)
     return run_command(["rlrun", *WORDS, f"runs_dir={tmp_path / 'runs'}", *words])
 
 
@@ -271,9 +274,7 @@ def test_a_fault_in_the_middle_of_training_ends_it_with_all_that_was_written_rig
 
 
 def test_check_names_it_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    gymnasium.register(
-        ID, entry_point=type("Odd", (Odd,), {"since": 500, "step_returns": stepped(reward="1")}), max_episode_steps=50
-    )
+    register(since=500, step_returns=stepped(reward="1"))
     assert run_command(["rlrun", "check", "algo=random", "env=gym", f"env.id={ID}", "--steps", "800"]) == 2
     said = capfd.readouterr()
     assert said.err.count("\n") == 1

@@ -1,4 +1,4 @@
-"""Whether an environment replays is tried once and for a limited time; instances that learn across episodes are kept."""
+"""Whether an environment replays is tried once, for a limited time; instances that learn across episodes are kept."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def registered(kind: type[Walk], **attributes: Any) -> type[Walk]:
     """A class of its own, so that nothing is known of it."""
     gymnasium.registry.pop(ID, None)
     new: type[Walk] = type(kind.__name__, (kind,), attributes)
-    gymnasium.register(ID, entry_point=new, max_episode_steps=60)
+    gymnasium.register(ID, entry_point=new, max_episode_steps=60)  # type: ignore[arg-type]
     return new
 
 
