@@ -65,7 +65,7 @@ class GymnasiumEnv:
         observation, action = self._border.observation, self._border.action
         limit = max_episode_steps or (first.spec.max_episode_steps if first.spec else None)
         self.spec = EnvSpec(id, observation, action, num_envs, episodic=limit is not None, model=_model(first, id))
-        self._fresh_instances = fresh_instances
+        self._fresh_instances, self._draws = fresh_instances, False
         key = (*making, first.spec and (first.spec.entry_point, repr(first.spec.kwargs)))
         verdict = known_verdict(key)
         if verdict is None:
@@ -135,6 +135,7 @@ class GymnasiumEnv:
         if PICTURES not in (self._envs[0].metadata.get("render_modes") or ()):
             raise UserError(f"env.id={self.spec.name} draws no pictures: it has no render mode {PICTURES}")
         self.close()
+        self._draws = True
         self._envs = [self._maker.make(pictures=True) for _ in self._envs]
         self._log.begin(np.ones(self.spec.num_envs, bool), seeds, np.zeros(self.spec.num_envs, np.int64))
         for slot, seed in enumerate(seeds.tolist()):
@@ -180,7 +181,7 @@ class GymnasiumEnv:
     def _start_episode(self, slot: int, seed: int) -> None:
         if self._fresh_instances:
             self._envs[slot].close()
-            self._envs[slot] = self._maker.make()
+            self._envs[slot] = self._maker.make(pictures=self._draws)
         self._obs[slot] = self._border.reset(slot, self._envs[slot], seed)
 
     def state_dict(self) -> State:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -271,6 +274,43 @@ def test_a_fault_in_the_middle_of_training_ends_it_with_all_that_was_written_rig
     assert rows[-1]["step"] >= 1400  # of the 1,554 before it, in turns of up to 100
     assert all(np.isfinite(value) for row in rows for value in row.values())
     assert not (directory / "result.json").exists()
+
+
+BROKEN = """
+import gymnasium
+
+class Broken(gymnasium.Env):
+    observation_space = action_space = gymnasium.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        return self.first(), {}
+
+    def first(self):
+        return self.map["start"]
+
+gymnasium.register("Broken-v0", entry_point=Broken, max_episode_steps=9)
+"""
+
+
+@pytest.mark.parametrize("full_error", ["0", "1"])
+def test_the_traceback_is_shown_to_who_asks_for_it(tmp_path: Path, full_error: str) -> None:
+    (tmp_path / "broken.py").write_text(BROKEN)
+    words = ["algo=random", "env=gym", "env.id=Broken-v0", "env.imports=[broken]", "total_steps=9"]
+    ended = subprocess.run(
+        [sys.executable, "-m", "rlrun", *words],
+        cwd=tmp_path,
+        env=os.environ | {"HYDRA_FULL_ERROR": full_error},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines()[-1].startswith(
+        "rlrun: error: env.id=Broken-v0: reset(seed=1) raised AttributeError"
+    )
+    assert "broken.py, line 11" in ended.stderr.splitlines()[-1]
+    assert (ended.stderr.count("\n") > 1) == ("Traceback" in ended.stderr) == (full_error == "1")
+    assert [path.name for path in tmp_path.iterdir() if path.name != "__pycache__"] == ["broken.py"]
 
 
 def test_check_names_it_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -205,6 +206,50 @@ def test_fresh_instances_forget_and_can_be_resumed() -> None:
     assert env.spec.remarks == ()
     other = make(num_envs=2, fresh_instances=True)
     np.testing.assert_array_equal(other.load_state_dict(env.state_dict()), env.restart(np.zeros(2, bool)))
+
+
+def test_fresh_instances_draw_pictures_when_they_are_asked_to() -> None:
+    class Drawn(Curriculum):
+        metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012 as Gymnasium has it
+
+        def __init__(self, render_mode: str | None = None) -> None:
+            super().__init__()
+            self.render_mode = render_mode
+
+        def render(self) -> Any:
+            return np.full((2, 2, 3), self.time, np.uint8) if self.render_mode == "rgb_array" else None
+
+    registered(Drawn)
+    env = make(fresh_instances=True)
+    env.begin_streams(np.array([3]))
+    for time in range(5):
+        assert env.render_rgb(ended=False).tolist() == [[[time] * 3] * 2] * 2
+        env.step(np.array([0]))
+    assert env.render_rgb(ended=True).max() == 5
+    assert env.render_rgb(ended=False).max() == 0
+
+
+@pytest.mark.filterwarnings("ignore:builtin type")  # of Box2D's bindings; as an error it would end the process
+@pytest.mark.parametrize(
+    "env_id",
+    [
+        "Acrobot-v1",
+        "CartPole-v1",
+        "CliffWalking-v1",
+        "FrozenLake-v1",
+        "MountainCar-v0",
+        "Taxi-v4",
+        pytest.param(
+            "LunarLander-v3", marks=pytest.mark.skipif(find_spec("Box2D") is None, reason="needs rlrun[box2d]")
+        ),
+    ],
+)
+def test_environments_with_files_of_their_own_need_no_fresh_instances(env_id: str) -> None:
+    rest: dict[str, Any] = {"num_envs": 1, "max_episode_steps": 30, "imports": [], "options": None}
+    env = GymnasiumEnv(id=env_id, fresh_instances=False, replay_probe_seconds=60.0, **rest)
+    assert env.spec.resumable
+    assert env.spec.remarks == ()
+    env.close()
 
 
 def test_a_wrapper_that_normalises_goes_on_as_gymnasiums_does() -> None:
