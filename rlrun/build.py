@@ -105,6 +105,8 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
         env: VecEnv = instantiate(config.env, {})
         stack.callback(env.close)
         device.activate(env.spec.obs_shape)
+        for remark in env.spec.remarks:
+            _LOG.info(remark)
         evaluation_env: VecEnv = instantiate(config.env, {}, **evaluation.environment)
         stack.callback(evaluation_env.close)
         network = instantiate(config.network, {}) if config.network is not None else None

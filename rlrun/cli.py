@@ -8,17 +8,19 @@ import re
 import shlex
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from rlrun import __version__
-from rlrun.errors import UserError, nearest
+from rlrun.errors import FaultyEnvironmentError, UserError, nearest
 from rlrun.interruption import Interrupted, StopRequest
 from rlrun.patient_output import be_patient
 
 _USER_ERROR, _INTERRUPTED = 2, 130
+_SHOWS_TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"  # before it is set below, for Hydra's sake
 STOPPED = 75  # EX_TEMPFAIL: saved and stopped because a signal asked for it, and can go on
 _VERBS = ("ls", "show", "diff", "resume", "video", "rerun", "explain", "check", "bench", "completion")
 _NO_RUN = ("ls", "show", "diff", "video", "explain", "check", "bench", "completion")  # a signal may just end them
@@ -60,6 +62,8 @@ def _what_next(interrupted: Interrupted) -> str:
 
 
 def _refuse(error: UserError) -> int:
+    if _SHOWS_TRACEBACKS and isinstance(error, FaultyEnvironmentError) and error.__cause__ is not None:
+        traceback.print_exception(error.__cause__)
     lines = [f"rlrun: error: {' '.join(str(error).split())}", *(f"  {line}" for line in error.details)]
     print("\n".join(lines), file=sys.stderr, flush=True)
     return _USER_ERROR

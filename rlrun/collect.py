@@ -64,7 +64,7 @@ class Collector:
         self.recorder = recorder
         self._num_envs = env.spec.num_envs
         self._rng = torch_generator(seed, "collector/act", device)
-        self._meter = EpisodeMeter(self._num_envs)
+        self._meter = EpisodeMeter(env.spec.name, self._num_envs)
         self._fresh: BoolArray = np.ones(self._num_envs, bool)  # at the first observation of an episode
         self._obs: Tensor | None = None  # [B, ...] what to act on next
         self._carry: Carry = ()
@@ -76,7 +76,9 @@ class Collector:
             return empty_rollout(self._device)
         if self._obs is None:
             env_seed = named_seed(self._seed, "collector/env")
-            self._obs = self._upload.begun(self.env.reset(env_seed))
+            begun = self.env.reset(env_seed)
+            self._meter.begun(begun, np.ones(self._num_envs, bool))
+            self._obs = self._upload.begun(begun)
             self.recorder.begin(env_seed)
             self._carry = agent.initial_carry(self._num_envs)
         if isinstance(self._collection, WholeEpisodes):
@@ -87,9 +89,10 @@ class Collector:
         """Slots that went on playing while others finished begin anew, so that every batch holds whole episodes."""
         if not self._fresh.all():
             slots = ~self._fresh
-            self._obs = self._upload.begun(self.env.restart(slots))
+            begun = self.env.restart(slots)
+            self._meter.begun(begun, slots)
+            self._obs = self._upload.begun(begun)
             self.recorder.restarted(slots)
-            self._meter.forget(slots)
             self._fresh[:] = True
         self._carry = agent.initial_carry(self._num_envs)
 

@@ -37,6 +37,19 @@ class UnknownKeyError(WrongKeyError):
     """A key that nothing takes."""
 
 
+class FaultyEnvironmentError(UserError):
+    """What an environment did or showed cannot be used: whoever wrote it must correct it, not who typed the command.
+
+    Args:
+        name: of the environment.
+        fault: what it did, and what would be right.
+    """
+
+    def __init__(self, name: str, fault: str) -> None:
+        super().__init__(f"{name}: {fault}")
+        self.fault = fault
+
+
 def changed_environment(name: str, seen: str) -> UserError:
     """For a run whose environment, played again, is not what it was.
 

@@ -135,7 +135,8 @@ class Evaluator:
         carry = initial_carry
         share, rest = divmod(count, num_envs)
         left = share + (np.arange(num_envs) < rest)  # [B]
-        meter = EpisodeMeter(num_envs)
+        meter = EpisodeMeter(self.env.spec.name, num_envs)
+        meter.begun(obs, np.ones(num_envs, bool))
         while (left > 0).any():
             if stopping():
                 raise EvaluationStopped
@@ -147,7 +148,7 @@ class Evaluator:
             if cut.any():
                 ended = ended | cut
                 obs = self.env.restart(cut)
-            meter.record(time_step._replace(last=ended), left > 0)
+            meter.record(time_step._replace(last=ended, obs=obs), left > 0)
             if ended.any():
                 left = left - ended
                 if carry != ():

@@ -13,6 +13,7 @@ from rlrun.config import SETTINGS
 
 LATER_KEYS: Mapping[str, Mapping[str, Any]] = {  # by `_target_`, or the class of a section
     "rlrun.agents.dqn.DQN": {"replay_storage": "memory", "replay_folder": None},
+    "rlrun.envs.gymnasium.GymnasiumEnv": {"fresh_instances": False, "replay_probe_seconds": 2.0},
     "rlrun.device.Device": {"precision": "float32"},
     "rlrun.training.EvaluationSettings": {
         "max_episode_frames": None,

@@ -112,6 +112,7 @@ class EnvSpec:
     extras: Mapping[str, spaces.Box] = field(default_factory=dict)
     model: TabularModel | None = None
     legal_where_seen: BoolArray | None = None  # [observation.n, A] where numbers are observed that are not the model's
+    remarks: tuple[str, ...] = ()  # what a person should know of how it is seen, a line each
 
     @property
     def obs_shape(self) -> tuple[int, ...]:

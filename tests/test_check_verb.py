@@ -382,9 +382,10 @@ def test_words_that_cannot_run_are_refused_as_a_run_would_be(
 def test_an_environment_that_does_not_replay_is_not_asked_to(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from rlrun.envs.gymnasium import GymnasiumEnv
+    from rlrun.envs.gymnasium_replay import Verdict
 
-    monkeypatch.setattr(GymnasiumEnv, "_replays_exactly", lambda self, *, used: False)
+    never = Verdict(used_is_new=False, new_is_new=False)
+    monkeypatch.setattr("rlrun.envs.gymnasium.known_verdict", lambda key: never)
     words = ["algo=random", "env=gym", "env.id=Acrobot-v1", "env.max_episode_steps=20", "env.num_envs=4"]
     assert run_command(["rlrun", "check", *words]) == 0
     _, lines = report(capsys)

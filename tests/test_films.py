@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -337,7 +338,8 @@ def test_the_last_picture_is_of_the_end_and_not_of_the_next_beginning(tmp_path: 
 
 
 def test_what_draws_no_pictures_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    env = GymnasiumEnv(id="Acrobot-v1", num_envs=1, max_episode_steps=None, imports=[], options=None)
+    made: dict[str, Any] = {"num_envs": 1, "max_episode_steps": None, "imports": [], "options": None}
+    env = GymnasiumEnv(id="Acrobot-v1", fresh_instances=False, replay_probe_seconds=60.0, **made)
     seeds = np.array([3])
     env.begin_streams(seeds)
     with monkeypatch.context() as without:

@@ -8,7 +8,18 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "rlrun"
 
 FLOORS = {
-    0: {"types", "tree", "rng", "errors", "annotations", "ring", "atomic_file", "metrics_row", "patient_output"},
+    0: {
+        "types",
+        "tree",
+        "rng",
+        "errors",
+        "finite",
+        "annotations",
+        "ring",
+        "atomic_file",
+        "metrics_row",
+        "patient_output",
+    },
     1: {"protocols", "schedules", "returns", "losses", "distributions", "bellman", "tabular_updates", "legality"}
     | {
         "state_file",

@@ -6,34 +6,25 @@ as fast as Gymnasium's `SyncVectorEnv` and lets a slot be replayed, or replaced 
 
 from __future__ import annotations
 
-import logging
-import operator
-import re
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
-from importlib import import_module
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated
 
 import gymnasium
 import numpy as np
-from gymnasium import spaces
 from pydantic import Field
 
-from rlrun.envs.gymnasium_options import Option, checked_options
+from rlrun.annotations import EXECUTION
+from rlrun.envs.gymnasium_border import Border
+from rlrun.envs.gymnasium_making import PICTURES, Env, Maker, advice
+from rlrun.envs.gymnasium_replay import Verdict, known_verdict, try_replay
 from rlrun.envs.stream_digest import StreamDigest
 from rlrun.envs.stream_log import StreamLog
 from rlrun.envs.toy_text import model_of
-from rlrun.errors import UserError, changed_environment, nearest
-from rlrun.rng import numpy_generator, stream_seeds
+from rlrun.errors import FaultyEnvironmentError, UserError, changed_environment
+from rlrun.rng import stream_seeds
 from rlrun.types import Array, BoolArray, EnvSpec, Int64Array, State, TabularModel, TimeStep
 
-Env: TypeAlias = gymnasium.Env[Any, Any]
-
-_LOG = logging.getLogger(__name__)
-_PICTURES = "rgb_array"  # Gymnasium's name of the render mode that returns pictures
 _STEPS_PER_SECOND = 30.0  # of films, where the environment does not say; ours
-_PROBED_STEPS = 40  # of each of two episodes; enough for caches (physics, terrain) to show
 
 
 class GymnasiumEnv:
@@ -47,6 +38,9 @@ class GymnasiumEnv:
         max_episode_steps: the time limit in agent steps (discount 1, last True); None takes the registered one.
         imports: packages to import first, because they register environments.
         options: keyword arguments of the environment's own constructor.
+        fresh_instances: a new instance is made for every episode, which then cannot depend on earlier ones. Otherwise
+            instances are kept, and learn across episodes if that is how they are made; such runs cannot be resumed.
+        replay_probe_seconds: time to try whether the environment replays, before anything is trained.
 
     Raises:
         UserError: if the id is unknown or outdated, a package is missing, an option does not exist or is of another
@@ -61,33 +55,27 @@ class GymnasiumEnv:
         max_episode_steps: Annotated[int, Field(gt=0)] | None,
         imports: list[str],
         options: dict[str, bool | int | float | str] | None,
+        fresh_instances: bool,
+        replay_probe_seconds: Annotated[float, Field(gt=0), EXECUTION],
     ) -> None:
-        _import(imports, id)
-        given: dict[str, Option] = dict(options or {})
-        registered = gymnasium.registry.get(id)
-        if registered is not None:  # before it is made, which may raise anything
-            given = checked_options(given, registered.entry_point, id)
-        self._make: Callable[[], Env] = lambda: _make(id, max_episode_steps, given)
-        self._make_shown: Callable[[], Env] = lambda: _make(id, max_episode_steps, given | {"render_mode": _PICTURES})
-        first = self._make()
-        if first.spec is not None and registered is None:  # "package:id", or an id without its version
-            first.close()
-            given = checked_options(given, first.spec.entry_point, id)
-            first = self._make()
-        self._envs = [first]
-        action, self._first_action = _counted_from_0(_supported_action(first.action_space, id))
-        observation, self._first_index = _observation(first.observation_space, id)
-        self._num_indices = int(observation.n) if isinstance(observation, spaces.Discrete) else 0
+        making = (id, max_episode_steps, imports, options)
+        self._maker = Maker(*making)
+        first = self._maker.make()
+        self._border = Border(first, id, num_envs)
+        observation, action = self._border.observation, self._border.action
         limit = max_episode_steps or (first.spec.max_episode_steps if first.spec else None)
         self.spec = EnvSpec(id, observation, action, num_envs, episodic=limit is not None, model=_model(first, id))
-        self._fresh_instances = not self._replays_exactly(used=True)
-        if self._fresh_instances and not self._replays_exactly(used=False):
-            self.spec = replace(self.spec, resumable=False)
-            _LOG.warning(
-                f"env.id={id} does not replay: equal seeds and actions do not give equal episodes, so this run makes "
-                "no checkpoints and cannot be resumed"
-            )
-        self._envs += [self._make() for _ in range(num_envs - 1)]
+        self._fresh_instances, self._draws = fresh_instances, False
+        key = (*making, first.spec and (first.spec.entry_point, repr(first.spec.kwargs)))
+        verdict = known_verdict(key)
+        if verdict is None:
+            verdict = try_replay(key, self._border, first, self._maker.make, replay_probe_seconds)
+            first = self._maker.make()  # what trains has not played before
+        self._why_not = _why_not_resumable(verdict, fresh_instances=fresh_instances)
+        if self._why_not is not None:
+            remark = f"no checkpoints are made, and no run can be resumed, of env.id={id}: {self._why_not}"
+            self.spec = replace(self.spec, resumable=False, remarks=(*self.spec.remarks, remark))
+        self._envs = [first, *(self._maker.make() for _ in range(num_envs - 1))]
         self._log = StreamLog(num_envs)
         self._shown = StreamDigest(num_envs)
         self._seed = 0
@@ -119,16 +107,15 @@ class GymnasiumEnv:
         self._log.record(action)
         next_obs = obs_now = self._obs.copy()
         if last.any():
-            self._end_picture = self._picture() if self._envs[0].render_mode == _PICTURES else None
+            self._end_picture = self._picture() if self._envs[0].render_mode == PICTURES else None
             obs_now = self.restart(last)
         return TimeStep(next_obs, reward, discount, last, obs_now, {})
 
     def _play(self, slot: int, action: int) -> tuple[float, bool, bool]:
         """The slot's next observation goes into its place. Returns reward, terminated and truncated."""
-        obs, reward, terminated, truncated, _ = self._envs[slot].step(action + self._first_action)
-        self._obs[slot] = self._index(obs) if self._num_indices else obs
-        self._shown.add(slot, float(reward), 2 * bool(terminated) + bool(truncated), self._obs[slot])
-        return float(reward), bool(terminated), bool(truncated)
+        self._obs[slot], reward, terminated, truncated = self._border.step(slot, self._envs[slot], action)
+        self._shown.add(slot, reward, 2 * terminated + truncated, self._obs[slot])
+        return reward, terminated, truncated
 
     @property
     def steps_per_second(self) -> float:
@@ -145,11 +132,11 @@ class GymnasiumEnv:
         Raises:
             UserError: if the environment draws none.
         """
-        if _PICTURES not in (self._envs[0].metadata.get("render_modes") or ()):
-            raise UserError(f"env.id={self.spec.name} draws no pictures: it has no render mode {_PICTURES}")
+        if PICTURES not in (self._envs[0].metadata.get("render_modes") or ()):
+            raise UserError(f"env.id={self.spec.name} draws no pictures: it has no render mode {PICTURES}")
         self.close()
-        self._make = self._make_shown
-        self._envs = [self._make() for _ in self._envs]
+        self._draws = True
+        self._envs = [self._maker.make(pictures=True) for _ in self._envs]
         self._log.begin(np.ones(self.spec.num_envs, bool), seeds, np.zeros(self.spec.num_envs, np.int64))
         for slot, seed in enumerate(seeds.tolist()):
             self._start_episode(slot, seed)
@@ -171,7 +158,7 @@ class GymnasiumEnv:
             picture = self._envs[0].render()
         except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
             raise UserError(
-                f"pictures of env.id={self.spec.name} need a package that is not installed: {_advice(error)}"
+                f"pictures of env.id={self.spec.name} need a package that is not installed: {advice(error)}"
             ) from None
         if not isinstance(picture, np.ndarray) or picture.ndim != 3 or picture.shape[2] != 3:
             raise UserError(f"env.id={self.spec.name} draws no pictures: render() returns a {type(picture).__name__}")
@@ -194,40 +181,30 @@ class GymnasiumEnv:
     def _start_episode(self, slot: int, seed: int) -> None:
         if self._fresh_instances:
             self._envs[slot].close()
-            self._envs[slot] = self._make()
-        obs, _ = self._envs[slot].reset(seed=seed)
-        self._obs[slot] = self._index(obs) if self._num_indices else obs
-
-    def _index(self, obs: int) -> int:
-        """Counted from 0. Tables would take -1 for their last row, and networks see nothing in what is too large."""
-        with suppress(TypeError):  # a fraction, a tuple
-            index = operator.index(obs) - self._first_index
-            if 0 <= index < self._num_indices:
-                return index
-        raise UserError(
-            f"env.id={self.spec.name} shows {obs}, which is not in its observation_space ({self._num_indices} "
-            f"indices from {self._first_index}): correct the environment"
-        )
+            self._envs[slot] = self._maker.make(pictures=self._draws)
+        self._obs[slot] = self._border.reset(slot, self._envs[slot], seed)
 
     def state_dict(self) -> State:
         """The seeds and actions of the running episodes.
 
         Raises:
-            UserError: if two fresh instances with one seed and the same actions differ.
+            UserError: if its episodes do not replay.
         """
-        if not self.spec.resumable:
-            raise UserError(
-                f"env.id={self.spec.name} cannot be resumed exactly: equal seeds and actions do not give equal "
-                "episodes; checkpoints need an environment whose randomness all comes from reset(seed=...)"
-            )
+        self._check_resumable()
         return {"seed": self._seed, "streams": self._log.state_dict(), "shown": self._shown.values()}
+
+    def _check_resumable(self) -> None:
+        if self._why_not is not None:
+            raise UserError(f"env.id={self.spec.name} cannot be resumed exactly: {self._why_not}")
 
     def load_state_dict(self, state: State) -> Array:
         """Plays the running episodes again up to where they were. Returns obs [B, ...].
 
         Raises:
-            UserError: if they are not what they were: other code, or randomness that does not come from the seed.
+            UserError: if they are not what they were: other code, or randomness that does not come from the seed; or if
+                episodes do not replay.
         """
+        self._check_resumable()
         self._seed = state["seed"]
         self._log.load_state_dict(state["streams"])
         self._shown.begin(np.ones(self.spec.num_envs, bool))
@@ -236,54 +213,22 @@ class GymnasiumEnv:
                 self._start_episode(slot, int(self._log.seeds[slot]))
                 for action in self._log.history(slot).tolist():
                     self._play(slot, action)
-            except Exception as error:  # third parties' code may refuse anything that it once did
-                raise changed_environment(
-                    f"env.id={self.spec.name}", f"playing it again ends in {type(error).__name__}: {_first_line(error)}"
-                ) from error
+            except FaultyEnvironmentError as error:  # third parties' code may refuse anything that it once did
+                raise changed_environment(f"env.id={self.spec.name}", error.fault) from error
         self._shown.check(f"env.id={self.spec.name}", state["shown"])
         return self._obs.copy()
 
-    def _replays_exactly(self, *, used: bool) -> bool:
-        """Whether a (used or fresh) instance and a fresh one show the same for equal seeds and actions, twice."""
-        actions = numpy_generator(0, "gymnasium/probe").integers(self.spec.num_actions, size=_PROBED_STEPS)
-        actions += self._first_action
-        if used:
-            for seed in (3, 4):
-                _episode(self._envs[0], seed, actions[::-1])
-        for seed in (1, 2):
-            env, fresh = self._envs[0] if used else self._make(), self._make()
-            same = _episode(env, seed, actions) == _episode(fresh, seed, actions)
-            fresh.close()
-            if not used:
-                env.close()
-            if not same:
-                return False
-        return True
 
-
-def _episode(env: Env, seed: int, actions: Int64Array) -> list[tuple[Any, ...]]:
-    """What an episode shows until it ends or the actions do; bytes, so that equal means equal bits, NaN included."""
-    obs, _ = env.reset(seed=seed)
-    seen: list[tuple[Any, ...]] = [(np.asarray(obs).tobytes(),)]
-    for action in actions:
-        obs, reward, terminated, truncated, _ = env.step(int(action))
-        seen.append((np.asarray(obs).tobytes(), float(reward), terminated, truncated))
-        if terminated or truncated:
-            break
-    return seen
-
-
-def _import(packages: list[str], env_id: str) -> None:
-    """Lets third parties register their environments."""
-    if env_id.startswith("ALE/"):
-        gymnasium.register_envs(import_module("ale_py"))
-    for package in packages:
-        try:
-            import_module(package)
-        except ImportError as error:
-            raise UserError(
-                f"env.imports: cannot import {package} ({error}); install it, or correct its name"
-            ) from None
+def _why_not_resumable(verdict: Verdict, *, fresh_instances: bool) -> str | None:
+    """Why episodes cannot be played again from their seeds and actions; None if they can."""
+    if not verdict.new_is_new:
+        return "equal seeds and actions do not give equal episodes; its randomness must all come from reset(seed=...)"
+    if verdict.used_is_new or fresh_instances:
+        return None
+    return (
+        "an instance that has played shows something else than a new one for equal seeds and actions, since it learns "
+        "or keeps something across episodes; env.fresh_instances=true makes a new instance for every episode"
+    )
 
 
 def _model(env: Env, env_id: str) -> TabularModel | None:
@@ -297,57 +242,3 @@ def _model(env: Env, env_id: str) -> TabularModel | None:
         wrong = max(model.probability.tolist(), key=lambda each: abs(each - 0.5))
         raise UserError(f"env.options do not fit env.id={env_id}: a transition would have the probability {wrong:g}")
     return model
-
-
-def _make(env_id: str, max_episode_steps: int | None, options: dict[str, Option]) -> Env:
-    """`gymnasium.make` whose errors are one readable line."""
-    try:
-        # The checker only warns, and would do so in every slot.
-        return gymnasium.make(env_id, max_episode_steps=max_episode_steps, disable_env_checker=True, **options)
-    except gymnasium.error.DeprecatedEnv as error:
-        raise UserError(f"env.id={env_id} is outdated: {_first_line(error)}") from None
-    except gymnasium.error.DependencyNotInstalled as error:
-        raise UserError(f"env.id={env_id} needs a package that is not installed: {_advice(error)}") from None
-    except gymnasium.error.Error as error:  # also malformed ids
-        if env_id in gymnasium.registry:
-            raise UserError(f"env.id={env_id} cannot be made: {_first_line(error)}") from None
-        close = ", ".join(nearest(env_id, gymnasium.registry))
-        raise UserError(
-            f"unknown env.id={env_id}; nearest: {close} (third parties' need env.imports=[package])"
-        ) from None
-    except ImportError as error:
-        raise UserError(f"env.id={env_id} needs a package that is not installed: {_first_line(error)}") from None
-    except (TypeError, ValueError, LookupError, AssertionError) as error:
-        if not options:
-            raise  # the environment's own fault
-        raise UserError(f"env.options do not fit env.id={env_id}: {_first_line(error)}") from None
-
-
-def _advice(error: Exception) -> str:
-    extra = re.search(r"gymnasium\[([\w-]+)\]", str(error))
-    return f'pip install "gymnasium[{extra[1]}]"' if extra else _first_line(error)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-def _supported_action(space: spaces.Space[Any], env_id: str) -> spaces.Discrete:
-    if not isinstance(space, spaces.Discrete):
-        raise UserError(f"env.id={env_id} has actions {space}; only Discrete actions are supported")
-    return space
-
-
-def _observation(space: spaces.Space[Any], env_id: str) -> tuple[spaces.Box | spaces.Discrete, int]:
-    """The space as agents see it, and what to subtract from observations to get there."""
-    if isinstance(space, spaces.Discrete):
-        return _counted_from_0(space)
-    if not isinstance(space, spaces.Box):
-        raise UserError(f"env.id={env_id} has observations {space}; only Box and Discrete ones are supported")
-    if space.dtype == np.uint8:
-        return space, 0
-    return spaces.Box(space.low.astype(np.float32), space.high.astype(np.float32), dtype=np.float32), 0
-
-
-def _counted_from_0(space: spaces.Discrete) -> tuple[spaces.Discrete, int]:
-    return spaces.Discrete(int(space.n)), int(space.start)

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 
 from rlrun.collect import Collector
+from rlrun.episode_meter import EpisodeMeter
+from rlrun.errors import FaultyEnvironmentError
 from rlrun.protocols import Agent, Replay, VecEnv
 from rlrun.testing.agent import AgentContract
 from rlrun.testing.outcomes import told
@@ -57,6 +59,9 @@ class CheckedEnv(VecEnvContract):
         make_limited: makes one with another time limit; None where it has none that can be set.
         steps: how many steps to play at least; None: as many as it takes, and more where they are cheap.
 
+    Raises:
+        FaultyEnvironmentError: if it shows or pays what cannot be used, in the words in which a run would be refused.
+
     Attributes:
         notes: what a person should know about the check, a line each.
         leaves_out: tests that say nothing here.
@@ -76,6 +81,8 @@ class CheckedEnv(VecEnvContract):
             self.stochastic_start = not self._begins_alike()
             self._look(steps)
             self._look_at_ends()
+        except FaultyEnvironmentError:
+            raise
         except Exception as error:  # the tests will say which of them it concerns
             self.notes.append(f"while playing, it {told(error)}")
         if not self.stochastic_start:
@@ -105,19 +112,20 @@ class CheckedEnv(VecEnvContract):
     def _look(self, steps: int | None) -> None:
         """Plays until episodes end, as the contract will, and looks at how they do."""
         env = self.make(3)
-        env.reset(0)
-        length, ends, limits = np.zeros(3, np.int64), 0, 0
+        everywhere = np.ones(3, bool)
+        meter = EpisodeMeter(env.spec.name, 3)
+        meter.begun(env.reset(0), everywhere)
+        ends = limits = 0
         lengths: Counter[int] = Counter()  # of the episodes that ended with discount 0
         clock = _Clock()
         played = 0
         for action in random_actions(env.spec, _MOST_STEPS):
             step = env.step(action)
             played += 1
-            length += 1
+            ended = meter.record(step, everywhere)
             ends += int(step.last.sum())
             limits += int((step.last & (step.discount != 0)).sum())
-            lengths.update(length[step.last & (step.discount == 0)].tolist())
-            length[step.last] = 0
+            lengths.update(ended.lengths[step.discount[step.last] == 0].tolist())
             if (played >= _FEWEST_STEPS and ends >= _ENDS) or clock.seconds > _LOOKING_SECONDS:
                 break
         env.close()
@@ -190,6 +198,8 @@ class CheckedAgent(AgentContract):
         self.steps = 0
         try:
             names = self._look()
+        except FaultyEnvironmentError:
+            raise
         except Exception as error:  # the tests will say which of them it concerns
             self.notes = [f"while learning, it {told(error)}"]
         else:

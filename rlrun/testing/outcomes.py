@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from rlrun.errors import FaultyEnvironmentError
+
 _NOT_THEIRS = ("rlrun", "torch", "numpy", "gymnasium")  # packages in which an error shows, but not where it was made
 
 
@@ -22,7 +24,12 @@ class Outcome:
 
 
 def outcomes(contract: object, leaves_out: Collection[str] = ()) -> Iterator[Outcome]:
-    """Runs the methods of `contract` that are called `test_...` and not left out, in the order of the source."""
+    """Runs the methods of `contract` that are called `test_...` and not left out, in the order of the source.
+
+    Raises:
+        FaultyEnvironmentError: at the first test in which what the environment shows cannot be used, since all others
+            would fail of it as well.
+    """
     for name in _names(type(contract)):
         if name in leaves_out:
             continue
@@ -30,6 +37,8 @@ def outcomes(contract: object, leaves_out: Collection[str] = ()) -> Iterator[Out
         sentence = name.removeprefix("test_").replace("_", " ")
         try:
             test()
+        except FaultyEnvironmentError:
+            raise
         except Exception as error:  # a failing check is a result, whatever somebody's class raises
             yield Outcome(sentence, told(error), _advice(test))
         else:

@@ -8,6 +8,7 @@ from copy import deepcopy
 import numpy as np
 from gymnasium import spaces
 
+from rlrun.episode_meter import EpisodeMeter
 from rlrun.protocols import VecEnv
 from rlrun.testing.agent import same
 from rlrun.types import Array, BoolArray, EnvSpec, Int64Array, TimeStep
@@ -56,12 +57,14 @@ class VecEnvContract(ABC):
                 _check_array(step.extras[name], (3, *space.shape), space.dtype, f"extras[{name!r}]")
         env.close()
 
-    def test_rewards_are_finite_and_discounts_are_0_or_1(self) -> None:
+    def test_what_is_shown_is_finite_and_discounts_are_0_or_1(self) -> None:
         """Set discount to 0 where the episode terminates and to 1 elsewhere; gamma is a key of the algorithm."""
         env = self.make(3)
-        env.reset(0)
+        everywhere = np.ones(3, bool)
+        meter = EpisodeMeter(env.spec.name, 3)
+        meter.begun(env.reset(0), everywhere)
         for step in _play(env, random_actions(env.spec, self.num_steps)):
-            assert np.isfinite(step.reward).all(), "a reward is not finite"
+            meter.record(step, everywhere)  # refuses rewards and observations that are not
             assert np.isin(step.discount, (0.0, 1.0)).all(), "a discount must be 0 or 1: gamma belongs to the agent"
         env.close()
 

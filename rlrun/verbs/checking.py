@@ -20,7 +20,8 @@ def check(words: Sequence[str]) -> int:
         words: those of a run, `algo=... env=...`.
 
     Raises:
-        UserError: if the words cannot be composed, or the parts do not fit together.
+        UserError: if the words cannot be composed, the parts do not fit together, or what the environment shows cannot
+            be used: nothing else can be checked then.
     """
     parser = Words("rlrun check", description="Runs the contract tests of an environment and an agent, on the CPU.")
     parser.add_argument("overrides", nargs="+", metavar="key=value", help="as for a run: algo=mine env=cartpole")

@@ -52,7 +52,8 @@ def grid(**changes: Any) -> GridWorld:
 
 
 def toy_text(env_id: str, options: dict[str, Any] | None = None) -> GymnasiumEnv:
-    return GymnasiumEnv(id=env_id, num_envs=1, max_episode_steps=100, imports=[], options=options)
+    kept: dict[str, Any] = {"fresh_instances": False, "replay_probe_seconds": 60.0}
+    return GymnasiumEnv(id=env_id, num_envs=1, max_episode_steps=100, imports=[], options=options, **kept)
 
 
 def usual_tolerance(algo: str) -> float:

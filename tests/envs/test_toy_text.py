@@ -233,7 +233,8 @@ def planned(spec: EnvSpec, gamma: float) -> Float64Array:
 
 
 def spec_of(env_id: str, **options: Any) -> EnvSpec:
-    env = GymnasiumEnv(id=env_id, num_envs=1, max_episode_steps=100, imports=[], options=options or None)
+    kept: dict[str, Any] = {"fresh_instances": False, "replay_probe_seconds": 60.0}
+    env = GymnasiumEnv(id=env_id, num_envs=1, max_episode_steps=100, imports=[], options=options or None, **kept)
     env.close()
     return env.spec
 

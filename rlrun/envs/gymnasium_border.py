@@ -1,0 +1,203 @@
+"""The border to other people's environments: all that crosses it is checked and encoded here, and nowhere else.
+
+Every step is checked completely: what is as it should be is recognised by its type, in a microsecond.
+"""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from rlrun.envs.gymnasium_making import Env
+from rlrun.envs.gymnasium_observations import check_of, described
+from rlrun.envs.gymnasium_spaces import actions_of, encoding_of
+from rlrun.errors import FaultyEnvironmentError
+from rlrun.finite import LARGEST_FLOAT32
+from rlrun.types import Array
+
+_NUM_RETURNED = 5  # by step
+_WANTED = {
+    "reset": "two values, the observation and a dict",
+    "step": "five values: observation, reward, terminated, truncated and a dict",
+}
+_WRAPPERS = tuple(Path(gymnasium.__file__).parent / name for name in ("core.py", "wrappers"))
+
+
+class Shown(NamedTuple):
+    """What a step shows, once it is known to be right."""
+
+    obs: Array  # [...] as agents see it
+    reward: float
+    terminated: bool
+    truncated: bool
+
+
+class Border:
+    """Resets and steps instances of one environment, in the terms of agents.
+
+    Args:
+        env: any instance; all of them have its spaces.
+        env_id: for messages.
+        num_envs: slots that are played.
+
+    Raises:
+        UserError: if its spaces are missing or not supported.
+    """
+
+    def __init__(self, env: Env, env_id: str, num_envs: int) -> None:
+        self.name = f"env.id={env_id}"
+        observation, action = (self._space(env, name) for name in ("observation_space", "action_space"))
+        self.action: spaces.Discrete
+        self.action, self._first_action = actions_of(action, env_id)
+        self._encoding = encoding_of(observation, env_id)
+        self._trouble_with = check_of(observation)
+        self._times = [0] * num_envs  # steps of each slot's running episode
+
+    def _space(self, env: Env, name: str) -> spaces.Space[Any]:
+        space = getattr(env, name, None)
+        if isinstance(space, spaces.Space):
+            return space
+        what = "no" if space is None else f"a {type(space).__module__}.{type(space).__name__} for its"
+        raise FaultyEnvironmentError(self.name, f"it has {what} {name}; Gymnasium wants one of gymnasium.spaces")
+
+    @property
+    def observation(self) -> spaces.Box | spaces.Discrete:
+        """What agents see."""
+        return self._encoding.space
+
+    def reset(self, slot: int, env: Env, seed: int) -> Array:
+        """Begins an episode. Returns its first observation.
+
+        Raises:
+            FaultyEnvironmentError: if it raises something, or returns what is no beginning of an episode.
+        """
+        self._times[slot] = 0
+        try:
+            returned: Any = env.reset(seed=seed)
+        except Exception as error:
+            raise self._raised(slot, env, error, "reset", {"seed": seed}) from error
+        trouble = _malformed("reset", returned)
+        if trouble is not None:
+            raise self._fault(slot, f"reset(seed=...) {trouble}")
+        trouble = self._trouble_with(returned[0])
+        if trouble is not None:
+            raise self._fault(slot, f"reset(seed=...) returned an observation that {trouble}")
+        return self._encoding.encode(returned[0])
+
+    def step(self, slot: int, env: Env, action: int) -> Shown:
+        """Plays an action, counted from 0.
+
+        Raises:
+            FaultyEnvironmentError: if it raises something, or returns what is no step.
+        """
+        self._times[slot] += 1
+        theirs = action + self._first_action
+        try:
+            returned: Any = env.step(theirs)
+        except Exception as error:
+            raise self._raised(slot, env, error, "step", {"action": theirs}) from error
+        if not isinstance(returned, tuple) or len(returned) != _NUM_RETURNED:
+            raise self._fault(slot, f"step({theirs}) {_malformed('step', returned)}")
+        obs, reward, terminated, truncated, _ = returned
+        if type(reward) is not float:
+            reward = self._number(slot, theirs, reward)
+        if not -LARGEST_FLOAT32 <= reward <= LARGEST_FLOAT32:  # NaN neither
+            raise self._fault(slot, f"step({theirs}) returned the reward {reward:g}; rewards must be finite in float32")
+        if type(terminated) is not bool:
+            terminated = self._truth(slot, theirs, "terminated", terminated)
+        if type(truncated) is not bool:
+            truncated = self._truth(slot, theirs, "truncated", truncated)
+        trouble = self._trouble_with(obs)
+        if trouble is not None:
+            raise self._fault(slot, f"step({theirs}) returned an observation that {trouble}")
+        return Shown(self._encoding.encode(obs), reward, terminated, truncated)
+
+    def _number(self, slot: int, action: int, reward: Any) -> float:
+        """A reward of any kind of number, or an array of a single one."""
+        number = _single(reward, "fiub")
+        if number is None:
+            what = f"returned the reward {described(reward)}; Gymnasium wants a single number"
+            raise self._fault(slot, f"step({action}) {what}")
+        return float(number)
+
+    def _truth(self, slot: int, action: int, name: str, value: Any) -> bool:
+        number = _single(value, "iub")
+        if number not in (0, 1):
+            what = f"returned {described(value)} for {name}; Gymnasium wants True or False"
+            raise self._fault(slot, f"step({action}) {what}")
+        return bool(number)
+
+    def _fault(self, slot: int, what: str) -> FaultyEnvironmentError:
+        time = self._times[slot]
+        where = f"slot {slot}, step {time} of the episode" if time else f"slot {slot}, at the beginning of an episode"
+        return FaultyEnvironmentError(self.name, f"{what} ({where})")
+
+    def _raised(
+        self, slot: int, env: Env, error: Exception, method: str, arguments: dict[str, int]
+    ) -> FaultyEnvironmentError:
+        """What went wrong where `method` raised `error`: maybe a wrapper of Gymnasium's stumbled over what it got."""
+        for layer in _layers(env):
+            if isinstance(error, TypeError) and method == "reset" and not _takes_seed(layer):
+                wanted = "Gymnasium wants reset(self, *, seed=None, options=None)"
+                return self._fault(slot, f"reset() of {type(layer).__name__} does not take seed and options; {wanted}")
+        frames = traceback.extract_tb(error.__traceback__)
+        if any(Path(frames[-1].filename).is_relative_to(place) for place in _WRAPPERS):
+            for layer in _layers(env):
+                trouble = _malformed_by(layer, method, arguments)
+                if trouble is not None:
+                    return self._fault(slot, f"{method}() of {type(layer).__name__} {trouble}")
+        text = (str(error).strip().splitlines() or ["without a message"])[0]
+        place = f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}"
+        call = f"{method}({', '.join(f'{name}={value}' for name, value in arguments.items())})"
+        raised = f"{call} raised {type(error).__name__}: {text}, at {place}"
+        return self._fault(slot, f"{raised}; HYDRA_FULL_ERROR=1 shows the traceback")
+
+
+def _layers(env: Env) -> Iterator[Env]:
+    """The environment itself, and then what is wrapped around it, to the outermost."""
+    if isinstance(env, gymnasium.Wrapper):
+        yield from _layers(env.env)
+    yield env
+
+
+def _takes_seed(layer: Env) -> bool:
+    try:
+        inspect.signature(layer.reset).bind(seed=0, options=None)
+    except TypeError:
+        return False
+    except ValueError:  # written in C
+        pass
+    return True
+
+
+def _malformed(method: str, returned: Any) -> str | None:
+    """What is wrong with the form of what a method returned."""
+    fits = isinstance(returned, tuple) and len(returned) == (2 if method == "reset" else _NUM_RETURNED)
+    if fits and (method == "step" or isinstance(returned[1], dict)):
+        return None
+    return f"returned {described(returned)}; Gymnasium wants {_WANTED[method]}"
+
+
+def _malformed_by(layer: Env, method: str, arguments: dict[str, int]) -> str | None:
+    """Asks once more, since nobody has kept what it returned; the run ends here, so that it goes on does no harm."""
+    try:
+        returned: Any = layer.reset(seed=arguments["seed"]) if method == "reset" else layer.step(arguments["action"])
+    except Exception:  # what it raised first is what is told
+        return None
+    return _malformed(method, returned)
+
+
+def _single(value: Any, kinds: str) -> Any:
+    """The single number that `value` is or holds, if it is of one of numpy's `kinds`; None if it is not."""
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError, RuntimeError):  # ragged lists, whatever a tensor says of its device
+        return None
+    return array.item() if array.size == 1 and array.dtype.kind in kinds else None

@@ -1,0 +1,143 @@
+"""Whether an environment replays: equal seeds and actions give equal episodes, which exact resume rests on.
+
+It is tried once for every environment that a process makes, in instances that nobody trains in afterwards, and for a
+limited time: a simulator whose steps take seconds must not be waited for. What is not seen here, a resumed run
+sees: it compares all that its running episodes show with what they had shown.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from time import perf_counter
+from typing import Any, NamedTuple, TypeAlias
+
+from rlrun.envs.gymnasium_border import Border
+from rlrun.envs.gymnasium_making import Env
+from rlrun.rng import numpy_generator
+
+_LOG = logging.getLogger(__name__)
+_STEPS = 40  # of each episode; enough for caches (physics, terrain) to show
+_EPISODES = 7  # that are played in all
+_SLOT = 0  # that they are told of as
+_A_MOMENT_SECONDS = 0.5  # what takes longer is said
+
+Episode: TypeAlias = list[tuple[Any, ...]]  # what was shown; bytes, so that equal means equal bits
+
+
+class Verdict(NamedTuple):
+    """What was found; True also where time ran out before a difference was seen."""
+
+    used_is_new: bool  # an instance that has played shows what a new one does
+    new_is_new: bool  # two new instances show the same
+
+
+_FOUND: list[tuple[object, Verdict]] = []  # training and evaluation ask, and every job of a sweep in this process
+
+
+def known_verdict(key: object) -> Verdict | None:
+    """What was found of the environment that `key` defines; None if it was not tried yet."""
+    return next((verdict for known, verdict in _FOUND if known == key), None)
+
+
+def try_replay(key: object, border: Border, first: Env, make: Callable[[], Env], seconds: float) -> Verdict:
+    """Plays some episodes again, and says so where that takes more than a moment.
+
+    Args:
+        key: all that defines the environment, to remember the verdict by.
+        border: of it.
+        first: an instance that has not played yet; it is closed.
+        make: makes more of them.
+        seconds: time to spend. A beginning and a step are always played.
+
+    Raises:
+        FaultyEnvironmentError: if what it shows cannot be used.
+    """
+    trial = _Trial(border, seconds)
+    with closing(first):
+        first_1 = trial.play(first, 1)
+        for seed in (3, 4):
+            trial.play(first, seed)
+        used_1, used_2 = trial.play(first, 1), trial.play(first, 2)
+    second_1, third_2 = trial.play_new(make, 1), trial.play_new(make, 2)
+    verdict = Verdict(
+        used_is_new=_same(used_1, first_1) and _same(used_2, third_2), new_is_new=_same(second_1, first_1)
+    )
+    trial.tell()
+    _FOUND.append((key, verdict))
+    return verdict
+
+
+def _same(left: Episode | None, right: Episode | None) -> bool:
+    """Whether two episodes are, as far as they were played."""
+    return left is None or right is None or left == right
+
+
+class _Trial:
+    """Plays episodes within a time, each as far as all of them can be played in it.
+
+    Args:
+        border: of the environment.
+        seconds: for all of them.
+    """
+
+    def __init__(self, border: Border, seconds: float) -> None:
+        self._border, self._seconds = border, seconds
+        self._actions = numpy_generator(0, "gymnasium/probe").integers(border.action.n, size=_STEPS).tolist()
+        self._began = perf_counter()
+        self._is_said = False
+        self._played = 0  # whole episodes
+
+    @property
+    def _spent(self) -> float:
+        return perf_counter() - self._began
+
+    @property
+    def _is_over(self) -> bool:
+        return self._spent > self._seconds
+
+    def play_new(self, make: Callable[[], Env], seed: int) -> Episode | None:
+        """The same in a new instance, which is not made if the time is up."""
+        if self._is_over:
+            return None
+        with closing(make()) as env:
+            return self.play(env, seed)
+
+    def play(self, env: Env, seed: int) -> Episode | None:
+        """An episode until it ends or the actions do; None if the time was up before. The first fixes the actions."""
+        if self._played and self._is_over:
+            return None
+        seen: Episode = []
+        for shown in self._episode(env, seed):
+            seen.append(shown)
+            if self._played and self._is_over:
+                return None
+            if not self._played and len(seen) > 1 and self._spent > self._seconds / (_EPISODES + 1):
+                self._actions = self._actions[: len(seen) - 1]
+                break
+        self._played += 1
+        return seen
+
+    def _episode(self, env: Env, seed: int) -> Iterator[tuple[Any, ...]]:
+        yield (self._border.reset(_SLOT, env, seed).tobytes(),)
+        for action in self._actions:
+            self._say_if_slow()
+            shown = self._border.step(_SLOT, env, action)
+            yield (shown.obs.tobytes(), *shown[1:])
+            if shown.terminated or shown.truncated:
+                return
+
+    def _say_if_slow(self) -> None:
+        if not self._is_said and self._spent > _A_MOMENT_SECONDS:
+            self._is_said = True
+            _LOG.info(f"trying whether {self._border.name} replays exactly, for {self._seconds:g} seconds at most")
+
+    def tell(self) -> None:
+        """Says how far it came, if that is not as far as it should be."""
+        if len(self._actions) < _STEPS or self._played < _EPISODES:
+            _LOG.info(
+                f"{self._border.name} is slow: whether it replays was tried in {self._spent:.1f} seconds, in "
+                f"{self._played} of {_EPISODES} episodes of {len(self._actions)} of {_STEPS} steps; "
+                "a resumed run compares all that its running episodes show"
+            )
