@@ -22,7 +22,7 @@ from rlrun.execution.execution import PLAIN, Execution
 from rlrun.loggers import Logger
 from rlrun.progress import make_display
 from rlrun.protocols import Agent, Filmable, Tabular, VecEnv
-from rlrun.receipt import experiment_hash
+from rlrun.receipt import experiment_hash, read_receipt
 from rlrun.run_directory import attempt, check_writable, run_directory
 from rlrun.schema import Component
 from rlrun.table_pictures import Shown, picture, save_film, save_picture, save_tables
@@ -71,9 +71,15 @@ def directory_of(config: Config) -> Path:
     return attempt(first, fresh=config.fresh)
 
 
-def identity_of(config: Config) -> dict[str, Any]:
-    """What a checkpoint of the run of `config` belongs to."""
-    return {"experiment": experiment_hash(config.experiment()), "seed": config.seed}
+def identity_of(config: Config, directory: Path) -> dict[str, Any]:
+    """What a checkpoint of the run of `config` in `directory` belongs to.
+
+    That is the experiment as the run's receipt has it, where there is one: an older run wrote down keys that have no
+    effect as well.
+    """
+    receipt = read_receipt(directory)
+    experiment = receipt["experiment"] if receipt is not None else config.experiment()
+    return {"experiment": experiment_hash(experiment), "seed": config.seed}
 
 
 def build(config: Config, directory: Path | None = None, num_threads: int | None = None) -> Built:
@@ -126,7 +132,7 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
             log_every_steps=config.log_every_steps,
             evaluation=evaluation,
             checkpoint=checkpoint,
-            checkpoints=Checkpoints(directory, identity_of(config), checkpoint.keep),
+            checkpoints=Checkpoints(directory, identity_of(config, directory), checkpoint.keep),
             open_logger=_LoggerFactory(config.logger),
             open_display=make_display,
             began=lambda step: None,

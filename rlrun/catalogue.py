@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Union
 
 from pydantic import Field
 
-from rlrun.annotations import EXECUTION, FILE, AtMost
+from rlrun.annotations import EXECUTION, FILE, AtMost, Condition
 
 VERSION = 1
 FILE_NAME = "catalogue.json"
@@ -46,6 +46,7 @@ class Parameter:
     annotation: Any  # equivalent to the constructor's own, with `Kind` for objects
     entry: Mapping[str, Any]  # as in the file
     meaning: str
+    conditions: Sequence[Condition]  # on which it has an effect
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +111,17 @@ class _Lazily:
 
 def _target(entry: Mapping[str, Any]) -> Target:
     parameters = {
-        name: Parameter(annotation(parameter), parameter, parameter["meaning"])
+        name: Parameter(annotation(parameter), parameter, parameter["meaning"], _conditions(parameter))
         for name, parameter in entry["parameters"].items()
     }
     runtime = {name: kind(known) if known is not None else None for name, known in entry["runtime"].items()}
     return Target(entry["summary"], entry["sources"], parameters, runtime)
+
+
+def _conditions(entry: Mapping[str, Any]) -> tuple[Condition, ...]:
+    return tuple(
+        Condition(item["parameter"], tuple(item["values"]), item["negated"]) for item in entry.get("used_when", ())
+    )
 
 
 def annotation(entry: Mapping[str, Any]) -> Any:

@@ -18,6 +18,7 @@ from rlrun.config_files import identity, one_line
 from rlrun.errors import UnknownKeyError, UserError, WrongKeyError
 from rlrun.hydra_words import for_hydra
 from rlrun.problem_report import check_of_some_network, reported, unknown_key
+from rlrun.unused_keys import refuse_unused
 
 
 def check(
@@ -56,6 +57,7 @@ def check(
         checked = check_plain(used, {"algo": str(choices.get("algo"))}, overrides)
     except WrongKeyError as problem:
         raise reported(problem, raw, choices, overrides, directories) from problem
+    refuse_unused(checked, overrides, chosen, directories)
     labels = _labels(raw, choices, directories)
     if chosen.presets:
         labels["preset"] = ", ".join(chosen.presets)

@@ -38,8 +38,8 @@ _RUN = {
 }
 _ASKED = {"fresh": bool}  # of this command, not of the run
 TOP: Mapping[str, Any] = _RUN | _ASKED
-_COMPONENTS = ("algo", "env", "network", "device", "logger")
-CONFIG_KEYS = (*TOP, *SETTINGS, *_COMPONENTS)
+GROUPS_OF_OBJECTS = ("algo", "env", "network", "device", "logger")
+CONFIG_KEYS = (*TOP, *SETTINGS, *GROUPS_OF_OBJECTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,7 @@ class Config:
 
     def as_plain(self) -> dict[str, Any]:
         """What `config.yaml` of a run holds."""
-        plain: dict[str, Any] = {name: getattr(self, name) for name in (*_RUN, *SETTINGS, *_COMPONENTS)}
+        plain: dict[str, Any] = {name: getattr(self, name) for name in (*_RUN, *SETTINGS, *GROUPS_OF_OBJECTS)}
         return {name: as_plain(value) for name, value in plain.items()}
 
     def experiment(self) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def check_plain(raw: Mapping[str, Any], labels: Mapping[str, str], overrides: Se
     Raises:
         UserError: at the first thing that is wrong.
     """
-    expected = {**TOP, **SETTINGS, **dict.fromkeys(_COMPONENTS)}
+    expected = {**TOP, **SETTINGS, **dict.fromkeys(GROUPS_OF_OBJECTS)}
     for name in raw:
         if name not in expected:
             raise UnknownKeyError(f"unknown key {name}; nearest: {', '.join(nearest(str(name), expected))}", str(name))

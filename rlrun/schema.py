@@ -11,18 +11,18 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from rlrun import catalogue
-from rlrun.annotations import EXECUTION, FILE, TARGET, UNKNOWN, AtMost, Meaning, is_data, members_of
+from rlrun.annotations import EXECUTION, FILE, TARGET, UNKNOWN, AtMost, Condition, Meaning, is_data, members_of
 from rlrun.catalogue import Kind
-from rlrun.constructors import hints_of, import_target, parameters_of, product_of
+from rlrun.constructors import conditions_of, hints_of, import_target, parameters_of, product_of
 from rlrun.errors import UnknownKeyError, UserError, WrongKeyError, nearest
 from rlrun.type_fit import fits
 from rlrun.type_words import describe, quoted, shown, suggestion
@@ -39,6 +39,7 @@ class Component:
     runtime: frozenset[str]  # the runtime values that it takes besides
     execution: frozenset[str] = frozenset()  # arguments that change the speed and not the result
     files: frozenset[str] = frozenset()  # arguments that may be paths of files
+    unused: Mapping[str, Condition] = field(default_factory=dict)  # arguments without effect: what is not met
 
     @property
     def call(self) -> Callable[..., Any]:
@@ -50,10 +51,10 @@ class Component:
         return {TARGET: self.target} | {key: as_plain(value) for key, value in self.arguments.items()}
 
     def experiment(self) -> dict[str, Any]:
-        """The same without what only changes the speed, and with the content of files instead of their paths."""
+        """The same without what changes only the speed or nothing, and with files' content instead of their paths."""
         plain: dict[str, Any] = {TARGET: self.target}
         for key, value in self.arguments.items():
-            if key not in self.execution:
+            if key not in self.execution and key not in self.unused:
                 plain[key] = _digest(value) if key in self.files else experiment(value)
         return plain
 
@@ -129,7 +130,19 @@ def check_component(
             if any(meaning in get_args(member) for member in members_of(annotation))
         )
 
-    return Component(str(value[TARGET]), arguments, signature.runtime, marked(EXECUTION), marked(FILE))
+    unused = _unused(signature.conditions, arguments)
+    return Component(str(value[TARGET]), arguments, signature.runtime, marked(EXECUTION), marked(FILE), unused)
+
+
+def _unused(conditions: Mapping[str, Sequence[Condition]], arguments: Mapping[str, Any]) -> dict[str, Condition]:
+    """The arguments that have no effect beside the others, and the first condition of each that is not met."""
+    found = {}
+    for name, condition in ((name, condition) for name, several in conditions.items() for condition in several):
+        if name in arguments and condition.parameter in arguments and name not in found:
+            value = arguments[condition.parameter]
+            if not condition.met(value.target if isinstance(value, Component) else value):
+                found[name] = condition
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +154,7 @@ class _Signature:
     defaults: Mapping[str, Any]  # of those that have one; ours have none
     runtime: frozenset[str]  # what building supplies
     ours: bool
+    conditions: Mapping[str, Sequence[Condition]]  # on which arguments have an effect
 
     def fits(self, expected: Any) -> bool:
         """Whether what it makes can stand where `expected` is asked for."""
@@ -164,7 +178,8 @@ def _signature(target: object, path: str, runtime: frozenset[str]) -> _Signature
     known = catalogue.target(target)
     if known is not None and known.runtime.keys() <= runtime:
         keys = {name: parameter.annotation for name, parameter in known.parameters.items()}
-        return _Signature(str(target), keys, {}, frozenset(known.runtime), ours=True)
+        conditions = {name: parameter.conditions for name, parameter in known.parameters.items()}
+        return _Signature(str(target), keys, {}, frozenset(known.runtime), ours=True, conditions=conditions)
     call = import_target(target, path)
     parameters, hints = parameters_of(call, path), hints_of(call)
     return _Signature(
@@ -173,6 +188,7 @@ def _signature(target: object, path: str, runtime: frozenset[str]) -> _Signature
         {name: each.default for name, each in parameters.items() if each.default is not inspect.Parameter.empty},
         frozenset(parameters) & runtime,
         ours=False,
+        conditions=conditions_of(call),
     )
 
 

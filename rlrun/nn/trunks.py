@@ -13,6 +13,7 @@ from gymnasium import spaces
 from pydantic import Field
 from torch import Tensor, nn
 
+from rlrun.annotations import used_unless
 from rlrun.errors import UserError
 from rlrun.nn.initialisation import unfilled
 from rlrun.types import EnvSpec
@@ -92,7 +93,9 @@ class MLP:
         activation: between the layers.
     """
 
-    def __init__(self, *, hidden: list[Positive], activation: Literal["relu", "tanh"]) -> None:
+    def __init__(
+        self, *, hidden: list[Positive], activation: Annotated[Literal["relu", "tanh"], used_unless(hidden=[])]
+    ) -> None:
         self._hidden = hidden
         self._activation = partial(nn.ReLU, inplace=True) if activation == "relu" else nn.Tanh
 
