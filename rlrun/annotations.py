@@ -43,6 +43,13 @@ class AtMost:
 
 
 @dataclass(frozen=True, slots=True)
+class Named:
+    """Beside `FILE`: what the value may be besides the path of a file or directory; anything else is refused."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Condition:
     """The argument has an effect only where another one of the same constructor has certain values.
 

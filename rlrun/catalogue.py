@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Union
 
 from pydantic import Field
 
-from rlrun.annotations import EXECUTION, FILE, AtMost, Condition
+from rlrun.annotations import EXECUTION, FILE, AtMost, Condition, Named
 
 VERSION = 1
 FILE_NAME = "catalogue.json"
@@ -129,6 +129,8 @@ def annotation(entry: Mapping[str, Any]) -> Any:
     marks: list[Any] = [EXECUTION] * bool(entry.get("execution")) + [FILE] * bool(entry.get("file"))
     if "at_most" in entry:
         marks.append(AtMost(entry["at_most"]))
+    if "names" in entry:
+        marks.append(Named(tuple(entry["names"])))
     bounds = _bounds(entry)
     marks = [*([Field(**bounds)] if bounds else []), *marks]
     members = [_member(entry)] if entry["type"] != "any_of" else [annotation(member) for member in entry["members"]]

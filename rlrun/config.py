@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +19,7 @@ from rlrun.schema import (
     check_component,
     check_fields,
     check_value,
+    components_in,
     experiment,
     runtime_annotation,
 )
@@ -62,6 +63,13 @@ class Config:
     logger: Component
     labels: Mapping[str, str]  # what a person calls the algorithm and the environment: `algo`, `env`, `preset`
     remarks: Sequence[str] = ()  # what a person should know before it runs, a line each
+
+    def components(self) -> Iterator[tuple[str, Component]]:
+        """All components that have an effect, also inside others, with where they stand, dotted."""
+        for group in GROUPS_OF_OBJECTS:
+            component: Component | None = getattr(self, group)
+            if component is not None:
+                yield from components_in(component, group)
 
     def as_plain(self) -> dict[str, Any]:
         """What `config.yaml` of a run holds."""

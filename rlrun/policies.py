@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 from zipfile import BadZipFile
 
 import numpy as np
 import yaml
 
+from rlrun.annotations import FILE, Named
 from rlrun.errors import UserError, nearest
 from rlrun.legality import legal_actions
 from rlrun.types import BoolArray, EnvSpec, Float64Array
 
 TABLES = "tables.npz"  # what a run with tables leaves in its directory
+PolicySource = Annotated[str, FILE, Named(("uniform",))]  # the annotation of what `load_policy` loads
 
 
 def load_policy(source: str, key: str, spec: EnvSpec, num_states: int) -> Float64Array:

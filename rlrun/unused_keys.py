@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from rlrun.annotations import TARGET
 from rlrun.chosen_files import ChosenFiles
-from rlrun.config import GROUPS_OF_OBJECTS, Config
+from rlrun.config import Config
 from rlrun.errors import WrongKeyError
 from rlrun.hydra_settings import set_by
 from rlrun.provenance import read
@@ -46,27 +46,14 @@ class Unused:
 
 def unused_keys(config: Config) -> dict[str, Unused]:
     """The keys of a config that have no effect, by dotted name."""
-    return {
-        key: unused
-        for group in GROUPS_OF_OBJECTS
-        if isinstance(component := getattr(config, group), Component)
-        for key, unused in _unused_in(component, group)
-    }
-
-
-def _unused_in(component: Component, path: str) -> Iterator[tuple[str, Unused]]:
-    for name, value in component.arguments.items():
-        condition = component.unused.get(name)
-        if condition is None:
-            items = value if isinstance(value, list) else [value]
-            for index, item in enumerate(items):
-                if isinstance(item, Component):
-                    yield from _unused_in(item, f"{path}.{name}" + (f"[{index}]" if items is value else ""))
-            continue
-        decided_by, other = f"{path}.{condition.parameter}", component.arguments[condition.parameter]
-        if isinstance(other, Component):
-            decided_by, other = f"{decided_by}.{TARGET}", other.target
-        yield f"{path}.{name}", Unused(decided_by, other, condition.values, condition.negated)
+    found = {}
+    for path, component in config.components():
+        for name, condition in component.unused.items():
+            decided_by, value = f"{path}.{condition.parameter}", component.arguments[condition.parameter]
+            if isinstance(value, Component):
+                decided_by, value = f"{decided_by}.{TARGET}", value.target
+            found[f"{path}.{name}"] = Unused(decided_by, value, condition.values, condition.negated)
+    return found
 
 
 def refuse_unused(

@@ -28,7 +28,7 @@ FLOORS = {
     5: {"schema", "constructors", "type_fit", "type_words", "config_files", "composition", "config", "build", "plugins"}
     | {"catalogue", "catalogue_writer", "docstrings", "units", "provenance", "config_keys", "suggestions"}
     | {"problem_report", "launching", "hydra_settings", "repeated_words"}
-    | {"added_files", "chosen_files", "chosen_options", "checked_config", "hydra_words", "unused_keys"},
+    | {"added_files", "chosen_files", "chosen_options", "checked_config", "hydra_words", "unused_keys", "named_files"},
     6: {"help_page", "completion", "cli", "__main__", "running", "receipt_config", "verbs", "notebook", "explanation"}
     | {"later_keys"},
 }

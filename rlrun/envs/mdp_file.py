@@ -28,7 +28,7 @@ import numpy as np
 import yaml
 from pydantic import Field
 
-from rlrun.annotations import FILE
+from rlrun.annotations import FILE, Named
 from rlrun.envs.tabular import Observation, TabularEnv, differing_looks
 from rlrun.errors import UserError, nearest
 from rlrun.types import Float64Array, Int64Array, TabularModel
@@ -70,7 +70,7 @@ class MdpEnv(TabularEnv):
     def __init__(
         self,
         *,
-        mdp: Annotated[str, FILE],
+        mdp: Annotated[str, FILE, Named(tuple(bundled_mdps()))],
         observation: Observation,
         max_episode_steps: Annotated[int, Field(gt=0)] | None,
         num_envs: Annotated[int, Field(gt=0)],
