@@ -26,6 +26,7 @@ from rlrun.problem_report import of_no_network, refuse_chosen_as_a_key, reported
 from rlrun.provenance import shown_path
 from rlrun.repeated_words import refuse_repeated
 from rlrun.suggestions import closest
+from rlrun.text_keys import as_written
 
 _SPECIAL = "[](){},:=#'\"\\"
 
@@ -60,7 +61,7 @@ def compose_run(
         UserError: if it cannot be composed, or asks of Hydra what rlrun would not heed.
     """
     refuse_misplaced(directories)
-    resolved = resolve_env(directories, overrides)
+    resolved = as_written(resolve_env(directories, overrides), directories)
     try:
         words = for_hydra(resolved)
         refuse_repeated(overrides)

@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError
 
+from rlrun.annotations import TARGET
 from rlrun.errors import UserError, nearest
 from rlrun.plugins import installed
 
@@ -80,6 +81,23 @@ def read_option(directories: Sequence[Path], group: str, option: str) -> dict[st
     except (OmegaConfBaseException, YAMLError) as error:
         raise UserError(f"the config file of {group}={option} is not YAML: {_reason(error)}") from error
     return {str(key): value for key, value in content.items()} if isinstance(content, dict) else {}
+
+
+def merged_option(directories: Sequence[Path], group: str, option: str, depth: int = 0) -> dict[str, Any]:
+    """What an option sets in its group, with what the option that it starts from sets.
+
+    Raises:
+        UserError: if it is not YAML.
+    """
+    content = read_option(directories, group, option)
+    defaults = content.pop("defaults", [])
+    inside = content.get(group)
+    own = inside if isinstance(inside, dict) and TARGET not in content else content
+    merged: dict[str, Any] = {}
+    for item in defaults if isinstance(defaults, list) and depth < 8 else []:
+        if isinstance(item, str) and item != "_self_":
+            merged |= merged_option(directories, group, item, depth + 1)
+    return merged | own
 
 
 def identity(directories: Sequence[Path], env: str) -> tuple[str, str] | None:
