@@ -16,7 +16,7 @@ from rlrun.collect import Collector
 from rlrun.config import Config
 from rlrun.device import Device
 from rlrun.episode_recorder import NOT_RECORDED, EpisodeRecorder, Recorder
-from rlrun.errors import UserError
+from rlrun.errors import DoesNotFitError, UserError
 from rlrun.evaluate import Evaluator
 from rlrun.execution.execution import PLAIN, Execution
 from rlrun.loggers import Logger
@@ -62,6 +62,20 @@ def _built(value: Any, runtime: Mapping[str, object]) -> Any:
     if isinstance(value, list):
         return [_built(item, runtime) for item in value]
     return value
+
+
+def make_agent(config: Config, runtime: Mapping[str, object]) -> Agent:
+    """The agent of `config`.
+
+    Raises:
+        UserError: if it does not fit what `runtime` has.
+    """
+    try:
+        agent: Agent = instantiate(config.algo, runtime)
+    except DoesNotFitError as error:
+        algo, env = (config.labels[name] for name in ("algo", "env"))
+        raise UserError(f"algo={algo} cannot be used with env={env}: {error}") from error
+    return agent
 
 
 def directory_of(config: Config) -> Path:
@@ -118,7 +132,7 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
         }
         if "execution" not in config.algo.runtime:
             _refuse_unheeded(config, device.execution, "takes no `execution`")
-        agent: Agent = instantiate(config.algo, runtime)
+        agent = make_agent(config, runtime)
         _refuse_unheeded(config, device.execution, "as it is configured has no use for it here")
         recorder = _recorder(env, directory) if config.record_episodes else NOT_RECORDED
         title = config.labels["algo"]
@@ -163,7 +177,7 @@ def _recorder(env: VecEnv, directory: Path) -> Recorder:
 
 def _keep_tables(
     agent: Agent,
-    make_agent: Callable[[], Agent],
+    remake: Callable[[], Agent],
     spec: EnvSpec,
     directory: Path,
     title: str,
@@ -182,7 +196,7 @@ def _keep_tables(
         save_picture(directory, image)
         logger.image(step, "tables", image)
     if isinstance(agent.collection, NoSteps) and model.layout is not None:
-        save_film(directory, make_agent, model.layout, title, step)
+        save_film(directory, remake, model.layout, title, step)
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,7 +134,8 @@ def _check_that_it_learns(algo: Component, total_steps: int) -> None:
     starts = algo.arguments.get("learning_starts_steps")
     if isinstance(starts, int) and starts >= total_steps:
         raise WrongKeyError(
-            f"algo.learning_starts_steps={starts} is not before total_steps={total_steps}: nothing would be learned",
+            f"algo.learning_starts_steps={starts} is not before total_steps={total_steps}: nothing would be "
+            "learned; for a quick try debug=short sets both",
             "algo.learning_starts_steps",
         )
 

@@ -18,6 +18,8 @@ from yaml import MarkedYAMLError, YAMLError
 from rlrun.annotations import TARGET
 from rlrun.errors import UserError, nearest
 from rlrun.plugins import installed
+from rlrun.suggestions import foreign_letters
+from rlrun.text_file import read_text
 
 GROUPS = ("algo", "env", "network", "device", "logger", "preset", "experiment", "debug")
 _IDENTITY = ("game", "id")
@@ -157,7 +159,7 @@ def _text(directories: Sequence[Path], group: str, option: str) -> str:
     for directory in directories:
         path = directory / group / f"{option}.yaml"
         if path.is_file():
-            return path.read_text(encoding="utf-8")
+            return read_text(path)
     return ""
 
 
@@ -167,7 +169,9 @@ def unknown_option(group: str, name: str, known: Sequence[str], directories: Seq
     if not known:
         return UserError(f"unknown {group} '{name}': there is none to choose{troubles}")
     close = nearest(name, known)
-    message = f"unknown {group} '{name}'; nearest: {close[0]}; available: {', '.join(known)}{troubles}"
+    message = (
+        f"unknown {group} '{name}'; nearest: {close[0]}; available: {', '.join(known)}{foreign_letters(name)}{troubles}"
+    )
     worth_telling = close if len(known) > _FEW else [*close, *(option for option in known if option not in close)]
     meanings = [(option, summary(directories, group, option)) for option in worth_telling]
     details = [

@@ -20,7 +20,7 @@ from rlrun.errors import UnknownKeyError, UserError, WrongKeyError
 from rlrun.hydra_words import choosing, override_key
 from rlrun.provenance import Setting, origin, read, settings
 from rlrun.schema import check_value, keys_of
-from rlrun.suggestions import closest, likeness
+from rlrun.suggestions import closest, foreign_letters, likeness
 from rlrun.type_words import shown
 
 _WIDTH = 116
@@ -82,6 +82,7 @@ def reported(
         message += f": {parent} has no keys" if parent in keys else ""
     if close:
         message += f"; nearest: {', '.join(close)}"
+    message += foreign_letters(problem.key)
     details = [*where, *(line for name in close for line in _candidate(name, keys))]
     if replaced:
         details += _replacement(parent, str(keys[parent].value) if parent in keys else "")

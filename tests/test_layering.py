@@ -8,7 +8,8 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "rlrun"
 
 FLOORS = {
-    0: {"types", "tree", "rng", "errors", "annotations", "ring", "atomic_file", "metrics_row", "patient_output"},
+    0: {"types", "tree", "rng", "errors", "annotations", "text_file", "ring", "atomic_file"}
+    | {"metrics_row", "patient_output"},
     1: {"protocols", "schedules", "returns", "losses", "distributions", "bellman", "tabular_updates", "legality"}
     | {
         "state_file",
@@ -28,7 +29,8 @@ FLOORS = {
     5: {"schema", "constructors", "type_fit", "type_words", "config_files", "composition", "config", "build", "plugins"}
     | {"catalogue", "catalogue_writer", "docstrings", "units", "provenance", "config_keys", "suggestions"}
     | {"problem_report", "launching", "hydra_settings", "repeated_words"}
-    | {"added_files", "chosen_files", "chosen_options", "checked_config", "hydra_words", "unused_keys", "named_files", "text_keys"},
+    | {"added_files", "chosen_files", "chosen_options", "checked_config", "hydra_words"}
+    | {"unused_keys", "named_files", "text_keys", "memory_need"},
     6: {"help_page", "completion", "cli", "__main__", "running", "receipt_config", "verbs", "notebook", "explanation"}
     | {"later_keys", "sweep_outcomes"},
 }

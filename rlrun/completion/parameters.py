@@ -14,6 +14,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rlrun.text_file import read_text
+
 _CATALOGUE = Path(__file__).resolve().parent.parent / "catalogue.json"
 
 
@@ -181,7 +183,7 @@ def _either(left: Parameter, right: Parameter) -> Parameter:
 def _parsed(module: str) -> ast.Module | None:
     path = _source(module)
     try:
-        return ast.parse(path.read_text(encoding="utf-8")) if path is not None else None
+        return ast.parse(read_text(path)) if path is not None else None
     except (OSError, SyntaxError, ValueError):
         return None
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from rlrun.build import instantiate
+from rlrun.build import instantiate, make_agent
 from rlrun.config import Config
 from rlrun.device import Device
 from rlrun.errors import UserError
@@ -67,5 +67,4 @@ class CheckedParts:
             "network": network,
             "execution": plainly(_CPU),
         }
-        agent: Agent = instantiate(self._config.algo, runtime)
-        return agent
+        return make_agent(self._config, runtime)
