@@ -43,6 +43,14 @@ class AtMost:
 
 
 @dataclass(frozen=True, slots=True)
+class Takes:
+    """How much memory each unit of the value takes at least; of a list, each product of neighbours, and its ends."""
+
+    num_bytes: int
+    per_slot: bool = False  # in every slot of the environment
+
+
+@dataclass(frozen=True, slots=True)
 class Named:
     """Beside `FILE`: what the value may be besides the path of a file or directory; anything else is refused."""
 

@@ -20,6 +20,7 @@ from rlrun.errors import DoesNotFitError, UserError
 from rlrun.evaluate import Evaluator
 from rlrun.execution.execution import PLAIN, Execution
 from rlrun.loggers import Logger
+from rlrun.memory_need import in_words, refuse_long_rollouts, refuse_too_large
 from rlrun.progress import make_display
 from rlrun.protocols import Agent, Filmable, Tabular, VecEnv
 from rlrun.receipt import experiment_hash, read_receipt
@@ -112,10 +113,11 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
     device: Device = instantiate(config.device, {})
     if num_threads is not None:
         device.keep_threads(num_threads)
+    refuse_too_large(config, device.torch_device)
     evaluation, checkpoint = EvaluationSettings(**config.evaluation), CheckpointSettings(**config.checkpoint)
     if "num_envs" not in config.env.arguments:
         raise UserError(f"env._target_={config.env.target} takes no num_envs, so it cannot be evaluated apart")
-    with ExitStack() as stack:
+    with in_words(), ExitStack() as stack:
         env: VecEnv = instantiate(config.env, {})
         stack.callback(env.close)
         device.activate(env.spec.obs_shape)
@@ -133,6 +135,7 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
         if "execution" not in config.algo.runtime:
             _refuse_unheeded(config, device.execution, "takes no `execution`")
         agent = make_agent(config, runtime)
+        refuse_long_rollouts(agent.collection, env.spec)
         _refuse_unheeded(config, device.execution, "as it is configured has no use for it here")
         recorder = _recorder(env, directory) if config.record_episodes else NOT_RECORDED
         title = config.labels["algo"]

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Union
 
 from pydantic import Field
 
-from rlrun.annotations import EXECUTION, FILE, AtMost, Condition, Named
+from rlrun.annotations import EXECUTION, FILE, AtMost, Condition, Named, Takes
 
 VERSION = 1
 FILE_NAME = "catalogue.json"
@@ -131,6 +131,8 @@ def annotation(entry: Mapping[str, Any]) -> Any:
         marks.append(AtMost(entry["at_most"]))
     if "names" in entry:
         marks.append(Named(tuple(entry["names"])))
+    if "takes" in entry:
+        marks.append(Takes(**entry["takes"]))
     bounds = _bounds(entry)
     marks = [*([Field(**bounds)] if bounds else []), *marks]
     members = [_member(entry)] if entry["type"] != "any_of" else [annotation(member) for member in entry["members"]]

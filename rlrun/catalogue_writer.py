@@ -14,6 +14,7 @@
              "meaning": what the docstring says, with null for None,
              and only where there is one:
              "at_most": the parameter of the same target that it may not exceed,
+             "takes": the memory of each unit, "num_bytes" and whether "per_slot",
              "names": of "file", what else it may be,
              "used_when": a list of conditions on which it has an effect: another "parameter" of the same target has
                  one of the "values", or, where "negated", none of them,
@@ -44,7 +45,7 @@ from pydantic.fields import FieldInfo
 from torch import nn
 
 import rlrun
-from rlrun.annotations import EXECUTION, FILE, AtMost, Named, is_callable, is_data, members_of
+from rlrun.annotations import EXECUTION, FILE, AtMost, Named, Takes, is_callable, is_data, members_of
 from rlrun.catalogue import FILE_NAME, VERSION
 from rlrun.config import LOG_VALUES, RUN_VALUES, SETTINGS
 from rlrun.constructors import conditions_of, hints_of, import_target, parameters_of, product_of
@@ -247,6 +248,8 @@ def _marks(metadata: list[Any]) -> dict[str, Any]:
             found["file"] = True
         elif isinstance(item, AtMost):
             found["at_most"] = item.parameter
+        elif isinstance(item, Takes):
+            found["takes"] = asdict(item)
         elif isinstance(item, Named):
             found["names"] = list(item.names)
         else:

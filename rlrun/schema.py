@@ -20,7 +20,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from rlrun import catalogue
-from rlrun.annotations import EXECUTION, FILE, TARGET, UNKNOWN, AtMost, Condition, Named, is_data, members_of
+from rlrun.annotations import EXECUTION, FILE, TARGET, UNKNOWN, AtMost, Condition, Named, Takes, is_data, members_of
 from rlrun.catalogue import Kind
 from rlrun.constructors import conditions_of, hints_of, import_target, parameters_of, product_of
 from rlrun.errors import UnknownKeyError, UserError, WrongKeyError, nearest
@@ -39,6 +39,7 @@ class Component:
     runtime: frozenset[str]  # the runtime values that it takes besides
     execution: frozenset[str] = frozenset()  # arguments that change the speed and not the result
     files: Mapping[str, Named | None] = field(default_factory=dict)  # that may be paths; other names, if they are known
+    takes: Mapping[str, Takes] = field(default_factory=dict)  # arguments that take memory, and how much
     unused: Mapping[str, Condition] = field(default_factory=dict)  # arguments without effect: what is not met
 
     @property
@@ -147,6 +148,7 @@ def check_component(
             for name, found in marks.items()
             if FILE in found
         },
+        takes={name: mark for name, found in marks.items() for mark in found if isinstance(mark, Takes)},
         unused=_unused(signature.conditions, arguments),
     )
 

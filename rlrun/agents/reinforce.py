@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from rlrun.agents.baselines import Baseline, BatchMean, LearnedValue, MovingAverage, NoBaseline
-from rlrun.annotations import used_when
+from rlrun.annotations import Takes, used_when
 from rlrun.distributions import categorical_entropy, categorical_log_prob, categorical_sample, greedy
 from rlrun.errors import UserError
 from rlrun.legality import require_every_action
@@ -79,7 +79,7 @@ class Reinforce:
         *,
         optimizer: OptimizerFactory,
         value_optimizer: Annotated[OptimizerFactory, used_when(baseline="value")],
-        episodes_per_batch: Annotated[int, Field(gt=0)],
+        episodes_per_batch: Annotated[int, Field(gt=0), Takes(18)],
         estimator: Estimator,
         gamma: Annotated[float, Field(ge=0, le=1)],
         baseline: Literal["none", "moving_average", "batch_mean", "value"],

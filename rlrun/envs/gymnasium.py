@@ -20,6 +20,7 @@ import numpy as np
 from gymnasium import spaces
 from pydantic import Field
 
+from rlrun.annotations import Takes
 from rlrun.envs.gymnasium_options import Option, checked_options
 from rlrun.envs.stream_digest import StreamDigest
 from rlrun.envs.stream_log import StreamLog
@@ -57,7 +58,7 @@ class GymnasiumEnv:
         self,
         *,
         id: str,  # noqa: A002 Gymnasium's own word
-        num_envs: Annotated[int, Field(gt=0)],
+        num_envs: Annotated[int, Field(gt=0), Takes(1_700)],
         max_episode_steps: Annotated[int, Field(gt=0)] | None,
         imports: list[str],
         options: dict[str, bool | int | float | str] | None,

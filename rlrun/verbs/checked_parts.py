@@ -11,6 +11,7 @@ from rlrun.config import Config
 from rlrun.device import Device
 from rlrun.errors import UserError
 from rlrun.execution.execution import plainly
+from rlrun.memory_need import refuse_too_large
 from rlrun.protocols import Agent, VecEnv
 from rlrun.types import EnvSpec
 
@@ -33,6 +34,7 @@ class CheckedParts:
         self._config, self._directory = config, directory
         if "num_envs" not in config.env.arguments:
             raise UserError(f"env._target_={config.env.target} takes no num_envs, so it cannot be evaluated apart")
+        refuse_too_large(config, _CPU)
         self.has_limit = _LIMIT in config.env.arguments
         env = self.env()
         self.spec = env.spec
