@@ -103,3 +103,10 @@ def test_an_unusable_runs_dir_is_refused_before_anything_is_built(directories: l
     config = load_config(["algo=dqn", "env=scripted", f"runs_dir={tmp_path / 'file'}"], directories)
     with pytest.raises(UserError, match="file is not a directory; choose another runs_dir"):
         build(config)
+
+
+@pytest.mark.parametrize("words", ["algo=value_iteration env=acrobot", "algo=q_learning env=cartpole"])
+def test_an_agent_that_does_not_fit_an_environment_is_named_with_it(words: str) -> None:
+    algo, env = words.split()
+    with pytest.raises(UserError, match=rf"^{algo} cannot be used with {env}: .*\(algo=dqn, algo=actor_critic\)$"):
+        make(f"{words} device=cpu")
