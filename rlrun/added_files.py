@@ -14,6 +14,7 @@ from rlrun.config_files import config_directory
 from rlrun.errors import UserError
 from rlrun.plugins import own_directories, owner
 from rlrun.suggestions import closest
+from rlrun.text_file import BYTE_ORDER_MARK, read_text
 
 _NO_GROUP = (".", "_")  # how directories begin that are nobody's options: .git, __pycache__
 _WHOLE = ("preset", "experiment", "debug")  # groups whose files say something of everything
@@ -106,7 +107,7 @@ def _named(directories: Sequence[Path], besides: Path | None = None) -> Iterator
             if besides is not None and file.is_relative_to(besides):
                 continue
             try:
-                content = yaml.safe_load(file.read_text(encoding="utf-8"))
+                content = yaml.safe_load(read_text(file))
             except (OSError, UnicodeDecodeError, yaml.YAMLError):
                 continue
             listed = content.get("defaults") if isinstance(content, dict) else None
@@ -143,6 +144,7 @@ def refuse_misread(chosen: ChosenFiles, directories: Sequence[Path], keys: Itera
     for wrong in misplaced_in_packages(directories, used):
         raise UserError(wrong)
     for entry, file in added:
+        _refuse_marked(file)
         if entry.group in _WHOLE:
             _refuse_elsewhere(file, entry.group, entry.package, keys)
         _refuse_within(file)
@@ -169,14 +171,24 @@ def refuse_unheaded(overrides: Sequence[str], directories: Sequence[Path], keys:
         for name in (each.strip(" '\"") for each in names.strip("[]").split(",")):
             for file in (directory / group / f"{name}.yaml" for directory in directories[:-1]):
                 if file.is_file():
-                    header = _header(file.read_text(encoding="utf-8"))
+                    _refuse_marked(file)
+                    header = _header(read_text(file))
                     where = next((line[1] for line in header if line[0] == "package"), group)
                     _refuse_elsewhere(file, group, where.removeprefix("_global_").removeprefix("."), keys)
 
 
+def _refuse_marked(file: Path) -> None:
+    """Hydra reads no `# @package` behind a byte order mark, which does no harm elsewhere."""
+    if file.read_bytes().startswith(BYTE_ORDER_MARK) and _header(read_text(file)):
+        raise UserError(
+            f"{file} begins with a byte order mark, behind which Hydra does not see the line # @package: save it as "
+            "UTF-8 without one (BOM)"
+        )
+
+
 def _refuse_elsewhere(file: Path, group: str, package: str, keys: Iterable[str]) -> None:
     """A file without its first line would set keys of the group's own name, which nothing takes."""
-    if yaml.safe_load(file.read_text(encoding="utf-8")) is None:
+    if yaml.safe_load(read_text(file)) is None:
         raise UserError(f"{file} is empty, so {group}={file.stem} would do nothing")
     if package.split(".")[0] not in {"", "hydra", *keys}:
         raise UserError(
@@ -195,7 +207,7 @@ def file_not_read(directories: Sequence[Path]) -> Path | None:
     """The first file in the groups of added directories that Hydra cannot read; None if there is none."""
     for file in (file for directory in directories[:-1] for file in sorted(directory.glob("*/*.yaml"))):
         try:
-            header = _header(file.read_text(encoding="utf-8"))
+            header = _header(read_text(file))
         except UnicodeDecodeError:
             return file
         if any(len(words) != 2 for words in header):
@@ -204,7 +216,7 @@ def file_not_read(directories: Sequence[Path]) -> Path | None:
 
 
 def _refuse_within(file: Path) -> None:
-    root = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    root = yaml.compose(read_text(file), Loader=yaml.SafeLoader)
     if root is None:
         return
     for node, is_key in _scalars(root, set()):

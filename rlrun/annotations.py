@@ -42,6 +42,71 @@ class AtMost:
     parameter: str
 
 
+@dataclass(frozen=True, slots=True)
+class Takes:
+    """How much memory each unit of the value takes at least; of a list, each product of neighbours, and its ends."""
+
+    num_bytes: int
+    per_slot: bool = False  # in every slot of the environment
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Beside `FILE`: what the value may be besides the path of a file or directory; anything else is refused."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """The argument has an effect only where another one of the same constructor has certain values.
+
+    Made by `used_when` and `used_unless`. A key whose condition is not met is refused where a person gives it, is no
+    part of what defines the experiment, and is shown as unused.
+    """
+
+    parameter: str
+    values: tuple[Any, ...]  # as YAML has them; of an object, its `_target_`
+    negated: bool  # all values but those
+
+    def __hash__(self) -> int:  # values may be lists
+        return hash((self.parameter, repr(self.values), self.negated))
+
+    def met(self, value: Any) -> bool:
+        """Whether the argument has an effect where `parameter` is `value`."""
+        return (value in self.values) is not self.negated
+
+
+def used_when(**condition: Any) -> Condition:
+    """Marks an argument as used with that value, or with those in a tuple: `used_when(advantage="gae")`."""
+    return _condition(condition, negated=False)
+
+
+def used_unless(**condition: Any) -> Condition:
+    """Marks an argument as used but with that value, or those in a tuple: `used_unless(target_period_steps=None)`."""
+    return _condition(condition, negated=True)
+
+
+def _condition(given: Mapping[str, Any], *, negated: bool) -> Condition:
+    ((parameter, values),) = given.items()  # one of them; an argument with several conditions is marked several times
+    return Condition(parameter, values if isinstance(values, tuple) else (values,), negated)
+
+
+def unconditional(annotation: Any) -> tuple[Any, tuple[Condition, ...]]:
+    """An annotation without its conditions, and they."""
+    members = members_of(annotation)
+    if len(members) > 1:
+        parts = [unconditional(member) for member in members]
+        return Union[tuple(part for part, _ in parts)], tuple(item for _, found in parts for item in found)  # noqa: UP007
+    if get_origin(annotation) is not Annotated:
+        return annotation, ()
+    bare, *marks = get_args(annotation)
+    bare, inner = unconditional(bare)
+    found = tuple(mark for mark in marks if isinstance(mark, Condition))
+    kept = [mark for mark in marks if not isinstance(mark, Condition)]
+    return (Annotated[(bare, *kept)] if kept else bare), (*inner, *found)
+
+
 def members_of(annotation: Any) -> list[Any]:
     """The members of a union, or the annotation alone."""
     if get_origin(annotation) in (Union, types.UnionType):

@@ -18,13 +18,14 @@ from rlrun.config import Config
 from rlrun.constructors import product_of
 from rlrun.device import Device
 from rlrun.episode_recorder import NOT_RECORDED, EpisodeRecorder, Recorder
-from rlrun.errors import UserError
+from rlrun.errors import DoesNotFitError, UserError
 from rlrun.evaluate import Evaluator
 from rlrun.execution.execution import PLAIN, Execution
 from rlrun.loggers import Logger
+from rlrun.memory_need import in_words, refuse_long_rollouts, refuse_too_large
 from rlrun.progress import make_display
 from rlrun.protocols import Agent, Filmable, Tabular, VecEnv
-from rlrun.receipt import experiment_hash
+from rlrun.receipt import experiment_hash, read_receipt
 from rlrun.run_directory import attempt, check_writable, run_directory
 from rlrun.schedules import Schedule, unfinished
 from rlrun.schema import Component
@@ -70,6 +71,20 @@ def _built(value: Any, runtime: Mapping[str, object]) -> Any:
     return value
 
 
+def make_agent(config: Config, runtime: Mapping[str, object]) -> Agent:
+    """The agent of `config`.
+
+    Raises:
+        UserError: if it does not fit what `runtime` has.
+    """
+    try:
+        agent: Agent = instantiate(config.algo, runtime)
+    except DoesNotFitError as error:
+        algo, env = (config.labels[name] for name in ("algo", "env"))
+        raise UserError(f"algo={algo} cannot be used with env={env}: {error}") from error
+    return agent
+
+
 def directory_of(config: Config) -> Path:
     """Where the run of `config` lives: its latest attempt, or, with `fresh=true`, the one after that."""
     name = config.name or experiment_hash(config.experiment())
@@ -77,9 +92,15 @@ def directory_of(config: Config) -> Path:
     return attempt(first, fresh=config.fresh)
 
 
-def identity_of(config: Config) -> dict[str, Any]:
-    """What a checkpoint of the run of `config` belongs to."""
-    return {"experiment": experiment_hash(config.experiment()), "seed": config.seed}
+def identity_of(config: Config, directory: Path) -> dict[str, Any]:
+    """What a checkpoint of the run of `config` in `directory` belongs to.
+
+    That is the experiment as the run's receipt has it, where there is one: an older run wrote down keys that have no
+    effect as well.
+    """
+    receipt = read_receipt(directory)
+    experiment = receipt["experiment"] if receipt is not None else config.experiment()
+    return {"experiment": experiment_hash(experiment), "seed": config.seed}
 
 
 def build(config: Config, directory: Path | None = None, num_threads: int | None = None) -> Built:
@@ -98,10 +119,11 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
     device: Device = instantiate(config.device, {})
     if num_threads is not None:
         device.keep_threads(num_threads)
+    refuse_too_large(config, device.torch_device)
     evaluation, checkpoint = EvaluationSettings(**config.evaluation), CheckpointSettings(**config.checkpoint)
     if "num_envs" not in config.env.arguments:
         raise UserError(f"env._target_={config.env.target} takes no num_envs, so it cannot be evaluated apart")
-    with ExitStack() as stack:
+    with in_words(), ExitStack() as stack:
         env: VecEnv = instantiate(config.env, {})
         stack.callback(env.close)
         device.activate(env.spec.obs_shape)
@@ -120,7 +142,8 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
         }
         if "execution" not in config.algo.runtime:
             _refuse_unheeded(config, device.execution, "takes no `execution`")
-        agent: Agent = instantiate(config.algo, runtime)
+        agent = make_agent(config, runtime)
+        refuse_long_rollouts(agent.collection, env.spec)
         for key, schedule in _schedules(config.algo, "algo", runtime):
             if line := unfinished(schedule, key, config.total_steps):
                 _LOG.warning(line)
@@ -144,7 +167,7 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
             log_every_steps=config.log_every_steps,
             evaluation=evaluation,
             checkpoint=checkpoint,
-            checkpoints=Checkpoints(directory, identity_of(config), checkpoint.keep),
+            checkpoints=Checkpoints(directory, identity_of(config, directory), checkpoint.keep),
             open_logger=_LoggerFactory(config.logger),
             open_display=make_display,
             began=lambda step: None,
@@ -187,7 +210,7 @@ def _recorder(env: VecEnv, directory: Path) -> Recorder:
 
 def _keep_tables(
     agent: Agent,
-    make_agent: Callable[[], Agent],
+    remake: Callable[[], Agent],
     spec: EnvSpec,
     directory: Path,
     title: str,
@@ -206,7 +229,7 @@ def _keep_tables(
         save_picture(directory, image)
         logger.image(step, "tables", image)
     if isinstance(agent.collection, NoSteps) and model.layout is not None:
-        save_film(directory, make_agent, model.layout, title, step)
+        save_film(directory, remake, model.layout, title, step)
 
 
 @dataclass(frozen=True, slots=True)

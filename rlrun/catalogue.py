@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Union
 
 from pydantic import Field
 
-from rlrun.annotations import EXECUTION, FILE, AtMost
+from rlrun.annotations import EXECUTION, FILE, AtMost, Condition, Named, Takes
 
 VERSION = 1
 FILE_NAME = "catalogue.json"
@@ -46,6 +46,7 @@ class Parameter:
     annotation: Any  # equivalent to the constructor's own, with `Kind` for objects
     entry: Mapping[str, Any]  # as in the file
     meaning: str
+    conditions: Sequence[Condition]  # on which it has an effect
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +111,17 @@ class _Lazily:
 
 def _target(entry: Mapping[str, Any]) -> Target:
     parameters = {
-        name: Parameter(annotation(parameter), parameter, parameter["meaning"])
+        name: Parameter(annotation(parameter), parameter, parameter["meaning"], _conditions(parameter))
         for name, parameter in entry["parameters"].items()
     }
     runtime = {name: kind(known) if known is not None else None for name, known in entry["runtime"].items()}
     return Target(entry["summary"], entry["sources"], parameters, runtime)
+
+
+def _conditions(entry: Mapping[str, Any]) -> tuple[Condition, ...]:
+    return tuple(
+        Condition(item["parameter"], tuple(item["values"]), item["negated"]) for item in entry.get("used_when", ())
+    )
 
 
 def annotation(entry: Mapping[str, Any]) -> Any:
@@ -122,6 +129,10 @@ def annotation(entry: Mapping[str, Any]) -> Any:
     marks: list[Any] = [EXECUTION] * bool(entry.get("execution")) + [FILE] * bool(entry.get("file"))
     if "at_most" in entry:
         marks.append(AtMost(entry["at_most"]))
+    if "names" in entry:
+        marks.append(Named(tuple(entry["names"])))
+    if "takes" in entry:
+        marks.append(Takes(**entry["takes"]))
     bounds = _bounds(entry)
     marks = [*([Field(**bounds)] if bounds else []), *marks]
     members = [_member(entry)] if entry["type"] != "any_of" else [annotation(member) for member in entry["members"]]

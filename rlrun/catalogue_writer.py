@@ -14,6 +14,10 @@
              "meaning": what the docstring says, with null for None,
              and only where there is one:
              "at_most": the parameter of the same target that it may not exceed,
+             "takes": the memory of each unit, "num_bytes" and whether "per_slot",
+             "names": of "file", what else it may be,
+             "used_when": a list of conditions on which it has an effect: another "parameter" of the same target has
+                 one of the "values", or, where "negated", none of them,
              "item": of "list" and "mapping", the entry of each value (without meaning),
              "kind": of "object", a key of "kinds",
              "members": of "any_of", entries of which one must fit,
@@ -32,6 +36,7 @@ import inspect
 import json
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -40,10 +45,10 @@ from pydantic.fields import FieldInfo
 from torch import nn
 
 import rlrun
-from rlrun.annotations import EXECUTION, FILE, AtMost, is_callable, is_data, members_of
+from rlrun.annotations import EXECUTION, FILE, AtMost, Named, Takes, is_callable, is_data, members_of
 from rlrun.catalogue import FILE_NAME, VERSION
 from rlrun.config import LOG_VALUES, RUN_VALUES, SETTINGS
-from rlrun.constructors import hints_of, import_target, parameters_of, product_of
+from rlrun.constructors import conditions_of, hints_of, import_target, parameters_of, product_of
 from rlrun.docstrings import argument_meanings, paragraphs, sources
 from rlrun.errors import UserError
 from rlrun.type_fit import fits, is_protocol_class
@@ -173,7 +178,7 @@ def _asked(target: str, call: Callable[..., Any]) -> Iterator[tuple[str, _Asked]
 
 def _target(call: Callable[..., Any]) -> dict[str, Any]:
     hints, parameters = hints_of(call), parameters_of(call, "")
-    meanings = argument_meanings(call)
+    meanings, conditions = argument_meanings(call), conditions_of(call)
     supplied = RUN_VALUES | LOG_VALUES
     missing = [name for name in parameters if name not in supplied and not meanings.get(name)]
     if missing:
@@ -184,6 +189,7 @@ def _target(call: Callable[..., Any]) -> dict[str, Any]:
         "parameters": {
             name: _entry(hints[name])
             | {"unit": unit_of(name) if _is_numeric(hints[name]) else None, "meaning": meanings[name]}
+            | ({"used_when": [asdict(item) for item in conditions[name]]} if name in conditions else {})
             for name in parameters
             if name not in supplied
         },
@@ -242,6 +248,10 @@ def _marks(metadata: list[Any]) -> dict[str, Any]:
             found["file"] = True
         elif isinstance(item, AtMost):
             found["at_most"] = item.parameter
+        elif isinstance(item, Takes):
+            found["takes"] = asdict(item)
+        elif isinstance(item, Named):
+            found["names"] = list(item.names)
         else:
             bounds = {
                 key: getattr(item, name)

@@ -17,7 +17,9 @@ from rlrun.config import CONFIG_KEYS, Config, check_plain
 from rlrun.config_files import identity, one_line
 from rlrun.errors import UnknownKeyError, UserError, WrongKeyError
 from rlrun.hydra_words import for_hydra
+from rlrun.named_files import refuse_missing_files
 from rlrun.problem_report import check_of_some_network, reported, unknown_key
+from rlrun.unused_keys import refuse_unused
 
 
 def check(
@@ -54,8 +56,10 @@ def check(
         check_of_some_network(raw.get("network"), directories)  # with the preset's numbers, used or not
         used = _resolved(_with_own_network(composed, chosen))
         checked = check_plain(used, {"algo": str(choices.get("algo"))}, overrides)
+        refuse_missing_files(checked)
     except WrongKeyError as problem:
         raise reported(problem, raw, choices, overrides, directories) from problem
+    refuse_unused(checked, overrides, chosen, directories)
     labels = _labels(raw, choices, directories)
     if chosen.presets:
         labels["preset"] = ", ".join(chosen.presets)

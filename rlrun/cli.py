@@ -18,6 +18,7 @@ from rlrun import __version__
 from rlrun.errors import FaultyEnvironmentError, UserError, nearest
 from rlrun.interruption import Interrupted, StopRequest
 from rlrun.patient_output import be_patient
+from rlrun.sweep_outcomes import Outcomes
 
 _USER_ERROR, _INTERRUPTED = 2, 130
 _SHOWS_TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"  # before it is set below, for Hydra's sake
@@ -190,10 +191,12 @@ def _run_jobs(argv: list[str], args: argparse.Namespace, directories: list[Path]
     from rlrun.config_files import resolve_env, search_path
     from rlrun.hydra_words import for_hydra
     from rlrun.launching import check_sweep, for_sweep, without_globs
+    from rlrun.text_keys import as_written
 
     overrides = resolve_env(directories, args.overrides)
     if overrides != args.overrides:
         print(f"using {overrides[0]}, which has a file of its own")
+    overrides = as_written(overrides, directories)
     passed_on = [name for name in _PASSED_ON if getattr(args, name)]
     keeps_files = False
     if args.multirun:
@@ -205,7 +208,7 @@ def _run_jobs(argv: list[str], args: argparse.Namespace, directories: list[Path]
         load_config(overrides, directories)  # what is printed is what a run would have
     elif not passed_on:  # Hydra makes a run's directory before it calls us
         compose_run(overrides, directories, in_sweep=False)
-    failures: list[UserError | Interrupted] = []
+    outcomes = Outcomes()
     with ExitStack() as stack:
         flags = _flags(argv[1:], args.overrides)
         added: list[str] = []
@@ -216,20 +219,21 @@ def _run_jobs(argv: list[str], args: argparse.Namespace, directories: list[Path]
         try:
             sys.argv = [argv[0], *flags, *(for_sweep if args.multirun else for_hydra)(overrides), *added]
             hydra_main(version_base="1.3", config_path=str(directories[-1]), config_name="config")(
-                _job(directories, argv, failures, stop)
+                _job(directories, argv, outcomes, stop)
             )()
         except (HydraException, YAMLError) as error:
             raise explain(error, overrides, directories) from error
         except _RaisedWhileRunningError as wrapper:
             raise wrapper.error from None
-    stopped = next((failure for failure in failures if isinstance(failure, Interrupted)), None)
-    if stopped is not None:
-        raise stopped
+    if args.multirun and outcomes.refused:
+        print("\n".join(f"rlrun: {line}" for line in outcomes.failures()), file=sys.stderr, flush=True)
+    if outcomes.stopped:
+        raise outcomes.stopped[0]
     if args.multirun and stop.came is not None:
         again = "the same command, without fresh=true, goes on with the rest of the sweep"
         print(f"rlrun: stopped by {stop.came}; {again}", file=sys.stderr, flush=True)
         return STOPPED
-    return _USER_ERROR if failures else 0
+    return _USER_ERROR if outcomes.refused else 0
 
 
 class _RaisedWhileRunningError(Exception):
@@ -240,9 +244,7 @@ class _RaisedWhileRunningError(Exception):
         self.error = error
 
 
-def _job(
-    directories: list[Path], argv: list[str], failures: list[UserError | Interrupted], stop: StopRequest
-) -> Callable[[Any], None]:
+def _job(directories: list[Path], argv: list[str], outcomes: Outcomes, stop: StopRequest) -> Callable[[Any], None]:
     def job(composed: Any) -> None:
         from hydra.core.hydra_config import HydraConfig
         from omegaconf import OmegaConf
@@ -250,15 +252,18 @@ def _job(
         settings = HydraConfig.get()
         if stop.came is not None and settings.mode is not None and settings.mode.name == "MULTIRUN":
             return  # the rest of the sweep is not begun
+        words = OmegaConf.to_container(settings.overrides.task, resolve=False)
+        assert isinstance(words, list)  # as they were typed, `${...}` and all
+        outcomes.begun.append(words)
         try:
-            words = OmegaConf.to_container(settings.overrides.task, resolve=False)
-            assert isinstance(words, list)  # as they were typed, `${...}` and all
             _run(composed, dict(settings.runtime.choices), words, directories, argv)
         except (UserError, Interrupted) as error:  # Hydra would print about them itself
             if "basic_launcher" not in str(settings.launcher.get("_target_")):
                 raise  # a job on another machine reports by itself
-            failures.append(error)
-            if isinstance(error, UserError):
+            if isinstance(error, Interrupted):
+                outcomes.stopped.append(error)
+            else:
+                outcomes.refused.append((words, error))
                 _refuse(error)
 
     return job

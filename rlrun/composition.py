@@ -25,7 +25,8 @@ from rlrun.hydra_words import NO_SPACES, OPTIONS_OF, for_hydra, override_key
 from rlrun.problem_report import of_no_network, refuse_chosen_as_a_key, reported
 from rlrun.provenance import shown_path
 from rlrun.repeated_words import refuse_repeated
-from rlrun.suggestions import closest
+from rlrun.suggestions import closest, foreign_letters
+from rlrun.text_keys import as_written
 
 _SPECIAL = "[](){},:=#'\"\\"
 
@@ -60,7 +61,7 @@ def compose_run(
         UserError: if it cannot be composed, or asks of Hydra what rlrun would not heed.
     """
     refuse_misplaced(directories)
-    resolved = resolve_env(directories, overrides)
+    resolved = as_written(resolve_env(directories, overrides), directories)
     try:
         words = for_hydra(resolved)
         refuse_repeated(overrides)
@@ -183,6 +184,9 @@ def unreadable(error: OverrideParseException) -> UserError:
     key, equals, value = override.partition("=")
     if not equals:
         return UserError(f"cannot read '{override}': {NO_SPACES}")
+    is_name = key.lstrip("+~").partition("@")[0] in OPTIONS_OF
+    if foreign := foreign_letters(f"{key}{value}" if is_name else key):
+        return UserError(f"cannot read '{override}': keys and options are in Latin letters{foreign}")
     if value.startswith("="):
         return UserError(f"cannot read '{override}': write one =, as {key}={value.lstrip('=')}")
     special = [character for character in _SPECIAL if character in value]

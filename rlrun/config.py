@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +19,7 @@ from rlrun.schema import (
     check_component,
     check_fields,
     check_value,
+    components_in,
     experiment,
     keys_of,
     runtime_annotation,
@@ -39,8 +40,8 @@ _RUN = {
 }
 _ASKED = {"fresh": bool}  # of this command, not of the run
 TOP: Mapping[str, Any] = _RUN | _ASKED
-_COMPONENTS = ("algo", "env", "network", "device", "logger")
-CONFIG_KEYS = (*TOP, *SETTINGS, *_COMPONENTS)
+GROUPS_OF_OBJECTS = ("algo", "env", "network", "device", "logger")
+CONFIG_KEYS = (*TOP, *SETTINGS, *GROUPS_OF_OBJECTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,9 +65,16 @@ class Config:
     labels: Mapping[str, str]  # what a person calls the algorithm and the environment: `algo`, `env`, `preset`
     remarks: Sequence[str] = ()  # what a person should know before it runs, a line each
 
+    def components(self) -> Iterator[tuple[str, Component]]:
+        """All components that have an effect, also inside others, with where they stand, dotted."""
+        for group in GROUPS_OF_OBJECTS:
+            component: Component | None = getattr(self, group)
+            if component is not None:
+                yield from components_in(component, group)
+
     def as_plain(self) -> dict[str, Any]:
         """What `config.yaml` of a run holds."""
-        plain: dict[str, Any] = {name: getattr(self, name) for name in (*_RUN, *SETTINGS, *_COMPONENTS)}
+        plain: dict[str, Any] = {name: getattr(self, name) for name in (*_RUN, *SETTINGS, *GROUPS_OF_OBJECTS)}
         return {name: as_plain(value) for name, value in plain.items()}
 
     def experiment(self) -> dict[str, Any]:
@@ -93,7 +101,7 @@ def check_plain(raw: Mapping[str, Any], labels: Mapping[str, str], overrides: Se
     Raises:
         UserError: at the first thing that is wrong.
     """
-    expected = {**TOP, **SETTINGS, **dict.fromkeys(_COMPONENTS)}
+    expected = {**TOP, **SETTINGS, **dict.fromkeys(GROUPS_OF_OBJECTS)}
     for name in raw:
         if name not in expected:
             raise UnknownKeyError(f"unknown key {name}; nearest: {', '.join(nearest(str(name), expected))}", str(name))
@@ -129,7 +137,8 @@ def _check_that_it_learns(algo: Component, total_steps: int) -> None:
     starts = algo.arguments.get("learning_starts_steps")
     if isinstance(starts, int) and starts >= total_steps:
         raise WrongKeyError(
-            f"algo.learning_starts_steps={starts} is not before total_steps={total_steps}: nothing would be learned",
+            f"algo.learning_starts_steps={starts} is not before total_steps={total_steps}: nothing would be "
+            "learned; for a quick try debug=short sets both",
             "algo.learning_starts_steps",
         )
 

@@ -15,8 +15,11 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError
 
+from rlrun.annotations import TARGET
 from rlrun.errors import UserError, nearest
 from rlrun.plugins import installed
+from rlrun.suggestions import foreign_letters
+from rlrun.text_file import read_text
 
 GROUPS = ("algo", "env", "network", "device", "logger", "preset", "experiment", "debug")
 _IDENTITY = ("game", "id")
@@ -82,6 +85,23 @@ def read_option(directories: Sequence[Path], group: str, option: str) -> dict[st
     return {str(key): value for key, value in content.items()} if isinstance(content, dict) else {}
 
 
+def merged_option(directories: Sequence[Path], group: str, option: str, depth: int = 0) -> dict[str, Any]:
+    """What an option sets in its group, with what the option that it starts from sets.
+
+    Raises:
+        UserError: if it is not YAML.
+    """
+    content = read_option(directories, group, option)
+    defaults = content.pop("defaults", [])
+    inside = content.get(group)
+    own = inside if isinstance(inside, dict) and TARGET not in content else content
+    merged: dict[str, Any] = {}
+    for item in defaults if isinstance(defaults, list) and depth < 8 else []:
+        if isinstance(item, str) and item != "_self_":
+            merged |= merged_option(directories, group, item, depth + 1)
+    return merged | own
+
+
 def identity(directories: Sequence[Path], env: str) -> tuple[str, str] | None:
     """Which ("game", name) or ("id", name) the file of `env` is about; None for files that leave it open.
 
@@ -139,7 +159,7 @@ def _text(directories: Sequence[Path], group: str, option: str) -> str:
     for directory in directories:
         path = directory / group / f"{option}.yaml"
         if path.is_file():
-            return path.read_text(encoding="utf-8")
+            return read_text(path)
     return ""
 
 
@@ -149,7 +169,9 @@ def unknown_option(group: str, name: str, known: Sequence[str], directories: Seq
     if not known:
         return UserError(f"unknown {group} '{name}': there is none to choose{troubles}")
     close = nearest(name, known)
-    message = f"unknown {group} '{name}'; nearest: {close[0]}; available: {', '.join(known)}{troubles}"
+    message = (
+        f"unknown {group} '{name}'; nearest: {close[0]}; available: {', '.join(known)}{foreign_letters(name)}{troubles}"
+    )
     worth_telling = close if len(known) > _FEW else [*close, *(option for option in known if option not in close)]
     meanings = [(option, summary(directories, group, option)) for option in worth_telling]
     details = [

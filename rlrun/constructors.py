@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Any, get_type_hints
 
 from rlrun import catalogue
-from rlrun.annotations import TARGET, UNKNOWN
+from rlrun.annotations import TARGET, UNKNOWN, Condition, unconditional
 from rlrun.errors import UserError, WrongKeyError, nearest
 from rlrun.type_words import shown
 
@@ -88,11 +88,34 @@ def parameters_of(call: Callable[..., Any], path: str) -> dict[str, inspect.Para
 
 
 def hints_of(call: Callable[..., Any]) -> dict[str, Any]:
-    """The annotations of the arguments of a constructor.
+    """The annotations of the arguments of a constructor, without the conditions on which they have an effect.
 
     Raises:
         UserError: if one of them cannot be read at run time.
     """
+    return {name: unconditional(hint)[0] for name, hint in _hints_of(call).items()}
+
+
+def conditions_of(call: Callable[..., Any]) -> dict[str, tuple[Condition, ...]]:
+    """The conditions on which arguments of a constructor have an effect; only of those that have some.
+
+    Raises:
+        UserError: if an annotation cannot be read at run time, or a condition is about an argument that there is not.
+    """
+    hints = _hints_of(call)
+    found = {name: conditions for name, hint in hints.items() if (conditions := unconditional(hint)[1])}
+    for name, conditions in found.items():
+        for condition in conditions:
+            if condition.parameter not in hints:
+                raise UserError(
+                    f"{full_name(call)} cannot be checked: {name} is marked as used by {condition.parameter}, which "
+                    "is no argument of it"
+                )
+    return found
+
+
+def _hints_of(call: Callable[..., Any]) -> dict[str, Any]:
+    """The annotations as they are written."""
     function = call
     if inspect.isclass(call) and call.__init__ is not object.__init__:
         function = call.__init__

@@ -19,6 +19,10 @@ class UserError(Exception):
         self.details = tuple(details)
 
 
+class DoesNotFitError(UserError):
+    """An agent cannot be used with an environment: the message says what it needs, whoever builds them names both."""
+
+
 class WrongKeyError(UserError):
     """Bad input that is about one key of the config.
 

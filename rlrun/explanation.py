@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from rlrun.errors import UnknownKeyError
 from rlrun.hydra_words import choosing
 from rlrun.provenance import Setting, origin, settings
 from rlrun.suggestions import closest
+from rlrun.unused_keys import Unused, unused_keys
 
 _DEFAULT = "the default of"
 
@@ -25,7 +26,7 @@ class Row:
 
     key: Key
     place: str  # where the value comes from
-    note: str  # the comment there: unit, source, remarks
+    note: str  # the comment there: unit, source, remarks; first of all, whether the key is not used, and why
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,8 @@ def explanation(overrides: Sequence[str], directories: Sequence[Path], prefixes:
     found = settings(choosing(resolved), directories)
     keys = with_comments(keys, found)
     wanted = [key for name, key in keys.items() if not prefixes or any(_below(name, prefix) for prefix in prefixes)]
-    rows = [_row(key, resolved, found) for key in wanted]
+    unused = unused_keys(config)
+    rows = [_marked(_row(key, resolved, found), unused) for key in wanted]
     components = [
         (row.key.name, str(row.key.value), about(str(row.key.value)))
         for row in rows
@@ -82,6 +84,15 @@ def _row(key: Key, overrides: Sequence[str], found: Sequence[Setting]) -> Row:
         place = own[-1].place
     comment = own[-1].comment if own and own[-1].place == place else ""
     return Row(key, place or f"{_DEFAULT} {key.target}", _without(comment, key))
+
+
+def _marked(row: Row, unused: Mapping[str, Unused]) -> Row:
+    """The row, with why it is not used, where it is not."""
+    for name, why in unused.items():
+        if _below(row.key.name, name):
+            note = f"NOT USED with {why.reason}, only with {why.remedy}"
+            return replace(row, note=f"{note}; {row.note}" if row.note else note)
+    return row
 
 
 def _without(comment: str, key: Key) -> str:

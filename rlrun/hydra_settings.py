@@ -125,8 +125,16 @@ def keeps_files(hydra: Mapping[str, Any]) -> bool:
     Args:
         hydra: Hydra's own node of the sweep, unresolved.
     """
-    is_own = str(hydra["launcher"].get("_target_")).endswith(_OWN)
-    return not is_own or set_sweep_directory(hydra) is not None
+    return not runs_here(hydra) or set_sweep_directory(hydra) is not None
+
+
+def runs_here(hydra: Mapping[str, Any]) -> bool:
+    """Whether Hydra's own launcher carries a sweep out: one run after the other, in this process.
+
+    Args:
+        hydra: Hydra's own node of the sweep, unresolved.
+    """
+    return str(hydra["launcher"].get("_target_")).endswith(_OWN)
 
 
 def set_sweep_directory(hydra: Mapping[str, Any]) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,21 @@ from rlrun.composition import explain, load_config
 from rlrun.config_files import GROUPS, options, search_path
 from rlrun.config_keys import valid_keys
 from rlrun.errors import UnknownKeyError, UserError
-from rlrun.hydra_settings import PARTS, given, in_words, keeps_files, refuse_settings, refuse_words, set_sweep_directory
+from rlrun.hydra_settings import (
+    PARTS,
+    given,
+    in_words,
+    keeps_files,
+    refuse_settings,
+    refuse_words,
+    runs_here,
+    set_sweep_directory,
+)
 from rlrun.hydra_words import for_hydra
 from rlrun.repeated_words import refuse_repeated
 from rlrun.suggestions import closest
+
+_MOST_RUNS = 100_000  # checking one takes about 0.05 s, and Hydra keeps a list of them all
 
 
 def for_sweep(overrides: Sequence[str]) -> list[str]:
@@ -104,7 +116,11 @@ def check_sweep(overrides: Sequence[str], directories: Sequence[Path]) -> bool:
     files_are_swept = any(item.is_sweep_override() and str(item.key_or_group) in GROUPS for item in task)
     for job in jobs:
         try:
-            load_config(job, directories, in_sweep=True)
+            config = load_config(job, directories, in_sweep=True)
+            if runs_here(hydra):  # other machines may have more memory
+                from rlrun.memory_need import refuse_too_large  # imports torch, as the first run would
+
+                refuse_too_large(config, None)
         except UserError as error:
             error.details = tuple(_of_the_sweeper(line, params, words) for line in error.details)
             raise
@@ -130,8 +146,16 @@ def _refuse_uncountable(task: Sequence[Override]) -> None:
                 f"{item.input_line} has no first value: Hydra's own sweeper takes values one by one, as "
                 f"{item.key_or_group}=1,2; an interval is for sweepers that choose (hydra/sweeper=)"
             )
-        if item.is_sweep_override() and not list(item.sweep_string_iterator()):
+        if item.is_sweep_override() and next(item.sweep_string_iterator(), None) is None:
             raise UserError(f"{item.input_line} is no value at all, so nothing would be run")
+    number = 1
+    for item in (item for item in task if item.is_sweep_override()):
+        number *= sum(1 for _ in islice(item.sweep_string_iterator(), _MOST_RUNS + 1))
+        if number > _MOST_RUNS:
+            raise UserError(
+                f"{item.input_line} makes a sweep of more than {_MOST_RUNS:,} runs, all of which are checked before "
+                "the first begins: sweep over fewer values at a time"
+            )
 
 
 def _check_open_ended(task: Sequence[Override], directories: Sequence[Path]) -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 from zipfile import BadZipFile
 
 import numpy as np
 import yaml
 
+from rlrun.annotations import FILE, Named
 from rlrun.errors import UserError, nearest
 from rlrun.legality import legal_actions
+from rlrun.text_file import read_text
 from rlrun.types import BoolArray, EnvSpec, Float64Array
 
 TABLES = "tables.npz"  # what a run with tables leaves in its directory
+PolicySource = Annotated[str, FILE, Named(("uniform",))]  # the annotation of what `load_policy` loads
 
 
 def load_policy(source: str, key: str, spec: EnvSpec, num_states: int) -> Float64Array:
@@ -125,7 +129,7 @@ def _from_yaml(path: Path, key: str, spec: EnvSpec, num_states: int) -> Float64A
     states = _numbers(seen.state_names if seen is not None else (), num_states)
     actions = _numbers(spec.model.action_names if spec.model is not None else (), spec.num_actions)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(read_text(path))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"{key}={path} cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):

@@ -14,13 +14,13 @@ from yaml import YAMLError
 from rlrun import catalogue
 from rlrun.annotations import TARGET
 from rlrun.config import RUN_VALUES
-from rlrun.config_files import GROUPS, options, read_option
+from rlrun.config_files import GROUPS, merged_option, options
 from rlrun.config_keys import Key, leaves, valid_keys, with_comments
 from rlrun.errors import UnknownKeyError, UserError, WrongKeyError
 from rlrun.hydra_words import choosing, override_key
 from rlrun.provenance import Setting, origin, read, settings
 from rlrun.schema import check_value, keys_of
-from rlrun.suggestions import closest, likeness
+from rlrun.suggestions import closest, foreign_letters, likeness
 from rlrun.type_words import shown
 
 _WIDTH = 116
@@ -82,6 +82,7 @@ def reported(
         message += f": {parent} has no keys" if parent in keys else ""
     if close:
         message += f"; nearest: {', '.join(close)}"
+    message += foreign_letters(problem.key)
     details = [*where, *(line for name in close for line in _candidate(name, keys))]
     if replaced:
         details += _replacement(parent, str(keys[parent].value) if parent in keys else "")
@@ -271,7 +272,7 @@ def _networks(raw: object, directories: Sequence[Path]) -> list[str]:
     found: dict[str, None] = {}
     for option in options(directories, "network"):
         with suppress(UserError, YAMLError, OSError):  # a file with an error in it is for its own runs to tell
-            found |= dict.fromkeys([str(_content(directories, "network", option).get(TARGET))])
+            found |= dict.fromkeys([str(merged_option(directories, "network", option).get(TARGET))])
     if isinstance(raw, Mapping) and TARGET in raw:
         found |= dict.fromkeys([str(raw[TARGET])])
     return list(found)
@@ -310,7 +311,7 @@ def _owners(key: str, choices: Mapping[str, str | None], directories: Sequence[P
 def _takes(directories: Sequence[Path], group: str, option: str, parts: Sequence[str]) -> bool:
     """Whether an option's own file, or the constructor that it names, has the key."""
     with suppress(UserError, YAMLError, OSError, ValueError):
-        content = _content(directories, group, option)
+        content = merged_option(directories, group, option)
         known = catalogue.target(content.get(TARGET))
         if known is not None and parts[0] not in known.parameters:
             return False
@@ -323,16 +324,3 @@ def _takes(directories: Sequence[Path], group: str, option: str, parts: Sequence
             inside = inside[part]
         return True
     return False
-
-
-def _content(directories: Sequence[Path], group: str, option: str, depth: int = 0) -> dict[str, Any]:
-    """What an option sets in its group, with what the option that it starts from sets."""
-    content = read_option(directories, group, option)
-    defaults = content.pop("defaults", [])
-    inside = content.get(group)
-    own = inside if isinstance(inside, dict) and TARGET not in content else content
-    merged: dict[str, Any] = {}
-    for item in defaults if isinstance(defaults, list) and depth < 8 else []:
-        if isinstance(item, str) and item != "_self_":
-            merged |= _content(directories, group, item, depth + 1)
-    return merged | own

@@ -12,6 +12,7 @@ import yaml
 from rlrun.chosen_files import ChosenFiles
 from rlrun.config_files import GROUPS, config_directory
 from rlrun.hydra_words import override_key
+from rlrun.text_file import read_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ def read(path: Path, package: str) -> list[Setting]:
 @lru_cache(maxsize=256)
 def _read(path: Path, package: str, changed: int) -> list[Setting]:
     del changed  # a file that was edited is read again
-    text = path.read_text(encoding="utf-8")
+    text = read_text(path)
     node = yaml.compose(text, Loader=yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader)
     if not isinstance(node, yaml.MappingNode):
         return []

@@ -21,6 +21,7 @@ from rlrun.later_keys import with_later_keys
 from rlrun.receipt import digest
 from rlrun.repeated_words import refuse_repeated
 from rlrun.run_directory import differing_key
+from rlrun.unused_keys import refuse_unused
 
 _WHERE = ("runs_dir", "name", "fresh")
 _CHOSEN_ANEW = ("device", "logger")  # groups whose options change no experiment
@@ -50,6 +51,7 @@ def config_of_run(
         _set(raw, key, _value(override, key, directories))
         asked.append(key)
     config = check_plain(raw | {"fresh": False}, receipt["labels"], overrides)
+    refuse_unused(config, overrides)
     _check_same(directory, receipt, config, asked)
     return config
 

@@ -11,18 +11,18 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from rlrun import catalogue
-from rlrun.annotations import EXECUTION, FILE, TARGET, UNKNOWN, AtMost, Meaning, is_data, members_of
+from rlrun.annotations import EXECUTION, FILE, TARGET, UNKNOWN, AtMost, Condition, Named, Takes, is_data, members_of
 from rlrun.catalogue import Kind
-from rlrun.constructors import hints_of, import_target, parameters_of, product_of
+from rlrun.constructors import conditions_of, hints_of, import_target, parameters_of, product_of
 from rlrun.errors import UnknownKeyError, UserError, WrongKeyError, nearest
 from rlrun.type_fit import fits
 from rlrun.type_words import describe, quoted, shown, suggestion
@@ -38,7 +38,9 @@ class Component:
     arguments: Mapping[str, Any]  # plain values, components, and lists of them
     runtime: frozenset[str]  # the runtime values that it takes besides
     execution: frozenset[str] = frozenset()  # arguments that change the speed and not the result
-    files: frozenset[str] = frozenset()  # arguments that may be paths of files
+    files: Mapping[str, Named | None] = field(default_factory=dict)  # that may be paths; other names, if they are known
+    takes: Mapping[str, Takes] = field(default_factory=dict)  # arguments that take memory, and how much
+    unused: Mapping[str, Condition] = field(default_factory=dict)  # arguments without effect: what is not met
 
     @property
     def call(self) -> Callable[..., Any]:
@@ -50,12 +52,25 @@ class Component:
         return {TARGET: self.target} | {key: as_plain(value) for key, value in self.arguments.items()}
 
     def experiment(self) -> dict[str, Any]:
-        """The same without what only changes the speed, and with the content of files instead of their paths."""
+        """The same without what changes only the speed or nothing, and with files' content instead of their paths."""
         plain: dict[str, Any] = {TARGET: self.target}
         for key, value in self.arguments.items():
-            if key not in self.execution:
-                plain[key] = _digest(value) if key in self.files else experiment(value)
+            if key not in self.execution and key not in self.unused:
+                named = self.files.get(key)
+                is_path = key in self.files and (named is None or value not in named.names)
+                plain[key] = _digest(value) if is_path else experiment(value)
         return plain
+
+
+def components_in(component: Component, path: str) -> Iterator[tuple[str, Component]]:
+    """A component and those inside it that have an effect, with where they stand, dotted."""
+    yield path, component
+    for name, value in component.arguments.items():
+        if name not in component.unused:
+            items = {f"[{index}]": item for index, item in enumerate(value)} if isinstance(value, list) else {"": value}
+            for place, item in items.items():
+                if isinstance(item, Component):
+                    yield from components_in(item, f"{path}.{name}{place}")
 
 
 def as_plain(value: Any) -> Any:
@@ -122,14 +137,38 @@ def check_component(
             raise WrongKeyError(f"{path}.{name} is missing: {describe(annotation)}", f"{path}.{name}")
     _check_order(signature.keys, arguments, path)
 
-    def marked(meaning: Meaning) -> frozenset[str]:
-        return frozenset(
-            name
-            for name, annotation in signature.keys.items()
-            if any(meaning in get_args(member) for member in members_of(annotation))
-        )
+    marks = {name: _marks(annotation) for name, annotation in signature.keys.items()}
+    return Component(
+        str(value[TARGET]),
+        arguments,
+        signature.runtime,
+        execution=frozenset(name for name, found in marks.items() if EXECUTION in found),
+        files={
+            name: next((mark for mark in found if isinstance(mark, Named)), None)
+            for name, found in marks.items()
+            if FILE in found
+        },
+        takes={name: mark for name, found in marks.items() for mark in found if isinstance(mark, Takes)},
+        unused=_unused(signature.conditions, arguments),
+    )
 
-    return Component(str(value[TARGET]), arguments, signature.runtime, marked(EXECUTION), marked(FILE))
+
+def _marks(annotation: Any) -> list[Any]:
+    """What `Annotated` adds to a type, or to the members of a union."""
+    return [
+        mark for member in members_of(annotation) if get_origin(member) is Annotated for mark in get_args(member)[1:]
+    ]
+
+
+def _unused(conditions: Mapping[str, Sequence[Condition]], arguments: Mapping[str, Any]) -> dict[str, Condition]:
+    """The arguments that have no effect beside the others, and the first condition of each that is not met."""
+    found = {}
+    for name, condition in ((name, condition) for name, several in conditions.items() for condition in several):
+        if name in arguments and condition.parameter in arguments and name not in found:
+            value = arguments[condition.parameter]
+            if not condition.met(value.target if isinstance(value, Component) else value):
+                found[name] = condition
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +180,7 @@ class _Signature:
     defaults: Mapping[str, Any]  # of those that have one; ours have none
     runtime: frozenset[str]  # what building supplies
     ours: bool
+    conditions: Mapping[str, Sequence[Condition]]  # on which arguments have an effect
 
     def fits(self, expected: Any) -> bool:
         """Whether what it makes can stand where `expected` is asked for."""
@@ -164,7 +204,8 @@ def _signature(target: object, path: str, runtime: frozenset[str]) -> _Signature
     known = catalogue.target(target)
     if known is not None and known.runtime.keys() <= runtime:
         keys = {name: parameter.annotation for name, parameter in known.parameters.items()}
-        return _Signature(str(target), keys, {}, frozenset(known.runtime), ours=True)
+        conditions = {name: parameter.conditions for name, parameter in known.parameters.items()}
+        return _Signature(str(target), keys, {}, frozenset(known.runtime), ours=True, conditions=conditions)
     call = import_target(target, path)
     parameters, hints = parameters_of(call, path), hints_of(call)
     return _Signature(
@@ -173,6 +214,7 @@ def _signature(target: object, path: str, runtime: frozenset[str]) -> _Signature
         {name: each.default for name, each in parameters.items() if each.default is not inspect.Parameter.empty},
         frozenset(parameters) & runtime,
         ours=False,
+        conditions=conditions_of(call),
     )
 
 
@@ -202,14 +244,13 @@ def _plain(value: Any) -> Any:
 def _check_order(annotations: Mapping[str, Any], arguments: Mapping[str, Any], path: str) -> None:
     """Refuses a value that is larger than the one it is marked `AtMost` of."""
     for name, value in arguments.items():
-        for member in members_of(annotations[name]):
-            for mark in get_args(member) if get_origin(member) is Annotated else ():
-                limit = arguments.get(mark.parameter) if isinstance(mark, AtMost) else None
-                if value is not None and limit is not None and value > limit:
-                    raise WrongKeyError(
-                        f"{path}.{name}={shown(value)} is more than {path}.{mark.parameter}={shown(limit)}",
-                        f"{path}.{name}",
-                    )
+        for mark in (mark for mark in _marks(annotations[name]) if isinstance(mark, AtMost)):
+            limit = arguments.get(mark.parameter)
+            if value is not None and limit is not None and value > limit:
+                raise WrongKeyError(
+                    f"{path}.{name}={shown(value)} is more than {path}.{mark.parameter}={shown(limit)}",
+                    f"{path}.{name}",
+                )
 
 
 def check_fields(value: object, annotations: Mapping[str, Any], path: str) -> dict[str, Any]:

@@ -1,13 +1,20 @@
-"""Which valid key a wrong one was meant to be."""
+"""Which valid key a wrong one was meant to be, and letters in it that only look like ours."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Mapping
 
 _ELSEWHERE = 0.9  # a name in another place counts a little less than one in the place that was named
 _LIKELY = 0.8  # of names in another place, only such are worth mentioning
 _ABBREVIATED = 0.9
+_ALSO_CALLED: Mapping[str, tuple[str, ...]] = {  # what people who come from elsewhere write
+    "algo": ("agent", "algorithm", "method"),
+    "env": ("environment", "task"),
+    "network": ("model", "net"),
+}
+_THE_OTHER_WORD = 0.85  # as like that one must be to be meant, so that misspelt ones count too
 
 
 def closest(key: str, valid: Iterable[str], count: int = 3) -> list[str]:
@@ -55,4 +62,12 @@ def likeness(name: str, candidate: str) -> float:
         return max(ratio, _ABBREVIATED)
     if len(name) >= 3 and (name in words or candidate.startswith(name)):
         return max(ratio, 0.8)
-    return ratio
+    others = (difflib.SequenceMatcher(None, name, other).ratio() for other in _ALSO_CALLED.get(candidate, ()))
+    return max([ratio, *(other for other in others if other >= _THE_OTHER_WORD)])
+
+
+def foreign_letters(text: str) -> str:
+    """What to say of letters of another alphabet in a key or a name, with their names; empty where there are none."""
+    found = [character for character in dict.fromkeys(text) if character.isalpha() and not character.isascii()]
+    names = ", ".join(f"{character} is {unicodedata.name(character, 'a letter without a name')}" for character in found)
+    return f"; {names}: a letter of another alphabet that may look like a Latin one" if found else ""

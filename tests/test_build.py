@@ -13,6 +13,7 @@ from rlrun.collect import Collector
 from rlrun.composition import load_config
 from rlrun.config_files import config_directory
 from rlrun.errors import UserError
+from rlrun.notebook import make
 from rlrun.training import train
 
 ENV = "# Scripted.\n_target_: rlrun.testing.scripted_env.ScriptedEnv\nnum_envs: 2\n"
@@ -121,3 +122,10 @@ def test_a_schedule_that_will_not_be_through_is_told_about(
     config = load_config([*words, "device=cpu", "logger=none", f"runs_dir={tmp_path}"], [config_directory()])
     with closing(build(config, tmp_path)):
         assert [line.startswith(str(key)) for line in caplog.messages] == ([] if key is None else [True])
+
+
+@pytest.mark.parametrize("words", ["algo=value_iteration env=acrobot", "algo=q_learning env=cartpole"])
+def test_an_agent_that_does_not_fit_an_environment_is_named_with_it(words: str) -> None:
+    algo, env = words.split()
+    with pytest.raises(UserError, match=rf"^{algo} cannot be used with {env}: .*\(algo=dqn, algo=actor_critic\)$"):
+        make(f"{words} device=cpu")

@@ -170,8 +170,14 @@ def test_options_of_an_environment_can_be_given_in_every_spelling(
         ("algo.epsilon.end=x", "algo.epsilon.end=x is not valid"),
         (
             "algo.learning_starts_steps=700",
-            "algo.learning_starts_steps=700 is not before total_steps=700: nothing would be",
+            "algo.learning_starts_steps=700 is not before total_steps=700: nothing would be learned; for a quick try "
+            "debug=short sets both",
         ),
+        ("agent=dqn", "unknown key agent; nearest: algo"),
+        ("+enviroment=scripted", "unknown key enviroment; nearest: env"),
+        ("alg\u043e=dqn", "keys and options are in Latin letters; \u043e is CYRILLIC SMALL LETTER O"),
+        ("algo.g\u0430mma=0.9", "keys and options are in Latin letters; \u0430 is CYRILLIC SMALL LETTER A"),
+        ("env='script\u0435d'", "\u0435 is CYRILLIC SMALL LETTER IE"),
         ("debug=shrt", "unknown debug 'shrt'; nearest: short; available: short"),
         ("optimizer@algo.optimizer=adm", "unknown optimizer 'adm'; nearest: adam; available: "),
         ("algo.gama=1", "unknown key algo.gama; nearest: algo.gamma"),
@@ -185,7 +191,7 @@ def test_options_of_an_environment_can_be_given_in_every_spelling(
         ("evaluation.episodes=0", "evaluation.episodes=0 is not valid: it must be a whole number > 0"),
         (
             "evaluation=3",
-            "evaluation must be a mapping with the keys every_steps, episodes, num_envs, greedy_episodes, "
+            "evaluation must be a mapping with the keys every_steps, episodes, num_envs, max_episode_frames, greedy_episodes, "
             "greedy_limit_steps, not 3",
         ),
         ("checkpoint.every_seconds=-1", "checkpoint.every_seconds=-1 is not valid: it must be a number > 0"),

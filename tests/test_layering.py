@@ -15,6 +15,7 @@ FLOORS = {
         "errors",
         "finite",
         "annotations",
+        "text_file",
         "ring",
         "atomic_file",
         "metrics_row",
@@ -40,9 +41,10 @@ FLOORS = {
     5: {"schema", "constructors", "type_fit", "type_words", "config_files", "composition", "config", "build", "plugins"}
     | {"catalogue", "catalogue_writer", "docstrings", "units", "provenance", "config_keys", "suggestions"}
     | {"problem_report", "launching", "hydra_settings", "repeated_words"}
-    | {"added_files", "chosen_files", "chosen_options", "checked_config", "hydra_words"},
+    | {"added_files", "chosen_files", "chosen_options", "checked_config", "hydra_words"}
+    | {"unused_keys", "named_files", "text_keys", "memory_need"},
     6: {"help_page", "completion", "cli", "__main__", "running", "receipt_config", "verbs", "notebook", "explanation"}
-    | {"later_keys"},
+    | {"later_keys", "sweep_outcomes"},
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}
 TOPICLESS = {"utils", "util", "base", "common", "helpers", "misc"}

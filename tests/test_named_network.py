@@ -44,7 +44,7 @@ def test_what_a_wrong_value_would_be_otherwise_is_not_what_the_preset_has(direct
         (("network=mlp", "experiment=small", "network.hidden=[9]"), [9], "tanh"),
         (("network=mlp", "++network={hidden: [3]}"), [3], "tanh"),
         (("network={hidden: [3]}",), [3], "relu"),  # names no network
-        (("network=linear", "network.activation=tanh"), [], "tanh"),
+        (("network=linear", "network.hidden=[3]", "network.activation=tanh"), [3], "tanh"),
         (("experiment=linear",), [], "relu"),
         (("experiment=nested",), [], "relu"),
         (("experiment=[small,linear]",), [8], "relu"),

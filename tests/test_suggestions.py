@@ -1,4 +1,4 @@
-from rlrun.suggestions import closest, likeness
+from rlrun.suggestions import closest, foreign_letters, likeness
 
 KEYS = ["algo", "algo.gamma", "algo.optimizer", "algo.optimizer.learning_rate", "algo.optimizer.eps", "algo.epsilon"]
 KEYS += ["algo.learning_starts_steps", "env", "env.num_envs", "evaluation", "evaluation.num_envs", "seed"]
@@ -30,3 +30,17 @@ def test_abbreviations_are_understood() -> None:
 def test_something_is_always_suggested() -> None:
     assert len(closest("algo.zzz", KEYS)) == 3
     assert closest("anything", []) == []
+
+
+def test_words_that_people_bring_from_elsewhere_are_understood() -> None:
+    groups = ["algo", "env", "network", "experiment", "device", "debug", "evaluation", "name", "env.num_envs"]
+    for word, meant in {"agent": "algo", "agents": "algo", "enviroment": "env", "model": "network"}.items():
+        assert closest(word, groups)[0] == meant
+    assert closest("environment.num_envs", groups)[0] == "env.num_envs"
+    assert closest("evaluatoin", groups)[0] == "evaluation"
+
+
+def test_letters_of_another_alphabet_are_named() -> None:
+    assert foreign_letters("algo.gamma") == ""
+    assert "\u043e is CYRILLIC SMALL LETTER O" in foreign_letters("alg\u043e")
+    assert "\u03b5 is GREEK SMALL LETTER EPSILON" in foreign_letters("algo.\u03b5")

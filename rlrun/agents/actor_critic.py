@@ -16,6 +16,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from rlrun.annotations import Takes, used_unless, used_when
 from rlrun.distributions import categorical_sample, entropy_of, greedy
 from rlrun.errors import UserError
 from rlrun.execution.execution import Execution, plainly
@@ -80,10 +81,10 @@ class ActorCritic:
         *,
         optimizer: OptimizerFactory,
         advantage: Advantage,
-        rollout_steps: Annotated[int, Field(gt=0)],
-        episodes_per_batch: Annotated[int, Field(gt=0)],
+        rollout_steps: Annotated[int, Field(gt=0), Takes(18, per_slot=True), used_unless(advantage="monte_carlo")],
+        episodes_per_batch: Annotated[int, Field(gt=0), Takes(18), used_when(advantage="monte_carlo")],
         gamma: Annotated[float, Field(ge=0, le=1)],
-        gae_lambda: Annotated[float, Field(ge=0, le=1)],
+        gae_lambda: Annotated[float, Field(ge=0, le=1), used_when(advantage="gae")],
         shared: bool,
         value_updates: Annotated[int, Field(gt=0)],
         normalize: bool,

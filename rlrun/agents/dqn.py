@@ -20,7 +20,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from rlrun.annotations import AtMost
+from rlrun.annotations import AtMost, Takes, used_unless, used_when
 from rlrun.distributions import epsilon_greedy
 from rlrun.errors import UserError
 from rlrun.execution.execution import Execution, plainly
@@ -84,17 +84,17 @@ class DQN:
         gamma: Annotated[float, Field(ge=0, le=1)],
         batch_size: Annotated[int, Field(gt=0), AtMost("replay_capacity_steps")],
         replay_ratio: Annotated[float, Field(gt=0)],
-        replay_capacity_steps: Annotated[int, Field(gt=0)],
+        replay_capacity_steps: Annotated[int, Field(gt=0), Takes(10)],
         replay_storage: StorageKind,
-        replay_folder: StorageFolder | None,
+        replay_folder: Annotated[StorageFolder | None, used_when(replay_storage="disk")],
         learning_starts_steps: Annotated[int, Field(ge=1)],
-        rollout_steps: Annotated[int, Field(gt=0)],
+        rollout_steps: Annotated[int, Field(gt=0), Takes(18, per_slot=True)],
         target_period_steps: Annotated[int, Field(gt=0)] | None,
         n_step: Annotated[int, Field(gt=0)],
-        double: bool,
+        double: Annotated[bool, used_unless(target_period_steps=None)],
         dueling: bool,
         loss: Literal["huber", "squared"],
-        huber_delta: Annotated[float, Field(gt=0)],
+        huber_delta: Annotated[float, Field(gt=0), used_when(loss="huber")],
         reward_clip: Annotated[float, Field(gt=0)] | None,
         max_grad_norm: Annotated[float, Field(gt=0)] | None,
         epsilon: Schedule,

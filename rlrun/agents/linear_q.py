@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from rlrun.agents.planning import tables_of
+from rlrun.annotations import used_unless
 from rlrun.distributions import epsilon_greedy_among_ties
 from rlrun.features import Features, PairFeatures, count_features
 from rlrun.legality import legal_actions
@@ -55,8 +56,8 @@ class LinearQ:
         gamma: Annotated[float, Field(ge=0, le=1)],
         alpha: Annotated[float, Field(gt=0)],
         trace_lambda: Annotated[float, Field(ge=0, le=1)],
-        replacing: bool,
-        bias: bool,
+        replacing: Annotated[bool, used_unless(trace_lambda=0.0)],
+        bias: Annotated[bool, used_unless(features="rlrun.features.Paired")],
         epsilon: Schedule,
         evaluation_epsilon: Annotated[float, Field(ge=0, le=1)],
         spec: EnvSpec,

@@ -11,11 +11,10 @@ from pydantic import Field
 from torch import Tensor
 
 from rlrun.agents.planning import sample_rows
-from rlrun.annotations import FILE
 from rlrun.errors import UserError
 from rlrun.features import Features, count_features
 from rlrun.legality import legal_actions
-from rlrun.policies import load_policy
+from rlrun.policies import PolicySource, load_policy
 from rlrun.types import ActorOutput, Carry, EnvSpec, Float64Array, Metrics, Rollout, State, Steps, Tables
 
 _STATES_AT_ONCE = 1000  # described together; one-hot features of all at once would be the square of them
@@ -47,7 +46,7 @@ class LinearV:
     def __init__(
         self,
         *,
-        policy: Annotated[str, FILE],
+        policy: PolicySource,
         features: Features,
         gamma: Annotated[float, Field(ge=0, le=1)],
         alpha: Annotated[float, Field(gt=0)],

@@ -11,7 +11,7 @@ from torch import Tensor
 from rlrun.agents.settling import Settling
 from rlrun.bellman import Bellman, as_policy
 from rlrun.distributions import epsilon_greedy_among_ties, epsilon_greedy_among_ties_probs, tied_best
-from rlrun.errors import UserError
+from rlrun.errors import DoesNotFitError
 from rlrun.legality import legal_actions
 from rlrun.tied_actions import Choice, choose, lowered
 from rlrun.types import EnvSpec, Int64Array, State, Tables, TabularModel
@@ -23,17 +23,18 @@ def require_model(spec: EnvSpec) -> TabularModel:
     """The model of an environment whose observations are its states.
 
     Raises:
-        UserError: if it has none, or shows something else.
+        DoesNotFitError: if it has none, or shows something else.
     """
     model = spec.model
     if model is None:
-        raise UserError(
+        raise DoesNotFitError(
             f"planning needs a model of every state and outcome, which {spec.name} does not have: choose one with a "
-            "finite model (env=gridworld, env=racing_car, env=mdp, or a toy-text id), or an agent that learns"
+            "finite model (env=gridworld, env=racing_car, env=mdp, or a toy-text id), or an agent that learns "
+            f"({'algo=q_learning' if isinstance(spec.observation, spaces.Discrete) else 'algo=dqn, algo=actor_critic'})"
         )
     num_seen = require_states(spec)
     if num_seen != model.num_states:
-        raise UserError(
+        raise DoesNotFitError(
             f"a plan needs to know the state, and the {model.num_states} states of {spec.name} look like {num_seen}: "
             "choose an agent that learns"
         )
@@ -44,12 +45,12 @@ def require_states(spec: EnvSpec) -> int:
     """How many states a table needs.
 
     Raises:
-        UserError: if observations are no states.
+        DoesNotFitError: if observations are no states.
     """
     if not isinstance(spec.observation, spaces.Discrete):
-        raise UserError(
+        raise DoesNotFitError(
             f"a table needs numbered states, and {spec.name} shows {spec.observation}: set env.observation=index "
-            "where there is such a key, or choose an agent with a network"
+            "where there is such a key, or choose an agent with a network (algo=dqn, algo=actor_critic)"
         )
     return int(spec.observation.n)
 

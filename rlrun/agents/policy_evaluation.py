@@ -11,9 +11,8 @@ from torch import Tensor
 
 from rlrun.agents.planning import require_model, sample_rows
 from rlrun.agents.settling import Settling, solution_if_slow
-from rlrun.annotations import FILE
 from rlrun.bellman import Bellman
-from rlrun.policies import load_policy
+from rlrun.policies import PolicySource, load_policy
 from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, NoSteps, Rollout, State, Tables
 
 _LOG = logging.getLogger(__name__)
@@ -38,7 +37,7 @@ class PolicyEvaluation:
     def __init__(
         self,
         *,
-        policy: Annotated[str, FILE],
+        policy: PolicySource,
         gamma: Annotated[float, Field(ge=0, le=1)],
         tolerance: Annotated[float, Field(ge=0)],
         spec: EnvSpec,

@@ -12,9 +12,8 @@ from torch import Tensor
 
 from rlrun.agents.planning import Acting, require_model, sample_rows
 from rlrun.agents.settling import Settling, solution_if_slow
-from rlrun.annotations import FILE
 from rlrun.bellman import TIE, Bellman, as_policy, lowest, tie_margin, value_error
-from rlrun.policies import load_policy
+from rlrun.policies import PolicySource, load_policy
 from rlrun.tied_actions import keeps_promises, staying_free
 from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, NoSteps, Rollout, State, Tables
 
@@ -47,7 +46,7 @@ class PolicyIteration:
     def __init__(
         self,
         *,
-        initial_policy: Annotated[str, FILE],
+        initial_policy: PolicySource,
         gamma: Annotated[float, Field(ge=0, le=1)],
         tolerance: Annotated[float, Field(ge=0)],
         evaluation_sweeps: Annotated[int, Field(gt=0)] | None,

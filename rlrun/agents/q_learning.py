@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from rlrun.agents.planning import LegalActions, require_states
+from rlrun.annotations import Takes
 from rlrun.schedules import Schedule, require_probability
 from rlrun.tabular_updates import update_in_order
 from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, Rollout, State, Steps, Tables
@@ -41,7 +42,7 @@ class QLearning:
         epsilon: Schedule,
         evaluation_epsilon: Annotated[float, Field(ge=0, le=1)],
         initial_q: float,
-        rollout_steps: Annotated[int, Field(gt=0)],
+        rollout_steps: Annotated[int, Field(gt=0), Takes(18, per_slot=True)],
         spec: EnvSpec,
         device: torch.device,
     ) -> None:

@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from rlrun.agents.planning import sample_rows
+from rlrun.annotations import Takes
 from rlrun.legality import forbids_actions, legal_actions
 from rlrun.policies import uniform_policy
 from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, Rollout, State, Steps
@@ -25,7 +26,7 @@ class Random:
         UserError: if some actions are illegal and observations do not say where.
     """
 
-    def __init__(self, *, rollout_steps: Annotated[int, Field(gt=0)], spec: EnvSpec) -> None:
+    def __init__(self, *, rollout_steps: Annotated[int, Field(gt=0), Takes(18, per_slot=True)], spec: EnvSpec) -> None:
         self.collection = Steps(rollout_steps)
         self.finished = False
         self._num_actions = spec.num_actions

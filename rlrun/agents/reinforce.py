@@ -18,6 +18,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from rlrun.agents.baselines import Baseline, BatchMean, LearnedValue, MovingAverage, NoBaseline
+from rlrun.annotations import Takes, used_when
 from rlrun.distributions import categorical_entropy, categorical_log_prob, categorical_sample, greedy
 from rlrun.errors import UserError
 from rlrun.legality import require_every_action
@@ -85,13 +86,13 @@ class Reinforce:
         self,
         *,
         optimizer: OptimizerFactory,
-        value_optimizer: OptimizerFactory,
-        episodes_per_batch: Annotated[int, Field(gt=0)],
+        value_optimizer: Annotated[OptimizerFactory, used_when(baseline="value")],
+        episodes_per_batch: Annotated[int, Field(gt=0), Takes(18)],
         estimator: Estimator,
         gamma: Annotated[float, Field(ge=0, le=1)],
         baseline: Literal["none", "moving_average", "batch_mean", "value"],
-        moving_average_decay: Annotated[float, Field(ge=0, lt=1)],
-        value_updates: Annotated[int, Field(gt=0)],
+        moving_average_decay: Annotated[float, Field(ge=0, lt=1), used_when(baseline="moving_average")],
+        value_updates: Annotated[int, Field(gt=0), used_when(baseline="value")],
         normalize: bool,
         entropy_bonus: Annotated[float, Field(ge=0)] | Schedule,
         max_grad_norm: Annotated[float, Field(gt=0)] | None,

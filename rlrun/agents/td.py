@@ -9,8 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from rlrun.agents.planning import require_states, sample_rows
-from rlrun.annotations import FILE
-from rlrun.policies import load_policy
+from rlrun.policies import PolicySource, load_policy
 from rlrun.tabular_updates import update_in_order
 from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, Rollout, State, Steps, Tables, TabularModel
 
@@ -47,7 +46,7 @@ class TD:
     def __init__(
         self,
         *,
-        policy: Annotated[str, FILE],
+        policy: PolicySource,
         gamma: Annotated[float, Field(ge=0, le=1)],
         alpha: Annotated[float, Field(gt=0, le=1)],
         alpha_power: Annotated[float, Field(ge=0, le=1)],

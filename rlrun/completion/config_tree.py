@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from rlrun.text_file import read_text
+
 _LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # every scalar is text; the fast one where libyaml is there
 _HEADER = re.compile(r"^# ?@package +(\S+)", re.MULTILINE)
 _HEADLINE = re.compile(r"^# (\S+-v\d+)\b")
@@ -283,7 +285,7 @@ def _with_tuned_env(files: ConfigFiles, words: list[str]) -> list[str]:
 
 def _read(directory: Path, path: str) -> str | None:
     try:
-        return (directory / f"{path}.yaml").read_text(encoding="utf-8")
+        return read_text(directory / f"{path}.yaml")
     except (OSError, UnicodeDecodeError):
         return None
 

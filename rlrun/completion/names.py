@@ -1,4 +1,4 @@
-"""Names that come with installed packages: games, maps, MDPs, Gymnasium ids. Files are read, nothing is imported."""
+"""Names that come with installed packages: games, Gymnasium ids. Files are read, nothing is imported."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 
 from rlrun.envs.atari_games import UNLOADABLE
 
-_ENVS = Path(__file__).resolve().parent.parent / "envs"
 _REGISTERED = re.compile(r'^register\(\n    id="([^"]+)",\n    entry_point="gymnasium\.envs\.(\w+)', re.MULTILINE)
 _FAMILIES = ("classic_control", "box2d", "toy_text")  # the others have continuous actions throughout
 _CONTINUOUS = frozenset(
@@ -30,16 +29,6 @@ def games() -> list[str]:
     return sorted({path.stem for path in _package("ale_py", "roms").glob("*.bin")} - UNLOADABLE)
 
 
-def maps() -> list[str]:
-    """Bundled grid maps."""
-    return sorted(path.stem for path in (_ENVS / "maps").glob("*.txt"))
-
-
-def mdps() -> list[str]:
-    """Bundled MDP files."""
-    return sorted(path.stem for path in (_ENVS / "mdps").glob("*.yaml"))
-
-
 def gymnasium_ids() -> list[str]:
     """Ids that Gymnasium registers and that have discrete actions."""
     try:
@@ -53,8 +42,6 @@ def gymnasium_ids() -> list[str]:
 # Which argument takes which names: neither its type nor its choices say so.
 BY_ARGUMENT: dict[tuple[str, str], Callable[[], list[str]]] = {
     ("rlrun.envs.atari.Atari", "game"): games,
-    ("rlrun.envs.gridworld.GridWorld", "map"): maps,
-    ("rlrun.envs.mdp_file.MdpEnv", "mdp"): mdps,
     ("rlrun.envs.gymnasium.GymnasiumEnv", "id"): gymnasium_ids,
 }
 

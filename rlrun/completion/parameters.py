@@ -14,13 +14,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rlrun.text_file import read_text
+
 _CATALOGUE = Path(__file__).resolve().parent.parent / "catalogue.json"
 
 
 class Parameter(NamedTuple):
     """One configured argument."""
 
-    choices: tuple[str, ...] = ()  # every value there is, as one types it; empty: too many to list
+    choices: tuple[str, ...] = ()  # every value there is, or of a file every name; empty: too many to list
     nullable: bool = False
     file: bool = False  # may be the path of a file
     targets: tuple[str, ...] = ()  # of an object: classes that fit
@@ -48,7 +50,7 @@ def _parameter(entry: Mapping[str, Any]) -> Parameter:
     members = entry["members"] if entry["type"] == "any_of" else [entry]
     targets = [name for member in members if member["type"] == "object" for name in _fitting(member["kind"])]
     return Parameter(
-        choices=tuple(choice for member in members for choice in _choices(member)),
+        choices=tuple(choice for member in members for choice in _choices(member)) + tuple(entry.get("names", ())),
         nullable=bool(entry.get("nullable")),
         file=bool(entry.get("file")) or any(member["type"] == "path" for member in members),
         targets=tuple(targets),
@@ -181,7 +183,7 @@ def _either(left: Parameter, right: Parameter) -> Parameter:
 def _parsed(module: str) -> ast.Module | None:
     path = _source(module)
     try:
-        return ast.parse(path.read_text(encoding="utf-8")) if path is not None else None
+        return ast.parse(read_text(path)) if path is not None else None
     except (OSError, SyntaxError, ValueError):
         return None
 

@@ -14,7 +14,7 @@ from ale_py.vector_env import AtariVectorEnv
 from gymnasium import spaces
 from pydantic import Field
 
-from rlrun.annotations import EXECUTION
+from rlrun.annotations import EXECUTION, Takes
 from rlrun.envs.atari_games import require_game
 from rlrun.envs.atari_protocols import PROTOCOLS
 from rlrun.envs.stream_digest import StreamDigest
@@ -51,7 +51,7 @@ class Atari:
         *,
         game: str,
         protocol: Literal["nature2015", "machado2018"],
-        num_envs: Annotated[int, Field(gt=0)],
+        num_envs: Annotated[int, Field(gt=0), Takes(850_000)],
         num_threads: Annotated[int, Field(ge=0), EXECUTION],
         max_episode_frames: Annotated[int, Field(ge=FRAME_SKIP)],
         reseed_every_steps: Annotated[int, Field(gt=0)],

@@ -15,6 +15,7 @@ import numpy as np
 from gymnasium import spaces
 from pydantic import Field
 
+from rlrun.annotations import Takes
 from rlrun.envs.cartpole_render import render_cartpole
 from rlrun.rng import hash_uniform, stream_seeds
 from rlrun.types import Array, BoolArray, EnvSpec, Float64Array, Int64Array, State, TimeStep
@@ -41,7 +42,7 @@ class CartPole:
     steps_per_second = 50.0  # real time: a step is 0.02 s (Gymnasium's `tau`)
 
     def __init__(
-        self, *, num_envs: Annotated[int, Field(gt=0)], max_episode_steps: Annotated[int, Field(gt=0)]
+        self, *, num_envs: Annotated[int, Field(gt=0), Takes(1_100)], max_episode_steps: Annotated[int, Field(gt=0)]
     ) -> None:
         bounds = np.array([2 * _LIMITS[0, 0], np.inf, 2 * _LIMITS[1, 0], np.inf], np.float32)
         self.spec = EnvSpec("cartpole", spaces.Box(-bounds, bounds), spaces.Discrete(2), num_envs)

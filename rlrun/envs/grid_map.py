@@ -26,6 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from rlrun.errors import UserError, nearest
+from rlrun.text_file import read_text
 from rlrun.types import BoolArray, Float64Array, GridLayout, Int64Array, TabularModel
 
 # Actions, as (row, column) steps: north, east, south, west.
@@ -112,7 +113,7 @@ def load_map(name: str) -> GridMap:
             f"nearest: {', '.join(nearest(name, bundled_maps(), 1))}"
         )
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"env.map={name} cannot be read as text: {error}") from error
     return parse_map(text, name)

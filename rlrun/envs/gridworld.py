@@ -12,8 +12,8 @@ import numpy as np
 from gymnasium import spaces
 from pydantic import Field
 
-from rlrun.annotations import FILE
-from rlrun.envs.grid_map import ACTION_NAMES, GridMap, load_map, outcomes, tabular_model
+from rlrun.annotations import FILE, Named
+from rlrun.envs.grid_map import ACTION_NAMES, GridMap, bundled_maps, load_map, outcomes, tabular_model
 from rlrun.envs.grid_render import render_ansi, render_rgb
 from rlrun.rng import hash_uniform, stream_seeds
 from rlrun.types import Array, BoolArray, EnvSpec, Int64Array, State, TimeStep
@@ -43,7 +43,7 @@ class GridWorld:
     def __init__(
         self,
         *,
-        map: Annotated[str, FILE],  # noqa: A002 - the word of the command line, env.map=...
+        map: Annotated[str, FILE, Named(tuple(bundled_maps()))],  # noqa: A002 - the word of the command line, env.map=...
         observation: Observation,
         slip: Annotated[float, Field(ge=0, le=1)] | None,
         step_reward: float | None,

@@ -13,7 +13,7 @@ import gymnasium
 import numpy as np
 from pydantic import Field
 
-from rlrun.annotations import EXECUTION
+from rlrun.annotations import EXECUTION, Takes
 from rlrun.envs.gymnasium_border import Border
 from rlrun.envs.gymnasium_making import PICTURES, Env, Maker, advice
 from rlrun.envs.gymnasium_replay import Verdict, known_verdict, try_replay
@@ -51,7 +51,7 @@ class GymnasiumEnv:
         self,
         *,
         id: str,  # noqa: A002 Gymnasium's own word
-        num_envs: Annotated[int, Field(gt=0)],
+        num_envs: Annotated[int, Field(gt=0), Takes(1_700)],
         max_episode_steps: Annotated[int, Field(gt=0)] | None,
         imports: list[str],
         options: dict[str, bool | int | float | str] | None,

@@ -28,9 +28,10 @@ import numpy as np
 import yaml
 from pydantic import Field
 
-from rlrun.annotations import FILE
+from rlrun.annotations import FILE, Named
 from rlrun.envs.tabular import Observation, TabularEnv, differing_looks
 from rlrun.errors import UserError, nearest
+from rlrun.text_file import read_text
 from rlrun.types import Float64Array, Int64Array, TabularModel
 
 KEYS = ("states", "actions", "start", "looks", "transitions")
@@ -70,7 +71,7 @@ class MdpEnv(TabularEnv):
     def __init__(
         self,
         *,
-        mdp: Annotated[str, FILE],
+        mdp: Annotated[str, FILE, Named(tuple(bundled_mdps()))],
         observation: Observation,
         max_episode_steps: Annotated[int, Field(gt=0)] | None,
         num_envs: Annotated[int, Field(gt=0)],
@@ -107,7 +108,7 @@ def load_mdp(name: str) -> MdpFile:
             f"nearest: {', '.join(nearest(name, bundled_mdps(), 1))}"
         )
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"env.mdp={name} cannot be read as text: {error}") from error
     return parse_mdp(text, name)

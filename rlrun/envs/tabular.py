@@ -12,6 +12,7 @@ import numpy as np
 from gymnasium import spaces
 from pydantic import Field
 
+from rlrun.annotations import Takes
 from rlrun.envs.name_render import render_name
 from rlrun.rng import hash_uniform, stream_seeds
 from rlrun.types import Array, BoolArray, EnvSpec, Float64Array, Int64Array, State, TabularModel, TimeStep
@@ -306,7 +307,7 @@ class RandomWalk(TabularEnv):
     def __init__(
         self,
         *,
-        num_states: Annotated[int, Field(gt=0)],
+        num_states: Annotated[int, Field(gt=0), Takes(100)],
         left_reward: float,
         right_reward: float,
         observation: Observation,

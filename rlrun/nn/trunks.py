@@ -13,11 +13,13 @@ from gymnasium import spaces
 from pydantic import Field
 from torch import Tensor, nn
 
+from rlrun.annotations import Takes, used_unless
 from rlrun.errors import UserError
 from rlrun.nn.initialisation import unfilled
 from rlrun.types import EnvSpec
 
 Positive = Annotated[int, Field(gt=0)]
+_WEIGHTS = Takes(12)  # of each weight: itself, its gradient, and at least one running mean of an optimizer
 
 
 class Encode(nn.Module):
@@ -92,7 +94,12 @@ class MLP:
         activation: between the layers.
     """
 
-    def __init__(self, *, hidden: list[Positive], activation: Literal["relu", "tanh"]) -> None:
+    def __init__(
+        self,
+        *,
+        hidden: Annotated[list[Positive], _WEIGHTS],
+        activation: Annotated[Literal["relu", "tanh"], used_unless(hidden=[])],
+    ) -> None:
         self._hidden = hidden
         self._activation = partial(nn.ReLU, inplace=True) if activation == "relu" else nn.Tanh
 
@@ -139,7 +146,12 @@ class Convolutional:
     """
 
     def __init__(
-        self, *, channels: list[Positive], kernels: list[Positive], strides: list[Positive], hidden: Positive
+        self,
+        *,
+        channels: Annotated[list[Positive], _WEIGHTS],
+        kernels: list[Positive],
+        strides: list[Positive],
+        hidden: Annotated[Positive, _WEIGHTS],
     ) -> None:
         if not len(channels) == len(kernels) == len(strides) > 0:
             raise UserError("network.channels, network.kernels and network.strides must be lists of one length")

@@ -48,16 +48,14 @@ def open_storage(kind: Literal["memory", "disk"], folder: str | None, directory:
 
     Args:
         kind: `memory` is that of `device`.
-        folder: whose file system the file is in; None is that of `directory`.
+        folder: whose file system the file of `disk` is in; None is that of `directory`.
         directory: of the run; it need not exist yet.
         device: where the agent learns.
 
     Raises:
-        UserError: if the folder is none, or would be of no use.
+        UserError: if the folder is none.
     """
     if kind == "memory":
-        if folder is not None:
-            raise UserError(f"algo.replay_folder={folder} needs algo.replay_storage=disk: in memory it does nothing")
         return MemoryStorage(device)
     if folder is None:
         return DiskStorage(_existing(directory))

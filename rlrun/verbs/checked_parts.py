@@ -6,11 +6,12 @@ from pathlib import Path
 
 import torch
 
-from rlrun.build import instantiate
+from rlrun.build import instantiate, make_agent
 from rlrun.config import Config
 from rlrun.device import Device
 from rlrun.errors import UserError
 from rlrun.execution.execution import plainly
+from rlrun.memory_need import refuse_too_large
 from rlrun.protocols import Agent, VecEnv
 from rlrun.types import EnvSpec
 
@@ -33,6 +34,7 @@ class CheckedParts:
         self._config, self._directory = config, directory
         if "num_envs" not in config.env.arguments:
             raise UserError(f"env._target_={config.env.target} takes no num_envs, so it cannot be evaluated apart")
+        refuse_too_large(config, _CPU)
         self.has_limit = _LIMIT in config.env.arguments
         env = self.env()
         self.spec = env.spec
@@ -67,5 +69,4 @@ class CheckedParts:
             "network": network,
             "execution": plainly(_CPU),
         }
-        agent: Agent = instantiate(self._config.algo, runtime)
-        return agent
+        return make_agent(self._config, runtime)

@@ -127,4 +127,5 @@ def _newest_state(directory: Path, config: Config) -> State | None:
     from rlrun.build import identity_of
     from rlrun.checkpoint import Checkpoints
 
-    return Checkpoints(directory, identity_of(config), config.checkpoint["keep"]).newest_sound(print, move_aside=False)
+    identity = identity_of(config, directory)
+    return Checkpoints(directory, identity, config.checkpoint["keep"]).newest_sound(print, move_aside=False)
