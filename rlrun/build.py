@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ from rlrun.table_pictures import Shown, picture, save_film, save_picture, save_t
 from rlrun.training import CheckpointSettings, EvaluationSettings, Run
 from rlrun.types import EnvSpec, NoSteps
 
+_LOG = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Built:
@@ -53,6 +56,8 @@ def instantiate(component: Component, runtime: Mapping[str, object], **replaced:
         replaced: keys whose configured value is not the one to use.
     """
     arguments = {name: _built(value, runtime) for name, value in component.arguments.items()}
+    if component.partial:
+        return partial(component.call, **arguments)
     return component.call(**arguments | {name: runtime[name] for name in component.runtime} | replaced)
 
 
@@ -99,6 +104,8 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
         env: VecEnv = instantiate(config.env, {})
         stack.callback(env.close)
         device.activate(env.spec.obs_shape)
+        for remark in env.spec.remarks:
+            _LOG.info(remark)
         evaluation_env: VecEnv = instantiate(config.env, {}, num_envs=evaluation.num_envs)
         stack.callback(evaluation_env.close)
         network = instantiate(config.network, {}) if config.network is not None else None

@@ -10,24 +10,32 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
-
 from rlrun import catalogue
-from rlrun.annotations import EXECUTION, FILE, TARGET, UNKNOWN, AtMost, Meaning, is_data, members_of
-from rlrun.catalogue import Kind
+from rlrun.annotations import (
+    EXECUTION,
+    FILE,
+    TARGET,
+    UNKNOWN,
+    AtMost,
+    Kind,
+    Meaning,
+    is_data,
+    is_partial,
+    item_of,
+    members_of,
+)
 from rlrun.constructors import hints_of, import_target, parameters_of, product_of
 from rlrun.errors import UnknownKeyError, UserError, WrongKeyError, nearest
+from rlrun.later_keys import LATER_KEYS
+from rlrun.plain_values import as_far_as_known, coerced
 from rlrun.type_fit import fits
 from rlrun.type_words import describe, quoted, shown, suggestion
-
-_CONFIG = ConfigDict(strict=True, allow_inf_nan=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +47,7 @@ class Component:
     runtime: frozenset[str]  # the runtime values that it takes besides
     execution: frozenset[str] = frozenset()  # arguments that change the speed and not the result
     files: frozenset[str] = frozenset()  # arguments that may be paths of files
+    partial: bool = False  # building makes a callable of it, which is given the constructor's first argument
 
     @property
     def call(self) -> Callable[..., Any]:
@@ -50,10 +59,14 @@ class Component:
         return {TARGET: self.target} | {key: as_plain(value) for key, value in self.arguments.items()}
 
     def experiment(self) -> dict[str, Any]:
-        """The same without what only changes the speed, and with the content of files instead of their paths."""
+        """The same without what only changes the speed, and with the content of files instead of their paths.
+
+        Keys that came later are left out where they say what was done before, so that older runs are found.
+        """
         plain: dict[str, Any] = {TARGET: self.target}
+        before = LATER_KEYS.get(self.target, {})
         for key, value in self.arguments.items():
-            if key not in self.execution:
+            if key not in self.execution and not (key in before and value == before[key]):
                 plain[key] = _digest(value) if key in self.files else experiment(value)
         return plain
 
@@ -104,7 +117,33 @@ def check_component(
     """
     if not isinstance(value, Mapping) or TARGET not in value:
         raise WrongKeyError(f"{path} must be a mapping with {TARGET}, not {shown(value)}", path)
-    signature = _signature(value[TARGET], path, runtime)
+    return _check_arguments(value, path, _signature(value[TARGET], path, runtime), expected, runtime)
+
+
+def _check_partial(partial: Any, value: object, path: str) -> Component:
+    """Checks what is called later, with its first argument: people wrote it for Gymnasium and not for us."""
+    if not isinstance(value, Mapping) or TARGET not in value:
+        raise WrongKeyError(f"{path}={shown(value)} is not valid: it must be {describe(partial)}", path)
+    call = import_target(value[TARGET], path)
+    parameters = parameters_of(call, path, supplied=1)
+    signature = _Signature(
+        str(value[TARGET]),
+        as_far_as_known(call, parameters),
+        {name: each.default for name, each in parameters.items() if each.default is not each.empty},
+        frozenset(),
+        ours=False,
+    )
+    asked = get_args(partial)[0]
+    if isinstance(asked, Kind):
+        asked = get_args(real_annotation(asked))[0]
+    if not fits(product_of(call), get_args(asked)[-1]):
+        raise WrongKeyError(f"{path}.{TARGET}={value[TARGET]} is not valid: it must be {describe(partial)}", path)
+    return replace(_check_arguments(value, path, signature, UNKNOWN, frozenset()), partial=True)
+
+
+def _check_arguments(
+    value: Mapping[str, Any], path: str, signature: _Signature, expected: Any, runtime: frozenset[str]
+) -> Component:
     if expected is not UNKNOWN and not signature.fits(expected):
         raise WrongKeyError(
             f"{path}.{TARGET}={value[TARGET]} does not fit: {path} must be {describe(expected)}", f"{path}.{TARGET}"
@@ -157,7 +196,7 @@ class _Signature:
 def real_annotation(kind: Kind) -> Any:
     """The annotation that a kind of the catalogue stands for; imports its module."""
     call = import_target(kind.owner, "")
-    return hints_of(call)[kind.parameter] if kind.parameter else call
+    return item_of(hints_of(call)[kind.parameter]) if kind.parameter else call
 
 
 def _signature(target: object, path: str, runtime: frozenset[str]) -> _Signature:
@@ -236,6 +275,9 @@ def check_value(annotation: Any, value: Any, path: str, *, runtime: frozenset[st
     """
     if annotation is UNKNOWN:
         raise UserError(f"{path} cannot be checked: the constructor does not annotate its type")
+    partial = next((member for member in members_of(annotation) if is_partial(member)), None)
+    if partial is not None:
+        return _check_partial(partial, {TARGET: value} if isinstance(value, str) else value, path)
     if isinstance(value, Mapping) and TARGET in value:
         if all(is_data(member) for member in members_of(annotation)):
             raise WrongKeyError(f"{path} must be {describe(annotation)}, not an object with {TARGET}", path)
@@ -245,12 +287,8 @@ def check_value(annotation: Any, value: Any, path: str, *, runtime: frozenset[st
         return [check_value(inner[0], item, f"{path}[{index}]", runtime=runtime) for index, item in enumerate(value)]
     data = [member for member in members_of(annotation) if is_data(member)]
     if data:
-        adapter: TypeAdapter[Any] = TypeAdapter(_union(data), config=_CONFIG)
-        for candidate in (value, _integral(value)):
-            try:
-                return adapter.validate_json(json.dumps(candidate), strict=True)
-            except (ValidationError, TypeError, ValueError):
-                continue
+        with suppress(ValueError):
+            return coerced(_union(data), value)
     raise WrongKeyError(
         f"{path}={quoted(value)} is not valid: it must be {describe(annotation)}{suggestion(data, value)}", path
     )
@@ -264,17 +302,6 @@ def runtime_annotation(component: Component, name: str) -> Any:
 
 def _union(members: list[Any]) -> Any:
     return Union[tuple(members)]  # noqa: UP007 (its members are known only at runtime)
-
-
-def _integral(value: Any) -> Any:
-    """`1e6`, which YAML reads as a float, as the integer that was meant."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, list):
-        return [_integral(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _integral(item) for key, item in value.items()}
-    return value
 
 
 def _refuse_unknown(given: Mapping[str, Any], valid: Mapping[str, Any], path: str) -> None:

@@ -337,7 +337,9 @@ def test_the_last_picture_is_of_the_end_and_not_of_the_next_beginning(tmp_path: 
 
 
 def test_what_draws_no_pictures_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    env = GymnasiumEnv(id="Acrobot-v1", num_envs=1, max_episode_steps=None, imports=[], options=None)
+    env = GymnasiumEnv(
+        id="Acrobot-v1", num_envs=1, max_episode_steps=None, imports=[], options=None, wrappers=[], channels="auto"
+    )
     seeds = np.array([3])
     env.begin_streams(seeds)
     with monkeypatch.context() as without:

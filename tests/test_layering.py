@@ -8,7 +8,8 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "rlrun"
 
 FLOORS = {
-    0: {"types", "tree", "rng", "errors", "annotations", "ring", "atomic_file", "metrics_row", "patient_output"},
+    0: {"types", "tree", "rng", "errors", "annotations", "ring", "atomic_file", "metrics_row", "patient_output"}
+    | {"plain_values"},
     1: {"protocols", "schedules", "returns", "losses", "distributions", "bellman", "tabular_updates", "legality"}
     | {
         "state_file",
@@ -20,17 +21,18 @@ FLOORS = {
         "execution",
         "event_file",
         "allocator",
+        "type_words",
     },
     2: {"nn", "replay", "envs", "loggers", "checkpoint", "progress", "device", "episode_meter", "interruption"}
     | {"policies", "features", "pictures", "receipt", "episode_recorder", "upload"},
     3: {"agents", "collect", "evaluate", "course", "run_directory", "films"},
     4: {"training", "table_pictures", "run_summary", "testing"},
-    5: {"schema", "constructors", "type_fit", "type_words", "config_files", "composition", "config", "build", "plugins"}
+    5: {"schema", "constructors", "type_fit", "config_files", "composition", "config", "build", "plugins"}
     | {"catalogue", "catalogue_writer", "docstrings", "units", "provenance", "config_keys", "suggestions"}
     | {"problem_report", "launching", "hydra_settings", "repeated_words"}
-    | {"added_files", "chosen_files", "chosen_options", "checked_config", "hydra_words"},
-    6: {"help_page", "completion", "cli", "__main__", "running", "receipt_config", "verbs", "notebook", "explanation"}
+    | {"added_files", "chosen_files", "chosen_options", "checked_config", "hydra_words"}
     | {"later_keys"},
+    6: {"help_page", "completion", "cli", "__main__", "running", "receipt_config", "verbs", "notebook", "explanation"},
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}
 TOPICLESS = {"utils", "util", "base", "common", "helpers", "misc"}

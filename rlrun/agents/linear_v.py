@@ -142,7 +142,7 @@ def _policy_of(source: str, spec: EnvSpec, num_states: int | None) -> Float64Arr
         return load_policy(source, "algo.policy", spec, num_states)
     if source != "uniform":
         raise UserError(
-            f"algo.policy={source} needs numbered states, and {spec.name} shows {spec.observation}: set "
+            f"algo.policy={source} needs numbered states, and {spec.name} shows {spec.shown}: set "
             "env.observation=index where there is such a key, or algo.policy=uniform"
         )
     legal_actions(spec)  # refuses where not every action is legal

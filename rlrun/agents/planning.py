@@ -43,7 +43,7 @@ def require_states(spec: EnvSpec) -> int:
     """
     if not isinstance(spec.observation, spaces.Discrete):
         raise UserError(
-            f"a table needs numbered states, and {spec.name} shows {spec.observation}: set env.observation=index "
+            f"a table needs numbered states, and {spec.name} shows {spec.shown}: set env.observation=index "
             "where there is such a key, or choose an agent with a network"
         )
     return int(spec.observation.n)

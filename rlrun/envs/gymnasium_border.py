@@ -7,7 +7,7 @@ from typing import NamedTuple
 from gymnasium import spaces
 
 from rlrun.envs.gymnasium_making import Env
-from rlrun.envs.gymnasium_spaces import actions_of, encoding_of
+from rlrun.envs.gymnasium_spaces import Channels, Encoding, actions_of, encoding_of
 from rlrun.types import Array
 
 
@@ -26,20 +26,21 @@ class Border:
     Args:
         env: any instance; all of them have its spaces.
         env_id: for messages.
+        channels: which axis of pictures the channels are.
 
     Raises:
         UserError: if its spaces are not supported.
     """
 
-    def __init__(self, env: Env, env_id: str) -> None:
+    def __init__(self, env: Env, env_id: str, channels: Channels) -> None:
         self.action: spaces.Discrete
         self.action, self._first_action = actions_of(env.action_space, env_id)
-        self._encoding = encoding_of(env.observation_space, env_id)
+        self._encoding = encoding_of(env.observation_space, env_id, channels)
 
     @property
-    def observation(self) -> spaces.Box | spaces.Discrete:
-        """What agents see."""
-        return self._encoding.space
+    def encoding(self) -> Encoding:
+        """How agents see its observations."""
+        return self._encoding
 
     def reset(self, env: Env, seed: int) -> Array:
         """Begins an episode. Returns its first observation."""

@@ -52,7 +52,9 @@ def grid(**changes: Any) -> GridWorld:
 
 
 def toy_text(env_id: str, options: dict[str, Any] | None = None) -> GymnasiumEnv:
-    return GymnasiumEnv(id=env_id, num_envs=1, max_episode_steps=100, imports=[], options=options)
+    return GymnasiumEnv(
+        id=env_id, num_envs=1, max_episode_steps=100, imports=[], options=options, wrappers=[], channels="auto"
+    )
 
 
 def usual_tolerance(algo: str) -> float:

@@ -232,7 +232,15 @@ def planned(spec: EnvSpec, gamma: float) -> Float64Array:
 
 
 def spec_of(env_id: str, **options: Any) -> EnvSpec:
-    env = GymnasiumEnv(id=env_id, num_envs=1, max_episode_steps=100, imports=[], options=options or None)
+    env = GymnasiumEnv(
+        id=env_id,
+        num_envs=1,
+        max_episode_steps=100,
+        imports=[],
+        options=options or None,
+        wrappers=[],
+        channels="auto",
+    )
     env.close()
     return env.spec
 
