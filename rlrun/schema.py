@@ -121,22 +121,14 @@ def check_component(
 
 
 def _check_partial(partial: Any, value: object, path: str) -> Component:
-    """Checks what is called later, with its first argument: people wrote it for Gymnasium and not for us."""
+    """Checks what is called later, with its first argument."""
     if not isinstance(value, Mapping) or TARGET not in value:
         raise WrongKeyError(f"{path}={shown(value)} is not valid: it must be {describe(partial)}", path)
-    call = import_target(value[TARGET], path)
-    parameters = parameters_of(call, path, supplied=1)
-    signature = _Signature(
-        str(value[TARGET]),
-        as_far_as_known(call, parameters),
-        {name: each.default for name, each in parameters.items() if each.default is not each.empty},
-        frozenset(),
-        ours=False,
-    )
+    signature = _signature(value[TARGET], path, frozenset(), partial=True)
     asked = get_args(partial)[0]
     if isinstance(asked, Kind):
         asked = get_args(real_annotation(asked))[0]
-    if not fits(product_of(call), get_args(asked)[-1]):
+    if not signature.fits(get_args(asked)[-1]):
         raise WrongKeyError(f"{path}.{TARGET}={value[TARGET]} is not valid: it must be {describe(partial)}", path)
     return replace(_check_arguments(value, path, signature, UNKNOWN, frozenset()), partial=True)
 
@@ -199,13 +191,15 @@ def real_annotation(kind: Kind) -> Any:
     return item_of(hints_of(call)[kind.parameter]) if kind.parameter else call
 
 
-def _signature(target: object, path: str, runtime: frozenset[str]) -> _Signature:
-    known = catalogue.target(target)
+def _signature(target: object, path: str, runtime: frozenset[str], *, partial: bool = False) -> _Signature:
+    """What `target` takes; if `partial`, without its first argument, and as far as somebody else's code says."""
+    known = catalogue.target(target) if not partial else None
     if known is not None and known.runtime.keys() <= runtime:
         keys = {name: parameter.annotation for name, parameter in known.parameters.items()}
         return _Signature(str(target), keys, {}, frozenset(known.runtime), ours=True)
     call = import_target(target, path)
-    parameters, hints = parameters_of(call, path), hints_of(call)
+    parameters = parameters_of(call, path, supplied=int(partial))
+    hints = as_far_as_known(call, parameters) if partial else hints_of(call)
     return _Signature(
         str(target),
         {name: hints.get(name, UNKNOWN) for name in parameters if name not in runtime},
@@ -215,22 +209,22 @@ def _signature(target: object, path: str, runtime: frozenset[str]) -> _Signature
     )
 
 
-def keys_of(target: object, path: str, runtime: frozenset[str]) -> Mapping[str, Any]:
-    """The keys that a target takes, with their annotations.
+def keys_of(target: object, path: str, runtime: frozenset[str], *, partial: bool = False) -> Mapping[str, Any]:
+    """The keys that a target takes, with their annotations; of what is `partial` without its first argument.
 
     Raises:
         UserError: if there is no such target, or it cannot be checked.
     """
-    return _signature(target, path, runtime).keys
+    return _signature(target, path, runtime, partial=partial).keys
 
 
-def defaults_of(target: object, path: str, runtime: frozenset[str]) -> Mapping[str, Any]:
+def defaults_of(target: object, path: str, runtime: frozenset[str], *, partial: bool = False) -> Mapping[str, Any]:
     """The values that a constructor gives its own arguments where a config leaves them out; ours give none.
 
     Raises:
         UserError: if there is no such target, or it cannot be checked.
     """
-    signature = _signature(target, path, runtime)
+    signature = _signature(target, path, runtime, partial=partial)
     return {name: value for name, value in signature.defaults.items() if name in signature.keys}
 
 

@@ -114,9 +114,12 @@ class Maker:
             raise self._cannot_be_made(error) from None
 
     def _cannot_be_made(self, error: Exception) -> UserError:
+        if isinstance(error, TypeError) and isinstance(error.__cause__, TypeError):
+            error = error.__cause__  # without what `gymnasium.make` adds
         said = f"{type(error).__name__}: {first_line(error)}" if str(error).strip() else type(error).__name__
         if not self._options:
-            return UserError(f"env.id={self._id} cannot be made: its constructor raises {said}")
+            hint = "; arguments are given by env.options={name: value}" if isinstance(error, TypeError) else ""
+            return UserError(f"env.id={self._id} cannot be made: its constructor raises {said}{hint}")
         given = ", ".join(f"{name}={value_in_words(value)}" for name, value in self._options.items())
         return UserError(f"env.options do not fit env.id={self._id}: with {given} its constructor raises {said}")
 
@@ -132,7 +135,9 @@ class Maker:
                 f"it raises {type(error).__name__}: {first_line(error)}"
             ) from None
         if not isinstance(wrapped, gymnasium.Env):
-            raise UserError(f"{key}={name} must make a gymnasium.Wrapper, not a {type(wrapped).__name__}")
+            raise UserError(
+                f"{key}={name} must make a gymnasium.Wrapper, and makes an object of type {type(wrapped).__name__}"
+            )
         return wrapped
 
 
