@@ -18,7 +18,7 @@ from torch import Tensor
 from rlrun.errors import UserError
 from rlrun.types import EnvSpec
 
-_MOST_FEATURES = 10_000_000  # of tile coding: 80 MB for each slot and step
+_MOST_FEATURES = 10_000_000  # 80 MB for each slot and step
 
 
 class Features(Protocol):
@@ -69,7 +69,7 @@ class OneHot:
         spec: with numbered states.
 
     Raises:
-        UserError: if observations are no numbers.
+        UserError: if observations are no numbers, or too many.
     """
 
     def __init__(self, *, spec: EnvSpec) -> None:
@@ -80,6 +80,11 @@ class OneHot:
                 "(algo.features._target_=rlrun.features.Flat, or TileCoding)"
             )
         self.num_features = int(spec.observation.n)
+        if self.num_features > _MOST_FEATURES:
+            raise UserError(
+                f"{spec.name} has {self.num_features:,} states, and more than {_MOST_FEATURES:,} one-hot features "
+                "would not fit: choose an agent with a network, or env.wrappers=[...] that show less"
+            )
 
     def __call__(self, obs: Tensor) -> Tensor:
         """Obs [B] to [B, F] float64."""

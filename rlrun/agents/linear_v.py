@@ -10,7 +10,7 @@ from gymnasium import spaces
 from pydantic import Field
 from torch import Tensor
 
-from rlrun.agents.planning import sample_rows
+from rlrun.agents.planning import require_states, sample_rows
 from rlrun.annotations import FILE
 from rlrun.errors import UserError
 from rlrun.features import Features, count_features
@@ -63,7 +63,7 @@ class LinearV:
         self._alpha = alpha
         self._trace_lambda = trace_lambda
         self._bias = bias
-        self._num_states = int(spec.observation.n) if isinstance(spec.observation, spaces.Discrete) else None
+        self._num_states = require_states(spec) if isinstance(spec.observation, spaces.Discrete) else None
         self._policy = torch.from_numpy(_policy_of(policy, spec, self._num_states)).to(device)  # [S or 1, A]
         columns = count_features(features) + bias
         self._weight = torch.zeros(columns, dtype=torch.float64, device=device)
