@@ -80,9 +80,9 @@ class Maker:
         return env
 
     def _check_options(self, spec: EnvSpec) -> None:
-        make = spec.entry_point
+        entry_point: Any = spec.entry_point  # what makes it, or its name
         try:
-            make = load_env_creator(make) if isinstance(make, str) else make
+            make = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
         except Exception as error:  # whatever their module does
             raise self._cannot_be_made(error) from None
         self._options = checked_options(self._options, make, self._id)

@@ -170,7 +170,8 @@ def encoding_of(space: spaces.Space[Any], env_id: str, channels: Channels) -> En
 
 def _box(leaf: Leaf, space: spaces.Box, env_id: str, channels: Channels) -> Encoding:
     """A box by itself, which may be a picture."""
-    shape, remarks = space.shape or (1,), ()
+    shape = space.shape or (1,)
+    remarks: tuple[str, ...] = ()
     low, high = (np.asarray(bound).reshape(shape) for bound in (space.low, space.high))
     place: str | None = "first"
     if len(shape) == 3:
@@ -183,10 +184,9 @@ def _box(leaf: Leaf, space: spaces.Box, env_id: str, channels: Channels) -> Enco
             f"pictures of env.id={env_id} are {list(shape)}, with the channels last: agents see {list(low.shape)} "
             "(env.channels)",
         )
+    seen: spaces.Box = spaces.Box(_single(low), _single(high), dtype=np.float32)
     if space.dtype == np.uint8:
         seen = spaces.Box(low, high, dtype=np.uint8)
-    else:
-        seen = spaces.Box(_single(low), _single(high), dtype=np.float32)
     encode = _AsArray(leaf.path, seen, turn=place == "last")
     return Encoding(seen, encode, channels_known=place is not None, remarks=remarks)
 

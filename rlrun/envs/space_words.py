@@ -47,7 +47,7 @@ def refusal(
         return UserError(f"{shown}, which agents cannot see: {wrap}")
     names = ", ".join(f"{'.'.join(map(str, path))} ({in_words(inside)})" for path, inside in strange)
     bad = {path[0] for path, _ in strange}
-    good = [key for key in _keys(space) if key not in bad]
+    good = [key for key in _inside(space) if key not in bad]
     if not good:
         return UserError(f"{shown}, and agents cannot see {names}: {wrap}")
     return UserError(f"{shown}, and agents cannot see {names}: leave that out, {_filtered(good)}")
@@ -55,11 +55,11 @@ def refusal(
 
 def too_long(space: spaces.Space[Any], size: int, limit: int, env_id: str) -> UserError:
     """For observations that are too many numbers to be flattened."""
-    keys = _keys(space)
+    inside = _inside(space)
     way_out = "wrap it so that it shows less, env.wrappers=[package.Wrapper]"
-    if keys:
-        inside = dict(zip(keys, space.spaces.values() if isinstance(space, spaces.Dict) else space, strict=True))
-        way_out = f"keep a picture by itself, {_filtered([max(keys, key=lambda key: _size(inside[key]))])}"
+    if inside:
+        largest = max(inside, key=lambda key: _size(inside[key]))
+        way_out = f"keep a picture by itself, {_filtered([largest])}"
     return UserError(
         f"env.id={env_id} has observations {in_words(space)}, {size:,} numbers, and more than {limit:,} are not "
         f"flattened: {way_out}"
@@ -70,10 +70,11 @@ def _filtered(keys: Sequence[Any]) -> str:
     return f"'env.wrappers=[{{_target_: {_FILTER}, filter_keys: [{', '.join(map(str, keys))}]}}]'"
 
 
-def _keys(space: spaces.Space[Any]) -> list[Any]:
+def _inside(space: spaces.Space[Any]) -> dict[Any, spaces.Space[Any]]:
+    """The spaces in a Dict or Tuple, by what leads to them."""
     if isinstance(space, spaces.Dict):
-        return list(space.spaces)
-    return list(range(len(space.spaces))) if isinstance(space, spaces.Tuple) else []
+        return dict(space.spaces)
+    return dict(enumerate(space.spaces)) if isinstance(space, spaces.Tuple) else {}
 
 
 def _size(space: spaces.Space[Any]) -> int:

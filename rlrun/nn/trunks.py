@@ -76,7 +76,9 @@ class Encode(nn.Module):
 
 def _features(parts: Sequence[Part]) -> tuple[Tensor, Tensor, Tensor]:
     """The value, stride and size of each feature [F] of an index with these parts."""
-    value, stride, size = [], [], []
+    value: list[int] = []
+    stride: list[int] = []
+    size: list[int] = []
     step = math.prod(part.size for part in parts)
     for part in parts:
         step //= part.size

@@ -32,7 +32,7 @@ def make(
         num_envs=num_envs,
         max_episode_steps=max_episode_steps,
         imports=list(imports),
-        options=options,
+        options=dict(options),
         wrappers=[],
         channels="auto",
     )

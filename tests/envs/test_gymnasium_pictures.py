@@ -123,7 +123,7 @@ def test_a_network_makes_the_same_of_a_picture_whichever_axis_its_channels_came_
 
 @pytest.mark.parametrize(
     ("high", "largest"),
-    [(255, 255), (1, 1), (100, 100), (0, 1), (np.uint8([10, 40]).repeat(72).reshape(1, 12, 12), 40)],
+    [(255, 255), (1, 1), (100, 100), (0, 1), (np.array([10, 40], np.uint8).repeat(72).reshape(1, 12, 12), 40)],
 )
 def test_bytes_are_divided_by_the_largest_that_the_space_allows(high: Any, largest: int) -> None:
     seen = encoding((1, 12, 12), high=high)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import wrapped_work
 from gymnasium import spaces
+from gymnasium.envs.toy_text import FrozenLakeEnv
 
 from rlrun.build import instantiate
 from rlrun.cli import run_command
@@ -124,12 +125,10 @@ def test_a_model_is_not_that_of_a_wrapped_environment() -> None:
 
 
 def test_wrappers_that_an_environment_registers_itself_hide_its_model_too() -> None:
-    lake = gymnasium.registry["FrozenLake-v1"]
-
     def doubled(**options: Any) -> gymnasium.Env[Any, Any]:
-        return wrapped_work.Twice(gymnasium.envs.registration.load_env_creator(str(lake.entry_point))(**options))
+        return wrapped_work.Twice(FrozenLakeEnv(**options))
 
-    gymnasium.register("rlrun_test/DoubledLake-v0", doubled, max_episode_steps=9)  # type: ignore[arg-type]
+    gymnasium.register("rlrun_test/DoubledLake-v0", doubled, max_episode_steps=9)
     try:
         assert made(env_id="rlrun_test/DoubledLake-v0").spec.model is None
     finally:

@@ -48,7 +48,7 @@ class Plus(gymnasium.ObservationWrapper[Any, Any, Any]):
 
 class Times(Plus):
     def __init__(self, env, factor: int):  # type: ignore[no-untyped-def]
-        super().__init__(env)
+        super().__init__(env)  # type: ignore[no-untyped-call]
         self.factor = factor
 
     def observation(self, observation: Any) -> Any:
@@ -67,7 +67,7 @@ class Twice(gymnasium.Wrapper[Any, Any, Any, Any]):
 
 
 def hundred_more(env: gymnasium.Env[Any, Any], *, times: int = 1) -> gymnasium.Wrapper[Any, Any, Any, Any]:
-    return Plus(env, 100.0 * times)
+    return Plus(env, 100.0 * times)  # type: ignore[no-untyped-call]
 
 
 def three(env: gymnasium.Env[Any, Any]) -> gymnasium.Wrapper[Any, Any, Any, Any]:
@@ -75,7 +75,7 @@ def three(env: gymnasium.Env[Any, Any]) -> gymnasium.Wrapper[Any, Any, Any, Any]
 
 
 def open_ended(env: gymnasium.Env[Any, Any], **anything: Any) -> gymnasium.Wrapper[Any, Any, Any, Any]:
-    return Plus(env, **anything)
+    return Plus(env, **anything)  # type: ignore[no-untyped-call]
 
 
 class NoWrapper:
@@ -90,5 +90,5 @@ class Engine(Line):
         self.size, self.names = size, names
 
 
-for name, entry_point, limit in (("Line", Line, 20), ("Engine", Engine, 20), ("NoSuch", f"{__name__}:NoSuch", 20)):
-    gymnasium.register(f"wrapped_work/{name}-v0", entry_point=entry_point, max_episode_steps=limit)
+for name in ("Line", "Engine", "NoSuch"):
+    gymnasium.register(f"wrapped_work/{name}-v0", entry_point=f"{__name__}:{name}", max_episode_steps=20)
