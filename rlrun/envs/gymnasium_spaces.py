@@ -60,14 +60,31 @@ class Leaf(NamedTuple):
 
 
 class _AsArray:
-    """Observations that are arrays already, in a given type and shape; `turn` moves the last axis to the front."""
+    """Observations that are arrays already, as arrays of a type.
 
-    def __init__(self, path: tuple[Any, ...], space: spaces.Box, *, turn: bool) -> None:
-        self._leaf, self._space, self._turn = Leaf(path, space), space, turn
+    Args:
+        leaf: where they are.
+        dtype: of what agents see.
+        change: of the shape; None: there is none.
+    """
+
+    def __init__(self, leaf: Leaf, dtype: Any, change: Callable[[Array], Array] | None) -> None:
+        self._leaf = leaf if leaf.path else None
+        self._dtype, self._change = dtype, change
 
     def __call__(self, obs: Any) -> Array:
-        numbers = np.asarray(self._leaf.of(obs), self._space.dtype)
-        return np.moveaxis(numbers, -1, 0) if self._turn else numbers.reshape(self._space.shape)
+        numbers = np.asarray(obs if self._leaf is None else self._leaf.of(obs), self._dtype)
+        return numbers if self._change is None else self._change(numbers)
+
+
+def _channels_first(picture: Array) -> Array:
+    """[H, W, C] to [C, H, W]."""
+    return picture.transpose(2, 0, 1)
+
+
+def _with_an_axis(number: Array) -> Array:
+    """[] to [1]."""
+    return number.reshape(1)
 
 
 class _AsIndex:
@@ -97,19 +114,25 @@ class _AsOneIndex:
     """Several whole numbers as one index, the first one counting most (as `np.ravel_multi_index` does)."""
 
     def __init__(self, leaves: Sequence[Leaf]) -> None:
-        sizes = [np.array([part.size for part in _parts(leaf.space)], object) for leaf in leaves]
-        stride = math.prod(int(size) for each in sizes for size in each)
-        self._each: list[tuple[Leaf, Int64Array, Int64Array]] = []
-        for leaf, own in zip(leaves, sizes, strict=True):
+        stride = math.prod(part.size for leaf in leaves for part in _parts(leaf.space))
+        self._numbers: list[tuple[Leaf, int, int]] = []  # with what is taken off, and what one more counts
+        self._arrays: list[tuple[Leaf, Int64Array, Int64Array]] = []
+        for leaf in leaves:
             strides = []
-            for size in own:
-                stride //= int(size)
+            for part in _parts(leaf.space):
+                stride //= part.size
                 strides.append(stride)
-            self._each.append((leaf, _first(leaf.space), np.array(strides, np.int64)))
+            first = _first(leaf.space)
+            if isinstance(leaf.space, spaces.Discrete):
+                self._numbers.append((leaf, int(first[0]), strides[0]))
+            else:
+                self._arrays.append((leaf, first, np.array(strides, np.int64)))
 
     def __call__(self, obs: Any) -> Array:
         index = 0
-        for leaf, first, strides in self._each:
+        for leaf, start, stride in self._numbers:
+            index += (operator.index(leaf.of(obs)) - start) * stride
+        for leaf, first, strides in self._arrays:
             index += int((np.asarray(leaf.of(obs), np.int64).reshape(-1) - first) @ strides)
         return np.asarray(index, np.int64)
 
@@ -170,16 +193,21 @@ def encoding_of(space: spaces.Space[Any], env_id: str, channels: Channels) -> En
 
 def _box(leaf: Leaf, space: spaces.Box, env_id: str, channels: Channels) -> Encoding:
     """A box by itself, which may be a picture."""
-    shape = space.shape or (1,)
+    shape, low, high = space.shape, space.low, space.high
+    change: Callable[[Array], Array] | None = None
     remarks: tuple[str, ...] = ()
-    low, high = (np.asarray(bound).reshape(shape) for bound in (space.low, space.high))
     place: str | None = "first"
     if len(shape) == 3:
         place = channels if channels != "auto" else _place_of_channels(shape)
     elif channels != "auto":
         raise _no_pictures(space, env_id, channels)
+    if shape == ():
+        change = _with_an_axis
+    elif place == "last":
+        change = _channels_first
+    if change is not None:
+        low, high = change(np.asarray(low)), change(np.asarray(high))
     if place == "last":
-        low, high = np.moveaxis(low, -1, 0), np.moveaxis(high, -1, 0)
         remarks = (
             f"pictures of env.id={env_id} are {list(shape)}, with the channels last: agents see {list(low.shape)} "
             "(env.channels)",
@@ -187,7 +215,7 @@ def _box(leaf: Leaf, space: spaces.Box, env_id: str, channels: Channels) -> Enco
     seen: spaces.Box = spaces.Box(_single(low), _single(high), dtype=np.float32)
     if space.dtype == np.uint8:
         seen = spaces.Box(low, high, dtype=np.uint8)
-    encode = _AsArray(leaf.path, seen, turn=place == "last")
+    encode = _AsArray(leaf, seen.dtype, change)
     return Encoding(seen, encode, channels_known=place is not None, remarks=remarks)
 
 
