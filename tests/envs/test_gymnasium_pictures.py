@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -9,11 +10,15 @@ import pytest
 import torch
 from gymnasium import spaces
 
+from rlrun.cli import run_command
+from rlrun.envs.gymnasium import GymnasiumEnv
 from rlrun.envs.gymnasium_spaces import Encoding, encoding_of
 from rlrun.errors import UserError
 from rlrun.features import Flat
 from rlrun.nn.networks import build_q_network
 from rlrun.nn.trunks import MLP, Convolutional
+from rlrun.protocols import VecEnv
+from rlrun.testing import VecEnvContract
 from rlrun.types import EnvSpec
 
 Array = np.ndarray[Any, Any]
@@ -142,3 +147,42 @@ def test_only_bytes_are_divided() -> None:
     for space in (spaces.Box(0, 255, (3,), np.float32), spaces.Discrete(7)):
         assert EnvSpec("mine", space, spaces.Discrete(2), 1).largest_byte == 1
     assert EnvSpec("mine", spaces.Box(0, 255, (4, 84, 84), np.uint8), spaces.Discrete(2), 1).largest_byte == 255
+
+
+class TestPicturesContract(VecEnvContract):
+    num_steps = 60
+    stochastic_start = False
+
+    def make(self, num_envs: int) -> VecEnv:
+        return pictures(num_envs)
+
+
+def pictures(num_envs: int) -> GymnasiumEnv:
+    return GymnasiumEnv(
+        id="wrapped_work/Picture-v0",
+        num_envs=num_envs,
+        max_episode_steps=None,
+        imports=["wrapped_work"],
+        options=None,
+        wrappers=[],
+        channels="auto",
+    )
+
+
+def test_every_slot_shows_the_picture_turned_round() -> None:
+    env = pictures(2)
+    expected = np.zeros((2, 3, 12, 11), np.uint8)
+    expected[:, 1, 0, 2] = 4
+    np.testing.assert_array_equal(env.reset(0), expected)
+    expected = np.zeros((2, 3, 12, 11), np.uint8)
+    expected[0, 1, 1, 2] = expected[1, 1, 0, 2] = 4  # the second one stays at the wall
+    np.testing.assert_array_equal(env.step(np.array([1, 0])).obs, expected)
+    assert env.spec.largest_byte == 4
+
+
+def test_a_run_says_once_that_pictures_are_turned_round(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["algo=random", "env=gym", "env.imports=[wrapped_work]", "env.id=wrapped_work/Picture-v0", "logger=none"]
+    words += ["total_steps=20", "evaluation.every_steps=null", "evaluation.episodes=1", "device=cpu"]
+    assert run_command(["rlrun", *words, f"runs_dir={tmp_path}"]) == 0
+    said = capsys.readouterr().out
+    assert said.count("are [12, 11, 3], with the channels last: agents see [3, 12, 11]") == 1

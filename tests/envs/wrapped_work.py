@@ -26,6 +26,25 @@ class Line(gymnasium.Env[Any, Any]):
         return np.array([self.place], np.float32), 1.0, self.place == 9, False, {}
 
 
+class Picture(Line):
+    """The same, seen as a picture [12, 11, 3]; its `high` is 4."""
+
+    observation_space = spaces.Box(0, 4, (12, 11, 3), np.uint8)  # type: ignore[assignment]
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        return self.look(), {}
+
+    def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        _, *rest = super().step(action)
+        return self.look(), *rest  # type: ignore[return-value]
+
+    def look(self) -> Any:
+        picture = np.zeros((12, 11, 3), np.uint8)
+        picture[self.place, 2, 1] = 4
+        return picture
+
+
 class Plus(gymnasium.ObservationWrapper[Any, Any, Any]):
     """Adds to what is seen.
 
@@ -90,5 +109,5 @@ class Engine(Line):
         self.size, self.names = size, names
 
 
-for name in ("Line", "Engine", "NoSuch"):
+for name in ("Line", "Picture", "Engine", "NoSuch"):
     gymnasium.register(f"wrapped_work/{name}-v0", entry_point=f"{__name__}:{name}", max_episode_steps=20)
