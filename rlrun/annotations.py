@@ -10,6 +10,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
+from pydantic import JsonValue
+
 TARGET: Final = "_target_"  # the key that names a constructor
 UNKNOWN: Final[Any] = object()  # a type that nobody wrote down
 
@@ -29,10 +31,29 @@ class Meaning(Enum):
 
     FILE = "may be the path of a file, whose content is what defines an experiment"
     EXECUTION = "changes how fast results come, not which: no part of what defines an experiment"
+    PARTIAL = "is a callable of which a config names the class, whose first argument is what it is called with"
 
 
 EXECUTION: Final = Meaning.EXECUTION
 FILE: Final = Meaning.FILE
+PARTIAL: Final = Meaning.PARTIAL
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Stands where an annotation asks for an object: which of our targets fit, by name.
+
+    Args:
+        name: of the protocol or class.
+        targets: ours that fit.
+        owner: a target of ours that has the real annotation, for targets that are not ours.
+        parameter: the argument of `owner` that has it.
+    """
+
+    name: str
+    targets: frozenset[str]
+    owner: str
+    parameter: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +135,25 @@ def members_of(annotation: Any) -> list[Any]:
     return [annotation]
 
 
+def item_of(annotation: Any) -> Any:
+    """What a list holds; of anything else itself."""
+    return get_args(annotation)[0] if get_origin(annotation) is list else annotation
+
+
 def is_callable(annotation: Any) -> bool:
     """Whether an annotation asks for something to call."""
     return annotation in (typing.Callable, Callable) or get_origin(annotation) is Callable
 
 
+def is_partial(annotation: Any) -> bool:
+    """Whether it is marked as `PARTIAL`."""
+    return get_origin(annotation) is Annotated and PARTIAL in get_args(annotation)[1:]
+
+
 def is_data(annotation: Any) -> bool:
     """Whether YAML can hold it: numbers, text, and containers of them."""
+    if annotation is JsonValue:  # anything at all that YAML can hold
+        return True
     origin = get_origin(annotation)
     if origin is Annotated:
         return is_data(get_args(annotation)[0])

@@ -60,6 +60,8 @@ def instantiate(component: Component, runtime: Mapping[str, object], **replaced:
         replaced: keys whose configured value is not the one to use.
     """
     arguments = {name: _built(value, runtime) for name, value in component.arguments.items()}
+    if component.partial:
+        return partial(component.call, **arguments)
     return component.call(**arguments | {name: runtime[name] for name in component.runtime} | replaced)
 
 

@@ -13,30 +13,18 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
-from rlrun.annotations import EXECUTION, FILE, AtMost, Condition, Named, Takes
+from rlrun.annotations import EXECUTION, FILE, PARTIAL, AtMost, Condition, Kind, Named, Takes
 
 VERSION = 1
 FILE_NAME = "catalogue.json"
-_PLAIN: Mapping[str, Any] = {"number": float, "integer": int, "boolean": bool, "text": str, "path": Path}
 
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """Stands where an annotation asks for an object: which of our targets fit, by name.
-
-    Args:
-        name: of the protocol or class.
-        targets: ours that fit.
-        owner: a target of ours that has the real annotation, for targets that are not ours.
-        parameter: the argument of `owner` that has it.
-    """
-
-    name: str
-    targets: frozenset[str]
-    owner: str
-    parameter: str
+# Sections of a config that name no `_target_`, and the class whose fields they have.
+SETTINGS = {"evaluation": "rlrun.training.EvaluationSettings", "checkpoint": "rlrun.training.CheckpointSettings"}
+_PLAIN: Mapping[str, Any] = {"number": float, "integer": int, "boolean": bool, "text": str, "path": Path} | {
+    "value": JsonValue
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +115,7 @@ def _conditions(entry: Mapping[str, Any]) -> tuple[Condition, ...]:
 def annotation(entry: Mapping[str, Any]) -> Any:
     """The annotation that an entry of the file stands for."""
     marks: list[Any] = [EXECUTION] * bool(entry.get("execution")) + [FILE] * bool(entry.get("file"))
+    marks += [PARTIAL] * bool(entry.get("partial"))
     if "at_most" in entry:
         marks.append(AtMost(entry["at_most"]))
     if "names" in entry:

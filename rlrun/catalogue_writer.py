@@ -5,7 +5,8 @@
          "summary": the first paragraph of the class's docstring,
          "sources": paragraphs of the module's and the class's docstrings that name a year, so papers and equations,
          "parameters": {"gamma": {
-             "type": "number", "integer", "boolean", "text", "path", "choice", "list", "mapping", "object" or "any_of",
+             "type": "number", "integer", "boolean", "text", "path", "choice", "list", "mapping", "object", "any_of", or
+                 "value" for anything that YAML can hold,
              "min", "max": numbers or null, with "exclusive_min" and "exclusive_max",
              "nullable": whether null is allowed besides,
              "choices": of "choice", otherwise null,
@@ -20,6 +21,7 @@
                  one of the "values", or, where "negated", none of them,
              "item": of "list" and "mapping", the entry of each value (without meaning),
              "kind": of "object", a key of "kinds",
+             "partial": of "object", whether it is called later, with its first argument,
              "members": of "any_of", entries of which one must fit,
              "min_length", "max_length", "pattern"}},
          "runtime": {"network": "Network", "seed": null}: what building supplies, with its kind if configs have one}},
@@ -41,13 +43,26 @@ from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
+from pydantic import JsonValue
 from pydantic.fields import FieldInfo
 from torch import nn
 
 import rlrun
-from rlrun.annotations import EXECUTION, FILE, AtMost, Named, Takes, is_callable, is_data, members_of
-from rlrun.catalogue import FILE_NAME, VERSION
-from rlrun.config import LOG_VALUES, RUN_VALUES, SETTINGS
+from rlrun.annotations import (
+    EXECUTION,
+    FILE,
+    PARTIAL,
+    AtMost,
+    Named,
+    Takes,
+    is_callable,
+    is_data,
+    is_partial,
+    item_of,
+    members_of,
+)
+from rlrun.catalogue import FILE_NAME, SETTINGS, VERSION
+from rlrun.config import LOG_VALUES, RUN_VALUES
 from rlrun.constructors import conditions_of, hints_of, import_target, parameters_of, product_of
 from rlrun.docstrings import argument_meanings, paragraphs, sources
 from rlrun.errors import UserError
@@ -55,7 +70,7 @@ from rlrun.type_fit import fits, is_protocol_class
 from rlrun.type_words import kind_name
 from rlrun.units import unit_of
 
-_TYPES = {float: "number", int: "integer", bool: "boolean", str: "text", Path: "path"}
+_TYPES = {float: "number", int: "integer", bool: "boolean", str: "text", Path: "path", JsonValue: "value"}
 _ROOTS = {  # what a config's groups are, by where a constructor asks for one
     "Agent": ("rlrun.training.Run", "agent"),
     "VecEnv": ("rlrun.collect.Collector", "env"),
@@ -173,7 +188,7 @@ def _asked(target: str, call: Callable[..., Any]) -> Iterator[tuple[str, _Asked]
     for name in parameters_of(call, target):
         for member in members_of(hints[name]):
             if _is_object(member):
-                yield kind_name(member), _Asked(member, target, name)
+                yield kind_name(item_of(member)), _Asked(item_of(member), target, name)
 
 
 def _target(call: Callable[..., Any]) -> dict[str, Any]:
@@ -216,6 +231,7 @@ def _entry(annotation: Any) -> dict[str, Any]:
     if len(members) > 1:
         return entry | {"members": [_entry(member) for member in members]}
     (bare,) = members
+    kind = kind_name(bare) if is_partial(bare) else None
     metadata: list[Any] = []
     if get_origin(bare) is Annotated:
         bare, *metadata = get_args(bare)
@@ -228,7 +244,7 @@ def _entry(annotation: Any) -> dict[str, Any]:
     if origin is dict:
         return entry | {"type": "mapping", "item": _entry(args[1])}
     if _is_object(bare):
-        return entry | {"type": "object", "kind": kind_name(bare)}
+        return entry | {"type": "object", "kind": kind or kind_name(bare)}
     return entry | {"type": _TYPES[bare]}
 
 
@@ -246,6 +262,8 @@ def _marks(metadata: list[Any]) -> dict[str, Any]:
             found["execution"] = True
         elif item is FILE:
             found["file"] = True
+        elif item is PARTIAL:
+            found["partial"] = True
         elif isinstance(item, AtMost):
             found["at_most"] = item.parameter
         elif isinstance(item, Takes):

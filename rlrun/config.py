@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from rlrun import catalogue
-from rlrun.catalogue import kind
+from rlrun.catalogue import SETTINGS, kind
 from rlrun.errors import UnknownKeyError, UserError, WrongKeyError, nearest
 from rlrun.schema import (
     Component,
@@ -29,7 +29,6 @@ RUN_VALUES = frozenset(
     {"spec", "device", "seed", "directory", "network", "execution"}
 )  # what build supplies to algorithms
 LOG_VALUES = frozenset({"directory", "resume_step"})  # what build supplies to loggers
-SETTINGS = {"evaluation": "rlrun.training.EvaluationSettings", "checkpoint": "rlrun.training.CheckpointSettings"}
 _RUN = {
     "seed": Annotated[int, Field(ge=0, lt=2**63)],
     "total_steps": Annotated[int, Field(ge=1)],

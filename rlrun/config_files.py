@@ -122,7 +122,8 @@ def resolve_env(directories: Sequence[Path], overrides: Sequence[str]) -> list[s
     """The overrides, with a plain game or id replaced by the environment file that is tuned for it.
 
     `env=atari env.game=pong` is `env=pong`; `env=gym env.id=CartPole-v1` is `env=cartpole`. Sweeps (`pong,breakout`)
-    are replaced only where every one of them has a file.
+    are replaced only where every one of them has a file, and nothing where a key is set that only the open environment
+    has: `env=gym env.id=CartPole-v1 env.wrappers=[...]` is Gymnasium's.
     """
     given = {key: value for key in _IDENTITY if (value := _value(overrides, f"env.{key}")) is not None}
     if not given:
@@ -134,11 +135,20 @@ def resolve_env(directories: Sequence[Path], overrides: Sequence[str]) -> list[s
     files = {found: name for name in reversed(known) if (found := _readable_identity(directories, name)) is not None}
     for key, value in given.items():
         wanted = [(key, item.strip().strip("'\"")) for item in value.split(",")]
-        if all(item in files for item in wanted):
+        if all(item in files and not _lacks(directories, chosen, files[item], overrides) for item in wanted):
             env = ",".join(files[item] for item in wanted)
             kept = [item for item in overrides if not item.startswith((f"env.{key}=", "env="))]
             return [f"env={env}", *kept]
     return list(overrides)
+
+
+def _lacks(directories: Sequence[Path], chosen: str, other: str, overrides: Sequence[str]) -> bool:
+    """Whether a key is set that the environment `chosen` has and the `other` has not, as far as its file says."""
+    content = read_option(directories, "env", other)
+    if "defaults" in content:
+        return False
+    asked = {match[1] for item in overrides if (match := re.match(r"env\.(\w+)[.=]", item))}
+    return bool(asked & read_option(directories, "env", chosen).keys() - content.keys() - set(_IDENTITY))
 
 
 def _readable_identity(directories: Sequence[Path], env: str) -> tuple[str, str] | None:

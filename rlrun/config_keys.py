@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from rlrun import catalogue
-from rlrun.annotations import TARGET
-from rlrun.config import LOG_VALUES, RUN_VALUES, SETTINGS, TOP
+from rlrun.annotations import TARGET, is_partial, item_of
+from rlrun.catalogue import SETTINGS
+from rlrun.config import LOG_VALUES, RUN_VALUES, TOP
 from rlrun.config_files import config_directory
 from rlrun.constructors import import_target
 from rlrun.docstrings import argument_meanings, paragraphs, sources
@@ -103,16 +104,16 @@ def _root_comments() -> dict[str, str]:
     return {setting.key: setting.comment for setting in read(config_directory() / "config.yaml", "")}
 
 
-def _inside(path: str, value: Mapping[str, Any], *, may_import: bool = True) -> dict[str, Key]:
+def _inside(path: str, value: Mapping[str, Any], *, may_import: bool = True, partial: bool = False) -> dict[str, Key]:
     found: dict[str, Key] = {}
     target = value.get(TARGET)
     if catalogue.target(target) is None and not may_import:
         names = [name for name in value if name != TARGET]
         return {f"{path}.{name}": Key(f"{path}.{name}", value[name], "a value", None, "", None) for name in names}
     with suppress(UserError):  # a wrong target is somebody else's to report
-        annotations = keys_of(target, path, RUN_VALUES | LOG_VALUES)
+        annotations = keys_of(target, path, RUN_VALUES | LOG_VALUES, partial=partial)
         meanings = _meanings(str(target), annotations)
-        defaults = defaults_of(target, path, RUN_VALUES | LOG_VALUES)
+        defaults = defaults_of(target, path, RUN_VALUES | LOG_VALUES, partial=partial)
         for name, annotation in annotations.items():
             key, inside = f"{path}.{name}", value.get(name, _in_words(defaults.get(name)))
             component = inside if isinstance(inside, Mapping) and TARGET in inside else None
@@ -120,6 +121,18 @@ def _inside(path: str, value: Mapping[str, Any], *, may_import: bool = True) -> 
             found[key] = Key(key, shown, describe(annotation), _unit(str(target), name), meanings[name], str(target))
             if component is not None:
                 found |= _inside(key, component, may_import=may_import)
+            elif is_partial(item_of(annotation)) and isinstance(inside, list):
+                found |= _listed(key, inside, describe(item_of(annotation)), may_import=may_import)
+    return found
+
+
+def _listed(path: str, items: Sequence[Any], kind: str, *, may_import: bool) -> dict[str, Key]:
+    """The keys of objects in a list, `path[0].name`."""
+    found: dict[str, Key] = {}
+    for place, item in enumerate(items):
+        key, component = f"{path}[{place}]", item if isinstance(item, Mapping) else {TARGET: item}
+        found[key] = Key(key, component.get(TARGET), kind, None, "", None)
+        found |= _inside(key, component, may_import=may_import, partial=True)
     return found
 
 

@@ -69,14 +69,19 @@ def _ours_like(name: str) -> str:
     return ", ".join(ours[each] for each in nearest(name, ours))
 
 
-def parameters_of(call: Callable[..., Any], path: str) -> dict[str, inspect.Parameter]:
+def parameters_of(call: Callable[..., Any], path: str, *, supplied: int = 0) -> dict[str, inspect.Parameter]:
     """The arguments of a constructor.
+
+    Args:
+        call: the constructor.
+        path: where it stands in the config, for messages.
+        supplied: how many of the first ones are no keys, since it is called with them.
 
     Raises:
         UserError: if it does not say them, or if there are open ones, which no config could be checked against.
     """
     try:
-        parameters = dict(inspect.signature(call).parameters)
+        parameters = dict(list(inspect.signature(call).parameters.items())[supplied:])
     except (TypeError, ValueError) as error:  # written in C, such as `dict`
         raise WrongKeyError(
             f"{path}.{TARGET}={full_name(call)} cannot be checked: it does not say what it takes", f"{path}.{TARGET}"

@@ -69,7 +69,7 @@ def explanation(overrides: Sequence[str], directories: Sequence[Path], prefixes:
 
 
 def _below(name: str, prefix: str) -> bool:
-    return name == prefix or name.startswith(f"{prefix}.")
+    return name == prefix or name.startswith((f"{prefix}.", f"{prefix}["))
 
 
 def _is_component(key: Key) -> bool:

@@ -18,7 +18,7 @@ from torch import Tensor
 from rlrun.errors import UserError
 from rlrun.types import EnvSpec
 
-_MOST_FEATURES = 10_000_000  # of tile coding: 80 MB for each slot and step
+_MOST_FEATURES = 10_000_000  # 80 MB for each slot and step
 
 
 class Features(Protocol):
@@ -69,17 +69,22 @@ class OneHot:
         spec: with numbered states.
 
     Raises:
-        UserError: if observations are no numbers.
+        UserError: if observations are no numbers, or too many.
     """
 
     def __init__(self, *, spec: EnvSpec) -> None:
         if not isinstance(spec.observation, spaces.Discrete):
             raise UserError(
-                f"one-hot features need numbered states, and {spec.name} shows {spec.observation}: set "
+                f"one-hot features need numbered states, and {spec.name} shows {spec.shown}: set "
                 "env.observation=index where there is such a key, or choose other features "
                 "(algo.features._target_=rlrun.features.Flat, or TileCoding)"
             )
         self.num_features = int(spec.observation.n)
+        if self.num_features > _MOST_FEATURES:
+            raise UserError(
+                f"{spec.name} has {self.num_features:,} states, and more than {_MOST_FEATURES:,} one-hot features "
+                "would not fit: choose an agent with a network, or env.wrappers=[...] that show less"
+            )
 
     def __call__(self, obs: Tensor) -> Tensor:
         """Obs [B] to [B, F] float64."""
@@ -87,7 +92,7 @@ class OneHot:
 
 
 class Flat:
-    """The observation itself, flattened; bytes (pictures, memory) are divided by 255, as for networks.
+    """The observation itself, flattened; bytes (pictures, memory) are divided by the largest, as for networks.
 
     Args:
         spec: with boxes as observations.
@@ -99,11 +104,11 @@ class Flat:
     def __init__(self, *, spec: EnvSpec) -> None:
         if not isinstance(spec.observation, spaces.Box):
             raise UserError(
-                f"flat features need vectors, and {spec.name} shows {spec.observation}: choose "
+                f"flat features need vectors, and {spec.name} shows {spec.shown}: choose "
                 "algo.features._target_=rlrun.features.OneHot"
             )
         self.num_features = int(np.prod(spec.obs_shape))
-        self._largest = 255.0 if spec.observation.dtype == np.uint8 else 1.0
+        self._largest = float(spec.largest_byte)
 
     def __call__(self, obs: Tensor) -> Tensor:
         """Obs [B, ...] to [B, F] float64."""
@@ -142,7 +147,7 @@ class TileCoding:
     ) -> None:
         space = spec.observation
         if not isinstance(space, spaces.Box) or len(spec.obs_shape) != 1:
-            raise UserError(f"tile coding needs vectors, and {spec.name} shows {space}")
+            raise UserError(f"tile coding needs vectors, and {spec.name} shows {spec.shown}")
         ends = []
         for key, given, default in (("low", low, space.low), ("high", high, space.high)):
             if given is not None and len(given) != spec.obs_shape[0]:

@@ -1,7 +1,8 @@
 """Keys that came later: what they say of a run whose `config.yaml` is older than they are.
 
 Each has the value that means what was done before there was such a key, whatever today's default is. A key that is
-added to a class of ours gets its line here, so that unfinished runs go on.
+added to a class of ours gets its line here, so that unfinished runs go on; with that value it does not count among what
+defines an experiment, so that the same command finds them.
 """
 
 from __future__ import annotations
@@ -9,11 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rlrun.config import SETTINGS
+from rlrun.catalogue import SETTINGS
 
 LATER_KEYS: Mapping[str, Mapping[str, Any]] = {  # by `_target_`, or the class of a section
     "rlrun.agents.dqn.DQN": {"replay_storage": "memory", "replay_folder": None},
-    "rlrun.envs.gymnasium.GymnasiumEnv": {"fresh_instances": False, "replay_probe_seconds": 2.0},
+    "rlrun.envs.gymnasium.GymnasiumEnv": {
+        "wrappers": [],
+        "channels": "auto",
+        "fresh_instances": False,
+        "replay_probe_seconds": 2.0,
+    },
     "rlrun.device.Device": {"precision": "float32"},
     "rlrun.training.EvaluationSettings": {
         "max_episode_frames": None,

@@ -28,7 +28,7 @@ def legal_actions(spec: EnvSpec) -> BoolArray | None:
         return spec.seen_model.legal
     if forbids_actions(spec):
         raise UserError(
-            f"not every action is legal in every state of {spec.name}, and {spec.observation} does not say which are: "
+            f"not every action is legal in every state of {spec.name}, and {spec.shown} does not say which are: "
             "set env.observation=index where there is such a key"
         )
     return None

@@ -48,7 +48,8 @@ def origin(key: str, overrides: Sequence[str], found: Sequence[Setting]) -> str 
     """
     for item in reversed(overrides):
         name = override_key(item)
-        inside = name != "" and ((key.startswith(f"{name}.") and "{" in item) or name.startswith(f"{key}."))
+        holds = key.startswith(f"{name}[") or (key.startswith(f"{name}.") and "{" in item)
+        inside = name != "" and (holds or name.startswith(f"{key}."))
         if ("." in key + name and (key == name or inside)) or (key == name and key not in GROUPS):
             return f"the command line: {item}"
     return next((setting.place for setting in reversed(found) if setting.key == key), None)

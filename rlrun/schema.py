@@ -10,24 +10,34 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
-
 from rlrun import catalogue
-from rlrun.annotations import EXECUTION, FILE, TARGET, UNKNOWN, AtMost, Condition, Named, Takes, is_data, members_of
-from rlrun.catalogue import Kind
+from rlrun.annotations import (
+    EXECUTION,
+    FILE,
+    TARGET,
+    UNKNOWN,
+    AtMost,
+    Condition,
+    Kind,
+    Named,
+    Takes,
+    is_data,
+    is_partial,
+    item_of,
+    members_of,
+)
 from rlrun.constructors import conditions_of, hints_of, import_target, parameters_of, product_of
 from rlrun.errors import UnknownKeyError, UserError, WrongKeyError, nearest
+from rlrun.later_keys import LATER_KEYS
+from rlrun.plain_values import as_far_as_known, coerced
 from rlrun.type_fit import fits
 from rlrun.type_words import describe, quoted, shown, suggestion
-
-_CONFIG = ConfigDict(strict=True, allow_inf_nan=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +51,7 @@ class Component:
     files: Mapping[str, Named | None] = field(default_factory=dict)  # that may be paths; other names, if they are known
     takes: Mapping[str, Takes] = field(default_factory=dict)  # arguments that take memory, and how much
     unused: Mapping[str, Condition] = field(default_factory=dict)  # arguments without effect: what is not met
+    partial: bool = False  # building makes a callable of it, which is given the constructor's first argument
 
     @property
     def call(self) -> Callable[..., Any]:
@@ -52,10 +63,15 @@ class Component:
         return {TARGET: self.target} | {key: as_plain(value) for key, value in self.arguments.items()}
 
     def experiment(self) -> dict[str, Any]:
-        """The same without what changes only the speed or nothing, and with files' content instead of their paths."""
+        """The same without what changes only the speed or nothing, and with files' content instead of their paths.
+
+        Keys that came later are left out where they say what was done before, so that older runs are found.
+        """
         plain: dict[str, Any] = {TARGET: self.target}
+        before = LATER_KEYS.get(self.target, {})
         for key, value in self.arguments.items():
-            if key not in self.execution and key not in self.unused:
+            as_before = key in before and value == before[key]
+            if key not in self.execution and key not in self.unused and not as_before:
                 named = self.files.get(key)
                 is_path = key in self.files and (named is None or value not in named.names)
                 plain[key] = _digest(value) if is_path else experiment(value)
@@ -119,7 +135,25 @@ def check_component(
     """
     if not isinstance(value, Mapping) or TARGET not in value:
         raise WrongKeyError(f"{path} must be a mapping with {TARGET}, not {shown(value)}", path)
-    signature = _signature(value[TARGET], path, runtime)
+    return _check_arguments(value, path, _signature(value[TARGET], path, runtime), expected, runtime)
+
+
+def _check_partial(partial: Any, value: object, path: str) -> Component:
+    """Checks what is called later, with its first argument."""
+    if not isinstance(value, Mapping) or TARGET not in value:
+        raise WrongKeyError(f"{path}={shown(value)} is not valid: it must be {describe(partial)}", path)
+    signature = _signature(value[TARGET], path, frozenset(), partial=True)
+    asked = get_args(partial)[0]
+    if isinstance(asked, Kind):
+        asked = get_args(real_annotation(asked))[0]
+    if not signature.fits(get_args(asked)[-1]):
+        raise WrongKeyError(f"{path}.{TARGET}={value[TARGET]} is not valid: it must be {describe(partial)}", path)
+    return replace(_check_arguments(value, path, signature, UNKNOWN, frozenset()), partial=True)
+
+
+def _check_arguments(
+    value: Mapping[str, Any], path: str, signature: _Signature, expected: Any, runtime: frozenset[str]
+) -> Component:
     if expected is not UNKNOWN and not signature.fits(expected):
         raise WrongKeyError(
             f"{path}.{TARGET}={value[TARGET]} does not fit: {path} must be {describe(expected)}", f"{path}.{TARGET}"
@@ -197,17 +231,19 @@ class _Signature:
 def real_annotation(kind: Kind) -> Any:
     """The annotation that a kind of the catalogue stands for; imports its module."""
     call = import_target(kind.owner, "")
-    return hints_of(call)[kind.parameter] if kind.parameter else call
+    return item_of(hints_of(call)[kind.parameter]) if kind.parameter else call
 
 
-def _signature(target: object, path: str, runtime: frozenset[str]) -> _Signature:
-    known = catalogue.target(target)
+def _signature(target: object, path: str, runtime: frozenset[str], *, partial: bool = False) -> _Signature:
+    """What `target` takes; if `partial`, without its first argument, and as far as somebody else's code says."""
+    known = catalogue.target(target) if not partial else None
     if known is not None and known.runtime.keys() <= runtime:
         keys = {name: parameter.annotation for name, parameter in known.parameters.items()}
         conditions = {name: parameter.conditions for name, parameter in known.parameters.items()}
         return _Signature(str(target), keys, {}, frozenset(known.runtime), ours=True, conditions=conditions)
     call = import_target(target, path)
-    parameters, hints = parameters_of(call, path), hints_of(call)
+    parameters = parameters_of(call, path, supplied=int(partial))
+    hints = as_far_as_known(call, parameters) if partial else hints_of(call)
     return _Signature(
         str(target),
         {name: hints.get(name, UNKNOWN) for name in parameters if name not in runtime},
@@ -218,22 +254,22 @@ def _signature(target: object, path: str, runtime: frozenset[str]) -> _Signature
     )
 
 
-def keys_of(target: object, path: str, runtime: frozenset[str]) -> Mapping[str, Any]:
-    """The keys that a target takes, with their annotations.
+def keys_of(target: object, path: str, runtime: frozenset[str], *, partial: bool = False) -> Mapping[str, Any]:
+    """The keys that a target takes, with their annotations; of what is `partial` without its first argument.
 
     Raises:
         UserError: if there is no such target, or it cannot be checked.
     """
-    return _signature(target, path, runtime).keys
+    return _signature(target, path, runtime, partial=partial).keys
 
 
-def defaults_of(target: object, path: str, runtime: frozenset[str]) -> Mapping[str, Any]:
+def defaults_of(target: object, path: str, runtime: frozenset[str], *, partial: bool = False) -> Mapping[str, Any]:
     """The values that a constructor gives its own arguments where a config leaves them out; ours give none.
 
     Raises:
         UserError: if there is no such target, or it cannot be checked.
     """
-    signature = _signature(target, path, runtime)
+    signature = _signature(target, path, runtime, partial=partial)
     return {name: value for name, value in signature.defaults.items() if name in signature.keys}
 
 
@@ -277,6 +313,9 @@ def check_value(annotation: Any, value: Any, path: str, *, runtime: frozenset[st
     """
     if annotation is UNKNOWN:
         raise UserError(f"{path} cannot be checked: the constructor does not annotate its type")
+    partial = next((member for member in members_of(annotation) if is_partial(member)), None)
+    if partial is not None:
+        return _check_partial(partial, {TARGET: value} if isinstance(value, str) else value, path)
     if isinstance(value, Mapping) and TARGET in value:
         if all(is_data(member) for member in members_of(annotation)):
             raise WrongKeyError(f"{path} must be {describe(annotation)}, not an object with {TARGET}", path)
@@ -286,12 +325,8 @@ def check_value(annotation: Any, value: Any, path: str, *, runtime: frozenset[st
         return [check_value(inner[0], item, f"{path}[{index}]", runtime=runtime) for index, item in enumerate(value)]
     data = [member for member in members_of(annotation) if is_data(member)]
     if data:
-        adapter: TypeAdapter[Any] = TypeAdapter(_union(data), config=_CONFIG)
-        for candidate in (value, _integral(value)):
-            try:
-                return adapter.validate_json(json.dumps(candidate), strict=True)
-            except (ValidationError, TypeError, ValueError):
-                continue
+        with suppress(ValueError):
+            return coerced(_union(data), value)
     raise WrongKeyError(
         f"{path}={quoted(value)} is not valid: it must be {describe(annotation)}{suggestion(data, value)}", path
     )
@@ -305,17 +340,6 @@ def runtime_annotation(component: Component, name: str) -> Any:
 
 def _union(members: list[Any]) -> Any:
     return Union[tuple(members)]  # noqa: UP007 (its members are known only at runtime)
-
-
-def _integral(value: Any) -> Any:
-    """`1e6`, which YAML reads as a float, as the integer that was meant."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, list):
-        return [_integral(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _integral(item) for key, item in value.items()}
-    return value
 
 
 def _refuse_unknown(given: Mapping[str, Any], valid: Mapping[str, Any], path: str) -> None:

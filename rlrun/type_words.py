@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, get_args, get_origin
 
+from pydantic import JsonValue
 from pydantic.fields import FieldInfo
 
-from rlrun.annotations import TARGET, UNKNOWN, WORDS, is_callable, members_of
-from rlrun.catalogue import Kind
+from rlrun.annotations import TARGET, UNKNOWN, WORDS, Kind, is_callable, is_partial, members_of
 from rlrun.errors import nearest
 
 _NO_TEXT = (  # as Hydra reads it unquoted
@@ -20,13 +20,15 @@ _COMPARISONS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 def describe(annotation: Any) -> str:
     """An annotation in words, with its range."""
-    if annotation is UNKNOWN:
+    if annotation is UNKNOWN or annotation is JsonValue:
         return "a value"
     members = members_of(annotation)
     if len(members) > 1:
         return " or ".join(describe(member) for member in members)
     (annotation,) = members
     origin, args = get_origin(annotation), get_args(annotation)
+    if is_partial(annotation):
+        return f"the name of a {kind_name(annotation)}, or an object ({TARGET}) with its arguments"
     if origin is Annotated:
         bounds = " and ".join(_bounds(args[1:]))
         return f"{describe(args[0])} {bounds}".rstrip()
@@ -43,6 +45,9 @@ def describe(annotation: Any) -> str:
 
 def kind_name(annotation: Any) -> str:
     """What messages and the catalogue call an annotation that asks for an object."""
+    if is_partial(annotation):
+        inside = get_args(annotation)[0]
+        return kind_name(get_args(inside)[-1] if is_callable(inside) else inside)
     if isinstance(annotation, Kind):
         return annotation.name
     return "callable" if is_callable(annotation) else str(getattr(annotation, "__name__", annotation))

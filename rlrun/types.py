@@ -98,6 +98,20 @@ class Tables:
         return shares
 
 
+def space_in_words(space: spaces.Box | spaces.Discrete) -> str:
+    """A space on one line; its own `repr` spreads the bounds of a Box over many."""
+    if isinstance(space, spaces.Discrete):
+        return f"Discrete({space.n})" if space.start == 0 else f"Discrete({space.n}, start={space.start})"
+    return f"Box of shape {list(space.shape)} ({space.dtype})"
+
+
+class Part(NamedTuple):
+    """One of the numbers that an index is made of."""
+
+    size: int  # how many values it has
+    features: int  # how many of its last values networks see as 0 or 1: all of them, or 1 of a bit's two
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class EnvSpec:
     """What an agent may know of an environment before it acts."""
@@ -112,12 +126,26 @@ class EnvSpec:
     extras: Mapping[str, spaces.Box] = field(default_factory=dict)
     model: TabularModel | None = None
     legal_where_seen: BoolArray | None = None  # [observation.n, A] where numbers are observed that are not the model's
+    parts: tuple[Part, ...] = ()  # of an index that stands for several numbers, the first one counting most; empty: one
+    channels_known: bool = True  # False: obs has three axes, and nobody says whether it is [C, H, W]
     remarks: tuple[str, ...] = ()  # what a person should know of how it is seen, a line each
 
     @property
     def obs_shape(self) -> tuple[int, ...]:
         """Shape of one observation; `()` for an index."""
         return tuple(self.observation.shape or ())
+
+    @property
+    def shown(self) -> str:
+        """What observations are, in words."""
+        return space_in_words(self.observation)
+
+    @property
+    def largest_byte(self) -> int:
+        """What bytes are divided by to lie in [0, 1]: the space's largest `high`. 1 where obs are no bytes."""
+        if self.observation.dtype != np.uint8 or not isinstance(self.observation, spaces.Box):
+            return 1
+        return max(1, int(self.observation.high.max(initial=1)))
 
     @property
     def num_actions(self) -> int:

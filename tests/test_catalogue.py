@@ -10,7 +10,7 @@ import pytest
 
 from rlrun import catalogue, catalogue_writer
 from rlrun.annotations import is_data, members_of
-from rlrun.config import SETTINGS
+from rlrun.catalogue import SETTINGS
 from rlrun.config_files import config_directory, options
 from rlrun.constructors import hints_of, import_target, product_of
 from rlrun.errors import UserError

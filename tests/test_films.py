@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from gymnasium.envs.classic_control.acrobot import AcrobotEnv
+from gymnasium_env import gymnasium_env
 from numpy.typing import NDArray
 from PIL import Image
 from PIL.GifImagePlugin import GifImageFile
@@ -23,7 +23,6 @@ from rlrun.build import build, instantiate
 from rlrun.collect import Collector
 from rlrun.composition import load_config
 from rlrun.config_files import config_directory
-from rlrun.envs.gymnasium import GymnasiumEnv
 from rlrun.episode_log import FILE, RESTARTED, EpisodeLog, read_episode_log
 from rlrun.episode_recorder import EpisodeRecorder
 from rlrun.errors import UserError
@@ -338,8 +337,7 @@ def test_the_last_picture_is_of_the_end_and_not_of_the_next_beginning(tmp_path: 
 
 
 def test_what_draws_no_pictures_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: dict[str, Any] = {"num_envs": 1, "max_episode_steps": None, "imports": [], "options": None}
-    env = GymnasiumEnv(id="Acrobot-v1", fresh_instances=False, replay_probe_seconds=60.0, **made)
+    env = gymnasium_env("Acrobot-v1")
     seeds = np.array([3])
     env.begin_streams(seeds)
     with monkeypatch.context() as without:

@@ -61,6 +61,14 @@ def test_a_config_as_it_was_before_any_of_them_passes_today() -> None:
             check_plain(whole, {"algo": "dqn", "env": "pong"})
 
 
+def test_a_key_that_says_what_was_done_before_is_no_part_of_the_experiment() -> None:
+    raw = yaml.safe_load((HERE.parent / "conf" / "env" / "gym.yaml").read_text()) | {"id": "CartPole-v1"}
+    assert not {"wrappers", "channels"} & check_component(raw, "env").experiment().keys()
+    chosen = check_component(raw | {"channels": "last"}, "env").experiment()
+    assert chosen["channels"] == "last"
+    assert "wrappers" not in chosen
+
+
 def test_the_page_says_what_they_mean() -> None:
     page = (HERE.parent / "docs" / "runs.md").read_text()
     table = page.partition("| key | of an older run |")[2].partition("\n\n")[0]

@@ -16,6 +16,7 @@ FLOORS = {
         "finite",
         "annotations",
         "text_file",
+        "plain_values",
         "ring",
         "atomic_file",
         "metrics_row",
@@ -33,18 +34,19 @@ FLOORS = {
         "event_file",
         "allocator",
         "cores",
+        "type_words",
     },
     2: {"nn", "replay", "envs", "loggers", "checkpoint", "progress", "device", "episode_meter", "interruption"}
     | {"policies", "features", "pictures", "receipt", "episode_recorder", "upload", "tied_actions"},
     3: {"agents", "collect", "evaluate", "course", "run_directory", "films"},
     4: {"training", "table_pictures", "run_summary", "testing"},
-    5: {"schema", "constructors", "type_fit", "type_words", "config_files", "composition", "config", "build", "plugins"}
+    5: {"schema", "constructors", "type_fit", "config_files", "composition", "config", "build", "plugins"}
     | {"catalogue", "catalogue_writer", "docstrings", "units", "provenance", "config_keys", "suggestions"}
     | {"problem_report", "launching", "hydra_settings", "repeated_words"}
     | {"added_files", "chosen_files", "chosen_options", "checked_config", "hydra_words"}
-    | {"unused_keys", "named_files", "text_keys", "memory_need"},
+    | {"unused_keys", "named_files", "text_keys", "memory_need", "later_keys"},
     6: {"help_page", "completion", "cli", "__main__", "running", "receipt_config", "verbs", "notebook", "explanation"}
-    | {"later_keys", "sweep_outcomes"},
+    | {"sweep_outcomes"},
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}
 TOPICLESS = {"utils", "util", "base", "common", "helpers", "misc"}

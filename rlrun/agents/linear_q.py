@@ -162,7 +162,7 @@ class LinearQ:
             ValueError: if observations are no numbers, so that there are no tables to show.
         """
         if not isinstance(self._spec.observation, spaces.Discrete):
-            raise ValueError(f"there are no tables of {self._spec.observation}")
+            raise ValueError(f"there are no tables of {self._spec.shown}")
         num_states, known = int(self._spec.observation.n), legal_actions(self._spec)
         legal = np.ones((num_states, self._spec.num_actions), bool) if known is None else known
         states = torch.arange(num_states, device=self._weight.device)

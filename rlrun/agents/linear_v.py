@@ -10,7 +10,7 @@ from gymnasium import spaces
 from pydantic import Field
 from torch import Tensor
 
-from rlrun.agents.planning import sample_rows
+from rlrun.agents.planning import require_states, sample_rows
 from rlrun.errors import UserError
 from rlrun.features import Features, count_features
 from rlrun.legality import legal_actions
@@ -62,7 +62,7 @@ class LinearV:
         self._alpha = alpha
         self._trace_lambda = trace_lambda
         self._bias = bias
-        self._num_states = int(spec.observation.n) if isinstance(spec.observation, spaces.Discrete) else None
+        self._num_states = require_states(spec) if isinstance(spec.observation, spaces.Discrete) else None
         self._policy = torch.from_numpy(_policy_of(policy, spec, self._num_states)).to(device)  # [S or 1, A]
         columns = count_features(features) + bias
         self._weight = torch.zeros(columns, dtype=torch.float64, device=device)
@@ -141,7 +141,7 @@ def _policy_of(source: str, spec: EnvSpec, num_states: int | None) -> Float64Arr
         return load_policy(source, "algo.policy", spec, num_states)
     if source != "uniform":
         raise UserError(
-            f"algo.policy={source} needs numbered states, and {spec.name} shows {spec.observation}: set "
+            f"algo.policy={source} needs numbered states, and {spec.name} shows {spec.shown}: set "
             "env.observation=index where there is such a key, or algo.policy=uniform"
         )
     legal_actions(spec)  # refuses where not every action is legal

@@ -18,6 +18,8 @@ from rlrun.types import EnvSpec, Int64Array, State, Tables, TabularModel
 
 _LOG = logging.getLogger(__name__)
 
+_MOST_PAIRS = 2**26  # of state and action: 512 MiB for each table of them, and an agent keeps a few
+
 
 def require_model(spec: EnvSpec) -> TabularModel:
     """The model of an environment whose observations are its states.
@@ -45,14 +47,20 @@ def require_states(spec: EnvSpec) -> int:
     """How many states a table needs.
 
     Raises:
-        DoesNotFitError: if observations are no states.
+        DoesNotFitError: if observations are no states, or so many that a table would not fit.
     """
     if not isinstance(spec.observation, spaces.Discrete):
         raise DoesNotFitError(
-            f"a table needs numbered states, and {spec.name} shows {spec.observation}: set env.observation=index "
+            f"a table needs numbered states, and {spec.name} shows {spec.shown}: set env.observation=index "
             "where there is such a key, or choose an agent with a network (algo=dqn, algo=actor_critic)"
         )
-    return int(spec.observation.n)
+    num_states = int(spec.observation.n)
+    if num_states * spec.num_actions > _MOST_PAIRS:
+        raise DoesNotFitError(
+            f"a table of {num_states:,} states and {spec.num_actions} actions, which {spec.name} needs, would not fit "
+            f"(more than {_MOST_PAIRS:,} entries): choose an agent with a network, or env.wrappers=[...] that show less"
+        )
+    return num_states
 
 
 class LegalActions:

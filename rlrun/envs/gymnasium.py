@@ -11,12 +11,13 @@ from typing import Annotated
 
 import gymnasium
 import numpy as np
-from pydantic import Field
+from pydantic import Field, JsonValue
 
-from rlrun.annotations import EXECUTION, Takes
+from rlrun.annotations import EXECUTION, PARTIAL, Takes
 from rlrun.envs.gymnasium_border import Border
-from rlrun.envs.gymnasium_making import PICTURES, Env, Maker, advice
+from rlrun.envs.gymnasium_making import PICTURES, Env, Maker, Wrap, advice, is_bare
 from rlrun.envs.gymnasium_replay import Verdict, known_verdict, try_replay
+from rlrun.envs.gymnasium_spaces import Channels
 from rlrun.envs.stream_digest import StreamDigest
 from rlrun.envs.stream_log import StreamLog
 from rlrun.envs.toy_text import model_of
@@ -41,10 +42,14 @@ class GymnasiumEnv:
         fresh_instances: a new instance is made for every episode, which then cannot depend on earlier ones. Otherwise
             instances are kept, and learn across episodes if that is how they are made; such runs cannot be resumed.
         replay_probe_seconds: time to try whether the environment replays, before anything is trained.
+        wrappers: what is put around each instance, the first innermost; names of classes, or mappings with their
+            arguments. The time limit counts inside them.
+        channels: which axis of pictures the channels are; auto: the one of 1, 3 or 4, where one end alone is so.
 
     Raises:
         UserError: if the id is unknown or outdated, a package is missing, an option does not exist or is of another
-            type, or the spaces are not supported: actions must be Discrete, observations Box or Discrete.
+            type, a wrapper does not fit, or the spaces are not supported: actions must be Discrete, observations what
+            `gymnasium_spaces` knows.
     """
 
     def __init__(
@@ -54,19 +59,21 @@ class GymnasiumEnv:
         num_envs: Annotated[int, Field(gt=0), Takes(1_700)],
         max_episode_steps: Annotated[int, Field(gt=0)] | None,
         imports: list[str],
-        options: dict[str, bool | int | float | str] | None,
+        options: dict[str, JsonValue] | None,
+        wrappers: list[Annotated[Wrap, PARTIAL]],
+        channels: Channels,
         fresh_instances: bool,
         replay_probe_seconds: Annotated[float, Field(gt=0), EXECUTION],
     ) -> None:
-        making = (id, max_episode_steps, imports, options)
-        self._maker = Maker(*making)
+        self._maker = Maker(id, max_episode_steps, imports, options, wrappers)
         first = self._maker.make()
-        self._border = Border(first, id, num_envs)
-        observation, action = self._border.observation, self._border.action
+        self._border = Border(first, id, num_envs, channels)
+        seen, action = self._border.encoding, self._border.action
         limit = max_episode_steps or (first.spec.max_episode_steps if first.spec else None)
-        self.spec = EnvSpec(id, observation, action, num_envs, episodic=limit is not None, model=_model(first, id))
+        self.spec = EnvSpec(id, seen.space, action, num_envs, episodic=limit is not None, model=_model(first, id))
+        self.spec = replace(self.spec, parts=seen.parts, channels_known=seen.channels_known, remarks=seen.remarks)
         self._fresh_instances, self._draws = fresh_instances, False
-        key = (*making, first.spec and (first.spec.entry_point, repr(first.spec.kwargs)))
+        key = (self._maker.identity, first.spec and (first.spec.entry_point, repr(first.spec.kwargs)))
         verdict = known_verdict(key)
         if verdict is None:
             verdict = try_replay(key, self._border, first, self._maker.make, replay_probe_seconds)
@@ -79,7 +86,7 @@ class GymnasiumEnv:
         self._log = StreamLog(num_envs)
         self._shown = StreamDigest(num_envs)
         self._seed = 0
-        self._obs = np.zeros((num_envs, *self.spec.obs_shape), observation.dtype)
+        self._obs = np.zeros((num_envs, *self.spec.obs_shape), seen.space.dtype)
         self._end_picture: Array | None = None  # of slot 0 when an episode ended; only where pictures are drawn
 
     def reset(self, seed: int) -> Array:
@@ -232,12 +239,12 @@ def _why_not_resumable(verdict: Verdict, *, fresh_instances: bool) -> str | None
 
 
 def _model(env: Env, env_id: str) -> TabularModel | None:
-    """The model that it carries.
+    """The model that it carries; none where a wrapper may show, do or pay something else.
 
     Raises:
         UserError: if that is none, as with FrozenLake's `success_rate: 2`, which Gymnasium takes.
     """
-    model = model_of(env)
+    model = model_of(env) if is_bare(env) else None
     if model is not None and ((model.probability < 0) | (model.probability > 1)).any():
         wrong = max(model.probability.tolist(), key=lambda each: abs(each - 0.5))
         raise UserError(f"env.options do not fit env.id={env_id}: a transition would have the probability {wrong:g}")

@@ -17,7 +17,7 @@ from gymnasium import spaces
 
 from rlrun.envs.gymnasium_making import Env
 from rlrun.envs.gymnasium_observations import check_of, described
-from rlrun.envs.gymnasium_spaces import actions_of, encoding_of
+from rlrun.envs.gymnasium_spaces import Channels, Encoding, actions_of, encoding_of
 from rlrun.errors import FaultyEnvironmentError
 from rlrun.finite import LARGEST_FLOAT32
 from rlrun.types import Array
@@ -46,17 +46,18 @@ class Border:
         env: any instance; all of them have its spaces.
         env_id: for messages.
         num_envs: slots that are played.
+        channels: which axis of pictures the channels are.
 
     Raises:
         UserError: if its spaces are missing or not supported.
     """
 
-    def __init__(self, env: Env, env_id: str, num_envs: int) -> None:
+    def __init__(self, env: Env, env_id: str, num_envs: int, channels: Channels) -> None:
         self.name = f"env.id={env_id}"
         observation, action = (self._space(env, name) for name in ("observation_space", "action_space"))
         self.action: spaces.Discrete
         self.action, self._first_action = actions_of(action, env_id)
-        self._encoding = encoding_of(observation, env_id)
+        self._encoding = encoding_of(observation, env_id, channels)
         self._trouble_with = check_of(observation)
         self._times = [0] * num_envs  # steps of each slot's running episode
 
@@ -68,9 +69,9 @@ class Border:
         raise FaultyEnvironmentError(self.name, f"it has {what} {name}; Gymnasium wants one of gymnasium.spaces")
 
     @property
-    def observation(self) -> spaces.Box | spaces.Discrete:
-        """What agents see."""
-        return self._encoding.space
+    def encoding(self) -> Encoding:
+        """How agents see its observations."""
+        return self._encoding
 
     def reset(self, slot: int, env: Env, seed: int) -> Array:
         """Begins an episode. Returns its first observation.

@@ -1,87 +1,309 @@
-"""From Gymnasium's spaces to those that agents know, and from what an environment shows to what agents see."""
+"""From Gymnasium's spaces to those that agents know, and from what an environment shows to what agents see.
+
+| the environment's space | what agents see |
+|---|---|
+| Discrete | an index, counted from 0 |
+| MultiDiscrete, MultiBinary, Dict and Tuple of these and of Discrete | one index, and the parts it is made of |
+| Box | the same numbers; bytes stay bytes, all else becomes float32; pictures [H, W, C] become [C, H, W] |
+| Dict and Tuple with a Box in them | one float32 vector, as `gymnasium.spaces.flatten` orders it |
+| Dict and Tuple of a single part | that part |
+
+A part comes after those that stand before it in the space; Gymnasium sorts the keys of a plain dict. Observations are
+expected to be elements of the environment's space.
+"""
 
 from __future__ import annotations
 
+import math
 import operator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import suppress
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from gymnasium import spaces
 
+from rlrun.envs.space_words import in_words, refusal, too_long
 from rlrun.errors import UserError
-from rlrun.types import Array
+from rlrun.types import Array, Int64Array, Part
+
+Channels: TypeAlias = Literal["auto", "first", "last"]
+
+_LARGEST_INDEX = 2**62  # of int64, with room to count on; what is larger is shown as a vector
+_LONGEST_VECTOR = 16_384  # numbers; a first layer of 64 units has a million weights then
+_COLOURS = (1, 3, 4)  # channels of pictures: grey, RGB, RGBA
 
 
-class Encoding(Protocol):
+@dataclass(frozen=True, slots=True)
+class Encoding:
     """How observations of one space are handed to agents."""
 
-    @property
-    def space(self) -> spaces.Box | spaces.Discrete:
-        """What agents see."""
-        ...
-
-    def encode(self, obs: Any) -> Array:
-        """One observation of the environment as an element of `space`: [...] or, for an index, []."""
-        ...
+    space: spaces.Box | spaces.Discrete  # what agents see
+    encode: Callable[[Any], Array]  # one observation of the environment as an element of it: [...] or, an index, []
+    parts: tuple[Part, ...] = ()  # of an index
+    channels_known: bool = True  # False: three axes, of which nobody says that they are [C, H, W]
+    remarks: tuple[str, ...] = ()  # what was done, a line each
 
 
-class AsArray:
-    """Observations that are arrays already; anything but bytes becomes float32.
+class Leaf(NamedTuple):
+    """A space inside others that has none inside itself."""
 
-    Args:
-        space: the environment's.
-    """
+    path: tuple[Any, ...]  # keys that lead to its observation
+    space: spaces.Space[Any]
 
-    def __init__(self, space: spaces.Box) -> None:
-        floats = spaces.Box(space.low.astype(np.float32), space.high.astype(np.float32), dtype=np.float32)
-        self.space: spaces.Box = space if space.dtype == np.uint8 else floats
-
-    def encode(self, obs: Any) -> Array:
-        """The same numbers."""
-        return np.asarray(obs, self.space.dtype)
+    def of(self, obs: Any) -> Any:
+        """Its part of an observation of the whole."""
+        for key in self.path:
+            obs = obs[key]
+        return obs
 
 
-class AsIndex:
-    """Discrete observations, counted from 0.
+class _AsArray:
+    """Observations that are arrays already, as arrays of a type.
 
     Args:
-        space: the environment's.
-        env_id: for messages.
+        leaf: where they are.
+        dtype: of what agents see.
+        change: of the shape; None: there is none.
     """
 
-    def __init__(self, space: spaces.Discrete, env_id: str) -> None:
-        self.space = spaces.Discrete(int(space.n))
-        self._first = int(space.start)
-        self._env_id = env_id
+    def __init__(self, leaf: Leaf, dtype: Any, change: Callable[[Array], Array] | None) -> None:
+        self._leaf = leaf if leaf.path else None
+        self._dtype, self._change = dtype, change
 
-    def encode(self, obs: Any) -> Array:
+    def __call__(self, obs: Any) -> Array:
+        numbers = np.asarray(obs if self._leaf is None else self._leaf.of(obs), self._dtype)
+        return numbers if self._change is None else self._change(numbers)
+
+
+def _channels_first(picture: Array) -> Array:
+    """[H, W, C] to [C, H, W]."""
+    return picture.transpose(2, 0, 1)
+
+
+def _with_an_axis(number: Array) -> Array:
+    """[] to [1]."""
+    return number.reshape(1)
+
+
+class _AsIndex:
+    """Discrete observations, counted from 0."""
+
+    def __init__(self, leaf: Leaf, space: spaces.Discrete, env_id: str) -> None:
+        self._leaf, self._size, self._first, self._env_id = leaf, int(space.n), int(space.start), env_id
+
+    def __call__(self, obs: Any) -> Array:
         """Counted from 0. Tables would take -1 for their last row, and networks see nothing in what is too large.
 
         Raises:
             UserError: if it is no index of the space.
         """
+        obs = self._leaf.of(obs)
         with suppress(TypeError):  # a fraction, a tuple
             index = operator.index(obs) - self._first
-            if 0 <= index < self.space.n:
+            if 0 <= index < self._size:
                 return np.asarray(index, np.int64)
         raise UserError(
-            f"env.id={self._env_id} shows {obs}, which is not in its observation_space ({self.space.n} "
+            f"env.id={self._env_id} shows {obs}, which is not in its observation_space ({self._size} "
             f"indices from {self._first}): correct the environment"
         )
 
 
-def encoding_of(space: spaces.Space[Any], env_id: str) -> Encoding:
+class _AsOneIndex:
+    """Several whole numbers as one index, the first one counting most (as `np.ravel_multi_index` does)."""
+
+    def __init__(self, leaves: Sequence[Leaf]) -> None:
+        stride = math.prod(part.size for leaf in leaves for part in _parts(leaf.space))
+        self._numbers: list[tuple[Leaf, int, int]] = []  # with what is taken off, and what one more counts
+        self._arrays: list[tuple[Leaf, Int64Array, Int64Array]] = []
+        for leaf in leaves:
+            strides = []
+            for part in _parts(leaf.space):
+                stride //= part.size
+                strides.append(stride)
+            first = _first(leaf.space)
+            if isinstance(leaf.space, spaces.Discrete):
+                self._numbers.append((leaf, int(first[0]), strides[0]))
+            else:
+                self._arrays.append((leaf, first, np.array(strides, np.int64)))
+
+    def __call__(self, obs: Any) -> Array:
+        index = 0
+        for leaf, start, stride in self._numbers:
+            index += (operator.index(leaf.of(obs)) - start) * stride
+        for leaf, first, strides in self._arrays:
+            index += int((np.asarray(leaf.of(obs), np.int64).reshape(-1) - first) @ strides)
+        return np.asarray(index, np.int64)
+
+
+class _AsVector:
+    """Everything side by side: the numbers of boxes, bytes as fractions of the largest, one-hots, bits."""
+
+    def __init__(self, leaves: Sequence[Leaf]) -> None:
+        self._leaves = [(leaf, _first(leaf.space), _largest(leaf.space), _columns(leaf.space)) for leaf in leaves]
+        self.size = sum(_width(leaf.space) for leaf in leaves)
+
+    def __call__(self, obs: Any) -> Array:
+        vector, place = np.zeros(self.size, np.float32), 0
+        for leaf, first, largest, columns in self._leaves:
+            numbers = np.asarray(leaf.of(obs)).reshape(-1)
+            if columns is not None:
+                vector[place + columns + numbers.astype(np.int64) - first] = 1.0
+            else:
+                vector[place : place + numbers.size] = numbers / largest if largest != 1 else numbers
+            place += _width(leaf.space)
+        return vector
+
+
+def encoding_of(space: spaces.Space[Any], env_id: str, channels: Channels) -> Encoding:
     """How observations of `space` are handed to agents.
 
+    Args:
+        space: the environment's.
+        env_id: for messages.
+        channels: which axis of pictures the channels are; "first": as they come; "auto": the end of 1, 3 or 4, if one
+            end alone is so, and as they come otherwise.
+
     Raises:
-        UserError: if they cannot be.
+        UserError: if they cannot be, or `channels` is given for what is no picture.
     """
+    leaves = list(_leaves(space))
+    strange = [leaf for leaf in leaves if not isinstance(leaf.space, _KNOWN)]
+    if strange or not leaves:
+        raise refusal(space, [(leaf.path, leaf.space) for leaf in strange], env_id)
+    only = leaves[0].space
+    if len(leaves) == 1 and isinstance(only, spaces.Box):
+        return _box(leaves[0], only, env_id, channels)
+    if channels != "auto":
+        raise _no_pictures(space, env_id, channels)
+    if len(leaves) == 1 and isinstance(only, spaces.Discrete):
+        return Encoding(spaces.Discrete(int(only.n)), _AsIndex(leaves[0], only, env_id))
+    if not any(isinstance(leaf.space, spaces.Box) for leaf in leaves):
+        parts = tuple(part for leaf in leaves for part in _parts(leaf.space))
+        count = math.prod(part.size for part in parts)
+        if count <= _LARGEST_INDEX:
+            remark = (
+                f"observations of env.id={env_id}, {in_words(space)}, are one index of {count:,}; networks see its "
+                f"parts, {sum(part.features for part in parts):,} zeros and ones"
+            )
+            return Encoding(spaces.Discrete(count), _AsOneIndex(leaves), parts, remarks=(remark,))
+    return _vector(space, leaves, env_id)
+
+
+def _box(leaf: Leaf, space: spaces.Box, env_id: str, channels: Channels) -> Encoding:
+    """A box by itself, which may be a picture."""
+    shape, low, high = space.shape, space.low, space.high
+    change: Callable[[Array], Array] | None = None
+    remarks: tuple[str, ...] = ()
+    place: str | None = "first"
+    if len(shape) == 3:
+        place = channels if channels != "auto" else _place_of_channels(shape)
+    elif channels != "auto":
+        raise _no_pictures(space, env_id, channels)
+    if shape == ():
+        change = _with_an_axis
+    elif place == "last":
+        change = _channels_first
+    if change is not None:
+        low, high = change(np.asarray(low)), change(np.asarray(high))
+    if place == "last":
+        remarks = (
+            f"pictures of env.id={env_id} are {list(shape)}, with the channels last: agents see {list(low.shape)} "
+            "(env.channels)",
+        )
+    seen: spaces.Box = spaces.Box(_single(low), _single(high), dtype=np.float32)
+    if space.dtype == np.uint8:
+        seen = spaces.Box(low, high, dtype=np.uint8)
+    encode = _AsArray(leaf, seen.dtype, change)
+    return Encoding(seen, encode, channels_known=place is not None, remarks=remarks)
+
+
+def _no_pictures(space: spaces.Space[Any], env_id: str, channels: str) -> UserError:
+    return UserError(f"env.channels={channels} has no effect: env.id={env_id} shows no pictures, but {in_words(space)}")
+
+
+def _place_of_channels(shape: Sequence[int]) -> str | None:
+    """Which end the channels of a picture are at, if one of them alone looks so."""
+    first, last = shape[0] in _COLOURS, shape[-1] in _COLOURS
+    return None if first == last else "last" if last else "first"
+
+
+def _vector(space: spaces.Space[Any], leaves: Sequence[Leaf], env_id: str) -> Encoding:
+    encode = _AsVector(leaves)
+    if encode.size > _LONGEST_VECTOR:
+        raise too_long(space, encode.size, _LONGEST_VECTOR, env_id)
+    low, high = np.zeros(encode.size, np.float32), np.ones(encode.size, np.float32)
+    place = 0
+    for leaf in leaves:
+        width = _width(leaf.space)
+        if isinstance(leaf.space, spaces.Box):
+            low[place : place + width] = _single(leaf.space.low.reshape(-1)) / _largest(leaf.space)
+            high[place : place + width] = _single(leaf.space.high.reshape(-1)) / _largest(leaf.space)
+        place += width
+    bytes_too = any(_largest(leaf.space) != 1 for leaf in leaves)
+    remark = (
+        f"observations of env.id={env_id}, {in_words(space)}, are flattened to {encode.size:,} numbers in this order"
+        + (", bytes divided by the largest" if bytes_too else "")
+    )
+    return Encoding(spaces.Box(low, high, dtype=np.float32), encode, remarks=(remark,))
+
+
+_KNOWN = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
+
+
+def _leaves(space: spaces.Space[Any], path: tuple[Hashable, ...] = ()) -> Iterator[Leaf]:
+    """The spaces inside `space` that have none inside themselves, in Gymnasium's order."""
+    if isinstance(space, spaces.Dict):
+        for key, inside in space.spaces.items():
+            yield from _leaves(inside, (*path, key))
+    elif isinstance(space, spaces.Tuple):
+        for place, inside in enumerate(space.spaces):
+            yield from _leaves(inside, (*path, place))
+    else:
+        yield Leaf(path, space)
+
+
+def _parts(space: spaces.Space[Any]) -> list[Part]:
+    """The whole numbers that an observation of a discrete space consists of."""
     if isinstance(space, spaces.Discrete):
-        return AsIndex(space, env_id)
-    if isinstance(space, spaces.Box):
-        return AsArray(space)
-    raise UserError(f"env.id={env_id} has observations {space}; only Box and Discrete ones are supported")
+        return [Part(int(space.n), int(space.n))]
+    if isinstance(space, spaces.MultiDiscrete):
+        return [Part(int(size), int(size)) for size in space.nvec.reshape(-1)]
+    assert isinstance(space, spaces.MultiBinary)
+    return [Part(2, 1)] * math.prod(space.shape)
+
+
+def _first(space: spaces.Space[Any]) -> Int64Array:
+    """The smallest value of each part, or zeros [1] where there are none."""
+    start = space.start if isinstance(space, spaces.Discrete | spaces.MultiDiscrete) else 0
+    return np.asarray(start, np.int64).reshape(-1)
+
+
+def _columns(space: spaces.Space[Any]) -> Int64Array | None:
+    """Where the one-hot of each part begins; None where there are none, in boxes and bits."""
+    if not isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
+        return None
+    widths = [part.features for part in _parts(space)]
+    return np.cumsum([0, *widths[:-1]], dtype=np.int64)
+
+
+def _width(space: spaces.Space[Any]) -> int:
+    """How many numbers of a vector it takes."""
+    return math.prod(space.shape) if isinstance(space, spaces.Box) else sum(part.features for part in _parts(space))
+
+
+def _largest(space: spaces.Space[Any]) -> int:
+    """What its numbers are divided by: 1, but for bytes."""
+    if not isinstance(space, spaces.Box) or space.dtype != np.uint8:
+        return 1
+    return max(1, int(space.high.max(initial=1)))
+
+
+def _single(bound: Array) -> Array:
+    """A bound in float32; what is too large for it is none."""
+    with np.errstate(over="ignore"):
+        return bound.astype(np.float32)
 
 
 def actions_of(space: spaces.Space[Any], env_id: str) -> tuple[spaces.Discrete, int]:
@@ -91,5 +313,12 @@ def actions_of(space: spaces.Space[Any], env_id: str) -> tuple[spaces.Discrete, 
         UserError: if they are not discrete.
     """
     if not isinstance(space, spaces.Discrete):
-        raise UserError(f"env.id={env_id} has actions {space}; only Discrete actions are supported")
+        way_out = (
+            "'env.wrappers=[{_target_: gymnasium.wrappers.DiscretizeAction, bins: 5}]' makes them so"
+            if isinstance(space, spaces.Box)
+            else "wrap it: env.wrappers=[package.Wrapper]"
+        )
+        raise UserError(
+            f"env.id={env_id} has actions {in_words(space)}; only Discrete actions are supported: {way_out}"
+        )
     return spaces.Discrete(int(space.n)), int(space.start)

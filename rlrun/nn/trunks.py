@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Annotated, Literal, Self
@@ -16,39 +17,50 @@ from torch import Tensor, nn
 from rlrun.annotations import Takes, used_unless
 from rlrun.errors import UserError
 from rlrun.nn.initialisation import unfilled
-from rlrun.types import EnvSpec
+from rlrun.types import EnvSpec, Part
 
 Positive = Annotated[int, Field(gt=0)]
 _WEIGHTS = Takes(12)  # of each weight: itself, its gradient, and at least one running mean of an optimizer
 
 
 class Encode(nn.Module):
-    """Makes floats of whatever an environment shows: indices one-hot, uint8 divided by 255, vectors as they are.
+    """Makes floats of whatever is shown: indices one-hot, bytes divided by the largest, vectors as they are.
 
-    They are of torch's default type, like the weights of layers, and of another where the network is moved to another.
+    An index of several parts becomes the one-hots of its parts side by side, and a bit itself. Floats are of torch's
+    default type, like the weights of layers, and of another where the network is moved to another.
 
     Args:
         spec: the environment's.
-        flatten: [N, ...] to [N, F] as well; images that stay images keep their 0 to 255, for `OfPixels` to divide.
+        flatten: [N, ...] to [N, F] as well; images that stay images keep their bytes, for `OfPixels` to divide.
     """
 
-    _every: Tensor  # all indices, where observations are indices
+    # One for each feature, where observations are indices: it is 1 if (index // stride) % size == value.
+    _value: Tensor
+    _stride: Tensor
+    _size: Tensor
 
     def __init__(self, spec: EnvSpec, *, flatten: bool) -> None:
         super().__init__()
         space = spec.observation
-        self._classes = int(space.n) if isinstance(space, spaces.Discrete) else 0
-        if self._classes:
-            self.register_buffer("_every", torch.arange(self._classes), persistent=False)
-        self._scale = 1.0 / 255.0 if space.dtype == np.uint8 else 1.0
+        self._is_index = isinstance(space, spaces.Discrete)
+        self._has_parts = len(spec.parts) > 0
+        self.out_features = int(np.prod(spec.obs_shape))
+        if isinstance(space, spaces.Discrete):
+            columns = _features(spec.parts or (Part(int(space.n), int(space.n)),))
+            for name, column in zip(("_value", "_stride", "_size"), columns, strict=True):
+                self.register_buffer(name, column, persistent=False)
+            self.out_features = len(columns[0])
+        self._scale = 1.0 / spec.largest_byte
         self._flatten = flatten
         self._dtype = torch.get_default_dtype()
-        self.out_features = self._classes or int(np.prod(spec.obs_shape))
 
     def forward(self, obs: Tensor) -> Tensor:
         """Obs [N, ...] to floats."""
-        if self._classes:
-            return (obs[..., None] == self._every).type(self._dtype)  # `one_hot` reads values, which a recording cannot
+        if self._is_index:
+            value = obs[..., None]
+            if self._has_parts:
+                value = value // self._stride % self._size
+            return (value == self._value).type(self._dtype)  # `one_hot` reads values, which a recording cannot
         if not self._flatten and obs.dtype == torch.uint8:
             # Channels last, moved as bytes and not as floats: the same numbers in half the time.
             return torch.stack(obs.unbind(1), -1).type(self._dtype).permute(0, 3, 1, 2)
@@ -62,6 +74,20 @@ class Encode(nn.Module):
         self._dtype = fn(torch.empty(0, dtype=self._dtype)).dtype
         moved: Self = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return moved
+
+
+def _features(parts: Sequence[Part]) -> tuple[Tensor, Tensor, Tensor]:
+    """The value, stride and size of each feature [F] of an index with these parts."""
+    value: list[int] = []
+    stride: list[int] = []
+    size: list[int] = []
+    step = math.prod(part.size for part in parts)
+    for part in parts:
+        step //= part.size
+        value += range(part.size - part.features, part.size)
+        stride += [step] * part.features
+        size += [part.size] * part.features
+    return torch.tensor(value), torch.tensor(stride), torch.tensor(size)
 
 
 class Straight(nn.Sequential):
@@ -128,11 +154,23 @@ class ChannelsLast(nn.Module):
 
 
 class OfPixels(nn.Conv2d):
-    """A convolution of bytes as fractions of 255: its weight is divided instead, which has far fewer entries."""
+    """A convolution of bytes as fractions of the largest: its weight is divided instead, which has far fewer entries.
+
+    Args:
+        in_channels: of the images.
+        out_channels: of what it makes.
+        kernel: side, in pixels.
+        stride: in pixels.
+        largest: byte that counts as 1.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int, largest: int) -> None:
+        super().__init__(in_channels, out_channels, kernel, stride)
+        self._scale = 1.0 / largest
 
     def forward(self, images: Tensor) -> Tensor:
-        """What `nn.Conv2d` makes of `images` / 255."""
-        return nn.functional.conv2d(images, self.weight * (1.0 / 255.0), self.bias, self.stride)
+        """What `nn.Conv2d` makes of `images` / largest."""
+        return nn.functional.conv2d(images, self.weight * self._scale, self.bias, self.stride)
 
 
 class Convolutional:
@@ -164,12 +202,17 @@ class Convolutional:
         """Images [N, C, H, W] to features [N, F].
 
         Raises:
-            UserError: if observations are no images, or too small ones.
+            UserError: if observations are no images, or too small ones, or nobody knows where their channels are.
         """
         if len(spec.obs_shape) != 3:
             raise UserError(
                 f"this network needs images [C, H, W], but observations of {spec.name} have shape "
                 f"{list(spec.obs_shape)}: use network=mlp"
+            )
+        if not spec.channels_known:
+            raise UserError(
+                f"this network needs to know which axis of the pictures {list(spec.obs_shape)} of {spec.name} is their "
+                "channels: give env.channels=first or env.channels=last"
             )
         in_channels, height, width = spec.obs_shape
         layers: list[nn.Module] = [Encode(spec, flatten=False), ChannelsLast()]
@@ -178,8 +221,12 @@ class Convolutional:
                 raise UserError(
                     f"images of {spec.name} ({list(spec.obs_shape)}) are too small for this network: use network=mlp"
                 )
-            kind = OfPixels if len(layers) == 2 and spec.observation.dtype == np.uint8 else nn.Conv2d
-            layers += [unfilled(kind, in_channels, out_channels, kernel, stride), nn.ReLU(inplace=True)]
+            size = (in_channels, out_channels, kernel, stride)
+            if len(layers) == 2 and spec.observation.dtype == np.uint8:
+                layers.append(unfilled(OfPixels, *size, spec.largest_byte))
+            else:
+                layers.append(unfilled(nn.Conv2d, *size))
+            layers.append(nn.ReLU(inplace=True))
             in_channels, height, width = out_channels, (height - kernel) // stride + 1, (width - kernel) // stride + 1
         trunk = Layers(in_channels * height * width, *layers, nn.Flatten())
         return trunk.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]

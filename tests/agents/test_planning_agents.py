@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from gymnasium_env import gymnasium_env
 from PIL import Image
 
 from rlrun.agents.planning import sample_rows
@@ -52,8 +53,7 @@ def grid(**changes: Any) -> GridWorld:
 
 
 def toy_text(env_id: str, options: dict[str, Any] | None = None) -> GymnasiumEnv:
-    kept: dict[str, Any] = {"fresh_instances": False, "replay_probe_seconds": 60.0}
-    return GymnasiumEnv(id=env_id, num_envs=1, max_episode_steps=100, imports=[], options=options, **kept)
+    return gymnasium_env(env_id, max_episode_steps=100, options=options)
 
 
 def usual_tolerance(algo: str) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from gymnasium_env import gymnasium_env
 
 from rlrun.agents.q_learning import QLearning
 from rlrun.agents.sarsa import Sarsa
@@ -15,7 +16,6 @@ from rlrun.agents.td import TD
 from rlrun.agents.value_iteration import ValueIteration
 from rlrun.collect import Collector, empty_rollout
 from rlrun.envs.gridworld import GridWorld
-from rlrun.envs.gymnasium import GymnasiumEnv
 from rlrun.envs.mdp_file import MdpEnv
 from rlrun.errors import UserError
 from rlrun.protocols import Agent, VecEnv
@@ -313,7 +313,7 @@ def test_the_tables_policy_is_the_one_that_is_evaluated(algo: Any, evaluation_ep
 @pytest.mark.parametrize("algo", [q_learning, sarsa])
 def test_where_only_the_goal_pays_ties_do_not_keep_it_from_the_goal(algo: Any, seed: int) -> None:
     """With the first of tied actions it saw no reward in 15,000 steps; with any of them it is found in 100 to 800."""
-    env = GymnasiumEnv(id="FrozenLake-v1", num_envs=1, max_episode_steps=100, imports=[], options=None)
+    env = gymnasium_env("FrozenLake-v1", max_episode_steps=100)
     agent = algo(env.spec, alpha=0.1, gamma=0.99, epsilon=0.1)
     collector = Collector(env, agent.collection, CPU, seed)
     earned, steps = 0.0, 0

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from gymnasium_env import gymnasium_env
 
 from rlrun.agents.policy_evaluation import PolicyEvaluation
 from rlrun.agents.policy_iteration import PolicyIteration
@@ -18,7 +19,6 @@ from rlrun.agents.q_iteration import QIteration
 from rlrun.agents.value_iteration import ValueIteration
 from rlrun.collect import empty_rollout
 from rlrun.envs.gridworld import GridWorld
-from rlrun.envs.gymnasium import GymnasiumEnv
 from rlrun.envs.mdp_file import MdpEnv
 from rlrun.errors import UserError
 from rlrun.protocols import VecEnv
@@ -135,7 +135,7 @@ def world(kind: str, options: dict[str, Any]) -> VecEnv:
         return GridWorld(**{"slip": None, "step_reward": None, "goal": "map"} | usual | options)
     if kind == "mdp":
         return MdpEnv(**usual | options)
-    return GymnasiumEnv(id=kind, num_envs=1, max_episode_steps=100, imports=[], options=options)
+    return gymnasium_env(kind, max_episode_steps=100, options=options)
 
 
 def name_of(case: Any) -> str:

@@ -14,6 +14,7 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces
+from gymnasium_env import gymnasium_env
 
 from rlrun.cli import run_command
 from rlrun.envs.gymnasium import GymnasiumEnv
@@ -67,8 +68,7 @@ def register(kind: type[gymnasium.Env[Any, Any]] = Odd, **attributes: Any) -> No
 
 def make(kind: type[Odd] = Odd, num_envs: int = 1, **attributes: Any) -> GymnasiumEnv:
     register(kind, **attributes)
-    rest: dict[str, Any] = {"max_episode_steps": None, "imports": [], "options": None}
-    return GymnasiumEnv(id=ID, num_envs=num_envs, fresh_instances=False, replay_probe_seconds=60.0, **rest)
+    return gymnasium_env(ID, num_envs)
 
 
 def stepped(**parts: Any) -> tuple[Any, ...]:
@@ -147,9 +147,8 @@ def test_what_it_raises_itself_stays_at_hand() -> None:
 
 def test_a_missing_space_is_named() -> None:
     register(gymnasium.Env)
-    rest: dict[str, Any] = {"max_episode_steps": 9, "imports": [], "options": None, "num_envs": 1}
     with pytest.raises(UserError, match="it has no observation_space"):
-        GymnasiumEnv(id=ID, fresh_instances=False, replay_probe_seconds=60.0, **rest)
+        gymnasium_env(ID, max_episode_steps=9)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import pytest
 from gymnasium import spaces
 from gymnasium.envs.classic_control import CartPoleEnv
 from gymnasium.wrappers import NormalizeObservation
+from gymnasium_env import gymnasium_env
 
 from rlrun.cli import run_command
 from rlrun.envs.gymnasium import GymnasiumEnv
@@ -115,8 +116,7 @@ def registered(kind: type[Walk], **attributes: Any) -> type[Walk]:
 
 
 def make(num_envs: int = 1, *, fresh_instances: bool = False, seconds: float = 2.0, **changed: Any) -> GymnasiumEnv:
-    rest: dict[str, Any] = {"max_episode_steps": None, "imports": [], "options": None} | changed
-    return GymnasiumEnv(id=ID, num_envs=num_envs, fresh_instances=fresh_instances, replay_probe_seconds=seconds, **rest)
+    return gymnasium_env(ID, num_envs, fresh_instances=fresh_instances, replay_probe_seconds=seconds, **changed)
 
 
 def lengths(env: GymnasiumEnv, steps: int) -> list[list[int]]:
@@ -245,8 +245,7 @@ def test_fresh_instances_draw_pictures_when_they_are_asked_to() -> None:
     ],
 )
 def test_environments_with_files_of_their_own_need_no_fresh_instances(env_id: str) -> None:
-    rest: dict[str, Any] = {"num_envs": 1, "max_episode_steps": 30, "imports": [], "options": None}
-    env = GymnasiumEnv(id=env_id, fresh_instances=False, replay_probe_seconds=60.0, **rest)
+    env = gymnasium_env(env_id, max_episode_steps=30)
     assert env.spec.resumable
     assert env.spec.remarks == ()
     env.close()

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from gymnasium_env import gymnasium_env
 
 from rlrun.agents.value_iteration import ValueIteration
 from rlrun.collect import empty_rollout
-from rlrun.envs.gymnasium import GymnasiumEnv
 from rlrun.envs.toy_text import model_of
 from rlrun.errors import UserError
 from rlrun.types import EnvSpec, Float64Array, TabularModel
@@ -233,8 +233,7 @@ def planned(spec: EnvSpec, gamma: float) -> Float64Array:
 
 
 def spec_of(env_id: str, **options: Any) -> EnvSpec:
-    kept: dict[str, Any] = {"fresh_instances": False, "replay_probe_seconds": 60.0}
-    env = GymnasiumEnv(id=env_id, num_envs=1, max_episode_steps=100, imports=[], options=options or None, **kept)
+    env = gymnasium_env(env_id, max_episode_steps=100, options=options or None)
     env.close()
     return env.spec
 
