@@ -85,7 +85,7 @@ def worth(model: TabularModel, policy: Float64Array, gamma: float) -> tuple[Floa
     inner = np.eye(counted.sum()) - gamma * matrix[np.ix_(counted, counted)]
     values, steps = np.zeros(model.num_states), np.zeros(model.num_states)
     values[counted] = np.linalg.solve(inner, earned[counted])
-    steps[counted] = np.linalg.solve(inner, model.legal.any(axis=1)[counted].astype(float))
+    steps[counted] = np.linalg.solve(inner, np.any(model.legal[counted], axis=1).astype(float))
     return values, steps
 
 
