@@ -49,12 +49,20 @@ def epsilon_greedy_among_ties(q: Tensor, epsilon: float, rng: torch.Generator, l
 
     q [B, A] and legal [B, A] as there -> [B] int64.
     """
-    draws = torch.rand(q.shape, generator=rng, device=q.device)
-    explores = torch.rand(len(q), 1, generator=rng, device=q.device) < epsilon
-    eligible = tied_best(q) | explores
+    best, action = q.max(dim=1)
+    tied = q == best[:, None]
+    if int(tied.sum()) > len(q):  # seldom once something is learned
+        action = _any_of(tied if legal is None else tied & legal, rng)
+    explores = torch.rand(len(q), generator=rng, device=q.device) < epsilon
     if legal is not None:
-        eligible &= legal
-    return draws.masked_fill_(~eligible, -1.0).argmax(dim=1)
+        return torch.where(explores, _any_of(legal, rng), action)
+    return torch.where(explores, torch.randint(q.shape[1], action.shape, generator=rng, device=q.device), action)
+
+
+def _any_of(eligible: Tensor, rng: torch.Generator) -> Tensor:
+    """One of the marked actions of each row, all equally likely; 0 where there is none. [B, A] bool -> [B] int64."""
+    draws = torch.rand(eligible.shape, generator=rng, device=eligible.device)
+    return torch.where(eligible, draws, -1.0).argmax(dim=1)
 
 
 def categorical_sample(logits: Tensor, rng: torch.Generator) -> Tensor:

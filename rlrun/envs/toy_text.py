@@ -55,7 +55,7 @@ def model_of(env: gymnasium.Env[Any, Any]) -> TabularModel | None:
     """
     inside = env.unwrapped
     name = env.spec.id if env.spec is not None else type(inside).__name__
-    transitions = getattr(inside, "P", None)
+    transitions: Any = getattr(inside, "P", None)
     observation, action = env.observation_space, env.action_space
     if not isinstance(observation, spaces.Discrete) or not isinstance(action, spaces.Discrete):
         return None
@@ -122,14 +122,14 @@ def _rows(transitions: Transitions, states: tuple[int, int], actions: tuple[int,
                 raise UserError(f"the probabilities of {place} sum to {total:g}, not to 1")
     if not found:
         raise UserError(f"P of {name} has no outcomes")
-    state, action, probability, successor, reward, ends = zip(*found, strict=True)
+    columns = list(zip(*found, strict=True))
     return _Rows(
-        np.array(state, np.int64) - states[0],
-        np.array(action, np.int64) - actions[0],
-        np.array(probability, np.float64),
-        np.array(successor, np.int64) - states[0],
-        np.array(reward, np.float64),
-        np.array(ends, bool),
+        np.array(columns[0], np.int64) - states[0],
+        np.array(columns[1], np.int64) - actions[0],
+        np.array(columns[2], np.float64),
+        np.array(columns[3], np.int64) - states[0],
+        np.array(columns[4], np.float64),
+        np.array(columns[5], bool),
     )
 
 

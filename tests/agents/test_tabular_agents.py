@@ -114,7 +114,8 @@ def test_sarsa_in_one_environment_is_the_textbooks_loop() -> None:
 
     def epsilon_greedy(q: Float64Array) -> Float64Array:
         best = q == q.max()
-        return 0.3 / 4 + 0.7 * best / best.sum()
+        shares: Float64Array = 0.3 / 4 + 0.7 * best / best.sum()
+        return shares
 
     steps = steps_of(play(agent, env, 3000))
     for now, following in zip(steps[:-1], [*steps[1:]], strict=True):

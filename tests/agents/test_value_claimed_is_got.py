@@ -63,7 +63,8 @@ def chain_of(model: TabularModel, policy: Float64Array) -> tuple[Float64Array, F
     chance = policy[model.state, model.action] * model.probability
     matrix = np.zeros((model.num_states, model.num_states))
     np.add.at(matrix, (model.state, model.next_state), chance * model.discount)
-    earned = np.bincount(model.state, chance * model.reward, model.num_states)
+    earned = np.zeros(model.num_states)
+    np.add.at(earned, model.state, chance * model.reward)
     return matrix, earned
 
 
@@ -73,18 +74,18 @@ def worth(model: TabularModel, policy: Float64Array, gamma: float) -> tuple[Floa
     Without discount it may also come to stay where it earns nothing, which is worth 0; there its steps are 0.
     """
     matrix, earned = chain_of(model, policy)
-    stays = (matrix.sum(axis=1) > 1.0 - 1e-9) & (np.abs(earned) < 1e-12) & (gamma == 1.0)
+    stays: BoolArray = (matrix.sum(axis=1) > 1.0 - 1e-9) & (np.abs(earned) < 1e-12) & (gamma == 1.0)
     for _ in range(model.num_states):
         stays &= ~(matrix[:, ~stays] > 0).any(axis=1)
     over = stays | (matrix.sum(axis=1) < 1.0 - 1e-9)
     for _ in range(model.num_states):
         over |= (matrix[:, over] > 0).any(axis=1)
     assert over.all() or gamma < 1.0, "it earns for ever and never ends"
-    counted = ~stays
+    counted: BoolArray = np.logical_not(stays)
     inner = np.eye(counted.sum()) - gamma * matrix[np.ix_(counted, counted)]
     values, steps = np.zeros(model.num_states), np.zeros(model.num_states)
     values[counted] = np.linalg.solve(inner, earned[counted])
-    steps[counted] = np.linalg.solve(inner, model.legal.any(axis=1)[counted].astype(float))
+    steps[counted] = np.linalg.solve(inner, np.any(model.legal[counted], axis=1).astype(float))
     return values, steps
 
 
@@ -163,19 +164,21 @@ def test_every_shipped_world_gives_what_is_claimed(kind: str, options: dict[str,
 def random_model(rng: np.random.Generator, rewards: tuple[float, ...]) -> TabularModel:
     """Four states and an end, 2 or 3 actions, one or two outcomes: loops, ties, states without way in or out."""
     num_states, num_actions = 5, int(rng.integers(2, 4))
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for start, played in itertools.product(range(num_states - 1), range(num_actions)):
         count = int(rng.integers(1, 3))
         reached = rng.choice(num_states, count, replace=False)
         rows += [(start, played, to, 1.0 / count, rng.choice(rewards), float(to != num_states - 1)) for to in reached]
-    state, action, successor = (np.array([row[i] for row in rows], np.int64) for i in range(3))
-    probability, reward, discount = (np.array([row[i] for row in rows], np.float64) for i in range(3, 6))
     legal = rng.random((num_states, num_actions)) < 0.9
     legal[:, 0] = True
     legal[-1] = False
-    kept = legal[state, action]
-    columns = [column[kept] for column in (state, action, successor, probability, reward, discount)]
-    return TabularModel(num_states, num_actions, *columns, np.eye(num_states)[0], legal)
+    rows = [row for row in rows if legal[row[0], row[1]]]
+    state, action, successor = (np.array([row[i] for row in rows], np.int64) for i in range(3))
+    probability, reward, discount = (np.array([row[i] for row in rows], np.float64) for i in range(3, 6))
+    initial = np.eye(num_states)[0]
+    return TabularModel(
+        num_states, num_actions, state, action, successor, probability, reward, discount, initial, legal
+    )
 
 
 def as_spec(model: TabularModel) -> EnvSpec:
@@ -183,8 +186,8 @@ def as_spec(model: TabularModel) -> EnvSpec:
 
 
 def every_policy(legal: BoolArray) -> Iterator[Float64Array]:
-    for actions in itertools.product(*[np.flatnonzero(row) if row.any() else [-1] for row in legal]):
-        policy = np.zeros(legal.shape)
+    for actions in itertools.product(*[np.flatnonzero(row).tolist() or [-1] for row in legal]):
+        policy: Float64Array = np.zeros(legal.shape)
         for state, action in enumerate(actions):
             policy[state, action] = action >= 0
         yield policy

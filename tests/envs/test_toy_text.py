@@ -306,7 +306,7 @@ def test_environments_without_p_have_no_model(env_id: str) -> None:
     assert model_of(gymnasium.make(env_id)) is None
 
 
-class Given(gymnasium.Env[int, int]):
+class Given(gymnasium.Env[Any, Any]):
     """An environment that carries what it is given, and plays by it."""
 
     def __init__(self, P: Any, initial: Any, num_states: int, num_actions: int = 2, first: int = 0) -> None:  # noqa: N803
