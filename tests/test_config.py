@@ -183,7 +183,10 @@ def test_options_of_an_environment_can_be_given_in_every_spelling(
         ("+totalsteps=1", "unknown key totalsteps; nearest: total_steps"),
         ("evaluation.episode=1", "unknown key evaluation.episode; nearest: evaluation.episodes"),
         ("evaluation.episodes=0", "evaluation.episodes=0 is not valid: it must be a whole number > 0"),
-        ("evaluation=3", "evaluation must be a mapping with the keys every_steps, episodes, num_envs, not 3"),
+        (
+            "evaluation=3",
+            "evaluation must be a mapping with the keys every_steps, episodes, num_envs, max_episode_frames, not 3",
+        ),
         ("checkpoint.every_seconds=-1", "checkpoint.every_seconds=-1 is not valid: it must be a number > 0"),
         ("seed=-1", "seed=-1 is not valid: it must be a whole number >= 0"),
         ("seed=true", "seed=true is not valid"),
