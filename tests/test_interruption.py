@@ -78,8 +78,8 @@ def test_a_signal_in_the_middle_of_an_evaluation_does_not_wait_for_its_end(tmp_p
     assert process.returncode == STOPPED, said
     assert len(list((tmp_path / PLACE / "checkpoints").glob("step-*.state"))) == 1
     assert finish(tmp_path, "evaluation.episodes=5", "evaluation.every_steps=1000", "total_steps=2000") == 0
-    rows = read_rows(tmp_path / PLACE / "metrics.jsonl")
-    evaluated = [row["step"] for row in rows if "eval/episode_return" in row]
+    written = read_rows(tmp_path / PLACE / "metrics.jsonl")
+    evaluated = [row["step"] for row in written if "eval/episode_return" in row]
     assert evaluated.count(1000) == 1, "the evaluation that was due is made when it goes on"
 
 
