@@ -85,7 +85,7 @@ def test_a_replay_says_how_much_memory_it_takes_before_it_starts(rlrun: Command)
         "algo=dqn", "env=scripted", *SHORT, "algo.replay_capacity_steps=2000", "algo.learning_starts_steps=100"
     )
     assert done.returncode == 0, done.stderr
-    assert re.match(r"replay: 2,000 steps, [\d.]+ MiB\ndqn on scripted", done.stdout)
+    assert re.match(r"replay: 2,000 steps, [\d.]+ MiB\nalgo\.epsilon is still 1 at .*\ndqn on scripted", done.stdout)
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a directory in which even root can write nothing")
