@@ -60,5 +60,5 @@ def test_a_config_as_it_was_before_any_of_them_passes_today() -> None:
 def test_the_page_says_what_they_mean() -> None:
     page = (HERE.parent / "docs" / "runs.md").read_text()
     table = page.partition("| key | of an older run |")[2].partition("\n\n")[0]
-    said = {key: yaml.safe_load(value) for key, value in re.findall(r"\| `\w+\.(\w+)` \| `(\w+)`", table)}
+    said = {key: yaml.safe_load(value) for key, value in re.findall(r"\| `\w+\.(\w+)` \| `([\w.]+)`", table)}
     assert said == {key: value for keys in LATER_KEYS.values() for key, value in keys.items()}
