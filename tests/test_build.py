@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from rlrun import make
 from rlrun.build import build, directory_of
 from rlrun.collect import Collector
 from rlrun.composition import load_config
