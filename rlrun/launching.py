@@ -34,6 +34,7 @@ from rlrun.hydra_settings import (
 from rlrun.hydra_words import for_hydra
 from rlrun.repeated_words import refuse_repeated
 from rlrun.suggestions import closest
+from rlrun.unused_keys import refuse_unused, unused_keys
 
 _MOST_RUNS = 100_000  # checking one takes about 0.05 s, and Hydra keeps a list of them all
 
@@ -167,6 +168,9 @@ def _check_open_ended(task: Sequence[Override], directories: Sequence[Path]) -> 
         key = str(item.key_or_group)
         if item.is_sweep_override() and key not in keys:
             raise UnknownKeyError(f"unknown key {key}; nearest: {', '.join(closest(key, keys))}", key)
+    swept = {str(item.key_or_group): str(item.input_line) for item in task if item.is_sweep_override()}
+    open_keys = [key for key, why in unused_keys(config).items() if why.decided_by in swept]
+    refuse_unused(config, [word for key, word in swept.items() if key not in open_keys])
 
 
 def _sweep_node(overrides: Sequence[str], directories: Sequence[Path]) -> dict[str, Any]:

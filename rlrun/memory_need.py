@@ -47,7 +47,8 @@ def refuse_too_large(config: Config, device: torch.device | None) -> None:
     Raises:
         WrongKeyError: naming the key that takes most, how much that is, and how much is free.
     """
-    on_host = {"env.num_envs": _Need(config.env.arguments.get("num_envs", 1))}
+    slots = config.env.arguments.get("num_envs")
+    on_host = {"env.num_envs": _Need(slots if isinstance(slots, int) else 1)}
     on_host["evaluation.num_envs"] = _Need(config.evaluation["num_envs"])
     on_device: dict[str, _Need] = {}
     for need in on_host.values():

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from rlrun import make
 from rlrun.build import build, directory_of
 from rlrun.collect import Collector
 from rlrun.composition import load_config
 from rlrun.config_files import config_directory
 from rlrun.errors import UserError
-from rlrun.notebook import make
 from rlrun.training import train
 
 ENV = "# Scripted.\n_target_: rlrun.testing.scripted_env.ScriptedEnv\nnum_envs: 2\n"

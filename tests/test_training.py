@@ -62,7 +62,7 @@ def test_an_agent_of_another_shape_is_one_line(tmp_path: Path) -> None:
     with closing(build(first, directory)) as built:
         training.train(built.run)
     with closing(build(other, directory)) as built:
-        run = replace(built.run, checkpoints=Checkpoints(directory, identity_of(first), 1))
+        run = replace(built.run, checkpoints=Checkpoints(directory, identity_of(first, directory), 1))
         with pytest.raises(UserError, match=r"does not fit the one that was built \(.*size mismatch") as raised:
             training.restore(run)
     assert "\n" not in str(raised.value)

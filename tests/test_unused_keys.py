@@ -19,6 +19,7 @@ from rlrun.config import Config, check_plain
 from rlrun.config_files import config_directory, options
 from rlrun.errors import UserError, WrongKeyError
 from rlrun.explanation import explanation
+from rlrun.launching import check_sweep
 from rlrun.receipt import experiment_hash
 from rlrun.unused_keys import unused_keys
 
@@ -193,6 +194,15 @@ def test_a_sweep_is_refused_before_its_first_run(
     assert run_command(["rlrun", "-m", *words]) == 2
     assert "algo.gae_lambda has no effect with algo.advantage=n_step" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sweeper_that_chooses_is_told_too_unless_it_chooses_what_decides() -> None:
+    chooser = "hydra.sweeper._target_=somebodys.Chooser"
+    words = [*ACTOR_CRITIC.split(), chooser, "algo.gae_lambda=interval(0.5,0.9)"]
+    with pytest.raises(UserError, match=r"algo\.gae_lambda has no effect with algo\.advantage=n_step"):
+        check_sweep(words, [CONF])
+    check_sweep([*words, "algo.advantage=gae"], [CONF])
+    check_sweep([*words, "algo.advantage=gae,n_step"], [CONF])
 
 
 def test_a_whole_object_and_its_group_are_refused_too() -> None:
