@@ -12,7 +12,7 @@ from gymnasium import spaces
 class Line(gymnasium.Env[Any, Any]):
     """Walks from 0 to 9; obs = [place]; every step pays 1."""
 
-    observation_space = spaces.Box(0, 9, (1,), np.float32)
+    observation_space: spaces.Box = spaces.Box(0, 9, (1,), np.float32)
     action_space = spaces.Discrete(2)
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 as in Gymnasium
 
@@ -29,7 +29,7 @@ class Line(gymnasium.Env[Any, Any]):
 class Picture(Line):
     """The same, seen as a picture [12, 11, 3]; its `high` is 4."""
 
-    observation_space = spaces.Box(0, 4, (12, 11, 3), np.uint8)  # type: ignore[assignment]
+    observation_space = spaces.Box(0, 4, (12, 11, 3), np.uint8)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
@@ -37,7 +37,7 @@ class Picture(Line):
 
     def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         _, *rest = super().step(action)
-        return self.look(), *rest  # type: ignore[return-value]
+        return self.look(), *rest
 
     def look(self) -> Any:
         picture = np.zeros((12, 11, 3), np.uint8)
