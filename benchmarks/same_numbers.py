@@ -133,8 +133,8 @@ def differences(before: Path, now: Path) -> Iterator[str]:
     if len(old_rows) != len(new_rows):
         yield f"{len(old_rows)} and {len(new_rows)} rows of metrics"
     for old, row in zip(old_rows, new_rows, strict=False):
-        new = {METRICS_BEFORE.get(key, key): value for key, value in row.items() if key not in ADDED_METRICS}
-        for key in (key for key in old | new if old.get(key) != new.get(key)):
+        new = {METRICS_BEFORE.get(key, key): value for key, value in row.items()}
+        for key in (key for key in old | new if key not in ADDED_METRICS and old.get(key) != new.get(key)):
             yield f"step {old.get('step')}: {key} {old.get(key)} and {new.get(key)}"
     old_result, new_result = (json.loads((each / "result.json").read_text()) for each in (before, now))
     if old_result["eval/returns"] != new_result["eval/returns"]:

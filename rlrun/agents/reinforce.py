@@ -117,6 +117,11 @@ class Reinforce:
                 f"algo.{key} needs algo.episodes_per_batch of at least 2: less the mean of a single episode's returns "
                 "there may be nothing to learn from"
             )
+        if normalize and baseline in ("moving_average", "batch_mean"):
+            raise UserError(
+                f"algo.baseline={baseline} has no effect with algo.normalize=true, which subtracts the batch's mean: set "
+                "algo.baseline=none or algo.baseline=value"
+            )
         self.collection = WholeEpisodes(episodes_per_batch // spec.num_envs)
         self.finished = False
         self._policy = build_policy(network, spec, torch_generator(seed, "agent/init")).to(device)
@@ -137,6 +142,8 @@ class Reinforce:
         self._gamma = gamma
         self._normalize = normalize
         self._entropy_bonus = schedule_from_zero(entropy_bonus, "algo.entropy_bonus")
+        least, largest = self._entropy_bonus.bounds()
+        self._bonus_changes = least != largest
         self._max_grad_norm = max_grad_norm
         self._reward_clip = reward_clip
         self.evaluation_policy = evaluation_policy
@@ -181,6 +188,7 @@ class Reinforce:
             "grad/norm": grad_norm,
             "value/weight_mean": masked_mean(weight, mask),
             **self._baseline.learn(obs, weight, mask),
+            **({"policy/entropy_bonus": bonus} if self._bonus_changes else {}),
             **rates[0],
         }
 

@@ -152,7 +152,8 @@ class Settling:
         """Goes on waiting."""
         device = self._bellman.legal.device
         self.residual, self._least, self._waited = state["residual"], state["least"], state["waited"]
-        self.exact, self._settled_sweeps = state["exact"], state["settled_sweeps"]
+        # older checkpoints have neither; the next sweep finds both
+        self.exact, self._settled_sweeps = state.get("exact", False), state.get("settled_sweeps", 0)
         self._seen, self._length = state["seen"], state["length"]
         self._first = state["first"].to(device) if "first" in state else None
         self._first_played = state["first_played"].to(device) if "first" in state else None

@@ -17,7 +17,6 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -90,24 +89,11 @@ def _with_an_axis(number: Array) -> Array:
 class _AsIndex:
     """Discrete observations, counted from 0."""
 
-    def __init__(self, leaf: Leaf, space: spaces.Discrete, env_id: str) -> None:
-        self._leaf, self._size, self._first, self._env_id = leaf, int(space.n), int(space.start), env_id
+    def __init__(self, leaf: Leaf, space: spaces.Discrete) -> None:
+        self._leaf, self._first = leaf, int(space.start)
 
     def __call__(self, obs: Any) -> Array:
-        """Counted from 0. Tables would take -1 for their last row, and networks see nothing in what is too large.
-
-        Raises:
-            UserError: if it is no index of the space.
-        """
-        obs = self._leaf.of(obs)
-        with suppress(TypeError):  # a fraction, a tuple
-            index = operator.index(obs) - self._first
-            if 0 <= index < self._size:
-                return np.asarray(index, np.int64)
-        raise UserError(
-            f"env.id={self._env_id} shows {obs}, which is not in its observation_space ({self._size} "
-            f"indices from {self._first}): correct the environment"
-        )
+        return np.asarray(self._leaf.of(obs) - self._first, np.int64)
 
 
 class _AsOneIndex:
@@ -178,7 +164,7 @@ def encoding_of(space: spaces.Space[Any], env_id: str, channels: Channels) -> En
     if channels != "auto":
         raise _no_pictures(space, env_id, channels)
     if len(leaves) == 1 and isinstance(only, spaces.Discrete):
-        return Encoding(spaces.Discrete(int(only.n)), _AsIndex(leaves[0], only, env_id))
+        return Encoding(spaces.Discrete(int(only.n)), _AsIndex(leaves[0], only))
     if not any(isinstance(leaf.space, spaces.Box) for leaf in leaves):
         parts = tuple(part for leaf in leaves for part in _parts(leaf.space))
         count = math.prod(part.size for part in parts)

@@ -8,6 +8,7 @@ torch's fused kernel rounds the last few entries of a tensor otherwise. `state_d
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from rlrun.errors import UserError
 from rlrun.schedules import Schedule
 
+_LOG = logging.getLogger(__name__)
 State = dict[str, Tensor]  # what is known of a parameter: tensors like it, and `step`, a number
 _COUNT = "step"
 _CHANGE_NO_NUMBER = {  # settings of a saved group that need not be known
@@ -114,12 +116,16 @@ class FlatOptimizer(torch.optim.Optimizer):
         self._flatten()
         # A tensor, because a recording of `step` would keep a number for good; numbers cost less where nothing changes.
         self._rate: Tensor | None = None  # of a schedule, once its step is known
+        self._told_of_the_end = False
 
     def at(self, step: int) -> float | None:
         """Takes the learning rate of agent step `step`, and returns it; None where it is the same at every step."""
         if self._schedule is None:
             return None
         rate = self._schedule(step)
+        if rate == 0.0 and self.param_groups[0]["lr"] == 0.0 and not self._told_of_the_end:
+            self._told_of_the_end = True  # a run that goes on longer than its schedule, for instance
+            _LOG.warning(f"the learning rate is 0 at step {step:,}, as it was before: nothing is learned any more")
         for group in self.param_groups:
             group["lr"] = rate  # as it is saved
         if self._rate is None:
@@ -148,7 +154,8 @@ class FlatOptimizer(torch.optim.Optimizer):
 
     def __getstate__(self) -> dict[str, Any]:
         self._groups()  # a copy is made of what the parameters are now
-        return super().__getstate__() | {"_schedule": self._schedule, "_rate": self._rate}
+        kept = ("_schedule", "_rate", "_told_of_the_end")
+        return super().__getstate__() | {name: getattr(self, name) for name in kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """What a copy is made of; torch's `load_state_dict` comes by too."""

@@ -25,13 +25,19 @@ def test_the_catalogue_is_read_in_full(name: str) -> None:
 
 @pytest.mark.parametrize("name", target_names())
 def test_the_source_tells_what_the_catalogue_tells(name: str) -> None:
-    """Users' classes are read from their source; ours are known both ways, so they show whether that is right."""
+    """Users' classes are read from their source; ours are known both ways, so they show whether that is right.
+
+    Names of bundled files are not: to know them is to call what lists them.
+    """
     read = module._from_source(name)
     for key, parameter in parameters(name).items():
         found = read[key]
-        assert (found.choices, found.nullable, found.file) == (parameter.choices, parameter.nullable, parameter.file), (
-            key
+        known = target(name)
+        assert known is not None
+        told = tuple(
+            choice for choice in parameter.choices if choice not in known.parameters[key].entry.get("names", ())
         )
+        assert (found.choices, found.nullable, found.file) == (told, parameter.nullable, parameter.file), key
 
 
 def test_a_class_of_somebody_else_is_understood_without_running_it(
