@@ -119,8 +119,8 @@ class Reinforce:
             )
         if normalize and baseline in ("moving_average", "batch_mean"):
             raise UserError(
-                f"algo.baseline={baseline} has no effect with algo.normalize=true, which subtracts the batch's mean: set "
-                "algo.baseline=none or algo.baseline=value"
+                f"algo.baseline={baseline} has no effect with algo.normalize=true, which subtracts the batch's mean: "
+                "set algo.baseline=none or algo.baseline=value"
             )
         self.collection = WholeEpisodes(episodes_per_batch // spec.num_envs)
         self.finished = False

@@ -224,3 +224,18 @@ def test_a_planner_that_went_on_refuses_in_the_same_sweep(tmp_path: Path, algo: 
             first.learn(NOTHING)
         second.load_state_dict(first.state_dict())
         assert pause + sweeps_until_refused(second) == whole
+
+
+@pytest.mark.parametrize("algo", ALGOS)
+def test_a_state_from_before_exactness_was_noted_goes_on(tmp_path: Path, algo: str) -> None:
+    """Checkpoints of earlier versions lack two entries, which the next sweep finds anew."""
+    spec = spec_of(DEAR_EXIT, tmp_path)
+    first, second = planner(algo, spec), planner(algo, spec)
+    for _ in range(5):
+        first.learn(NOTHING)
+    state = first.state_dict()
+    for name in ("exact", "settled_sweeps"):
+        del state["settling"][name]
+    second.load_state_dict(state)
+    assert solve(second) == solve(first)
+    np.testing.assert_array_equal(second.tables().values, first.tables().values)

@@ -34,9 +34,8 @@ def test_the_source_tells_what_the_catalogue_tells(name: str) -> None:
         found = read[key]
         known = target(name)
         assert known is not None
-        told = tuple(
-            choice for choice in parameter.choices if choice not in known.parameters[key].entry.get("names", ())
-        )
+        names = known.parameters[key].entry.get("names", ())
+        told = tuple(choice for choice in parameter.choices if choice not in names)
         assert (found.choices, found.nullable, found.file) == (told, parameter.nullable, parameter.file), key
 
 

@@ -193,3 +193,17 @@ def test_a_learning_rate_below_0_is_refused_in_words() -> None:
     with pytest.raises(UserError, match=r"the learning rate goes to -0\.1: every value must be at least 0"):
         Adam(learning_rate=rising, eps=1e-8)
     Adam(learning_rate=Constant(value=0.1), eps=1e-8)
+
+
+def test_a_schedule_that_has_come_to_0_is_told_of_once_and_not_at_its_last_step(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    falling = Linear(start=0.1, end=0.0, duration_steps=4, delay_steps=0)
+    optimizer = Adam(learning_rate=falling, eps=1e-8)(network().parameters())
+    for step in (2, 4):
+        at_step(optimizer, step)
+    assert caplog.records == []
+    for step in (6, 8):
+        at_step(optimizer, step)
+    (record,) = caplog.records
+    assert "step 6" in record.getMessage()
