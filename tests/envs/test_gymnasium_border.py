@@ -221,8 +221,6 @@ PAIR = spaces.Tuple((spaces.Discrete(3, start=1), spaces.MultiDiscrete([2, 5], s
         (PAIR, (0, np.array([1, 14])), "[0] is 0"),
         (PAIR, (3, np.array([1, 15])), "[1] holds 15, and its observation_space (int64) 10 to 14"),
         (PAIR, (3,), "is a dict of 0"),
-        (spaces.Text(3), "abc", None),
-        (spaces.Text(3), "abcd", "is 'abcd'"),
     ],
 )
 def test_parts_are_checked_each_by_its_space(space: spaces.Space[Any], obs: Any, trouble: str | None) -> None:
