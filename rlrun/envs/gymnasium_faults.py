@@ -18,6 +18,11 @@ _MISSING = re.compile(r"missing \d+ required")
 
 
 def told(error: BaseException, files: Collection[str]) -> str:
+    """An error that ends what was asked for, in its own words, with its place and how to see more; as `in_short`."""
+    return f"{in_short(error, files)}; HYDRA_FULL_ERROR=1 shows the traceback"
+
+
+def in_short(error: BaseException, files: Collection[str]) -> str:
     """An error in its own words, with its place.
 
     Args:
@@ -34,7 +39,7 @@ def told(error: BaseException, files: Collection[str]) -> str:
     ]
     theirs = [frame for frame in frames if frame.filename in files] or frames
     place = f", at {Path(theirs[-1].filename).name}, line {theirs[-1].lineno}" if theirs else ""
-    return f"{said}{place}; HYDRA_FULL_ERROR=1 shows the traceback"
+    return said + place
 
 
 def files_of(makers: Iterable[object]) -> frozenset[str]:

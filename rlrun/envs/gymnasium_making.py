@@ -15,7 +15,7 @@ from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 from pydantic import JsonValue
 
-from rlrun.envs.gymnasium_faults import advice, files_of, first_line, lacks_arguments, told
+from rlrun.envs.gymnasium_faults import advice, files_of, first_line, in_short, lacks_arguments, told
 from rlrun.envs.gymnasium_options import checked_options
 from rlrun.envs.space_words import in_words
 from rlrun.errors import UserError, nearest
@@ -109,7 +109,7 @@ class Maker:
         except Exception as error:  # third parties' code may raise anything
             if not self._has_told_of_close:
                 self._has_told_of_close = True
-                _LOG.warning(f"{self.name}: close() raised {told(error, files_of(map(type, layers(env))))}")
+                _LOG.warning(f"{self.name}: close() raised {in_short(error, files_of(map(type, layers(env))))}")
 
     def _check_options(self, spec: EnvSpec) -> None:
         entry_point: Any = spec.entry_point  # what makes it, or its name
