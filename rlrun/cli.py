@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rlrun import __version__
-from rlrun.errors import FaultyEnvironmentError, UserError, nearest
+from rlrun.errors import UserError, nearest
 from rlrun.interruption import Interrupted, StopRequest
 from rlrun.patient_output import be_patient
 from rlrun.sweep_outcomes import Outcomes
@@ -63,7 +63,7 @@ def _what_next(interrupted: Interrupted) -> str:
 
 
 def _refuse(error: UserError) -> int:
-    if _SHOWS_TRACEBACKS and isinstance(error, FaultyEnvironmentError) and error.__cause__ is not None:
+    if _SHOWS_TRACEBACKS and error.__cause__ is not None:
         traceback.print_exception(error.__cause__)
     lines = [f"rlrun: error: {' '.join(str(error).split())}", *(f"  {line}" for line in error.details)]
     print("\n".join(lines), file=sys.stderr, flush=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any, get_type_hints
 
@@ -26,24 +26,22 @@ def import_target(target: object, path: str) -> Callable[..., Any]:
     for split in range(len(parts) - 1, 0, -1):
         module_name = ".".join(parts[:split])
         try:
-            found: Any = import_module(module_name)
+            found, absent = _within(import_module(module_name), parts[split:])
         except ModuleNotFoundError as error:
             if error.name is not None and (module_name + ".").startswith(error.name + "."):
                 continue
             raise UserError(
                 f"{path}.{TARGET}={target} needs the module {error.name}, which is not installed"
             ) from error
-        except Exception as error:  # whatever somebody's module does when it is imported
+        except (Exception, SystemExit) as error:  # whatever somebody's module does when it is imported
             if not all(part.isidentifier() for part in parts):
                 raise UserError(f"{path}.{TARGET}={target} is not a dotted name") from error
             raise UserError(
                 f"{path}.{TARGET}={target} cannot be imported: {module_name} raises {type(error).__name__}: {error}"
             ) from error
-        for part in parts[split:]:
-            if not hasattr(found, part):
-                close = ", ".join(nearest(part, _public_names(found))) or _ours_like(parts[-1])
-                raise UserError(f"{path}.{TARGET}={target} does not exist; nearest: {close}")
-            found = getattr(found, part)
+        if absent is not None:
+            close = ", ".join(nearest(absent, _public_names(found))) or _ours_like(parts[-1])
+            raise UserError(f"{path}.{TARGET}={target} does not exist; nearest: {close}")
         if not (inspect.isclass(found) or inspect.isfunction(found)):
             raise UserError(f"{path}.{TARGET}={target} is neither a class nor a function")
         call: Callable[..., Any] = found
@@ -56,6 +54,16 @@ def import_target(target: object, path: str) -> Callable[..., Any]:
     raise UserError(
         f"{path}.{TARGET}={target} cannot be imported: there is no module {parts[0]} here or among what is installed"
     )
+
+
+def _within(owner: Any, names: Sequence[str]) -> tuple[Any, str | None]:
+    """What is in `owner`, in what is in that, and so on, as far as it goes; and the first name that is not there."""
+    for name in names:
+        try:
+            owner = getattr(owner, name)  # a package may import then, and raise anything
+        except AttributeError:
+            return owner, name
+    return owner, None
 
 
 def _public_names(owner: Any) -> list[str]:

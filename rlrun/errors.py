@@ -54,16 +54,20 @@ class FaultyEnvironmentError(UserError):
         self.fault = fault
 
 
-def changed_environment(name: str, seen: str) -> UserError:
+def changed_environment(name: str, seen: str, maybe: str = "") -> UserError:
     """For a run whose environment, played again, is not what it was.
 
     Args:
         name: of the environment.
         seen: what is not the same.
+        maybe: another reason that there may be.
     """
+    reasons = "it or its package was changed, or it draws from something that is not seeded"
+    if maybe:
+        reasons += f", or {maybe}"
     return UserError(
-        f"{name} is not the environment that this run has played: {seen}; it or its package was changed, or it draws "
-        "from something that is not seeded; go on with what the run began with, or fresh=true starts anew beside it"
+        f"{name} is not the environment that this run has played: {seen}; {reasons}; go on with what the run began "
+        "with, or fresh=true starts anew beside it"
     )
 
 

@@ -19,7 +19,7 @@ class Outcomes:
 
     def failures(self) -> list[str]:
         """Lines on how many failed, which and why; none if none did."""
-        said = [f"{self._name(words)}: {' '.join(str(error).split())}" for words, error in self.refused]
+        said = [_line(self._name(words), error) for words, error in self.refused]
         head = f"{len(said)} of {len(self.begun)} failed:"
         return [f"{head} {said[0]}"] if len(said) == 1 else [head, *(f"  {line}" for line in said)] if said else []
 
@@ -27,3 +27,9 @@ class Outcomes:
         """A run by the overrides that not all of them have."""
         own = [word for word in words if not all(word in others for others in self.begun)]
         return " ".join(own or words)
+
+
+def _line(name: str, error: UserError) -> str:
+    """Which run failed and why; the name once, where the error begins with it."""
+    why = " ".join(str(error).split())
+    return why if why.startswith(f"{name}: ") else f"{name}: {why}"

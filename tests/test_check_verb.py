@@ -393,6 +393,14 @@ def test_an_environment_that_does_not_replay_is_not_asked_to(
     assert "  passed  a loaded state continues as if never interrupted" not in lines
 
 
+def test_an_environment_that_learns_across_episodes_is_not_asked_to_forget(capsys: pytest.CaptureFixture[str]) -> None:
+    wrap = "env.wrappers=[gymnasium.wrappers.NormalizeObservation]"
+    status = run_command(["rlrun", "check", "algo=random", "env=gym", "env.id=CartPole-v1", wrap])
+    failed, lines = report(capsys)
+    assert (status, failed) == (0, {})
+    assert "  passed  equal seeds and actions show equal things" in lines
+
+
 QUICK = ["algo=value_iteration env=gridworld env.map=book"]
 SLOW = [
     "algo=random env=mountaincar",

@@ -7,7 +7,7 @@ as fast as Gymnasium's `SyncVectorEnv` and lets a slot be replayed, or replaced 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Any
 
 import gymnasium
 import numpy as np
@@ -15,7 +15,8 @@ from pydantic import Field, JsonValue
 
 from rlrun.annotations import EXECUTION, PARTIAL, Takes
 from rlrun.envs.gymnasium_border import Border
-from rlrun.envs.gymnasium_making import PICTURES, Env, Maker, Wrap, advice, is_bare
+from rlrun.envs.gymnasium_faults import advice, files_of, told
+from rlrun.envs.gymnasium_making import PICTURES, Env, Maker, Wrap, is_bare, layers
 from rlrun.envs.gymnasium_replay import Verdict, known_verdict, try_replay
 from rlrun.envs.gymnasium_spaces import Channels
 from rlrun.envs.stream_digest import StreamDigest
@@ -67,7 +68,7 @@ class GymnasiumEnv:
     ) -> None:
         self._maker = Maker(id, max_episode_steps, imports, options, wrappers)
         first = self._maker.make()
-        self._border = Border(first, id, num_envs, channels)
+        self._border = Border(first, self._maker.name, num_envs, channels)
         seen, action = self._border.encoding, self._border.action
         limit = max_episode_steps or (first.spec.max_episode_steps if first.spec else None)
         self.spec = EnvSpec(id, seen.space, action, num_envs, episodic=limit is not None, model=_model(first, id))
@@ -76,13 +77,16 @@ class GymnasiumEnv:
         key = (self._maker.identity, first.spec and (first.spec.entry_point, repr(first.spec.kwargs)))
         verdict = known_verdict(key)
         if verdict is None:
-            verdict = try_replay(key, self._border, first, self._maker.make, replay_probe_seconds)
+            verdict = try_replay(key, self._border, self._maker, first, replay_probe_seconds)
             first = self._maker.make()  # what trains has not played before
         self._why_not = _why_not_resumable(verdict, fresh_instances=fresh_instances)
         if self._why_not is not None:
-            remark = f"no checkpoints are made, and no run can be resumed, of env.id={id}: {self._why_not}"
+            remark = f"no checkpoints are made, and no run can be resumed, of {self._maker.name}: {self._why_not}"
+            if verdict.new_is_new:  # instances are kept, since they learn
+                remark += "; evaluation has instances of its own, which have not learned what training's have"
             self.spec = replace(self.spec, resumable=False, remarks=(*self.spec.remarks, remark))
         self._envs = [first, *(self._maker.make() for _ in range(num_envs - 1))]
+        self._maybe = "" if fresh_instances else "it keeps something across episodes (env.fresh_instances=true)"
         self._log = StreamLog(num_envs)
         self._shown = StreamDigest(num_envs)
         self._seed = 0
@@ -127,7 +131,10 @@ class GymnasiumEnv:
     @property
     def steps_per_second(self) -> float:
         """What the environment says of itself; 30 where it says nothing."""
-        return float(self._envs[0].metadata.get("render_fps") or _STEPS_PER_SECOND)
+        return float(self._says("render_fps") or _STEPS_PER_SECOND)
+
+    def _says(self, name: str) -> Any:
+        return (self._envs[0].metadata or {}).get(name)
 
     def stream_numbers(self) -> Int64Array:
         """[B] the number of each slot's running episode."""
@@ -139,8 +146,8 @@ class GymnasiumEnv:
         Raises:
             UserError: if the environment draws none.
         """
-        if PICTURES not in (self._envs[0].metadata.get("render_modes") or ()):
-            raise UserError(f"env.id={self.spec.name} draws no pictures: it has no render mode {PICTURES}")
+        if PICTURES not in (self._says("render_modes") or ()):
+            raise UserError(f"{self._border.name} draws no pictures: it has no render mode {PICTURES}")
         self.close()
         self._draws = True
         self._envs = [self._maker.make(pictures=True) for _ in self._envs]
@@ -165,16 +172,19 @@ class GymnasiumEnv:
             picture = self._envs[0].render()
         except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
             raise UserError(
-                f"pictures of env.id={self.spec.name} need a package that is not installed: {advice(error)}"
-            ) from None
+                f"pictures of {self._border.name} need a package that is not installed: {advice(error)}"
+            ) from error
+        except Exception as error:  # third parties' code may raise anything
+            fault = f"render() raised {told(error, files_of(map(type, layers(self._envs[0]))))}"
+            raise FaultyEnvironmentError(self._border.name, fault) from error
         if not isinstance(picture, np.ndarray) or picture.ndim != 3 or picture.shape[2] != 3:
-            raise UserError(f"env.id={self.spec.name} draws no pictures: render() returns a {type(picture).__name__}")
+            raise UserError(f"{self._border.name} draws no pictures: render() returns a {type(picture).__name__}")
         return picture.astype(np.uint8)
 
     def close(self) -> None:
         """Closes every instance."""
         for env in self._envs:
-            env.close()
+            self._maker.close(env)
 
     def _begin(self, slots: BoolArray, numbers: Int64Array) -> None:
         """Stream `numbers[i]` begins in the i-th slot of the mask."""
@@ -187,7 +197,7 @@ class GymnasiumEnv:
 
     def _start_episode(self, slot: int, seed: int) -> None:
         if self._fresh_instances:
-            self._envs[slot].close()
+            self._maker.close(self._envs[slot])
             self._envs[slot] = self._maker.make(pictures=self._draws)
         self._obs[slot] = self._border.reset(slot, self._envs[slot], seed)
 
@@ -202,7 +212,7 @@ class GymnasiumEnv:
 
     def _check_resumable(self) -> None:
         if self._why_not is not None:
-            raise UserError(f"env.id={self.spec.name} cannot be resumed exactly: {self._why_not}")
+            raise UserError(f"{self._border.name} cannot be resumed exactly: {self._why_not}")
 
     def load_state_dict(self, state: State) -> Array:
         """Plays the running episodes again up to where they were. Returns obs [B, ...].
@@ -221,8 +231,8 @@ class GymnasiumEnv:
                 for action in self._log.history(slot).tolist():
                     self._play(slot, action)
             except FaultyEnvironmentError as error:  # third parties' code may refuse anything that it once did
-                raise changed_environment(f"env.id={self.spec.name}", error.fault) from error
-        self._shown.check(f"env.id={self.spec.name}", state["shown"])
+                raise changed_environment(self._border.name, error.fault, self._maybe) from error
+        self._shown.check(self._border.name, state["shown"], self._maybe)
         return self._obs.copy()
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import inspect
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +14,8 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from rlrun.envs.gymnasium_making import Env
+from rlrun.envs.gymnasium_faults import files_of, told
+from rlrun.envs.gymnasium_making import Env, layers
 from rlrun.envs.gymnasium_observations import check_of, described
 from rlrun.envs.gymnasium_spaces import Channels, Encoding, actions_of, encoding_of
 from rlrun.errors import FaultyEnvironmentError
@@ -44,7 +44,7 @@ class Border:
 
     Args:
         env: any instance; all of them have its spaces.
-        env_id: for messages.
+        name: of what is played, for messages.
         num_envs: slots that are played.
         channels: which axis of pictures the channels are.
 
@@ -52,17 +52,21 @@ class Border:
         UserError: if its spaces are missing or not supported.
     """
 
-    def __init__(self, env: Env, env_id: str, num_envs: int, channels: Channels) -> None:
-        self.name = f"env.id={env_id}"
-        observation, action = (self._space(env, name) for name in ("observation_space", "action_space"))
+    def __init__(self, env: Env, name: str, num_envs: int, channels: Channels) -> None:
+        self.name = name
+        observation, action = (self._space(env, each) for each in ("observation_space", "action_space"))
         self.action: spaces.Discrete
-        self.action, self._first_action = actions_of(action, env_id)
-        self._encoding = encoding_of(observation, env_id, channels)
+        self.action, self._first_action = actions_of(action, name)
+        self._encoding = encoding_of(observation, name, channels)
         self._trouble_with = check_of(observation)
         self._times = [0] * num_envs  # steps of each slot's running episode
 
     def _space(self, env: Env, name: str) -> spaces.Space[Any]:
-        space = getattr(env, name, None)
+        try:
+            space = getattr(env, name, None)
+        except Exception as error:  # a property may raise anything
+            fault = f"its {name} raised {told(error, files_of(map(type, layers(env))))}"
+            raise FaultyEnvironmentError(self.name, fault) from error
         if isinstance(space, spaces.Space):
             return space
         what = "no" if space is None else f"a {type(space).__module__}.{type(space).__name__} for its"
@@ -123,6 +127,13 @@ class Border:
     def _number(self, slot: int, action: int, reward: Any) -> float:
         """A reward of any kind of number, or an array of a single one."""
         number = _single(reward, "fiub")
+        if number is None and not isinstance(reward, str | bytes | bytearray | np.ndarray | np.generic):
+            try:
+                number = float(reward)  # a fraction, a decimal, a tensor on a device
+            except OverflowError:
+                raise self._fault(slot, f"step({action}) returned a reward that is too large for float32") from None
+            except (TypeError, ValueError, RuntimeError):  # None; whatever a tensor of several numbers raises
+                pass
         if number is None:
             what = f"returned the reward {described(reward)}; Gymnasium wants a single number"
             raise self._fault(slot, f"step({action}) {what}")
@@ -144,28 +155,18 @@ class Border:
         self, slot: int, env: Env, error: Exception, method: str, arguments: dict[str, int]
     ) -> FaultyEnvironmentError:
         """What went wrong where `method` raised `error`: maybe a wrapper of Gymnasium's stumbled over what it got."""
-        for layer in _layers(env):
+        for layer in layers(env):
             if isinstance(error, TypeError) and method == "reset" and not _takes_seed(layer):
                 wanted = "Gymnasium wants reset(self, *, seed=None, options=None)"
                 return self._fault(slot, f"reset() of {type(layer).__name__} does not take seed and options; {wanted}")
         frames = traceback.extract_tb(error.__traceback__)
         if any(Path(frames[-1].filename).is_relative_to(place) for place in _WRAPPERS):
-            for layer in _layers(env):
+            for layer in layers(env):
                 trouble = _malformed_by(layer, method, arguments)
                 if trouble is not None:
                     return self._fault(slot, f"{method}() of {type(layer).__name__} {trouble}")
-        text = (str(error).strip().splitlines() or ["without a message"])[0]
-        place = f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}"
         call = f"{method}({', '.join(f'{name}={value}' for name, value in arguments.items())})"
-        raised = f"{call} raised {type(error).__name__}: {text}, at {place}"
-        return self._fault(slot, f"{raised}; HYDRA_FULL_ERROR=1 shows the traceback")
-
-
-def _layers(env: Env) -> Iterator[Env]:
-    """The environment itself, and then what is wrapped around it, to the outermost."""
-    if isinstance(env, gymnasium.Wrapper):
-        yield from _layers(env.env)
-    yield env
+        return self._fault(slot, f"{call} raised {told(error, files_of(map(type, layers(env))))}")
 
 
 def _takes_seed(layer: Env) -> bool:
@@ -183,7 +184,10 @@ def _malformed(method: str, returned: Any) -> str | None:
     fits = isinstance(returned, tuple) and len(returned) == (2 if method == "reset" else _NUM_RETURNED)
     if fits and (method == "step" or isinstance(returned[1], dict)):
         return None
-    return f"returned {described(returned)}; Gymnasium wants {_WANTED[method]}"
+    what = described(returned)
+    if method == "reset" and isinstance(returned, tuple) and len(returned) == 2:
+        what = f"{what}, the second of which is {described(returned[1])}"
+    return f"returned {what}; Gymnasium wants {_WANTED[method]}"
 
 
 def _malformed_by(layer: Env, method: str, arguments: dict[str, int]) -> str | None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+import logging
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from typing import Any, TypeAlias
 
 import gymnasium
+from gymnasium.envs import registration
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 from pydantic import JsonValue
 
+from rlrun.envs.gymnasium_faults import advice, files_of, first_line, in_short, lacks_arguments, told
 from rlrun.envs.gymnasium_options import checked_options
 from rlrun.envs.space_words import in_words
 from rlrun.errors import UserError, nearest
@@ -21,6 +24,7 @@ from rlrun.type_words import shown as value_in_words
 Env: TypeAlias = gymnasium.Env[Any, Any]
 Wrap: TypeAlias = Callable[[Env], gymnasium.Wrapper[Any, Any, Any, Any]]
 
+_LOG = logging.getLogger(__name__)
 _HARMLESS = (TimeLimit, OrderEnforcing, PassiveEnvChecker)
 
 PICTURES = "rgb_array"  # Gymnasium's name of the render mode that returns pictures
@@ -35,6 +39,9 @@ class Maker:
         imports: packages to import first, because they register environments.
         options: keyword arguments of the environment's own constructor.
         wrappers: what is put around each instance, the first innermost.
+
+    Attributes:
+        name: of what is played, for messages.
 
     Raises:
         UserError: if a package is missing, or an option does not exist or is of another type.
@@ -53,13 +60,20 @@ class Maker:
         self._imports = imports
         self._options: dict[str, Any] = dict(options or {})
         self._wrappers = wrappers
+        self._theirs: tuple[type[BaseException], ...] = (Exception, SystemExit)  # what their code raises
+        self._has_told_of_close = False
+        around = ", ".join(map(_name_of, wrappers))
+        self.name = f"env.id={id}" + (f" with env.wrappers=[{around}]" if around else "")
         if id.startswith("ALE/"):
-            gymnasium.register_envs(import_module("ale_py"))
+            try:
+                gymnasium.register_envs(import_module("ale_py"))
+            except self._theirs as error:
+                raise self._refusal(error) from error
         for package in imports:
             _import(package)
         registered = gymnasium.registry.get(id)
-        self._options_are_checked = registered is not None
-        if registered is not None:  # before it is made, which may raise anything
+        self._options_are_checked = registered is not None or not self._options
+        if registered is not None and self._options:  # before it is made, which may raise anything
             self._check_options(registered)
 
     @property
@@ -80,19 +94,29 @@ class Maker:
         env = self._made(shown)
         if not self._options_are_checked and env.spec is not None:
             self._options_are_checked = True  # "package:id", or an id without its version: known only now
-            env.close()
+            self.close(env)
             self._check_options(env.spec)
             env = self._made(shown)
         for place, wrap in enumerate(self._wrappers):
             env = self._wrapped(env, wrap, f"env.wrappers[{place}]")
+        self._theirs = (Exception,)  # what exits now is a batch launcher's signal handler
         return env
+
+    def close(self, env: Env) -> None:
+        """Closes an instance. What `close` raises neither ends a run nor hides why it ended: it is told once."""
+        try:
+            env.close()
+        except Exception as error:  # third parties' code may raise anything
+            if not self._has_told_of_close:
+                self._has_told_of_close = True
+                _LOG.warning(f"{self.name}: close() raised {in_short(error, files_of(map(type, layers(env))))}")
 
     def _check_options(self, spec: EnvSpec) -> None:
         entry_point: Any = spec.entry_point  # what makes it, or its name
         try:
             make = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
-        except Exception as error:  # whatever their module does
-            raise self._cannot_be_made(error) from None
+        except self._theirs as error:  # whatever their module does
+            raise self._refusal(error) from error
         self._options = checked_options(self._options, make, self._id)
 
     def _made(self, shown: Mapping[str, str]) -> Env:
@@ -102,46 +126,52 @@ class Maker:
             return gymnasium.make(
                 self._id, max_episode_steps=self._limit, disable_env_checker=True, **self._options, **shown
             )
-        except gymnasium.error.DeprecatedEnv as error:
-            raise UserError(f"env.id={self._id} is outdated: {first_line(error)}") from None
-        except gymnasium.error.DependencyNotInstalled as error:
-            raise UserError(f"env.id={self._id} needs a package that is not installed: {advice(error)}") from None
-        except gymnasium.error.Error as error:  # also malformed ids
-            if self._id in gymnasium.registry:
-                raise self._cannot_be_made(error) from None
+        except self._theirs as error:  # third parties' constructors may raise anything
+            raise self._refusal(error) from error
+
+    def _refusal(self, error: BaseException) -> UserError:
+        """What is wrong where finding or calling the constructor raised `error`."""
+        if isinstance(error, gymnasium.error.DeprecatedEnv):
+            return UserError(f"env.id={self._id} is outdated: {first_line(error)}")
+        if isinstance(error, gymnasium.error.DependencyNotInstalled | ImportError):
+            return UserError(f"env.id={self._id} needs a package that is not installed: {advice(error)}")
+        if isinstance(error, gymnasium.error.Error) and self._id not in gymnasium.registry:  # also malformed ids
             close = ", ".join(nearest(self._id, gymnasium.registry))
             imported = (
                 f"env.imports=[{', '.join(self._imports)}] has registered no such id"
                 if self._imports
-                else ("third parties' need env.imports=[package]")
+                else "third parties' need env.imports=[package]"
             )
-            raise UserError(f"unknown env.id={self._id}; nearest: {close} ({imported})") from None
-        except ImportError as error:
-            raise UserError(f"env.id={self._id} needs a package that is not installed: {first_line(error)}") from None
-        except Exception as error:  # third parties' constructors may raise anything
-            raise self._cannot_be_made(error) from None
-
-    def _cannot_be_made(self, error: Exception) -> UserError:
+            return UserError(f"unknown env.id={self._id}; nearest: {close} ({imported})")
         if isinstance(error, TypeError) and isinstance(error.__cause__, TypeError):
             error = error.__cause__  # without what `gymnasium.make` adds
-        said = f"{type(error).__name__}: {first_line(error)}" if str(error).strip() else type(error).__name__
+        said = told(error, files_of([self._constructor()]))
+        if lacks_arguments(error, registration.__file__):
+            said = f"TypeError: {first_line(error)}; arguments are given by env.options={{name: value}}"
         if not self._options:
-            hint = "; arguments are given by env.options={name: value}" if isinstance(error, TypeError) else ""
-            return UserError(f"env.id={self._id} cannot be made: its constructor raises {said}{hint}")
+            return UserError(f"env.id={self._id} cannot be made: its constructor raises {said}")
         given = ", ".join(f"{name}={value_in_words(value)}" for name, value in self._options.items())
         return UserError(f"env.options do not fit env.id={self._id}: with {given} its constructor raises {said}")
+
+    def _constructor(self) -> object:
+        """What Gymnasium calls to make it; None where that is not known."""
+        spec = gymnasium.registry.get(self._id.rpartition(":")[2])
+        if spec is None or not isinstance(spec.entry_point, str):
+            return spec and spec.entry_point
+        module, _, name = spec.entry_point.partition(":")
+        return getattr(sys.modules.get(module), name, None)
 
     def _wrapped(self, env: Env, wrap: Wrap, key: str) -> Env:
         name = _name_of(wrap)
         try:
             wrapped: object = wrap(env)
         except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
-            raise UserError(f"{key}={name} needs a package that is not installed: {advice(error)}") from None
-        except Exception as error:  # third parties' code may raise anything
+            raise UserError(f"{key}={name} needs a package that is not installed: {advice(error)}") from error
+        except self._theirs as error:  # third parties' code may raise anything
+            files = files_of([wrap.func if isinstance(wrap, partial) else wrap])
             raise UserError(
-                f"{key}={name} does not fit env.id={self._id}, which shows {in_words(env.observation_space)}: "
-                f"it raises {type(error).__name__}: {first_line(error)}"
-            ) from None
+                f"{key}={name} does not fit env.id={self._id}{_shows(env)}: it raises {told(error, files)}"
+            ) from error
         if not isinstance(wrapped, gymnasium.Env):
             raise UserError(
                 f"{key}={name} must make a gymnasium.Wrapper, and makes an object of type {type(wrapped).__name__}"
@@ -159,11 +189,23 @@ def _import(package: str) -> None:
     try:
         import_module(package)
     except ImportError as error:
-        raise UserError(f"env.imports: cannot import {package} ({error}); install it, or correct its name") from None
-    except Exception as error:  # whatever somebody's module does when it is imported
-        raise UserError(
-            f"env.imports: {package} raises {type(error).__name__} when it is imported: {first_line(error)}"
-        ) from None
+        raise UserError(f"env.imports: cannot import {package} ({error}); install it, or correct its name") from error
+    except (Exception, SystemExit) as error:  # whatever somebody's module does when it is imported
+        raise UserError(f"env.imports: {package} raises {told(error, ())}") from error
+
+
+def _shows(env: Env) -> str:
+    try:
+        return f", which shows {in_words(env.observation_space)}"
+    except Exception:  # that it has none is maybe what the wrapper stumbled over
+        return ""
+
+
+def layers(env: Env) -> Iterator[Env]:
+    """The environment itself, and then what is wrapped around it, to the outermost."""
+    if isinstance(env, gymnasium.Wrapper):
+        yield from layers(env.env)
+    yield env
 
 
 def is_bare(env: Env) -> bool:
@@ -173,14 +215,3 @@ def is_bare(env: Env) -> bool:
             return False
         env = env.env
     return True
-
-
-def advice(error: Exception) -> str:
-    """How to install what is missing, as far as the error says."""
-    extra = re.search(r"gymnasium\[([\w-]+)\]", str(error))
-    return f'pip install "gymnasium[{extra[1]}]"' if extra else first_line(error)
-
-
-def first_line(error: Exception) -> str:
-    """The first line of its text, or its kind where it has none."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

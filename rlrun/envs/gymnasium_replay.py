@@ -1,20 +1,20 @@
 """Whether an environment replays: equal seeds and actions give equal episodes, which exact resume rests on.
 
 It is tried once for every environment that a process makes, in instances that nobody trains in afterwards, and for a
-limited time: a simulator whose steps take seconds must not be waited for. What is not seen here, a resumed run
-sees: it compares all that its running episodes show with what they had shown.
+limited time: a simulator whose steps take seconds must not be waited for. A resumed run sees more: it compares all that
+its running episodes show with what they had shown. Neither sees what an instance counts in silence, and what matters
+only in later episodes: a curriculum that begins after hundreds of them begins anew when a run is resumed.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Iterator
 from time import perf_counter
 from typing import Any, NamedTuple, TypeAlias
 
 from rlrun.envs.gymnasium_border import Border
-from rlrun.envs.gymnasium_making import Env
+from rlrun.envs.gymnasium_making import Env, Maker
 from rlrun.rng import numpy_generator
 
 _LOG = logging.getLogger(__name__)
@@ -41,26 +41,28 @@ def known_verdict(key: object) -> Verdict | None:
     return next((verdict for known, verdict in _FOUND if known == key), None)
 
 
-def try_replay(key: object, border: Border, first: Env, make: Callable[[], Env], seconds: float) -> Verdict:
+def try_replay(key: object, border: Border, maker: Maker, first: Env, seconds: float) -> Verdict:
     """Plays some episodes again, and says so where that takes more than a moment.
 
     Args:
         key: all that defines the environment, to remember the verdict by.
         border: of it.
-        first: an instance that has not played yet; it is closed.
-        make: makes more of them.
+        maker: makes instances.
+        first: one that has not played yet; it is closed.
         seconds: time to spend. A beginning and a step are always played.
 
     Raises:
         FaultyEnvironmentError: if what it shows cannot be used.
     """
-    trial = _Trial(border, seconds)
-    with closing(first):
+    trial = _Trial(border, maker, seconds)
+    try:
         first_1 = trial.play(first, 1)
         for seed in (3, 4):
             trial.play(first, seed)
         used_1, used_2 = trial.play(first, 1), trial.play(first, 2)
-    second_1, third_2 = trial.play_new(make, 1), trial.play_new(make, 2)
+    finally:
+        maker.close(first)
+    second_1, third_2 = trial.play_new(1), trial.play_new(2)
     verdict = Verdict(
         used_is_new=_same(used_1, first_1) and _same(used_2, third_2), new_is_new=_same(second_1, first_1)
     )
@@ -79,11 +81,12 @@ class _Trial:
 
     Args:
         border: of the environment.
+        maker: of its instances.
         seconds: for all of them.
     """
 
-    def __init__(self, border: Border, seconds: float) -> None:
-        self._border, self._seconds = border, seconds
+    def __init__(self, border: Border, maker: Maker, seconds: float) -> None:
+        self._border, self._maker, self._seconds = border, maker, seconds
         self._actions = numpy_generator(0, "gymnasium/probe").integers(border.action.n, size=_STEPS).tolist()
         self._began = perf_counter()
         self._is_said = False
@@ -97,12 +100,15 @@ class _Trial:
     def _is_over(self) -> bool:
         return self._spent > self._seconds
 
-    def play_new(self, make: Callable[[], Env], seed: int) -> Episode | None:
+    def play_new(self, seed: int) -> Episode | None:
         """The same in a new instance, which is not made if the time is up."""
         if self._is_over:
             return None
-        with closing(make()) as env:
+        env = self._maker.make()
+        try:
             return self.play(env, seed)
+        finally:
+            self._maker.close(env)
 
     def play(self, env: Env, seed: int) -> Episode | None:
         """An episode until it ends or the actions do; None if the time was up before. The first fixes the actions."""

@@ -142,12 +142,12 @@ class _AsVector:
         return vector
 
 
-def encoding_of(space: spaces.Space[Any], env_id: str, channels: Channels) -> Encoding:
+def encoding_of(space: spaces.Space[Any], name: str, channels: Channels) -> Encoding:
     """How observations of `space` are handed to agents.
 
     Args:
         space: the environment's.
-        env_id: for messages.
+        name: of what is played, for messages.
         channels: which axis of pictures the channels are; "first": as they come; "auto": the end of 1, 3 or 4, if one
             end alone is so, and as they come otherwise.
 
@@ -157,12 +157,12 @@ def encoding_of(space: spaces.Space[Any], env_id: str, channels: Channels) -> En
     leaves = list(_leaves(space))
     strange = [leaf for leaf in leaves if not isinstance(leaf.space, _KNOWN)]
     if strange or not leaves:
-        raise refusal(space, [(leaf.path, leaf.space) for leaf in strange], env_id)
+        raise refusal(space, [(leaf.path, leaf.space) for leaf in strange], name)
     only = leaves[0].space
     if len(leaves) == 1 and isinstance(only, spaces.Box):
-        return _box(leaves[0], only, env_id, channels)
+        return _box(leaves[0], only, name, channels)
     if channels != "auto":
-        raise _no_pictures(space, env_id, channels)
+        raise _no_pictures(space, name, channels)
     if len(leaves) == 1 and isinstance(only, spaces.Discrete):
         return Encoding(spaces.Discrete(int(only.n)), _AsIndex(leaves[0], only))
     if not any(isinstance(leaf.space, spaces.Box) for leaf in leaves):
@@ -170,14 +170,14 @@ def encoding_of(space: spaces.Space[Any], env_id: str, channels: Channels) -> En
         count = math.prod(part.size for part in parts)
         if count <= _LARGEST_INDEX:
             remark = (
-                f"observations of env.id={env_id}, {in_words(space)}, are one index of {count:,}; networks see its "
+                f"observations of {name}, {in_words(space)}, are one index of {count:,}; networks see its "
                 f"parts, {sum(part.features for part in parts):,} zeros and ones"
             )
             return Encoding(spaces.Discrete(count), _AsOneIndex(leaves), parts, remarks=(remark,))
-    return _vector(space, leaves, env_id)
+    return _vector(space, leaves, name)
 
 
-def _box(leaf: Leaf, space: spaces.Box, env_id: str, channels: Channels) -> Encoding:
+def _box(leaf: Leaf, space: spaces.Box, name: str, channels: Channels) -> Encoding:
     """A box by itself, which may be a picture."""
     shape, low, high = space.shape, space.low, space.high
     change: Callable[[Array], Array] | None = None
@@ -186,7 +186,7 @@ def _box(leaf: Leaf, space: spaces.Box, env_id: str, channels: Channels) -> Enco
     if len(shape) == 3:
         place = channels if channels != "auto" else _place_of_channels(shape)
     elif channels != "auto":
-        raise _no_pictures(space, env_id, channels)
+        raise _no_pictures(space, name, channels)
     if shape == ():
         change = _with_an_axis
     elif place == "last":
@@ -195,18 +195,18 @@ def _box(leaf: Leaf, space: spaces.Box, env_id: str, channels: Channels) -> Enco
         low, high = change(np.asarray(low)), change(np.asarray(high))
     if place == "last":
         remarks = (
-            f"pictures of env.id={env_id} are {list(shape)}, with the channels last: agents see {list(low.shape)} "
+            f"pictures of {name} are {list(shape)}, with the channels last: agents see {list(low.shape)} "
             "(env.channels)",
         )
-    seen: spaces.Box = spaces.Box(_single(low), _single(high), dtype=np.float32)
+    seen: spaces.Box = spaces.Box(_in_float32(low), _in_float32(high), dtype=np.float32)
     if space.dtype == np.uint8:
         seen = spaces.Box(low, high, dtype=np.uint8)
     encode = _AsArray(leaf, seen.dtype, change)
     return Encoding(seen, encode, channels_known=place is not None, remarks=remarks)
 
 
-def _no_pictures(space: spaces.Space[Any], env_id: str, channels: str) -> UserError:
-    return UserError(f"env.channels={channels} has no effect: env.id={env_id} shows no pictures, but {in_words(space)}")
+def _no_pictures(space: spaces.Space[Any], name: str, channels: str) -> UserError:
+    return UserError(f"env.channels={channels} has no effect: {name} shows no pictures, but {in_words(space)}")
 
 
 def _place_of_channels(shape: Sequence[int]) -> str | None:
@@ -215,22 +215,21 @@ def _place_of_channels(shape: Sequence[int]) -> str | None:
     return None if first == last else "last" if last else "first"
 
 
-def _vector(space: spaces.Space[Any], leaves: Sequence[Leaf], env_id: str) -> Encoding:
+def _vector(space: spaces.Space[Any], leaves: Sequence[Leaf], name: str) -> Encoding:
     encode = _AsVector(leaves)
     if encode.size > _LONGEST_VECTOR:
-        raise too_long(space, encode.size, _LONGEST_VECTOR, env_id)
+        raise too_long(space, encode.size, _LONGEST_VECTOR, name)
     low, high = np.zeros(encode.size, np.float32), np.ones(encode.size, np.float32)
     place = 0
     for leaf in leaves:
         width = _width(leaf.space)
         if isinstance(leaf.space, spaces.Box):
-            low[place : place + width] = _single(leaf.space.low.reshape(-1)) / _largest(leaf.space)
-            high[place : place + width] = _single(leaf.space.high.reshape(-1)) / _largest(leaf.space)
+            low[place : place + width] = _in_float32(leaf.space.low.reshape(-1)) / _largest(leaf.space)
+            high[place : place + width] = _in_float32(leaf.space.high.reshape(-1)) / _largest(leaf.space)
         place += width
     bytes_too = any(_largest(leaf.space) != 1 for leaf in leaves)
-    remark = (
-        f"observations of env.id={env_id}, {in_words(space)}, are flattened to {encode.size:,} numbers in this order"
-        + (", bytes divided by the largest" if bytes_too else "")
+    remark = f"observations of {name}, {in_words(space)}, are flattened to {encode.size:,} numbers in this order" + (
+        ", bytes divided by the largest" if bytes_too else ""
     )
     return Encoding(spaces.Box(low, high, dtype=np.float32), encode, remarks=(remark,))
 
@@ -286,13 +285,13 @@ def _largest(space: spaces.Space[Any]) -> int:
     return max(1, int(space.high.max(initial=1)))
 
 
-def _single(bound: Array) -> Array:
+def _in_float32(bound: Array) -> Array:
     """A bound in float32; what is too large for it is none."""
     with np.errstate(over="ignore"):
         return bound.astype(np.float32)
 
 
-def actions_of(space: spaces.Space[Any], env_id: str) -> tuple[spaces.Discrete, int]:
+def actions_of(space: spaces.Space[Any], name: str) -> tuple[spaces.Discrete, int]:
     """The actions as agents count them, from 0, and what to add to get the environment's.
 
     Raises:
@@ -304,7 +303,5 @@ def actions_of(space: spaces.Space[Any], env_id: str) -> tuple[spaces.Discrete, 
             if isinstance(space, spaces.Box)
             else "wrap it: env.wrappers=[package.Wrapper]"
         )
-        raise UserError(
-            f"env.id={env_id} has actions {in_words(space)}; only Discrete actions are supported: {way_out}"
-        )
+        raise UserError(f"{name} has actions {in_words(space)}; only Discrete actions are supported: {way_out}")
     return spaces.Discrete(int(space.n)), int(space.start)

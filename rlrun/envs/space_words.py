@@ -32,16 +32,16 @@ def in_words(space: spaces.Space[Any]) -> str:
 
 
 def refusal(
-    space: spaces.Space[Any], strange: Sequence[tuple[tuple[Any, ...], spaces.Space[Any]]], env_id: str
+    space: spaces.Space[Any], strange: Sequence[tuple[tuple[Any, ...], spaces.Space[Any]]], name: str
 ) -> UserError:
     """For observations that no agent sees.
 
     Args:
         space: all of them.
         strange: the parts that are the reason, by their keys; none where there are no parts at all.
-        env_id: for messages.
+        name: of what is played, for messages.
     """
-    shown = f"env.id={env_id} has observations {in_words(space)}"
+    shown = f"{name} has observations {in_words(space)}"
     wrap = "wrap it so that it shows numbers, env.wrappers=[package.Wrapper]"
     if not strange or not strange[0][0]:
         return UserError(f"{shown}, which agents cannot see: {wrap}")
@@ -53,7 +53,7 @@ def refusal(
     return UserError(f"{shown}, and agents cannot see {names}: leave that out, {_filtered(good)}")
 
 
-def too_long(space: spaces.Space[Any], size: int, limit: int, env_id: str) -> UserError:
+def too_long(space: spaces.Space[Any], size: int, limit: int, name: str) -> UserError:
     """For observations that are too many numbers to be flattened."""
     inside = _inside(space)
     way_out = "wrap it so that it shows less, env.wrappers=[package.Wrapper]"
@@ -61,7 +61,7 @@ def too_long(space: spaces.Space[Any], size: int, limit: int, env_id: str) -> Us
         largest = max(inside, key=lambda key: _size(inside[key]))
         way_out = f"keep a picture by itself, {_filtered([largest])}"
     return UserError(
-        f"env.id={env_id} has observations {in_words(space)}, {size:,} numbers, and more than {limit:,} are not "
+        f"{name} has observations {in_words(space)}, {size:,} numbers, and more than {limit:,} are not "
         f"flattened: {way_out}"
     )
 

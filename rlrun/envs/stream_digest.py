@@ -46,12 +46,17 @@ class StreamDigest:
         """[B] a copy."""
         return np.array(self._values, np.int64)
 
-    def check(self, name: str, saved: Int64Array) -> None:
+    def check(self, name: str, saved: Int64Array, maybe: str = "") -> None:
         """Makes sure that the environment called `name` has shown what it had when `saved` [B] was taken.
+
+        Args:
+            name: of the environment.
+            saved: [B].
+            maybe: another reason that there may be.
 
         Raises:
             UserError: if not.
         """
         (other,) = np.nonzero(self.values() != saved)
         if other.size:
-            raise changed_environment(name, f"played again, slot {other[0]} does not show the same")
+            raise changed_environment(name, f"played again, slot {other[0]} does not show the same", maybe)

@@ -30,6 +30,11 @@ _FEWEST_LEARNED, _MOST_LEARNED = 200, 2_000  # agent steps; 5 turns of a single 
 _LOOKING_SECONDS = 3.0  # to find out either
 _BUSY = 4.0  # so much slower a machine may be because of others, and the same is found
 _OF_STATES = ("test_a_loaded_state_continues_as_if_never_interrupted",)
+_OF_REPLAYS = (  # of environments
+    *_OF_STATES,
+    "test_a_saved_state_does_not_change_when_the_environment_goes_on",
+    "test_a_reset_forgets_what_was_played_before",
+)
 _CHEAP_SECONDS = 0.2  # that one of a contract's dozen plays may take to look further than it must
 _CHEAP_STEPS, _CHEAP_TURNS = 307, 31  # primes, as all turns are: what is due every 10, 25 or 50 is not due at the end
 _ALIKE = 3  # episodes of one length that end with discount 0 look like a time limit
@@ -145,8 +150,11 @@ class CheckedEnv(VecEnvContract):
                 "terminate there, but at a time limit discount must be 1"
             )
         if not env.spec.resumable:
-            self.notes.append("its episodes do not replay, so runs make no checkpoints, and saving is not checked")
-            self.leaves_out = (*_OF_STATES, "test_a_saved_state_does_not_change_when_the_environment_goes_on")
+            self.notes.append(
+                "its episodes do not replay, so runs make no checkpoints, and neither saving is checked nor whether a "
+                "reset forgets what was played before"
+            )
+            self.leaves_out = _OF_REPLAYS
 
     def _look_at_ends(self) -> None:
         """Plays as long with a time limit that is not reached: an episode that ends all the same has terminated."""

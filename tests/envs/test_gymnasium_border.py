@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +92,7 @@ FLOATS, BYTES = Odd.observation_space, spaces.Box(0, 255, (2,), np.uint8)
         ({"begins": OBSERVATION}, ["reset(", "an array of float32 of shape (2,)", "two values"]),
         ({"begins": (OBSERVATION, OBSERVATION)}, ["reset(", "a tuple of 2", "a dict"]),
         ({"begins": (OBSERVATION, {}, {})}, ["reset(", "a tuple of 3", "two values"]),
+        ({"begins": (OBSERVATION, None)}, ["reset(", "a tuple of 2", "None", "a dict"]),
         ({"begins": None}, ["reset(", "None", "two values"]),
         ({"begins": RuntimeError("no licence\nat all")}, ["reset(seed=", "RuntimeError: no licence,", "border.py"]),
         ({"step_returns": stepped()[:4]}, ["step()", "of Odd", "a tuple of 4", "five values"]),
@@ -99,6 +102,8 @@ FLOATS, BYTES = Odd.observation_space, spaces.Box(0, 255, (2,), np.uint8)
         ({"step_returns": stepped(reward="1.0")}, ["step(", "reward '1.0'", "a single number"]),
         ({"step_returns": stepped(reward=np.ones(2))}, ["reward an array of float64 of shape (2,)"]),
         ({"step_returns": stepped(reward=1j)}, ["reward", "a single number"]),
+        ({"step_returns": stepped(reward=b"1")}, ["reward", "a single number"]),
+        ({"step_returns": stepped(reward=np.complex64(1))}, ["reward", "a single number"]),
         ({"step_returns": stepped(reward=float("nan"))}, ["the reward nan", "slot 0, step 1 of the episode"]),
         ({"step_returns": stepped(reward=np.float32("inf"))}, ["the reward inf", "finite"]),
         ({"step_returns": stepped(reward=-1e39)}, ["the reward -1e+39", "finite in float32"]),
@@ -151,6 +156,74 @@ def test_a_missing_space_is_named() -> None:
         gymnasium_env(ID, max_episode_steps=9)
 
 
+def test_a_space_that_raises_is_a_fault() -> None:
+    raised = NotImplementedError("not yet")
+    with pytest.raises(FaultyEnvironmentError, match=r"its action_space raised NotImplementedError: not yet, at "):
+        make(action_space=property(raising(raised)))
+
+
+def raising(error: BaseException) -> Any:
+    def method(self: Odd) -> Any:
+        raise error
+
+    return method
+
+
+def test_closing_neither_ends_a_run_nor_hides_why_it_ended(caplog: pytest.LogCaptureFixture) -> None:
+    env = make(num_envs=2, close=raising(RuntimeError("no close")))
+    env.reset(0)
+    env.close()
+    told = [message for message in caplog.messages if "close() raised RuntimeError: no close" in message]
+    assert len(told) == 1
+
+
+def test_closing_does_not_hide_what_is_wrong() -> None:
+    with pytest.raises(FaultyEnvironmentError, match="the reward None"):
+        make(close=raising(RuntimeError("no close")), step_returns=stepped(reward=None))
+
+
+def test_pictures_that_cannot_be_drawn_are_a_fault() -> None:
+    def init(self: Odd, render_mode: str | None = None) -> None:
+        self.render_mode = render_mode
+
+    raised = KeyError("no screen")
+    env = make(__init__=init, metadata={"render_modes": ["rgb_array"]}, render=raising(raised))
+    env.begin_streams(np.array([3]))
+    with pytest.raises(FaultyEnvironmentError, match=r"render\(\) raised KeyError: 'no screen', at ") as refused:
+        env.render_rgb(ended=False)
+    assert refused.value.__cause__ is raised
+
+
+def stumbling(self: Odd, action: int) -> Any:
+    return np.stack([np.zeros(2), np.zeros(3)])
+
+
+def test_the_line_that_is_told_is_one_of_who_wrote_the_environment() -> None:
+    with pytest.raises(FaultyEnvironmentError, match=f"at test_gymnasium_border.py, line {LINE};"):
+        make(step=stumbling)
+
+
+LINE = stumbling.__code__.co_firstlineno + 1
+
+
+class Scrambles(gymnasium.Wrapper[Any, Any, Any, Any]):
+    def reset(self, **options: Any) -> Any:
+        return self.env.reset(**options)[0]
+
+
+def test_wrappers_are_named_beside_the_id() -> None:
+    register()
+    with pytest.raises(FaultyEnvironmentError) as refused:
+        gymnasium_env(ID, wrappers=[Scrambles])
+    assert str(refused.value).startswith(f"env.id={ID} with env.wrappers=[{__name__}.Scrambles]: reset(")
+
+
+@pytest.mark.parametrize(("reward", "words"), [(10**400, "too large for float32"), (Decimal("NaN"), "the reward nan")])
+def test_numbers_that_no_agent_can_be_paid_are_faults(reward: Any, words: str) -> None:
+    with pytest.raises(FaultyEnvironmentError, match=words):
+        make(step_returns=stepped(reward=reward))
+
+
 @pytest.mark.parametrize(
     ("reward", "expected"),
     [
@@ -164,6 +237,9 @@ def test_a_missing_space_is_named() -> None:
         (np.array([[0.5]]), 0.5),
         (np.array([7], np.uint8), 7.0),
         (-3.4028234663852886e38, -3.4028234663852886e38),
+        (Fraction(1, 2), 0.5),
+        (Decimal("-0.25"), -0.25),
+        (10**30, float(np.float32(1e30))),
     ],
 )
 def test_rewards_of_any_kind_of_number_pass(reward: Any, expected: float) -> None:
@@ -221,8 +297,6 @@ PAIR = spaces.Tuple((spaces.Discrete(3, start=1), spaces.MultiDiscrete([2, 5], s
         (PAIR, (0, np.array([1, 14])), "[0] is 0"),
         (PAIR, (3, np.array([1, 15])), "[1] holds 15, and its observation_space (int64) 10 to 14"),
         (PAIR, (3,), "is a dict of 0"),
-        (spaces.Text(3), "abc", None),
-        (spaces.Text(3), "abcd", "is 'abcd'"),
     ],
 )
 def test_parts_are_checked_each_by_its_space(space: spaces.Space[Any], obs: Any, trouble: str | None) -> None:

@@ -125,7 +125,8 @@ def test_what_is_not_known_of_an_argument_may_be_anything() -> None:
     [
         (
             ["env=frozenlake", "env.options={map_name: 6x6}"],
-            r"env\.options do not fit env\.id=FrozenLake-v1: with map_name=6x6 its constructor raises KeyError: '6x6'",
+            r"env\.options do not fit env\.id=FrozenLake-v1: with map_name=6x6 its constructor raises KeyError: '6x6', "
+            r"at frozen_lake\.py, line \d+; HYDRA_FULL_ERROR=1 shows the traceback$",
         ),
         (["env=frozenlake", "env.options={desc: 6x6}"], r"env\.options\.desc='6x6' is not valid.*a list \(each text\)"),
         (["env=frozenlake", "env.options={reward_schedule: [1, 2]}"], r"reward_schedule=\[1, 2\] is not valid"),
@@ -136,8 +137,20 @@ def test_what_is_not_known_of_an_argument_may_be_anything() -> None:
         ),
         (
             ["env=gym", "env.imports=[wrapped_work]", "env.id=wrapped_work/Engine-v0", "env.options={size: 4}"],
-            r"with size=4 its constructor raises RuntimeError: the engine holds 3 at most",
+            r"with size=4 its constructor raises RuntimeError: the engine holds 3 at most, at wrapped_work\.py, line \d",
         ),
+        (
+            ["env=gym", "env.imports=[wrapped_work]", "env.id=wrapped_work/Leaves-v0"],
+            r"Leaves-v0 cannot be made: its constructor raises SystemExit: 3, at wrapped_work\.py, line \d+",
+        ),
+        *(
+            (
+                ["env=gym", "env.imports=[wrapped_work]", "env.id=wrapped_work/NoPackage-v0", *more],
+                r"NoPackage-v0 needs a package that is not installed: No module named 'rlrun_no_such_package'$",
+            )
+            for more in ([], ["env.options={size: 4}"])
+        ),
+        (["env=gym", "env.imports=[leaving_work]", "env.id=X-v0"], r"env\.imports: leaving_work raises SystemExit"),
         (
             ["env=gym", "env.imports=[wrapped_work]", "env.id=wrapped_work/NoSuch-v0"],
             r"NoSuch-v0 cannot be made: its constructor raises AttributeError: module 'wrapped_work' has no attribute",
@@ -164,6 +177,7 @@ def test_what_a_constructor_raises_is_said_in_its_words_on_one_line(
 ) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "broken_work.py").write_text("1 / 0\n")
+    (tmp_path / "elsewhere" / "leaving_work.py").write_text("raise SystemExit\n")
     monkeypatch.syspath_prepend(tmp_path / "elsewhere")
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")

@@ -198,6 +198,33 @@ def test_what_learns_across_episodes_is_kept_and_cannot_be_resumed() -> None:
         env.load_state_dict(other.state_dict())
 
 
+class Late(Walk):
+    """Shows something else after this many episodes of an instance."""
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        super().__init__()
+        self.episodes = 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        self.episodes += 1
+        return super().reset(seed=seed)
+
+    def shown(self) -> Any:
+        return super().shown() + (self.episodes > 20)
+
+    def ends(self) -> bool:
+        return self.time >= 3
+
+
+def test_what_is_kept_and_shows_late_is_named_where_a_run_cannot_go_on() -> None:
+    registered(Late)
+    env = make()
+    assert env.spec.resumable, "seven episodes do not show it"
+    assert lengths(env, 80) == [[3] * 26]
+    with pytest.raises(UserError, match=r"it keeps something across episodes \(env\.fresh_instances=true\)"):
+        make().load_state_dict(env.state_dict())
+
+
 def test_fresh_instances_forget_and_can_be_resumed() -> None:
     registered(Curriculum)
     env = make(num_envs=2, fresh_instances=True)

@@ -33,7 +33,7 @@ def spec_of(encoding: Encoding, num_actions: int = 2) -> EnvSpec:
 
 
 def auto(space: spaces.Space[Any]) -> Encoding:
-    return encoding_of(space, "Mine-v0", "auto")
+    return encoding_of(space, "env.id=Mine-v0", "auto")
 
 
 OF_DISCRETE_PARTS: dict[str, Callable[[], spaces.Space[Any]]] = {
@@ -228,7 +228,7 @@ def test_what_is_refused_says_the_way_out_and_shows_no_addresses(space: spaces.S
 )
 def test_actions_that_are_not_discrete_are_refused_with_the_way_out(space: spaces.Space[Any], message: str) -> None:
     with pytest.raises(UserError, match=message) as refused:
-        actions_of(space, "Mine-v0")
+        actions_of(space, "env.id=Mine-v0")
     assert "0x" not in str(refused.value)
 
 

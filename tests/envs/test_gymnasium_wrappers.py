@@ -127,6 +127,16 @@ def test_wrappers_that_an_environment_registers_itself_hide_its_model_too() -> N
         del gymnasium.registry["rlrun_test/DoubledLake-v0"]
 
 
+LAZY = """
+def __getattr__(name):
+    if name == "Late":
+        import rlrun_no_such_package
+    if name == "Broken":
+        raise RuntimeError("no licence")
+    raise AttributeError(name)
+"""
+
+
 @pytest.mark.parametrize(
     ("wrappers", "message"),
     [
@@ -149,12 +159,25 @@ def test_wrappers_that_an_environment_registers_itself_hide_its_model_too() -> N
             r"env\.wrappers\[0\]=wrapped_work\.Plus does not fit env\.id=wrapped_work/Line-v0, which shows Box of "
             r"shape \[1\] \(float32\): it raises ValueError: amount must not be negative",
         ),
+        ("[wrapped_work.Stumbles]", r"it raises ValueError: .*, at wrapped_work\.py, line \d+; HYDRA_FULL_ERROR=1"),
+        ("[wrapped_work.leaves]", r"env\.wrappers\[0\]=wrapped_work\.leaves does not fit .*it raises SystemExit"),
+        ("[lazy_work.Late]", r"_target_=lazy_work\.Late needs the module rlrun_no_such_package"),
+        ("[lazy_work.Broken]", r"_target_=lazy_work\.Broken cannot be imported: .*RuntimeError: no licence"),
+        ("[lazy_work.Nothing]", r"_target_=lazy_work\.Nothing does not exist"),
         ("[wrapped_work.three]", r"env\.wrappers\[0\]=wrapped_work\.three must make a gymnasium\.Wrapper.*int"),
     ],
 )
 def test_a_wrapper_that_does_not_fit_is_refused_in_one_line_and_leaves_nothing(
-    wrappers: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    wrappers: str,
+    message: str,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "lazy_work.py").write_text(LAZY)
+    monkeypatch.syspath_prepend(elsewhere)
     monkeypatch.chdir(tmp_path)
     assert run_command(["rlrun", *QUICK, f"env.wrappers={wrappers}"]) == 2
     said = capsys.readouterr().err

@@ -109,5 +109,20 @@ class Engine(Line):
         self.size, self.names = size, names
 
 
-for name in ("Line", "Picture", "Engine", "NoSuch"):
+class Leaves(Line):
+    def __init__(self) -> None:
+        raise SystemExit(3)
+
+
+class Stumbles(Plus):
+    def __init__(self, env: Any) -> None:
+        np.stack([np.zeros(2), np.zeros(3)])
+
+
+def leaves(env: gymnasium.Env[Any, Any]) -> gymnasium.Wrapper[Any, Any, Any, Any]:
+    raise SystemExit
+
+
+gymnasium.register("wrapped_work/NoPackage-v0", entry_point="rlrun_no_such_package:Thing", max_episode_steps=20)
+for name in ("Line", "Picture", "Engine", "NoSuch", "Leaves"):
     gymnasium.register(f"wrapped_work/{name}-v0", entry_point=f"{__name__}:{name}", max_episode_steps=20)
