@@ -54,7 +54,7 @@ def test_every_group_has_its_options() -> None:
         ("algo=dqn,rei", ["algo=dqn,reinforce"]),
         ("-m algo=dqn,d", []),  # it stands there already
         ("algo=dqn env=cartpole algo.op", ["algo.optimizer."]),
-        ("algo=dqn env=cartpole algo.optimizer.", ["algo.optimizer.learning_rate=", "algo.optimizer.eps="]),
+        ("algo=dqn env=acrobot algo.optimizer.", ["algo.optimizer.learning_rate=", "algo.optimizer.eps="]),
         ("algo=dqn ++algo.optimizer.l", ["++algo.optimizer.learning_rate="]),
         ("algo=dqn algo.optimizer.eps=1 algo.optimizer.", ["algo.optimizer.learning_rate="]),
         ("algo=actor_critic algo.doub", []),  # a key of another algorithm
