@@ -367,7 +367,9 @@ def test_less_the_mean_of_a_single_episode_nothing_may_be_left_so_it_is_refused(
 
 
 @pytest.mark.parametrize("baseline", ["batch_mean", "moving_average"])
-def test_a_baseline_that_makes_no_difference_beside_normalize_is_refused(baseline: str) -> None:
+def test_a_baseline_that_makes_no_difference_beside_normalize_is_refused(
+    baseline: Literal["batch_mean", "moving_average"],
+) -> None:
     with pytest.raises(UserError, match=rf"algo\.baseline={baseline} has no effect with algo\.normalize=true"):
         reinforce(CELLS, baseline=baseline, normalize=True)
 
