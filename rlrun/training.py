@@ -195,7 +195,7 @@ def restore(run: Run) -> Course:
     run.collector.load_state_dict(state["collector"])  # first, since it knows whether the environment is the same
     try:
         run.agent.load_state_dict(state["agent"])
-    except (RuntimeError, ValueError) as error:  # torch's word for other shapes is the former
+    except (RuntimeError, ValueError, KeyError) as error:  # other shapes are torch's RuntimeError
         if isinstance(error, torch.cuda.OutOfMemoryError):
             raise
         raise UserError(
