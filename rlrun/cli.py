@@ -9,8 +9,8 @@ import shlex
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ from rlrun.patient_output import be_patient
 from rlrun.sweep_outcomes import Outcomes
 
 _USER_ERROR, _INTERRUPTED = 2, 130
-_SHOWS_TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"  # before it is set below, for Hydra's sake
+_FULL_ERRORS = "HYDRA_FULL_ERROR"
+_SHOWS_TRACEBACKS = os.environ.get(_FULL_ERRORS) == "1"  # before it is set below, for Hydra's sake
 STOPPED = 75  # EX_TEMPFAIL: saved and stopped because a signal asked for it, and can go on
 _VERBS = ("ls", "show", "diff", "resume", "video", "rerun", "explain", "check", "bench", "completion")
 _NO_RUN = ("ls", "show", "diff", "video", "explain", "check", "bench", "completion")  # a signal may just end them
@@ -214,7 +215,7 @@ def _run_jobs(argv: list[str], args: argparse.Namespace, directories: list[Path]
         added: list[str] = []
         if args.multirun and not keeps_files:
             added = [f"hydra.sweep.dir={stack.enter_context(tempfile.TemporaryDirectory(prefix='rlrun-'))}"]
-        os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us instead of being printed
+        stack.enter_context(_full_errors())
         added += search_path(directories[args.config_dir is not None :])  # Hydra adds that one itself
         try:
             sys.argv = [argv[0], *flags, *(for_sweep if args.multirun else for_hydra)(overrides), *added]
@@ -234,6 +235,20 @@ def _run_jobs(argv: list[str], args: argparse.Namespace, directories: list[Path]
         print(f"rlrun: stopped by {stop.came}; {again}", file=sys.stderr, flush=True)
         return STOPPED
     return _USER_ERROR if outcomes.refused else 0
+
+
+@contextmanager
+def _full_errors() -> Iterator[None]:
+    """Exceptions reach us instead of being printed by Hydra. What others find in the environment is theirs again."""
+    before = os.environ.get(_FULL_ERRORS)
+    os.environ[_FULL_ERRORS] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_FULL_ERRORS]
+        else:
+            os.environ[_FULL_ERRORS] = before
 
 
 class _RaisedWhileRunningError(Exception):

@@ -19,6 +19,7 @@ from rlrun.testing.agent import same
 WORDS = (
     "algo=dqn",
     "env=cartpole",
+    "algo.optimizer.learning_rate=5e-4",  # the preset's falls over total_steps
     "device=cpu",
     "device.num_threads=1",
     "logger=none",

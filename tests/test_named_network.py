@@ -12,7 +12,7 @@ from rlrun.config_files import config_directory
 from rlrun.errors import UserError
 from rlrun.explanation import explanation
 
-CARTPOLE = ("algo=dqn", "env=cartpole")  # whose preset says hidden: [256, 256], activation: relu
+CARTPOLE = ("algo=dqn", "env=cartpole")  # whose preset says hidden: [256, 256], activation: tanh
 FILES = {
     "experiment/small": "# @package _global_\nnetwork:\n  hidden: [8]\n",
     "experiment/linear": "# @package _global_\ndefaults:\n  - override /network: linear\n",
@@ -36,14 +36,14 @@ def test_what_a_wrong_value_would_be_otherwise_is_not_what_the_preset_has(direct
 @pytest.mark.parametrize(
     ("words", "hidden", "activation"),
     [
-        ((), [256, 256], "relu"),
+        ((), [256, 256], "tanh"),
         (("network=mlp",), [64, 64], "tanh"),
         (("network=mlp", "preset=dqn_cartpole"), [64, 64], "tanh"),  # naming what is found anyway changes nothing
         (("network=mlp", "preset=own"), [7], "tanh"),
         (("network=mlp", "experiment=small"), [8], "tanh"),
         (("network=mlp", "experiment=small", "network.hidden=[9]"), [9], "tanh"),
         (("network=mlp", "++network={hidden: [3]}"), [3], "tanh"),
-        (("network={hidden: [3]}",), [3], "relu"),  # names no network
+        (("network={hidden: [3]}",), [3], "tanh"),  # names no network
         (("network=linear", "network.hidden=[3]", "network.activation=tanh"), [3], "tanh"),
         (("experiment=linear",), [], "relu"),
         (("experiment=nested",), [], "relu"),

@@ -38,6 +38,7 @@ TINY = [
 MAP = "# A corridor with a way round.\nstep_reward: -1\nG : terminal\n\nS..\n{}\n"
 GRID = ["algo=q_learning", "env=gridworld", "env.num_envs=4", "total_steps=400", *TINY]
 DQN = [
+    "algo.optimizer.learning_rate=5e-4",  # the preset's falls over total_steps
     *("algo=dqn", "env=cartpole", "total_steps=200", "algo.learning_starts_steps=64", "algo.replay_capacity_steps=160"),
     *TINY,
 ]

@@ -34,7 +34,13 @@ def dqn_cases(options: Chosen) -> list[Case]:
         return [Case("CartPole", words, 10), Case("CartPole, all options", [*words, *_OPTIONS], 10)]
     pong = [*options.words(), "env.max_episode_frames=400"]  # 100 steps: in 6,000 there are 60 ends
     device = (f"device={options.device}", "evaluation.num_envs=1")
-    preset = ["algo=dqn", "env=cartpole", "env.max_episode_steps=30", *device]  # with the numbers of its preset
+    preset = [
+        "algo=dqn",
+        "env=cartpole",
+        "env.max_episode_steps=30",
+        "algo.optimizer.learning_rate=5e-4",
+        *device,
+    ]  # else as its preset
     return [
         Case("Pong", pong, 40),
         Case("Pong, all options", changed(pong, *_OPTIONS), 25),

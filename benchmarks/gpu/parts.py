@@ -33,6 +33,7 @@ _TINY = (
     "env=cartpole",
     "env.num_envs=4",
     "network.hidden=[16]",
+    "algo.optimizer.learning_rate=5e-4",  # a number: what is timed asks no schedule
     "algo.batch_size=8",
     "algo.replay_ratio=1",
     "algo.learning_starts_steps=64",

@@ -92,7 +92,7 @@ def test_a_copy_of_parameters_that_were_moved_elsewhere_learns_too(copied: Calla
     assert same(saved(other), saved(pair))
 
 
-@pytest.mark.parametrize("words", ["algo=dqn algo.learning_starts_steps=8", "algo=actor_critic", "algo=reinforce"])
+@pytest.mark.parametrize("words", ["algo=dqn algo.learning_starts_steps=16", "algo=actor_critic", "algo=reinforce"])
 def test_a_copied_agent_learns_what_the_original_learns(words: str) -> None:
     maker = make(f"{words} env=cartpole env.num_envs=4 logger=none")
     for _ in maker.steps(64):
