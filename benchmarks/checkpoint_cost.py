@@ -24,10 +24,10 @@ from time import perf_counter
 import torch
 
 from rlrun.agents.random import Random
-from rlrun.checkpoint import Checkpoints
-from rlrun.collect import Collector
 from rlrun.envs.atari import Atari
+from rlrun.loop.collect import Collector
 from rlrun.replay.uniform import UniformReplay
+from rlrun.runs.checkpoint import Checkpoints
 from rlrun.types import Steps
 
 HERE = Path(__file__).resolve().parent

@@ -21,7 +21,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 
-from rlrun.loggers import read_rows
+from rlrun.runs.loggers import read_rows
 
 HERE = Path(__file__).resolve().parent
 RETURN = "eval/episode_return"

@@ -29,11 +29,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rlrun.checkpoint import Checkpoints
-from rlrun.cli import STOPPED
-from rlrun.interruption import StopRequest
-from rlrun.loggers import read_rows
-from rlrun.repeated_words import changed
+from rlrun.cli.main import STOPPED
+from rlrun.config.repeated_words import changed
+from rlrun.runs.checkpoint import Checkpoints
+from rlrun.runs.interruption import StopRequest
+from rlrun.runs.loggers import read_rows
 from rlrun.testing.agent import same
 from rlrun.types import State
 
@@ -219,10 +219,8 @@ def import_all(words: Iterable[str]) -> None:
     import hydra.main  # noqa: F401
     import torch._dynamo  # noqa: F401 - by the first optimizer
 
-    import rlrun.event_file
-    import rlrun.running  # noqa: F401
-    from rlrun.composition import load_config
-    from rlrun.config_files import config_directories
+    from rlrun.config.compose import load_config
+    from rlrun.config.files import config_directories
 
     load_config(list(words), config_directories(None))  # and so the modules of its parts
 
@@ -406,8 +404,8 @@ class Child:
 
 def start(words: Iterable[str], runs_dir: Path) -> Child:
     """The command in a forked process; its output goes to a file."""
-    import rlrun.cli
-    import rlrun.training
+    import rlrun.cli.main
+    import rlrun.loop.loop
 
     sys.stdout.flush()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # until the child can be asked
@@ -423,10 +421,10 @@ def start(words: Iterable[str], runs_dir: Path) -> Child:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
         sys.stdout = sys.stderr = log  # whoever forked may have put something else there
-        rlrun.training._MOST_TIME_SAVING = 1.0  # saves far more often than a run would, so that kills hit saves too
+        rlrun.loop.loop._MOST_TIME_SAVING = 1.0  # saves far more often than a run would, so that kills hit saves too
         with StopRequest():
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-            status = rlrun.cli.run_command(["rlrun", *words, f"runs_dir={runs_dir}"])
+            status = rlrun.cli.main.run_command(["rlrun", *words, f"runs_dir={runs_dir}"])
             sys.stdout.flush()
             os._exit(status)  # still inside: a SIGTERM that comes too late ends nothing
     finally:

@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from rlrun.loggers import read_rows
-from rlrun.table_pictures import load_tables
+from rlrun.pictures.table_pictures import load_tables
+from rlrun.runs.loggers import read_rows
 
 TARGET = Path(__file__).resolve().parent / "results" / "known_answers.csv"
 RLRUN = str(Path(sys.executable).parent / "rlrun")

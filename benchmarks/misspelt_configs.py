@@ -10,9 +10,9 @@ from typing import Any
 
 import yaml
 
-from rlrun import catalogue
-from rlrun.config_files import config_directory
-from rlrun.provenance import Setting, read
+from rlrun.config import catalogue
+from rlrun.config.files import config_directory
+from rlrun.config.provenance import Setting, read
 
 DOORS = ("plain", "plus", "sweep", "sweep plus", "preset", "experiment")  # the ways in which a key can be given
 EDITS = ("drop", "swap", "double", "add")
@@ -173,7 +173,7 @@ _TOP = {
     "log_every_steps": ("integer", 1),
     "record_episodes": ("boolean", None),
 }
-_SECTIONS = {"evaluation": "rlrun.training.EvaluationSettings", "checkpoint": "rlrun.training.CheckpointSettings"}
+_SECTIONS = {"evaluation": "rlrun.loop.loop.EvaluationSettings", "checkpoint": "rlrun.loop.loop.CheckpointSettings"}
 
 
 def entry_of(key: OurKey) -> dict[str, Any] | None:
@@ -194,7 +194,7 @@ _COMPOSED: dict[tuple[str, ...], dict[str, Any]] = {}
 
 
 def _target(section: str, base: tuple[str, ...]) -> object:
-    from rlrun.composition import load_config
+    from rlrun.config.compose import load_config
 
     if base not in _COMPOSED:
         _COMPOSED[base] = load_config(base, [config_directory()]).as_plain()

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from rlrun.agents.reinforce import Estimator, Reinforce
-from rlrun.collect import Collector
 from rlrun.envs.mdp_file import parse_mdp
 from rlrun.envs.tabular import TabularEnv
+from rlrun.loop.collect import Collector
 from rlrun.nn.optimizers import Adam
 from rlrun.nn.trunks import MLP
 from rlrun.types import Rollout

@@ -29,8 +29,8 @@ from torch import Tensor
 
 from rlrun.agents.dqn import DQN
 from rlrun.build import Built, build
-from rlrun.composition import load_config
-from rlrun.config_files import config_directory
+from rlrun.config.compose import load_config
+from rlrun.config.files import config_directory
 from rlrun.replay.disk import DiskRows, DiskStorage
 from rlrun.replay.uniform import UniformReplay
 

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from rlrun.state_file import leaves, read_state
+from rlrun.runs.state_file import leaves, read_state
 
 ROOT = Path(__file__).resolve().parent.parent
 KEYS_BEFORE: dict[str, str] = {}  # argument today -> argument in the older checkout

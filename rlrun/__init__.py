@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rlrun.errors import UserError
 
 if TYPE_CHECKING:
-    from rlrun.notebook import compose, make, train
+    from rlrun.api import compose, make, train
 
 __version__ = "0.1.0"
 __all__ = ["UserError", "__version__", "compose", "make", "train"]
@@ -23,7 +23,7 @@ def __getattr__(name: str) -> Any:
     """Loads the functions for notebooks."""
     if name not in _LOADED_LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from rlrun import notebook
+    from rlrun import api as notebook
 
     return getattr(notebook, name)
 

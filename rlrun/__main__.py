@@ -1,6 +1,6 @@
 """`python -m rlrun` is `rlrun`."""
 
-from rlrun.cli import main
+from rlrun.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -12,26 +12,26 @@ from typing import Any
 
 from typing_extensions import get_protocol_members
 
-from rlrun.checkpoint import Checkpoints
-from rlrun.collect import Collector
-from rlrun.config import Config
-from rlrun.constructors import product_of
-from rlrun.device import Device
-from rlrun.episode_recorder import NOT_RECORDED, EpisodeRecorder, Recorder
+from rlrun.compute.device import Device
+from rlrun.compute.execution import PLAIN, Execution
+from rlrun.config.config import Config
+from rlrun.config.constructors import product_of
+from rlrun.config.memory_need import in_words, refuse_long_rollouts, refuse_too_large
+from rlrun.config.schema import Component
+from rlrun.config.type_fit import fits
 from rlrun.errors import DoesNotFitError, UserError
-from rlrun.evaluate import Evaluator
-from rlrun.execution.execution import PLAIN, Execution
-from rlrun.loggers import Logger
-from rlrun.memory_need import in_words, refuse_long_rollouts, refuse_too_large
-from rlrun.progress import make_display
+from rlrun.loop.collect import Collector
+from rlrun.loop.evaluate import Evaluator
+from rlrun.loop.loop import CheckpointSettings, EvaluationSettings, Run
+from rlrun.loop.progress import make_display
+from rlrun.numerics.schedules import Schedule, unfinished
+from rlrun.pictures.table_pictures import Shown, picture, save_film, save_picture, save_tables
 from rlrun.protocols import Agent, Filmable, Tabular, VecEnv
-from rlrun.receipt import experiment_hash, read_receipt
-from rlrun.run_directory import attempt, check_writable, run_directory
-from rlrun.schedules import Schedule, unfinished
-from rlrun.schema import Component
-from rlrun.table_pictures import Shown, picture, save_film, save_picture, save_tables
-from rlrun.training import CheckpointSettings, EvaluationSettings, Run
-from rlrun.type_fit import fits
+from rlrun.runs.checkpoint import Checkpoints
+from rlrun.runs.directory import attempt, check_writable, run_directory
+from rlrun.runs.episode_recorder import NOT_RECORDED, EpisodeRecorder, Recorder
+from rlrun.runs.loggers import Logger
+from rlrun.runs.manifest import experiment_hash, read_receipt
 from rlrun.types import EnvSpec, NoSteps
 
 _LOG = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from rlrun.config_files import config_directory
+from rlrun.config.files import config_directory
 
 
 def with_files(directory: Path, files: Mapping[str, str]) -> list[Path]:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from rlrun import atomic_file
-from rlrun.atomic_file import disk_trouble_told, make_directories
+from rlrun import files as atomic_file
 from rlrun.errors import UserError
+from rlrun.files import disk_trouble_told, make_directories
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE])

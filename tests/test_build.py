@@ -11,11 +11,11 @@ import pytest
 
 from rlrun import make
 from rlrun.build import build, directory_of
-from rlrun.collect import Collector
-from rlrun.composition import load_config
-from rlrun.config_files import config_directory
+from rlrun.config.compose import load_config
+from rlrun.config.files import config_directory
 from rlrun.errors import UserError
-from rlrun.training import train
+from rlrun.loop.collect import Collector
+from rlrun.loop.loop import train
 
 ENV = "# Scripted.\n_target_: rlrun.testing.scripted_env.ScriptedEnv\nnum_envs: 2\n"
 SHORT = ["total_steps=600", "log_every_steps=200", "evaluation.episodes=3", "evaluation.num_envs=3", "logger=none"]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from rlrun.cli import run_command
+from rlrun.cli.main import run_command
 
 ID = "RlrunChanging-v0"
 WORDS = ["algo=random", "env=gym", f"env.id={ID}", "env.num_envs=2", "device=cpu", "logger=none", "name=run"]

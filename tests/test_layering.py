@@ -131,10 +131,10 @@ def test_names_have_a_topic_and_ends_have_two_facts(path: Path) -> None:
 @pytest.mark.parametrize(
     ("owner", "source"),
     [
-        ("rng", "from rlrun.returns import gae"),
+        ("rng", "from rlrun.numerics.returns import gae"),
         ("losses", "import rlrun.nn.networks"),
-        ("replay", "def f():\n    from rlrun.collect import Collector"),
-        ("collect", "from rlrun.training import train"),
+        ("replay", "def f():\n    from rlrun.loop.collect import Collector"),
+        ("collect", "from rlrun.loop.loop import train"),
         ("training", "from rlrun import build"),
         ("agents", "from rlrun.nowhere import thing"),
         ("replay", "from rlrun.nn import networks"),

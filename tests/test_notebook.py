@@ -19,10 +19,10 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from omegaconf import OmegaConf
 
-import rlrun.training
+import rlrun.loop.loop
 from rlrun import UserError, compose, make, train
-from rlrun.cli import run_command
-from rlrun.config import Config
+from rlrun.cli.main import run_command
+from rlrun.config.config import Config
 
 ROOT = Path(__file__).resolve().parent.parent
 WORDS = "algo=q_learning env=gridworld env.map=book debug=short logger=none device=cpu"
@@ -109,7 +109,7 @@ def test_words_are_not_nothing() -> None:
 
 
 def test_an_object_is_replaced_as_on_the_command_line() -> None:
-    given = "'+algo.epsilon={_target_: rlrun.schedules.Constant, value: 0.25}'"
+    given = "'+algo.epsilon={_target_: rlrun.numerics.schedules.Constant, value: 0.25}'"
     config = compose(f"{WORDS} ~algo.epsilon {given}")
     assert config.algo.arguments["epsilon"].arguments == {"value": 0.25}
 
@@ -201,9 +201,9 @@ def test_importing_is_quick_to_ask_for() -> None:
 
 
 def test_the_function_for_notebooks_is_no_module() -> None:
-    assert isinstance(rlrun.training, ModuleType)
+    assert isinstance(rlrun.loop.loop, ModuleType)
     assert rlrun.train is train
-    assert train.__module__ == "rlrun.notebook"
+    assert train.__module__ == "rlrun.api"
 
 
 def test_the_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

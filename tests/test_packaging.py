@@ -26,6 +26,6 @@ def test_the_wheel_brings_configs_maps_types_the_catalogue_and_the_shells_script
     for grid in (ROOT / "rlrun/envs/maps").glob("*.txt"):
         assert f"rlrun/envs/maps/{grid.name}" in names
     assert "rlrun/py.typed" in names
-    for name in ("catalogue.json", "completion/rlrun.bash", "completion/rlrun.zsh", "completion/rlrun.fish"):
+    for name in ("config/catalogue.json", *(f"cli/completion/rlrun.{shell}" for shell in ("bash", "zsh", "fish"))):
         assert f"rlrun/{name}" in names
     assert not any(name.startswith("tests/") for name in names)

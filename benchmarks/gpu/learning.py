@@ -19,7 +19,7 @@ from pathlib import Path
 from parts import Chosen, Clock, chosen
 from provenance import Row, write_rows
 
-from rlrun.loggers import read_rows
+from rlrun.runs.loggers import read_rows
 
 SOLVED = 475.0  # Gymnasium's own reward_threshold of CartPole-v1
 BALANCED = 195.0  # that of CartPole-v0; chance makes about 22

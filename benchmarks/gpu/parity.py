@@ -19,14 +19,14 @@ from provenance import write_rows
 from torch import Tensor, nn
 
 from rlrun.agents.dqn import DQN
-from rlrun.checkpoint import Checkpoints
-from rlrun.collect import Collector
-from rlrun.execution.captured import Captured
-from rlrun.execution.execution import Compile, Precision
+from rlrun.compute.captured import Captured
+from rlrun.compute.execution import Compile, Precision
+from rlrun.compute.transfer import WholeArrays, upload_to
+from rlrun.loop.collect import Collector
 from rlrun.protocols import Agent
-from rlrun.state_comparison import first_difference
+from rlrun.runs.checkpoint import Checkpoints
+from rlrun.runs.state_comparison import first_difference
 from rlrun.types import Rollout
-from rlrun.upload import WholeArrays, upload_to
 
 _FLOAT64 = 1e-6  # between devices, after 100 updates
 _FLOAT32 = 1e-3  # between devices, after one update

@@ -14,18 +14,18 @@ from provenance import RESULTS
 from torch import Tensor
 
 from rlrun.build import instantiate
-from rlrun.collect import Collector
-from rlrun.composition import load_config
-from rlrun.config import Config
-from rlrun.config_files import config_directory
-from rlrun.device import Device
-from rlrun.execution.captured import Recorder
-from rlrun.execution.cuda_graphs import CudaGraphs
-from rlrun.execution.execution import Compile, Execution, Precision
+from rlrun.cli.verbs.standard_works import DQN_PONG
+from rlrun.compute.captured import Recorder
+from rlrun.compute.cuda_graphs import CudaGraphs
+from rlrun.compute.device import Device
+from rlrun.compute.execution import Compile, Execution, Precision
+from rlrun.config.compose import load_config
+from rlrun.config.config import Config
+from rlrun.config.files import config_directory
+from rlrun.config.repeated_words import changed
+from rlrun.loop.collect import Collector
 from rlrun.protocols import Agent, VecEnv
-from rlrun.repeated_words import changed
 from rlrun.testing.recorded_operations import RecordedOperations
-from rlrun.verbs.standard_works import DQN_PONG
 
 # The same shapes of work in a minute on a CPU: for trying the programs out, not for numbers.
 _TINY = (

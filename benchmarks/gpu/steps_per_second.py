@@ -17,10 +17,10 @@ import torch
 from parts import Chosen, Clock, Parts, chosen
 from provenance import warn_if_busy, write_rows
 
+from rlrun.cli.verbs.loop_speed import measure_loop
+from rlrun.compute.execution import Compile, Precision
+from rlrun.config.repeated_words import changed
 from rlrun.errors import UserError
-from rlrun.execution.execution import Compile, Precision
-from rlrun.repeated_words import changed
-from rlrun.verbs.loop_speed import measure_loop
 
 _Case = tuple[Compile, Precision, int]
 _TOGETHER = 16  # updates that are timed at once: as many as 16 environments make in one turn of 4 steps

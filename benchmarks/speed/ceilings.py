@@ -37,13 +37,13 @@ def main() -> None:
 
 def measure(seconds: float) -> dict[str, float]:
     """One value of everything, in this process, by what it is and its unit."""
-    from rlrun.cores import available_cores
-    from rlrun.verbs.ceilings import (
+    from rlrun.cli.verbs.ceilings import (
         emulator_frames_per_second,
         environment_steps_per_second,
         matrix_gflops,
         nature_update_gflop,
     )
+    from rlrun.compute.cores import available_cores
 
     cores = available_cores()
     values = {"Pong emulator alone, 1 core|frames/s": emulator_frames_per_second(seconds)}

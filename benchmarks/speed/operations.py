@@ -24,7 +24,7 @@ from torch.profiler import ProfilerActivity, profile
 from works import WORKS, Work
 
 from rlrun import make
-from rlrun.notebook import Made
+from rlrun.api import Made
 
 REST = "Python, NumPy, the emulator, and the way to operations"
 KINDS = {  # by the names of operations; the first that fits counts

@@ -11,9 +11,9 @@ from functools import cache
 from io import StringIO
 from pathlib import Path
 
-from rlrun.atomic_file import write_atomically
-from rlrun.cores import available_cores
-from rlrun.receipt import cpu_model
+from rlrun.compute.cores import available_cores
+from rlrun.files import write_atomically
+from rlrun.runs.manifest import cpu_model
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 RESULTS = ROOT / "benchmarks" / "results"

@@ -16,19 +16,19 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from rlrun.agents.legality import require_every_action
 from rlrun.annotations import Takes, used_unless, used_when
-from rlrun.distributions import categorical_sample, entropy_of, greedy
+from rlrun.compute.execution import Execution, plainly
 from rlrun.errors import UserError
-from rlrun.execution.execution import Execution, plainly
-from rlrun.legality import require_every_action
-from rlrun.losses import masked_mean, masked_squared_error, normalised, policy_gradient_loss, squared_error
 from rlrun.nn.descent import descend, follow_gradient
 from rlrun.nn.networks import Network, build_policy_value
 from rlrun.nn.optimizers import at_step, moved_by
+from rlrun.numerics.distributions import categorical_sample, entropy_of, greedy
+from rlrun.numerics.losses import masked_mean, masked_squared_error, normalised, policy_gradient_loss, squared_error
+from rlrun.numerics.returns import discounted_returns, gae, n_step_returns, td_errors
+from rlrun.numerics.schedules import Schedule, schedule_from_zero
 from rlrun.protocols import EvaluationPolicy
-from rlrun.returns import discounted_returns, gae, n_step_returns, td_errors
 from rlrun.rng import torch_generator
-from rlrun.schedules import Schedule, schedule_from_zero
 from rlrun.types import (
     ActorOutput,
     Carry,

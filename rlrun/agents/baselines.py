@@ -7,8 +7,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from rlrun.losses import masked_mean, masked_squared_error
 from rlrun.nn.descent import descend
+from rlrun.numerics.losses import masked_mean, masked_squared_error
 from rlrun.types import State
 
 

@@ -20,19 +20,19 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from rlrun.agents.legality import require_every_action
 from rlrun.annotations import AtMost, Takes, used_unless, used_when
-from rlrun.distributions import epsilon_greedy
+from rlrun.compute.execution import Execution, plainly
 from rlrun.errors import UserError
-from rlrun.execution.execution import Execution, plainly
-from rlrun.legality import require_every_action
-from rlrun.losses import huber, q_td_target, squared_error
 from rlrun.nn.descent import gradient_norm, gradients_of, scale_down
 from rlrun.nn.networks import Network, build_q_network
 from rlrun.nn.optimizers import at_step, moved_by
+from rlrun.numerics.distributions import epsilon_greedy
+from rlrun.numerics.losses import huber, q_td_target, squared_error
+from rlrun.numerics.schedules import Schedule, require_probability
 from rlrun.replay.disk import StorageFolder, StorageKind, open_storage
 from rlrun.replay.uniform import UniformReplay
 from rlrun.rng import torch_generator
-from rlrun.schedules import Schedule, require_probability
 from rlrun.types import ActorOutput, Batch, Carry, EnvSpec, Metrics, Rollout, State, Steps
 
 _TOGETHER_BYTES = 1 << 24  # of transitions that are drawn at once on a CPU

@@ -8,10 +8,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from rlrun.agents.planning import sample_rows
+from rlrun.agents.legality import forbids_actions, legal_actions
+from rlrun.agents.tables.policies import uniform_policy
+from rlrun.agents.tables.table_agent import sample_rows
 from rlrun.annotations import Takes
-from rlrun.legality import forbids_actions, legal_actions
-from rlrun.policies import uniform_policy
 from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, Rollout, State, Steps
 
 

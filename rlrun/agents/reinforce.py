@@ -18,18 +18,18 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from rlrun.agents.baselines import Baseline, BatchMean, LearnedValue, MovingAverage, NoBaseline
+from rlrun.agents.legality import require_every_action
 from rlrun.annotations import Takes, used_when
-from rlrun.distributions import categorical_entropy, categorical_log_prob, categorical_sample, greedy
 from rlrun.errors import UserError
-from rlrun.legality import require_every_action
-from rlrun.losses import masked_mean, normalised
 from rlrun.nn.descent import descend
 from rlrun.nn.networks import Network, build_policy, build_value
 from rlrun.nn.optimizers import at_step
+from rlrun.numerics.distributions import categorical_entropy, categorical_log_prob, categorical_sample, greedy
+from rlrun.numerics.losses import masked_mean, normalised
+from rlrun.numerics.returns import cuts, episode_time, reward_to_go, whole_returns
+from rlrun.numerics.schedules import Schedule, schedule_from_zero
 from rlrun.protocols import EvaluationPolicy
-from rlrun.returns import cuts, episode_time, reward_to_go, whole_returns
 from rlrun.rng import torch_generator
-from rlrun.schedules import Schedule, schedule_from_zero
 from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, Rollout, State, WholeEpisodes
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]

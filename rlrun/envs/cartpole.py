@@ -16,7 +16,7 @@ from gymnasium import spaces
 from pydantic import Field
 
 from rlrun.annotations import Takes
-from rlrun.envs.cartpole_render import render_cartpole
+from rlrun.envs.render.cartpole import render_cartpole
 from rlrun.rng import hash_uniform, stream_seeds
 from rlrun.types import Array, BoolArray, EnvSpec, Float64Array, Int64Array, State, TimeStep
 

@@ -12,8 +12,8 @@ import numpy as np
 from gymnasium import spaces
 
 from rlrun.envs.grid_map import load_map, outcomes
-from rlrun.envs.grid_render import render_ansi, render_rgb
 from rlrun.envs.gridworld import Observation, observation_space, observe, slipped
+from rlrun.envs.render.grid import render_ansi, render_rgb
 from rlrun.types import Array
 
 ID = "rlrun/GridWorld-v0"

@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from rlrun.errors import UserError, nearest
-from rlrun.text_file import read_text
+from rlrun.files import read_text
 from rlrun.types import BoolArray, Float64Array, GridLayout, Int64Array, TabularModel
 
 # Actions, as (row, column) steps: north, east, south, west.

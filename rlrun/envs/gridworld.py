@@ -14,7 +14,7 @@ from pydantic import Field
 
 from rlrun.annotations import FILE, Named
 from rlrun.envs.grid_map import ACTION_NAMES, GridMap, bundled_maps, load_map, outcomes, tabular_model
-from rlrun.envs.grid_render import render_ansi, render_rgb
+from rlrun.envs.render.grid import render_ansi, render_rgb
 from rlrun.rng import hash_uniform, stream_seeds
 from rlrun.types import Array, BoolArray, EnvSpec, Int64Array, State, TimeStep
 

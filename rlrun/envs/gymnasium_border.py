@@ -19,7 +19,7 @@ from rlrun.envs.gymnasium_making import Env, layers
 from rlrun.envs.gymnasium_observations import check_of, described
 from rlrun.envs.gymnasium_spaces import Channels, Encoding, actions_of, encoding_of
 from rlrun.errors import FaultyEnvironmentError
-from rlrun.finite import LARGEST_FLOAT32
+from rlrun.numerics.finite import LARGEST_FLOAT32
 from rlrun.types import Array
 
 _NUM_RETURNED = 5  # by step

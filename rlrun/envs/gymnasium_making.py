@@ -15,11 +15,11 @@ from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 from pydantic import JsonValue
 
+from rlrun.annotations.type_words import shown as value_in_words
 from rlrun.envs.gymnasium_faults import advice, files_of, first_line, in_short, lacks_arguments, told
 from rlrun.envs.gymnasium_options import checked_options
 from rlrun.envs.space_words import in_words
 from rlrun.errors import UserError, nearest
-from rlrun.type_words import shown as value_in_words
 
 Env: TypeAlias = gymnasium.Env[Any, Any]
 Wrap: TypeAlias = Callable[[Env], gymnasium.Wrapper[Any, Any, Any, Any]]

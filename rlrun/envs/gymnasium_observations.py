@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from gymnasium import spaces
 
-from rlrun.finite import first_unfit, fits_float32
+from rlrun.numerics.finite import first_unfit, fits_float32
 from rlrun.types import Array
 
 Check: TypeAlias = Callable[[Any], str | None]  # what is wrong with an observation, after "the observation ..."

@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from rlrun.annotations.plain_values import as_far_as_known, coerced
+from rlrun.annotations.type_words import describe, shown
 from rlrun.errors import UserError, nearest
-from rlrun.plain_values import as_far_as_known, coerced
-from rlrun.type_words import describe, shown
 
 _TRUTH_VALUES = ("yes", "no", "on", "off", "true", "false")  # of YAML 1.1; as text, every one of them is true
 

@@ -31,7 +31,7 @@ from pydantic import Field
 from rlrun.annotations import FILE, Named
 from rlrun.envs.tabular import Observation, TabularEnv, differing_looks
 from rlrun.errors import UserError, nearest
-from rlrun.text_file import read_text
+from rlrun.files import read_text
 from rlrun.types import Float64Array, Int64Array, TabularModel
 
 KEYS = ("states", "actions", "start", "looks", "transitions")

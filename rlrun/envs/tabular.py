@@ -13,7 +13,7 @@ from gymnasium import spaces
 from pydantic import Field
 
 from rlrun.annotations import Takes
-from rlrun.envs.name_render import render_name
+from rlrun.envs.render.names import render_name
 from rlrun.rng import hash_uniform, stream_seeds
 from rlrun.types import Array, BoolArray, EnvSpec, Float64Array, Int64Array, State, TabularModel, TimeStep
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from rlrun.errors import UserError
-from rlrun.schedules import Schedule
+from rlrun.numerics.schedules import Schedule
 
 _LOG = logging.getLogger(__name__)
 State = dict[str, Tensor]  # what is known of a parameter: tensors like it, and `step`, a number

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from rlrun.errors import UserError
 from rlrun.nn.flat import FlatOptimizer, State
-from rlrun.schedules import Schedule, schedule_from_zero
+from rlrun.numerics.schedules import Schedule, schedule_from_zero
 
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]

@@ -26,8 +26,8 @@ import torch
 from torch import Tensor
 
 from rlrun.annotations import EXECUTION
-from rlrun.atomic_file import why_not_written
 from rlrun.errors import UserError
+from rlrun.files import why_not_written
 from rlrun.replay.memory import (
     available_memory,
     describe,

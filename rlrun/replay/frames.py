@@ -13,8 +13,8 @@ from torch import Tensor
 
 from rlrun.replay.memory import initial_finals
 from rlrun.replay.refusals import Refusals
+from rlrun.replay.ring import Ring, Rows, newest, refill
 from rlrun.replay.storage import Storage, StoredRing, StoredRows
-from rlrun.ring import Ring, Rows, newest, refill
 from rlrun.types import EnvSpec, Rollout, State
 
 

@@ -7,8 +7,8 @@ from typing import Protocol
 from torch import Tensor
 
 from rlrun.replay.memory import observation_dtype
+from rlrun.replay.ring import newest
 from rlrun.replay.storage import Storage, StoredRing
-from rlrun.ring import newest
 from rlrun.types import EnvSpec, Rollout, State
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from rlrun.replay.memory import available_memory, describe, estimate_bytes, require_memory
-from rlrun.ring import Rows
+from rlrun.replay.ring import Rows
 from rlrun.types import EnvSpec
 
 

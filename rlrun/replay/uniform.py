@@ -19,8 +19,8 @@ from rlrun.replay.frames import FrameObservations
 from rlrun.replay.memory import action_dtype, observation_dtype
 from rlrun.replay.observations import ObservationStore, PlainObservations
 from rlrun.replay.refusals import Refusals
+from rlrun.replay.ring import newest, refill
 from rlrun.replay.storage import MemoryStorage, Storage
-from rlrun.ring import newest, refill
 from rlrun.types import Batch, EnvSpec, Rollout, State, pinned
 
 _LOG = logging.getLogger(__name__)

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from rlrun.checkpoint import Checkpoints
-from rlrun.collect import Collector
+from rlrun.loop.collect import Collector
 from rlrun.protocols import Agent, Stochastic, VecEnv
-from rlrun.ring import Ring
-from rlrun.state_comparison import first_difference
+from rlrun.replay.ring import Ring
+from rlrun.runs.checkpoint import Checkpoints
+from rlrun.runs.state_comparison import first_difference
 from rlrun.types import EnvSpec, Rollout, as_tensor
 
 _CPU = torch.device("cpu")

@@ -12,9 +12,9 @@ from time import perf_counter, thread_time
 import numpy as np
 import torch
 
-from rlrun.collect import Collector
-from rlrun.episode_meter import EpisodeMeter
 from rlrun.errors import FaultyEnvironmentError
+from rlrun.loop.collect import Collector
+from rlrun.loop.meter import EpisodeMeter
 from rlrun.protocols import Agent, Replay, VecEnv
 from rlrun.testing.agent import AgentContract
 from rlrun.testing.outcomes import told

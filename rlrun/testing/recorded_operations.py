@@ -20,7 +20,7 @@ _Operation = tuple[Any, tuple[Any, ...], dict[str, Any], list[Tensor]]  # what, 
 
 
 class RecordedOperations:
-    """A `rlrun.execution.captured.Recorder` without a GPU."""
+    """A `rlrun.compute.captured.Recorder` without a GPU."""
 
     def warm_up(self, function: Callable[[], object]) -> None:
         """See `Recorder.warm_up`."""

@@ -12,8 +12,8 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from rlrun.checkpoint import Checkpoints
 from rlrun.protocols import Replay
+from rlrun.runs.checkpoint import Checkpoints
 from rlrun.testing.agent import same
 from rlrun.types import Batch, EnvSpec, Episodes, Rollout
 

@@ -8,7 +8,7 @@ from copy import deepcopy
 import numpy as np
 from gymnasium import spaces
 
-from rlrun.episode_meter import EpisodeMeter
+from rlrun.loop.meter import EpisodeMeter
 from rlrun.protocols import VecEnv
 from rlrun.testing.agent import same
 from rlrun.types import Array, BoolArray, EnvSpec, Int64Array, TimeStep

@@ -8,12 +8,12 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from rlrun.agents.actor_critic import ActorCritic, Advantage, OptimizerFactory
+from rlrun.compute.execution import Execution
 from rlrun.errors import UserError
-from rlrun.execution.execution import Execution
 from rlrun.nn.optimizers import RMSProp
 from rlrun.nn.trunks import MLP
+from rlrun.numerics.schedules import Linear, Schedule
 from rlrun.protocols import Agent, VecEnv
-from rlrun.schedules import Linear, Schedule
 from rlrun.testing.agent import AgentContract
 from rlrun.testing.scripted_env import ScriptedEnv
 from rlrun.types import EnvSpec, Episodes, Rollout, Steps, WholeEpisodes

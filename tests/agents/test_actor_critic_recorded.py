@@ -11,12 +11,12 @@ import torch
 from test_actor_critic import CPU, actor_critic
 
 from rlrun.agents.actor_critic import Advantage, OptimizerFactory
-from rlrun.collect import Collector
+from rlrun.compute.execution import Execution, Precision
 from rlrun.errors import UserError
-from rlrun.execution.execution import Execution, Precision
+from rlrun.loop.collect import Collector
 from rlrun.nn.optimizers import Adam, RMSProp
+from rlrun.numerics.schedules import Linear
 from rlrun.protocols import Agent, VecEnv
-from rlrun.schedules import Linear
 from rlrun.testing.agent import AgentContract, same
 from rlrun.testing.recorded_operations import RecordedOperations
 from rlrun.testing.scripted_env import ScriptedEnv

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from rlrun.agents.dqn import DQN
-from rlrun.collect import Collector
+from rlrun.compute.execution import Execution
 from rlrun.errors import UserError
-from rlrun.execution.execution import Execution
+from rlrun.loop.collect import Collector
 from rlrun.nn.optimizers import Adam, LearningRate
 from rlrun.nn.trunks import MLP
+from rlrun.numerics.schedules import Constant, Linear, Schedule
 from rlrun.protocols import Agent, VecEnv
-from rlrun.schedules import Constant, Linear, Schedule
 from rlrun.testing.agent import AgentContract
 from rlrun.testing.scripted_env import ScriptedEnv
 from rlrun.types import Batch, EnvSpec, Rollout

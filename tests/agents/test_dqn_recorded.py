@@ -9,11 +9,11 @@ import torch
 from test_dqn import CPU, dqn, rollouts
 
 from rlrun.agents.dqn import DQN
-from rlrun.collect import Collector
+from rlrun.compute.execution import Execution, Precision
 from rlrun.errors import UserError
-from rlrun.execution.execution import Execution, Precision
+from rlrun.loop.collect import Collector
+from rlrun.numerics.schedules import Linear
 from rlrun.protocols import Agent, VecEnv
-from rlrun.schedules import Linear
 from rlrun.testing.agent import AgentContract, same
 from rlrun.testing.recorded_operations import RecordedOperations
 from rlrun.testing.replay import Player

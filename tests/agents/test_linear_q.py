@@ -11,17 +11,17 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from rlrun.agents.linear_q import LinearQ
+from rlrun.agents.linear.features import Flat, OneHot, Paired
+from rlrun.agents.linear.linear_q import LinearQ
 from rlrun.build import build
-from rlrun.collect import Collector
-from rlrun.composition import load_config
-from rlrun.config_files import config_directory
+from rlrun.config.compose import load_config
+from rlrun.config.files import config_directory
 from rlrun.envs.gridworld import GridWorld
 from rlrun.envs.tabular import TabularEnv
 from rlrun.errors import UserError
-from rlrun.features import Flat, OneHot, Paired
+from rlrun.loop.collect import Collector
+from rlrun.numerics.schedules import Constant
 from rlrun.protocols import Agent, VecEnv
-from rlrun.schedules import Constant
 from rlrun.testing.agent import AgentContract
 from rlrun.testing.scripted_env import ScriptedEnv
 from rlrun.types import EnvSpec, Episodes, Float64Array, Rollout, TabularModel
@@ -361,10 +361,10 @@ def test_there_are_no_tables_of_vectors() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["env=gridworld", f"{FEATURES}=rlrun.features.Flat"], "flat features need vectors"),
+        (["env=gridworld", f"{FEATURES}=rlrun.agents.linear.features.Flat"], "flat features need vectors"),
         (["env=cartpole"], r"one-hot features need numbered states, and cartpole shows Box.*choose other features"),
         (
-            ["env=gridworld", f"{FEATURES}=rlrun.schedules.Constant", "+algo.features.value=1"],
+            ["env=gridworld", f"{FEATURES}=rlrun.numerics.schedules.Constant", "+algo.features.value=1"],
             "must be an object .* of the kind Features",
         ),
     ],
@@ -378,7 +378,10 @@ def test_features_that_do_not_fit_the_observations_are_refused_in_words(
 
 def test_features_of_features_can_be_configured(tmp_path: Path) -> None:
     words = ["algo=linear_q", "env=gridworld", "logger=none", f"runs_dir={tmp_path}"]
-    words += ["algo.features._target_=rlrun.features.Paired", "+algo.features.features._target_=rlrun.features.OneHot"]
+    words += [
+        "algo.features._target_=rlrun.agents.linear.features.Paired",
+        "+algo.features.features._target_=rlrun.agents.linear.features.OneHot",
+    ]
     built = build(load_config(words, [config_directory()]))
     assert tuple(built.run.agent.state_dict()["weight"].shape) == (1, 16 * 4)
     built.close()

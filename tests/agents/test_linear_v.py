@@ -13,16 +13,16 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from rlrun.agents.linear_v import LinearV
+from rlrun.agents.linear.features import Flat, OneHot
+from rlrun.agents.linear.linear_v import LinearV
 from rlrun.build import build
-from rlrun.collect import Collector
-from rlrun.composition import load_config
-from rlrun.config_files import config_directory
+from rlrun.config.compose import load_config
+from rlrun.config.files import config_directory
 from rlrun.envs.cartpole import CartPole
 from rlrun.envs.gridworld import GridWorld
 from rlrun.envs.tabular import RandomWalk, random_walk_model
 from rlrun.errors import UserError
-from rlrun.features import Flat, OneHot
+from rlrun.loop.collect import Collector
 from rlrun.protocols import Agent, VecEnv
 from rlrun.testing.agent import AgentContract
 from rlrun.testing.scripted_env import ScriptedEnv
@@ -296,9 +296,14 @@ def test_illegal_actions_are_not_drawn() -> None:
 
 
 def test_features_of_pairs_are_refused(tmp_path: Path) -> None:
-    words = ["algo=linear_v", "env=gridworld", f"runs_dir={tmp_path}", "algo.features._target_=rlrun.features.Paired"]
-    words += ["+algo.features.features._target_=rlrun.features.OneHot"]
-    message = "algo.features._target_=rlrun.features.Paired does not fit: algo.features must be"
+    words = [
+        "algo=linear_v",
+        "env=gridworld",
+        f"runs_dir={tmp_path}",
+        "algo.features._target_=rlrun.agents.linear.features.Paired",
+    ]
+    words += ["+algo.features.features._target_=rlrun.agents.linear.features.OneHot"]
+    message = "algo.features._target_=rlrun.agents.linear.features.Paired does not fit: algo.features must be"
     with pytest.raises(UserError, match=re.escape(message)):
         build(load_config(words, [config_directory()]))
 

@@ -14,21 +14,21 @@ import yaml
 from gymnasium_env import gymnasium_env
 from PIL import Image
 
-from rlrun.agents.planning import sample_rows
-from rlrun.agents.policy_evaluation import PolicyEvaluation
-from rlrun.agents.policy_iteration import PolicyIteration
-from rlrun.agents.q_iteration import QIteration
-from rlrun.agents.value_iteration import ValueIteration
-from rlrun.cli import run_command
-from rlrun.collect import empty_rollout
-from rlrun.config_files import config_directory
+from rlrun.agents.planning.policy_evaluation import PolicyEvaluation
+from rlrun.agents.planning.policy_iteration import PolicyIteration
+from rlrun.agents.planning.q_iteration import QIteration
+from rlrun.agents.planning.value_iteration import ValueIteration
+from rlrun.agents.tables.table_agent import sample_rows
+from rlrun.api.running import warn_if_unsettled
+from rlrun.cli.main import run_command
+from rlrun.config.files import config_directory
 from rlrun.envs.cartpole import CartPole
 from rlrun.envs.gridworld import GridWorld
 from rlrun.envs.gymnasium import GymnasiumEnv
 from rlrun.envs.mdp_file import MdpEnv
 from rlrun.errors import UserError
+from rlrun.loop.collect import empty_rollout
 from rlrun.protocols import Agent, Tabular, VecEnv
-from rlrun.running import warn_if_unsettled
 from rlrun.testing.agent import AgentContract
 from rlrun.types import EnvSpec, Float64Array, TabularModel
 

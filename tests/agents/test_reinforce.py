@@ -13,8 +13,8 @@ from rlrun.agents.reinforce import Estimator, OptimizerFactory, Reinforce, estim
 from rlrun.errors import UserError
 from rlrun.nn.optimizers import Adam
 from rlrun.nn.trunks import MLP
+from rlrun.numerics.schedules import Linear, Schedule
 from rlrun.protocols import Agent, VecEnv
-from rlrun.schedules import Linear, Schedule
 from rlrun.testing.agent import AgentContract, same
 from rlrun.testing.scripted_env import ScriptedEnv
 from rlrun.types import EnvSpec, Episodes, Rollout, WholeEpisodes

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from rlrun.agents.policy_evaluation import PolicyEvaluation
-from rlrun.agents.policy_iteration import PolicyIteration
-from rlrun.agents.q_iteration import QIteration
-from rlrun.agents.value_iteration import ValueIteration
-from rlrun.collect import empty_rollout
+from rlrun.agents.planning.policy_evaluation import PolicyEvaluation
+from rlrun.agents.planning.policy_iteration import PolicyIteration
+from rlrun.agents.planning.q_iteration import QIteration
+from rlrun.agents.planning.value_iteration import ValueIteration
 from rlrun.envs.gridworld import GridWorld
 from rlrun.envs.mdp_file import MdpEnv
 from rlrun.errors import UserError
+from rlrun.loop.collect import empty_rollout
 from rlrun.types import EnvSpec, Float64Array, TabularModel
 
 CPU = torch.device("cpu")

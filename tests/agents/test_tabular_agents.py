@@ -10,16 +10,16 @@ import pytest
 import torch
 from gymnasium_env import gymnasium_env
 
-from rlrun.agents.q_learning import QLearning
-from rlrun.agents.sarsa import Sarsa
-from rlrun.agents.td import TD
-from rlrun.agents.value_iteration import ValueIteration
-from rlrun.collect import Collector, empty_rollout
+from rlrun.agents.planning.value_iteration import ValueIteration
+from rlrun.agents.tables.q_learning import QLearning
+from rlrun.agents.tables.sarsa import Sarsa
+from rlrun.agents.tables.td import TD
 from rlrun.envs.gridworld import GridWorld
 from rlrun.envs.mdp_file import MdpEnv
 from rlrun.errors import UserError
+from rlrun.loop.collect import Collector, empty_rollout
+from rlrun.numerics.schedules import Constant
 from rlrun.protocols import Agent, VecEnv
-from rlrun.schedules import Constant
 from rlrun.testing.agent import AgentContract
 from rlrun.types import EnvSpec, Episodes, Float64Array, Rollout
 

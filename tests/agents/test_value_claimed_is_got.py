@@ -13,14 +13,14 @@ import torch
 from gymnasium import spaces
 from gymnasium_env import gymnasium_env
 
-from rlrun.agents.policy_evaluation import PolicyEvaluation
-from rlrun.agents.policy_iteration import PolicyIteration
-from rlrun.agents.q_iteration import QIteration
-from rlrun.agents.value_iteration import ValueIteration
-from rlrun.collect import empty_rollout
+from rlrun.agents.planning.policy_evaluation import PolicyEvaluation
+from rlrun.agents.planning.policy_iteration import PolicyIteration
+from rlrun.agents.planning.q_iteration import QIteration
+from rlrun.agents.planning.value_iteration import ValueIteration
 from rlrun.envs.gridworld import GridWorld
 from rlrun.envs.mdp_file import MdpEnv
 from rlrun.errors import UserError
+from rlrun.loop.collect import empty_rollout
 from rlrun.protocols import VecEnv
 from rlrun.types import BoolArray, EnvSpec, Float64Array, TabularModel
 

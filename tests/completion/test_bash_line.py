@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from rlrun.completion.bash_line import Line, read_line, replies
-from rlrun.completion.candidate import Candidate
+from rlrun.cli.completion.bash_line import Line, read_line, replies
+from rlrun.cli.completion.candidate import Candidate
 
 BREAKS = " \t\n\"'@><=;|&(:"  # bash's own
 

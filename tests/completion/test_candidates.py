@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from rlrun import cli
-from rlrun.completion import overrides
-from rlrun.completion.candidate import Candidate
-from rlrun.completion.candidates import candidates
-from rlrun.completion.verb_words import RUN_FLAGS, VERBS
-from rlrun.config import LOG_VALUES, RUN_VALUES
-from rlrun.config_files import GROUPS, config_directory, options
+from rlrun.cli import main as cli
+from rlrun.cli.completion import overrides
+from rlrun.cli.completion.candidate import Candidate
+from rlrun.cli.completion.candidates import candidates
+from rlrun.cli.completion.verb_words import RUN_FLAGS, VERBS
+from rlrun.config.config import LOG_VALUES, RUN_VALUES
+from rlrun.config.files import GROUPS, config_directory, options
 from rlrun.envs.atari_games import bundled_games
 
 OWN = config_directory()
@@ -82,9 +82,15 @@ def test_every_group_has_its_options() -> None:
         ("algo=dqn algo.epsilon._t", ["algo.epsilon._target_="]),
         (
             "algo=dqn algo.epsilon._target_=",
-            ["algo.epsilon._target_=rlrun.schedules.Linear", "algo.epsilon._target_=rlrun.schedules.Constant"],
+            [
+                "algo.epsilon._target_=rlrun.numerics.schedules.Linear",
+                "algo.epsilon._target_=rlrun.numerics.schedules.Constant",
+            ],
         ),
-        ("algo=linear_q algo.features._target_=rlrun.features.TileCoding +algo.features.ti", ["+algo.features.tiles="]),
+        (
+            "algo=linear_q algo.features._target_=rlrun.agents.linear.features.TileCoding +algo.features.ti",
+            ["+algo.features.tiles="],
+        ),
         ("algo=dqn opt", ["optimizer@algo.optimizer="]),
         (
             "algo=dqn optimizer@algo.optimizer=rms",

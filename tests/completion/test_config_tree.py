@@ -14,8 +14,8 @@ from hydra import initialize_config_dir
 from omegaconf import OmegaConf, open_dict
 from omegaconf._utils import get_yaml_loader
 
-from rlrun.completion.config_tree import ConfigFiles, compose
-from rlrun.config_files import config_directory, identity, options, resolve_env
+from rlrun.cli.completion.config_tree import ConfigFiles, compose
+from rlrun.config.files import config_directory, identity, options, resolve_env
 
 OWN = config_directory()
 PAIRS = [tuple(path.stem.rsplit("_", 1)) for path in sorted((OWN / "preset").glob("*.yaml"))]

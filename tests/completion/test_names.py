@@ -2,8 +2,8 @@ import json
 import subprocess
 import sys
 
-from rlrun.completion.names import _CONTINUOUS, _FAMILIES, games, gymnasium_ids
-from rlrun.completion.parameters import parameters
+from rlrun.cli.completion.names import _CONTINUOUS, _FAMILIES, games, gymnasium_ids
+from rlrun.cli.completion.parameters import parameters
 from rlrun.envs.atari_games import bundled_games
 from rlrun.envs.grid_map import bundled_maps
 from rlrun.envs.mdp_file import bundled_mdps
@@ -25,7 +25,7 @@ def test_names_are_those_that_the_environments_take() -> None:
     assert games() == bundled_games()
     assert list(parameters("rlrun.envs.gridworld.GridWorld")["map"].choices) == bundled_maps()
     assert list(parameters("rlrun.envs.mdp_file.MdpEnv")["mdp"].choices) == bundled_mdps()
-    assert parameters("rlrun.agents.td.TD")["policy"].choices == ("uniform",)
+    assert parameters("rlrun.agents.tables.td.TD")["policy"].choices == ("uniform",)
 
 
 def test_the_ids_offered_are_all_that_have_discrete_actions() -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from rlrun.catalogue import target, target_names
-from rlrun.completion import parameters as module
-from rlrun.completion.parameters import Parameter, parameters
+from rlrun.cli.completion import parameters as module
+from rlrun.cli.completion.parameters import Parameter, parameters
+from rlrun.config.catalogue import target, target_names
 
 
 @pytest.mark.parametrize("name", target_names())

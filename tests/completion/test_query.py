@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from rlrun.cli import run_command
-from rlrun.completion import plugin_directories
+from rlrun.cli.completion import plugin_directories
+from rlrun.cli.main import run_command
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 HEAVY = ("torch", "hydra", "omegaconf", "pydantic", "numpy", "gymnasium", "ale_py", "importlib.metadata", "tensorboard")
 LOADED = (
-    "import sys\nfrom rlrun.cli import run_command\n"
+    "import sys\nfrom rlrun.cli.main import run_command\n"
     "assert run_command(['rlrun', 'complete', *sys.argv[2:]]) == 0\n"
     "print('loaded:', *(name for name in sys.argv[1].split(',') if name in sys.modules))\n"
 )
@@ -74,7 +74,7 @@ def test_configs_of_an_installed_package_are_completed(tmp_path: Path) -> None:
 
 
 def test_the_mark_is_that_of_the_entry_points() -> None:
-    from rlrun.plugins import ENTRY_POINTS
+    from rlrun.config.plugins import ENTRY_POINTS
 
     assert ENTRY_POINTS.encode() == plugin_directories._MARK
 

@@ -18,7 +18,7 @@ import pytest
 from gymnasium import spaces
 from gymnasium_env import gymnasium_env
 
-from rlrun.cli import run_command
+from rlrun.cli.main import run_command
 from rlrun.envs.gymnasium import GymnasiumEnv
 from rlrun.envs.gymnasium_observations import check_of
 from rlrun.errors import FaultyEnvironmentError, UserError

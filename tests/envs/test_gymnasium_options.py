@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from pydantic import JsonValue
 
+from rlrun.annotations.plain_values import as_far_as_known, coerced
 from rlrun.build import instantiate
-from rlrun.cli import run_command
-from rlrun.composition import load_config
-from rlrun.config_files import config_directory
+from rlrun.cli.main import run_command
+from rlrun.config.compose import load_config
+from rlrun.config.files import config_directory
 from rlrun.envs.gymnasium_options import checked_options
 from rlrun.errors import UserError
-from rlrun.plain_values import as_far_as_known, coerced
 
 QUICK = ["logger=none", "evaluation.every_steps=null", "device=cpu"]
 LAKE = "desc: [SFF, FHF, FFG], is_slippery: false"

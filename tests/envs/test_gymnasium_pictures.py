@@ -11,11 +11,11 @@ import torch
 from gymnasium import spaces
 from gymnasium_env import gymnasium_env
 
-from rlrun.cli import run_command
+from rlrun.agents.linear.features import Flat
+from rlrun.cli.main import run_command
 from rlrun.envs.gymnasium import GymnasiumEnv
 from rlrun.envs.gymnasium_spaces import Encoding, encoding_of
 from rlrun.errors import UserError
-from rlrun.features import Flat
 from rlrun.nn.networks import build_q_network
 from rlrun.nn.trunks import MLP, Convolutional
 from rlrun.protocols import VecEnv

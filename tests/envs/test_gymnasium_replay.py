@@ -17,7 +17,7 @@ from gymnasium.envs.classic_control import CartPoleEnv
 from gymnasium.wrappers import NormalizeObservation
 from gymnasium_env import gymnasium_env
 
-from rlrun.cli import run_command
+from rlrun.cli.main import run_command
 from rlrun.envs.gymnasium import GymnasiumEnv
 from rlrun.errors import UserError
 from rlrun.rng import stream_seeds

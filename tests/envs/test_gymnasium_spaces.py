@@ -11,10 +11,10 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from rlrun.agents.planning import require_states
+from rlrun.agents.linear.features import OneHot
+from rlrun.agents.tables.table_agent import require_states
 from rlrun.envs.gymnasium_spaces import Encoding, actions_of, encoding_of
 from rlrun.errors import UserError
-from rlrun.features import OneHot
 from rlrun.nn.trunks import Encode
 from rlrun.types import EnvSpec, Part
 

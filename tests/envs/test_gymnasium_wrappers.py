@@ -17,13 +17,13 @@ from gymnasium.envs.toy_text import FrozenLakeEnv
 from gymnasium_env import gymnasium_env
 
 from rlrun.build import instantiate
-from rlrun.cli import run_command
-from rlrun.config_files import config_directories, resolve_env
+from rlrun.cli.main import run_command
+from rlrun.config.files import config_directories, resolve_env
+from rlrun.config.schema import Component, check_component, check_value
 from rlrun.envs.gymnasium import GymnasiumEnv
 from rlrun.errors import UserError, WrongKeyError
 from rlrun.protocols import VecEnv
-from rlrun.receipt import experiment_hash
-from rlrun.schema import Component, check_component, check_value
+from rlrun.runs.manifest import experiment_hash
 from rlrun.testing import VecEnvContract
 
 LINE = "wrapped_work/Line-v0"

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from rlrun.envs.cartpole_render import HEIGHT, WIDTH, render_cartpole
-from rlrun.envs.name_render import render_name
+from rlrun.envs.render.cartpole import HEIGHT, WIDTH, render_cartpole
+from rlrun.envs.render.names import render_name
 
 
 def wood(picture: NDArray[np.uint8]) -> NDArray[np.float64]:

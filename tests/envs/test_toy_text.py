@@ -12,10 +12,10 @@ import torch
 from gymnasium import spaces
 from gymnasium_env import gymnasium_env
 
-from rlrun.agents.value_iteration import ValueIteration
-from rlrun.collect import empty_rollout
+from rlrun.agents.planning.value_iteration import ValueIteration
 from rlrun.envs.toy_text import model_of
 from rlrun.errors import UserError
+from rlrun.loop.collect import empty_rollout
 from rlrun.types import EnvSpec, Float64Array, TabularModel
 
 CPU = torch.device("cpu")

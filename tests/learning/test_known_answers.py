@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from rlrun.build import build
-from rlrun.composition import load_config
-from rlrun.config_files import config_directory
-from rlrun.loggers import read_rows
-from rlrun.table_pictures import load_tables
-from rlrun.training import Result, train
+from rlrun.config.compose import load_config
+from rlrun.config.files import config_directory
+from rlrun.loop.loop import Result, train
+from rlrun.pictures.table_pictures import load_tables
+from rlrun.runs.loggers import read_rows
 
 SEED = 0
 RANDOM_POLICY = [

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from rlrun.build import build
-from rlrun.composition import load_config
-from rlrun.config_files import config_directory
+from rlrun.config.compose import load_config
+from rlrun.config.files import config_directory
 from rlrun.envs.gridworld import GridWorld
-from rlrun.loggers import read_rows
+from rlrun.loop.loop import Result, train
 from rlrun.protocols import Stochastic
-from rlrun.training import Result, train
+from rlrun.runs.loggers import read_rows
 
 SEEDS = (0, 1)
 

@@ -9,7 +9,7 @@ from torch import nn
 from rlrun.errors import UserError
 from rlrun.nn.flat import FlatOptimizer
 from rlrun.nn.optimizers import Adam, CentredRMSProp, RMSProp, at_step
-from rlrun.schedules import Constant, Linear
+from rlrun.numerics.schedules import Constant, Linear
 
 Factory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 GRADIENTS = (2.0, -1.0)  # of the one parameter at the first and the second step

@@ -18,7 +18,7 @@ import torch
 from kill_stress import WORKS, Plan, differences, directory_of, plans_for, stress
 from small_disk import small_disk_at
 
-from rlrun.cli import run_command
+from rlrun.cli.main import run_command
 from rlrun.errors import UserError
 from rlrun.protocols import Replay
 from rlrun.replay.disk import DiskRows, DiskStorage, open_storage

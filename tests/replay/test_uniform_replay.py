@@ -5,8 +5,8 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from rlrun.collect import empty_rollout
 from rlrun.errors import UserError
+from rlrun.loop.collect import empty_rollout
 from rlrun.protocols import Replay
 from rlrun.replay.uniform import UniformReplay
 from rlrun.testing.replay import Player, ReplayContract

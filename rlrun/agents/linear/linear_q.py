@@ -1,0 +1,186 @@
+"""Linear Q with traces: Q(s, a) = w_a · f(s) + b_a, or w · f(s, a) (Sutton and Barto 2018, chapters 9, 10 and 12)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from pydantic import Field
+from torch import Tensor
+
+from rlrun.agents.legality import legal_actions
+from rlrun.agents.linear.features import Features, PairFeatures, count_features
+from rlrun.agents.tables.table_agent import tables_of
+from rlrun.annotations import used_unless
+from rlrun.numerics.distributions import epsilon_greedy_among_ties
+from rlrun.numerics.schedules import Schedule, require_probability
+from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, Rollout, State, Steps, Tables
+
+_STATES_AT_ONCE = 1000  # described together for tables; one-hot features of all at once would be the square of them
+
+
+class LinearQ:
+    """Semi-gradient temporal-difference control: w ← w + α δ e, where e gathers the gradients that led here.
+
+    δ = r + γ d V(s') − Q(s, a), where V(s') is `max`: the best Q (Q-learning; the trace is cut where an action was not
+    greedy, Watkins 1989), or `expected`: the mean of Q under the policy that explores (Expected Sarsa). Slots learn
+    together: their steps are averaged, so that α means the same for any number of them. Actions that the model of
+    what is observed calls illegal are worth −∞, so they are neither taken nor bootstrapped from.
+
+    Args:
+        features: f(s), with a weight vector and a bias for each action; or f(s, a), with one weight vector.
+        bootstrap: `max` or `expected`.
+        gamma: discount factor per step.
+        alpha: step size; with tile coding 1/10 of the way per step is 0.1 / number of tilings.
+        trace_lambda: how slowly traces fade; 0: one step.
+        replacing: whether the trace of a feature that is not 0 is set to the new gradient instead of added to, and that
+            of the state's other actions to 0 (Singh and Sutton 1996).
+        bias: whether there is a bias for each action; f(s) only.
+        epsilon: probability of a random action, by agent step.
+        evaluation_epsilon: the same when evaluated.
+        spec: the environment's.
+        device: where weights live.
+
+    Raises:
+        UserError: if `features` does not say how many there are, epsilon leaves [0, 1], or some actions are illegal and
+            observations do not say where.
+    """
+
+    def __init__(
+        self,
+        *,
+        features: Features | PairFeatures,
+        bootstrap: Literal["max", "expected"],
+        gamma: Annotated[float, Field(ge=0, le=1)],
+        alpha: Annotated[float, Field(gt=0)],
+        trace_lambda: Annotated[float, Field(ge=0, le=1)],
+        replacing: Annotated[bool, used_unless(trace_lambda=0.0)],
+        bias: Annotated[bool, used_unless(features="rlrun.agents.linear.features.Paired")],
+        epsilon: Schedule,
+        evaluation_epsilon: Annotated[float, Field(ge=0, le=1)],
+        spec: EnvSpec,
+        device: torch.device,
+    ) -> None:
+        self.collection = Steps(1)
+        self.finished = False
+        require_probability(epsilon, "algo.epsilon")
+        self._pairs = getattr(features, "of_pairs", None)  # None: features of the state, one weight vector an action
+        self._features = features
+        self._bootstrap = bootstrap
+        self._gamma = gamma
+        self._alpha = alpha
+        self._trace_lambda = trace_lambda
+        self._replacing = replacing
+        self._bias = bias and self._pairs is None
+        self._epsilon = epsilon
+        self._spec = spec
+        self._evaluation_epsilon = evaluation_epsilon
+        known = legal_actions(spec)
+        self._legal = None  # [S, A]; None: every action everywhere
+        if known is not None:
+            over = ~known.any(axis=1, keepdims=True)  # terminal: nothing follows, so anything may be asked
+            self._legal = None if (known | over).all() else torch.from_numpy(known | over).to(device)
+        rows = 1 if self._pairs is not None else spec.num_actions
+        columns = count_features(features) + self._bias
+        self._weight = torch.zeros(rows, columns, dtype=torch.float64, device=device)
+        self._trace = torch.zeros(spec.num_envs, rows, columns, dtype=torch.float64, device=device)
+        self._steps = 0
+
+    def act(self, obs: Tensor, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
+        """Epsilon-greedy in each of the B slots; among equally good actions by chance."""
+        epsilon = self._epsilon(self._steps) if explore else self._evaluation_epsilon
+        legal = None if self._legal is None else self._legal[obs]
+        return ActorOutput(epsilon_greedy_among_ties(self.q_values(obs), epsilon, rng, legal), carry, {})
+
+    def learn(self, rollout: Rollout) -> Metrics:
+        """One step of every slot."""
+        obs, action, last = rollout.obs[0], rollout.action[0], rollout.last[0]
+        reward, discount = rollout.reward[0].double(), self._gamma * rollout.discount[0].double()
+        described = self._described(obs)
+        q = self._q_of(described, obs)
+        taken = q.gather(1, action[:, None]).squeeze(1)
+        epsilon = self._epsilon(self._steps)
+        error = reward + discount * self._worth(rollout.next_obs[0], epsilon) - taken
+        if self._bootstrap == "max":  # what was before a step down from the best says nothing of the best policy
+            self._trace[taken < q.amax(dim=1)] = 0.0
+
+        self._remember(described, action)
+        self._weight += self._alpha * torch.einsum("b,brf->rf", error, self._trace) / len(obs)
+        self._trace *= (self._trace_lambda * discount)[:, None, None]
+        self._trace[last] = 0.0
+        self._steps += rollout.num_steps
+        return {"loss/td": error.square().mean(), "value/q_mean": taken.mean(), "policy/epsilon": epsilon}
+
+    def _worth(self, obs: Tensor, epsilon: float) -> Tensor:
+        """V of each observation: the best Q, or for `expected` (1 − ε) times that and ε times the mean of all: [B]."""
+        q = self.q_values(obs)
+        best = q.amax(dim=1)
+        if self._bootstrap == "max":
+            return best
+        if self._legal is None:
+            return (1.0 - epsilon) * best + epsilon * q.mean(dim=1)
+        legal = self._legal[obs]
+        mean = torch.where(legal, q, 0.0).sum(dim=1) / legal.sum(dim=1)
+        return (1.0 - epsilon) * best + epsilon * mean
+
+    def _remember(self, described: Tensor, action: Tensor) -> None:
+        """Adds the gradient of Q(s, a) to the traces, or puts it in their place."""
+        slots = torch.arange(len(action), device=action.device)
+        if self._pairs is not None:
+            rows, gradient = torch.zeros_like(action), described[slots, action]
+            seen = (described != 0.0).any(dim=1)
+        else:
+            rows, gradient = action, described
+            seen = described != 0.0
+        if self._replacing:
+            self._trace *= ~seen[:, None, :]
+        self._trace[slots, rows] += gradient
+
+    def q_values(self, obs: Tensor) -> Tensor:
+        """Q(s, a): obs [B, ...] to [B, A]; −inf where an action is illegal."""
+        return self._q_of(self._described(obs), obs)
+
+    def _described(self, obs: Tensor) -> Tensor:
+        """f(s) with the 1 that the bias weighs, [B, F (+ 1)]; or f(s, a), [B, A, F]."""
+        if self._pairs is not None:
+            pairs: Tensor = self._pairs(obs)
+            return pairs.to(torch.float64)
+        state: Tensor = self._features(obs)  # type: ignore[operator] # has no of_pairs, so it is of the first kind
+        state = state.to(torch.float64)
+        return torch.cat([state, torch.ones_like(state[:, :1])], dim=1) if self._bias else state
+
+    def _q_of(self, described: Tensor, obs: Tensor) -> Tensor:
+        q = described @ (self._weight[0] if self._pairs is not None else self._weight.T)
+        return q if self._legal is None else q.masked_fill(~self._legal[obs], -torch.inf)
+
+    def tables(self) -> Tables:
+        """Q of every numbered state, the best of it, and the policy as evaluated; 0 and none where the episode is over.
+
+        Raises:
+            ValueError: if observations are no numbers, so that there are no tables to show.
+        """
+        if not isinstance(self._spec.observation, spaces.Discrete):
+            raise ValueError(f"there are no tables of {self._spec.shown}")
+        num_states, known = int(self._spec.observation.n), legal_actions(self._spec)
+        legal = np.ones((num_states, self._spec.num_actions), bool) if known is None else known
+        states = torch.arange(num_states, device=self._weight.device)
+        parts = [states[first : first + _STATES_AT_ONCE] for first in range(0, num_states, _STATES_AT_ONCE)]
+        q = torch.cat([self.q_values(part) for part in parts])
+        return tables_of(q, torch.from_numpy(legal).to(q.device), self._evaluation_epsilon, visits=None)
+
+    def initial_carry(self, num_envs: int) -> Carry:
+        """No memory."""
+        del num_envs
+        return ()
+
+    def state_dict(self) -> State:
+        """Weights, traces and the counter."""
+        return {"weight": self._weight, "trace": self._trace, "steps": self._steps}
+
+    def load_state_dict(self, state: State) -> None:
+        """Continues exactly."""
+        self._weight.copy_(state["weight"])
+        self._trace.copy_(state["trace"])
+        self._steps = state["steps"]

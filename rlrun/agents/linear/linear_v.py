@@ -1,0 +1,152 @@
+"""Linear TD(λ) prediction (Sutton 1988; Sutton and Barto 2018, sections 9.3, 9.4, 12.2): what a policy is worth."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from pydantic import Field
+from torch import Tensor
+
+from rlrun.agents.legality import legal_actions
+from rlrun.agents.linear.features import Features, count_features
+from rlrun.agents.tables.policies import PolicySource, load_policy
+from rlrun.agents.tables.table_agent import require_states, sample_rows
+from rlrun.errors import UserError
+from rlrun.types import ActorOutput, Carry, EnvSpec, Float64Array, Metrics, Rollout, State, Steps, Tables
+
+_STATES_AT_ONCE = 1000  # described together; one-hot features of all at once would be the square of them
+
+
+class LinearV:
+    """V(s) = w · f(s) + b, by w ← w + α δ z with δ = r + γ d V(s') − V(s); z gathers the gradients of V that led here.
+
+    It acts as the policy does. Slots learn together: their steps are averaged, so that α means the same for any number
+    of them. With α small enough TD(0) comes near the fixed point A⁻¹ b (equation 9.12), which is not the best fit of V
+    unless V is linear in f; the longer the traces, the nearer the two (section 12.2).
+
+    Args:
+        policy: `uniform`, the directory of a run that kept tables, or a YAML file from states to actions; where
+            observations are no numbered states, `uniform` alone.
+        features: f(s).
+        gamma: discount factor per step.
+        alpha: step size; stable below about 1 / |f|²: with tile coding 1/10 of the way per step is 0.1 / tilings.
+        trace_lambda: 0: TD(0); above: accumulating traces; 1: Monte Carlo.
+        bias: whether there is a b.
+        spec: the environment's.
+        device: where weights live.
+
+    Raises:
+        UserError: if `features` does not say how many there are, the policy does not fit, or it may choose illegal
+            actions.
+    """
+
+    def __init__(
+        self,
+        *,
+        policy: PolicySource,
+        features: Features,
+        gamma: Annotated[float, Field(ge=0, le=1)],
+        alpha: Annotated[float, Field(gt=0)],
+        trace_lambda: Annotated[float, Field(ge=0, le=1)],
+        bias: bool,
+        spec: EnvSpec,
+        device: torch.device,
+    ) -> None:
+        self.collection = Steps(1)
+        self.finished = False
+        self._features = features
+        self._gamma = gamma
+        self._alpha = alpha
+        self._trace_lambda = trace_lambda
+        self._bias = bias
+        self._num_states = require_states(spec) if isinstance(spec.observation, spaces.Discrete) else None
+        self._policy = torch.from_numpy(_policy_of(policy, spec, self._num_states)).to(device)  # [S or 1, A]
+        columns = count_features(features) + bias
+        self._weight = torch.zeros(columns, dtype=torch.float64, device=device)
+        self._trace = torch.zeros(spec.num_envs, columns, dtype=torch.float64, device=device)
+        model = spec.seen_model
+        self._over = None if model is None else ~model.legal.any(axis=1)  # [S]
+        self._start: Tensor | None = None  # [F (+ 1)] the mean description of first states
+        if model is not None:
+            self._start = torch.zeros_like(self._weight)
+            for part in _parts(np.flatnonzero(model.initial)):
+                share = torch.from_numpy(model.initial[part]).to(device)
+                self._start += share @ self._described(torch.from_numpy(part).to(device))
+
+    def act(self, obs: Tensor, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
+        """Draws from the policy, whether it explores or is evaluated."""
+        del explore
+        rows = obs if self._num_states is not None else torch.zeros(len(obs), dtype=torch.int64, device=obs.device)
+        return ActorOutput(sample_rows(self._policy, rows, rng), carry, {})
+
+    def learn(self, rollout: Rollout) -> Metrics:
+        """One step of every slot."""
+        obs, last = rollout.obs[0], rollout.last[0]
+        reward, discount = rollout.reward[0].double(), self._gamma * rollout.discount[0].double()
+        gradient = self._described(obs)
+        error = reward + discount * self.values(rollout.next_obs[0]) - gradient @ self._weight
+        self._trace += gradient
+        self._weight += self._alpha * (error @ self._trace) / len(obs)
+        self._trace *= (self._trace_lambda * discount)[:, None]
+        self._trace[last] = 0.0
+        start = {} if self._start is None else {"value/start": self._weight @ self._start}
+        return {"loss/td": error.square().mean(), **start}
+
+    def values(self, obs: Tensor) -> Tensor:
+        """V(s): obs [B, ...] to [B]."""
+        return self._described(obs) @ self._weight
+
+    def _described(self, obs: Tensor) -> Tensor:
+        """f(s) with the 1 that the bias weighs: [B, F (+ 1)] float64."""
+        state = self._features(obs).to(torch.float64)
+        return torch.cat([state, torch.ones_like(state[:, :1])], dim=1) if self._bias else state
+
+    def initial_carry(self, num_envs: int) -> Carry:
+        """No memory."""
+        del num_envs
+        return ()
+
+    def tables(self) -> Tables:
+        """V of every numbered state, 0 where the episode is over, and the policy; there is no Q.
+
+        Raises:
+            ValueError: if observations are no numbers, so that there are no tables to show.
+        """
+        if self._num_states is None:
+            raise ValueError("there are no tables where states are not numbered")
+        device = self._weight.device
+        parts = [self.values(torch.from_numpy(part).to(device)) for part in _parts(np.arange(self._num_states))]
+        values: Float64Array = torch.cat(parts).cpu().numpy()
+        if self._over is not None:
+            values[self._over] = 0.0
+        policy = self._policy.cpu().numpy().copy()
+        return Tables(values, np.full(policy.shape, np.nan), policy)
+
+    def state_dict(self) -> State:
+        """Weights, and the traces of the running episodes."""
+        return {"weight": self._weight, "trace": self._trace}
+
+    def load_state_dict(self, state: State) -> None:
+        """Continues exactly."""
+        self._weight.copy_(state["weight"])
+        self._trace.copy_(state["trace"])
+
+
+def _policy_of(source: str, spec: EnvSpec, num_states: int | None) -> Float64Array:
+    """Probabilities [S, A], or one row for all where states are not numbered."""
+    if num_states is not None:
+        return load_policy(source, "algo.policy", spec, num_states)
+    if source != "uniform":
+        raise UserError(
+            f"algo.policy={source} needs numbered states, and {spec.name} shows {spec.shown}: set "
+            "env.observation=index where there is such a key, or algo.policy=uniform"
+        )
+    legal_actions(spec)  # refuses where not every action is legal
+    return np.full((1, spec.num_actions), 1.0 / spec.num_actions)
+
+
+def _parts(states: np.ndarray[tuple[int], np.dtype[np.int64]]) -> list[np.ndarray[tuple[int], np.dtype[np.int64]]]:
+    return [states[first : first + _STATES_AT_ONCE] for first in range(0, len(states), _STATES_AT_ONCE)]

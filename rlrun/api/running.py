@@ -1,0 +1,195 @@
+"""Carries one run out: what it says, where it is kept, and the session that is written into its receipt."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+
+from rlrun.build import Built, build, directory_of
+from rlrun.config.config import Config
+from rlrun.loop.loop import train
+from rlrun.protocols import Agent, Planner
+from rlrun.runs.directory import (
+    check_can_go_on,
+    check_same_experiment,
+    finished_result,
+    has_checkpoint,
+    opened,
+)
+from rlrun.runs.lock import refuse_if_running
+from rlrun.runs.manifest import (
+    Made,
+    code_state,
+    describe_machine,
+    differing,
+    facts,
+    in_words,
+    make_receipt,
+    read_receipt,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What was typed."""
+
+    argv: Sequence[str]
+    overrides: Sequence[str]
+
+
+def run_words(config: Config, command: Command) -> None:
+    """`rlrun key=value ...`: begins the run of `config`, goes on with it, or says that it is finished.
+
+    Raises:
+        Interrupted: if a signal asked the run to stop; it has been saved.
+        UserError: if it cannot be.
+    """
+    for remark in config.remarks:
+        print(f"rlrun: warning: {remark}", file=sys.stderr, flush=True)
+    directory = directory_of(config)
+    check_same_experiment(directory, config.experiment(), config.seed)
+    result = finished_result(directory, config.total_steps)
+    if result is not None:
+        print(f"{directory} is finished: {score(result)}")
+        return
+    carry_out(config, directory, command, new=config.fresh)
+
+
+def score(result: Mapping[str, Any]) -> str:
+    """What a run came to, in words."""
+    return f"evaluation mean {result['eval/episode_return']:.2f} at step {result['step']:,}"
+
+
+def carry_out(
+    config: Config, directory: Path, command: Command, *, new: bool = False, rerun_of: Path | None = None
+) -> None:
+    """Trains the run of `config` in `directory`, from its newest checkpoint if there is one.
+
+    Args:
+        config: a checked one.
+        directory: where the run is kept, or will be.
+        command: what was typed, for the receipt.
+        new: there must be no such directory yet.
+        rerun_of: the run that this one repeats, with as many threads.
+
+    Raises:
+        Interrupted: if a signal asked the run to stop; it has been saved.
+        UserError: if it cannot be.
+    """
+    refuse_if_running(directory)
+    check_can_go_on(directory, config.total_steps)
+    before = facts_before(directory, rerun_of)
+    threads = None
+    if before is not None and (rerun_of is not None or config.device.arguments.get("num_threads") is None):
+        threads = before["machine.num_threads"]
+    with _log_shown(), closing(build(config, directory, threads)) as built:
+        code = code_state()
+        made = make_receipt(_made(config, command, built, rerun_of), code)
+        if before is not None:
+            _say_what_differs(before, facts(made), rerun_of)
+        with opened(directory, OmegaConf.to_yaml(config.as_plain()), made, code, new=new) as session:
+            print(_summary(config, built, directory), flush=True)
+            _say_what_is_missing(directory)
+            result = train(replace(built.run, began=session.began, still_ours=session.still_ours))
+            session.ended("finished", result.step)
+            warn_if_unsettled(built.run.agent, result.step)
+    kept = config.runs_dir if directory.is_relative_to(config.runs_dir) else directory
+    print(f"finished; see it with: tensorboard --logdir {kept}")
+
+
+def _say_what_is_missing(directory: Path) -> None:
+    has_receipt, can_go_on = read_receipt(directory) is not None, has_checkpoint(directory)
+    if has_receipt and not can_go_on:
+        print("no checkpoint: starting again from step 0", flush=True)
+    if can_go_on and not has_receipt:
+        print(
+            f"{directory} has lost its receipt.json: it goes on from its checkpoints, and what made it first, and its "
+            "earlier sessions, are not known any more",
+            flush=True,
+        )
+
+
+def warn_if_unsettled(agent: Agent, sweeps: int) -> None:
+    """Says so, loudly, if a planner ran out of sweeps: what it leaves is not yet the answer."""
+    if isinstance(agent, Planner) and not agent.finished:
+        print(
+            f"NOT SETTLED after {sweeps:,} sweeps (residual {agent.residual:.2g}): the values and the policy of this "
+            "run are not yet what was asked for; go on with a larger total_steps",
+            flush=True,
+        )
+
+
+def facts_before(directory: Path, rerun_of: Path | None) -> dict[str, Any] | None:
+    """With what the run in `directory` was last worked on, or the one to repeat was made; None for a new run."""
+    receipt = read_receipt(rerun_of or directory)
+    if receipt is None:
+        return None
+    return facts(receipt, None if rerun_of is not None else -1)
+
+
+def _made(config: Config, command: Command, built: Built, rerun_of: Path | None) -> Made:
+    gpu = torch.cuda.get_device_name() if built.device.startswith("cuda") else None
+    instructions = torch.backends.cpu.get_cpu_capability()
+    compiled = config.device.arguments.get("compile")
+    return Made(
+        argv=command.argv,
+        overrides=command.overrides,
+        labels=config.labels,
+        protocol=config.env.arguments.get("protocol"),
+        experiment=config.experiment(),
+        settings=config.settings(),
+        seed=config.seed,
+        total_steps=config.total_steps,
+        machine=describe_machine(
+            built.device, gpu, built.num_threads, instructions, compiled if compiled != "none" else None
+        ),
+        rerun_of=str(rerun_of.resolve()) if rerun_of is not None else None,
+    )
+
+
+def _say_what_differs(before: Mapping[str, Any], after: Mapping[str, Any], rerun_of: Path | None) -> None:
+    """Another version, machine or number of threads: the run goes on, and may not be what it would have been."""
+    mattering = {
+        name: values
+        for name, values in differing(before, after).items()
+        if name.startswith(("versions.", "machine.", "git_commit", "code_diff"))
+    }
+    if mattering:
+        than = "the run that is repeated" if rerun_of is not None else "before"
+        print(f"other than {than}: {in_words(mattering)}; bits are not comparable", flush=True)
+
+
+class _Printed(logging.Handler):
+    """Prints, so that the line appears above a live display; a stream would write into it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Prints one line."""
+        print(self.format(record), flush=True)
+
+
+@contextmanager
+def _log_shown() -> Iterator[None]:
+    """What the parts of a run have to say goes to standard output, as plain lines."""
+    log, handler = logging.getLogger("rlrun"), _Printed()
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+
+
+def _summary(config: Config, built: Built, directory: Path) -> str:
+    labels = config.labels
+    preset = f"preset {labels['preset']}" if "preset" in labels else "no preset of tuned numbers"
+    threads = f"{built.num_threads} thread{'s' if built.num_threads > 1 else ''}"
+    what = f"{labels['algo']} on {labels['env']} ({preset})"
+    return f"{what}, seed {config.seed}, {built.device} with {threads}\n{directory}"

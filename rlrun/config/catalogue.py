@@ -1,0 +1,155 @@
+"""Our constructors, without importing them: `catalogue.json`, which `catalogue_writer` makes and documents.
+
+Checking, explaining and completing configs reads this instead of the classes, most of which bring torch along.
+`python -m rlrun.config.catalogue_writer` writes the file anew; a test compares it with the constructors.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union
+
+from pydantic import Field, JsonValue
+
+from rlrun.annotations import EXECUTION, FILE, PARTIAL, AtMost, Condition, Kind, Named, Takes
+
+VERSION = 1
+FILE_NAME = "catalogue.json"
+
+# Sections of a config that name no `_target_`, and the class whose fields they have.
+SETTINGS = {"evaluation": "rlrun.loop.loop.EvaluationSettings", "checkpoint": "rlrun.loop.loop.CheckpointSettings"}
+_PLAIN: Mapping[str, Any] = {"number": float, "integer": int, "boolean": bool, "text": str, "path": Path} | {
+    "value": JsonValue
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One configured argument of a constructor."""
+
+    annotation: Any  # equivalent to the constructor's own, with `Kind` for objects
+    entry: Mapping[str, Any]  # as in the file
+    meaning: str
+    conditions: Sequence[Condition]  # on which it has an effect
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One of our constructors."""
+
+    summary: str
+    sources: Sequence[str]  # papers and equations, as the docstrings give them
+    parameters: Mapping[str, Parameter]  # the keys that YAML must give
+    runtime: Mapping[
+        str, Any
+    ]  # arguments that are supplied when building: `Kind`s, or None where no config describes it
+
+
+def target(name: object) -> Target | None:
+    """What the catalogue has on the target called `name`; None if it is not one of ours."""
+    return _targets().get(name) if isinstance(name, str) else None
+
+
+def target_names() -> list[str]:
+    """Every target that the catalogue has."""
+    return list(_content()["targets"])
+
+
+def alternatives(name: object) -> list[str]:
+    """The other targets that can stand where the target called `name` does."""
+    kinds = _content()["kinds"].values()
+    found = {other for entry in kinds if name in entry["targets"] for other in entry["targets"]}
+    return sorted(found - {name})
+
+
+def kind(name: str) -> Kind:
+    """The kind called `name`, such as "Agent"."""
+    entry = _content()["kinds"][name]
+    return Kind(name, frozenset(entry["targets"]), entry["owner"], entry["parameter"])
+
+
+@cache
+def _content() -> Any:
+    content = json.loads((Path(__file__).with_name(FILE_NAME)).read_text(encoding="utf-8"))
+    assert content["version"] == VERSION
+    return content
+
+
+@cache
+def _targets() -> _Lazily:
+    return _Lazily(_content()["targets"])
+
+
+class _Lazily:
+    """Targets by name, each made when it is first asked for: a command needs a handful of them."""
+
+    def __init__(self, entries: Mapping[str, Any]) -> None:
+        self._entries = entries
+        self._made: dict[str, Target] = {}
+
+    def get(self, name: str) -> Target | None:
+        if name not in self._made and name in self._entries:
+            self._made[name] = _target(self._entries[name])
+        return self._made.get(name)
+
+
+def _target(entry: Mapping[str, Any]) -> Target:
+    parameters = {
+        name: Parameter(annotation(parameter), parameter, parameter["meaning"], _conditions(parameter))
+        for name, parameter in entry["parameters"].items()
+    }
+    runtime = {name: kind(known) if known is not None else None for name, known in entry["runtime"].items()}
+    return Target(entry["summary"], entry["sources"], parameters, runtime)
+
+
+def _conditions(entry: Mapping[str, Any]) -> tuple[Condition, ...]:
+    return tuple(
+        Condition(item["parameter"], tuple(item["values"]), item["negated"]) for item in entry.get("used_when", ())
+    )
+
+
+def annotation(entry: Mapping[str, Any]) -> Any:
+    """The annotation that an entry of the file stands for."""
+    marks: list[Any] = [EXECUTION] * bool(entry.get("execution")) + [FILE] * bool(entry.get("file"))
+    marks += [PARTIAL] * bool(entry.get("partial"))
+    if "at_most" in entry:
+        marks.append(AtMost(entry["at_most"]))
+    if "names" in entry:
+        marks.append(Named(tuple(entry["names"])))
+    if "takes" in entry:
+        marks.append(Takes(**entry["takes"]))
+    bounds = _bounds(entry)
+    marks = [*([Field(**bounds)] if bounds else []), *marks]
+    members = [_member(entry)] if entry["type"] != "any_of" else [annotation(member) for member in entry["members"]]
+    if marks:
+        members = [Annotated[(member, *marks)] for member in members]
+    if entry.get("nullable"):
+        members.append(type(None))
+    return Union[tuple(members)] if len(members) > 1 else members[0]  # noqa: UP007 (known only at runtime)
+
+
+def _member(entry: Mapping[str, Any]) -> Any:
+    match entry["type"]:
+        case "choice":
+            return Literal[tuple(entry["choices"])]
+        case "list":
+            return list[annotation(entry["item"])]  # type: ignore[misc]
+        case "mapping":
+            return dict[str, annotation(entry["item"])]  # type: ignore[misc]
+        case "object":
+            return kind(entry["kind"])
+        case plain:
+            return _PLAIN[plain]
+
+
+def _bounds(entry: Mapping[str, Any]) -> dict[str, Any]:
+    found = {name: entry[name] for name in ("min_length", "max_length", "pattern") if name in entry}
+    if entry.get("min") is not None:
+        found["gt" if entry["exclusive_min"] else "ge"] = entry["min"]
+    if entry.get("max") is not None:
+        found["lt" if entry["exclusive_max"] else "le"] = entry["max"]
+    return found

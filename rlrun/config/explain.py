@@ -1,0 +1,104 @@
+"""Every key of one run, explained: made from constructors, their docstrings and the comments in YAML files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rlrun.annotations import TARGET
+from rlrun.config.compose import load_config
+from rlrun.config.files import resolve_env
+from rlrun.config.hydra_words import choosing
+from rlrun.config.keys import GROUP_MEANINGS, About, Key, about, valid_keys, with_comments
+from rlrun.config.provenance import Setting, origin, settings
+from rlrun.config.suggestions import closest
+from rlrun.config.unused_keys import Unused, unused_keys
+from rlrun.errors import UnknownKeyError
+
+_DEFAULT = "the default of"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One key."""
+
+    key: Key
+    place: str  # where the value comes from
+    note: str  # the comment there: unit, source, remarks; first of all, whether the key is not used, and why
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The keys that were asked for, and what their components are."""
+
+    rows: Sequence[Row]
+    components: Sequence[tuple[str, str, About]]  # (key, target, what it is), outermost first
+
+
+def explanation(overrides: Sequence[str], directories: Sequence[Path], prefixes: Sequence[str] = ()) -> Explanation:
+    """What there is to know of the config of a run.
+
+    Args:
+        overrides: as on the command line.
+        directories: where config files are searched.
+        prefixes: dotted keys; only they and what is below them. Empty: everything.
+
+    Raises:
+        UserError: if the config is not valid, or has no such key.
+    """
+    config = load_config(overrides, directories)
+    raw: dict[str, Any] = config.as_plain() | {"fresh": config.fresh}
+    keys = valid_keys(raw)
+    for prefix in prefixes:
+        if prefix not in keys:
+            raise UnknownKeyError(f"no key {prefix} here; nearest: {', '.join(closest(prefix, keys))}", prefix)
+    resolved = resolve_env(directories, overrides)
+    found = settings(choosing(resolved), directories)
+    keys = with_comments(keys, found)
+    wanted = [key for name, key in keys.items() if not prefixes or any(_below(name, prefix) for prefix in prefixes)]
+    unused = unused_keys(config)
+    rows = [_marked(_row(key, resolved, found), unused) for key in wanted]
+    components = [
+        (row.key.name, str(row.key.value), about(str(row.key.value)))
+        for row in rows
+        if _is_component(row.key) and isinstance(row.key.value, str) and not row.place.startswith(_DEFAULT)
+    ]
+    return Explanation(rows, components)
+
+
+def _below(name: str, prefix: str) -> bool:
+    return name == prefix or name.startswith((f"{prefix}.", f"{prefix}["))
+
+
+def _is_component(key: Key) -> bool:
+    return key.name in GROUP_MEANINGS or TARGET in key.kind
+
+
+def _row(key: Key, overrides: Sequence[str], found: Sequence[Setting]) -> Row:
+    place = origin(key.name, overrides, found)
+    target = f"{key.name}.{TARGET}" if _is_component(key) else key.name
+    own = [setting for setting in found if setting.key == target]
+    if target != key.name and own and not (place or "").startswith("the command line"):
+        place = own[-1].place
+    comment = own[-1].comment if own and own[-1].place == place else ""
+    return Row(key, place or f"{_DEFAULT} {key.target}", _without(comment, key))
+
+
+def _marked(row: Row, unused: Mapping[str, Unused]) -> Row:
+    """The row, with why it is not used, where it is not."""
+    for name, why in unused.items():
+        if _below(row.key.name, name):
+            note = f"NOT USED with {why.reason}, only with {why.remedy}"
+            return replace(row, note=f"{note}; {row.note}" if row.note else note)
+    return row
+
+
+def _without(comment: str, key: Key) -> str:
+    """The comment without what the other columns say already."""
+    parts = [part.strip() for part in comment.split(";")]
+    if parts[0] in (key.meaning.rstrip("."), key.unit):
+        parts = parts[1:]
+    left = "; ".join(parts)
+    return "" if left in key.meaning else left

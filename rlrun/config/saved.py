@@ -1,0 +1,145 @@
+"""The config of a run that exists, from its own `config.yaml`, whatever today's defaults are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType
+from hydra.errors import OverrideParseException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from rlrun.config.compose import unreadable
+from rlrun.config.config import Config, check_plain
+from rlrun.config.files import one_line, options, read_option, unknown_option
+from rlrun.config.later_keys import with_later_keys
+from rlrun.config.repeated_words import refuse_repeated
+from rlrun.config.unused_keys import refuse_unused
+from rlrun.errors import UserError
+from rlrun.runs.directory import differing_key
+from rlrun.runs.manifest import digest
+
+_WHERE = ("runs_dir", "name", "fresh")
+_CHOSEN_ANEW = ("device", "logger")  # groups whose options change no experiment
+_EXPERIMENT = ("algo", "env", "network", "preset", "experiment", "debug")
+
+
+def config_of_run(
+    directory: Path, receipt: Mapping[str, Any], overrides: Sequence[str] = (), directories: Sequence[Path] = ()
+) -> Config:
+    """The checked config of the run in `directory`, with `overrides`.
+
+    Args:
+        directory: of the run.
+        receipt: of the run.
+        overrides: `key=value`; only such as leave the experiment what it is.
+        directories: where options of groups are searched.
+
+    Raises:
+        UserError: naming the key, if the experiment would be another one.
+    """
+    if "labels" not in receipt:
+        raise UserError(f"{directory} was made by an older version of rlrun: give the words it was made with again")
+    raw = read_config(directory, receipt)
+    asked = []
+    for override in _parsed(overrides):
+        key = _refused_or_key(override)
+        _set(raw, key, _value(override, key, directories))
+        asked.append(key)
+    config = check_plain(raw | {"fresh": False}, receipt["labels"], overrides)
+    refuse_unused(config, overrides)
+    _check_same(directory, receipt, config, asked)
+    return config
+
+
+def read_config(directory: Path, receipt: Mapping[str, Any]) -> dict[str, Any]:
+    """What `config.yaml` of the run in `directory` says, as rlrun wrote it, and what keys that came later say of it.
+
+    Raises:
+        UserError: if it cannot be read, or was changed since.
+    """
+    path = directory / "config.yaml"
+    try:
+        text = path.read_text(encoding="utf-8")
+        if digest(text) not in receipt["config_digests"]:
+            raise UserError(
+                f"{path} was changed since rlrun wrote it: give the words that the run was made with instead, which "
+                f"write it again (`rlrun show {path.parent}` has them), or put its old content back"
+            )
+        content = OmegaConf.to_container(OmegaConf.create(text))
+    except (OSError, ValueError, OmegaConfBaseException, YAMLError) as error:
+        raise UserError(f"{path} cannot be read: {one_line(error)}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is not the config of a run")
+    complete: dict[str, Any] = with_later_keys({str(key): value for key, value in content.items()})
+    return complete
+
+
+def _parsed(overrides: Sequence[str]) -> list[Override]:
+    try:
+        refuse_repeated(overrides)
+        return OverridesParser.create().parse_overrides(list(overrides))
+    except OverrideParseException as error:
+        raise unreadable(error) from error
+
+
+def _refused_or_key(override: Override) -> str:
+    key = str(override.key_or_group)
+    if override.type is not OverrideType.CHANGE or override.package is not None:
+        raise UserError(f"{override.input_line} cannot be: a run that exists has all its keys; write key=value")
+    if override.is_sweep_override():
+        raise UserError(f"{key} gives several values, but it is one run that goes on")
+    if key in _WHERE:
+        raise UserError(f"{key}= cannot be given here: the run stays where it is")
+    if key in _EXPERIMENT:
+        raise UserError(
+            f"{key}= would change the experiment, and the run belongs to the one that it began with: "
+            f"`rlrun {override.input_line} ...` begins another"
+        )
+    return key
+
+
+def _value(override: Override, key: str, directories: Sequence[Path]) -> Any:
+    value = override.value()
+    if key not in _CHOSEN_ANEW:
+        return value
+    known = options(directories, key)
+    if value not in known:
+        raise unknown_option(key, str(value), known, directories)
+    return read_option(directories, key, str(value))
+
+
+def _set(raw: dict[str, Any], key: str, value: Any) -> None:
+    """Sets a dotted key; whether there is such a key is for the check to say."""
+    *parents, name = key.split(".")
+    for parent in parents:
+        inside = raw.setdefault(parent, {})
+        if not isinstance(inside, dict):
+            raise UserError(f"unknown key {key}: {parent} has no keys")
+        raw = inside
+    raw[name] = value
+
+
+def _check_same(directory: Path, receipt: Mapping[str, Any], config: Config, asked: Sequence[str]) -> None:
+    if config.seed != receipt["seed"]:
+        raise UserError(f"seed={config.seed} would be another run: this one has seed={receipt['seed']}")
+    difference = differing_key(receipt["experiment"], config.experiment())
+    if difference is not None:
+        key, old, new = difference
+        if any(key == name or key.startswith(f"{name}.") for name in asked):
+            raise UserError(
+                f"{key}={new} would change the experiment, in which {key}={old}; leave it out, or begin another run"
+            )
+        raise UserError(
+            f"{key} is not what {directory} was made with: {old} then, {new} now (a relative path counts from where "
+            f"the run was begun, {receipt['working_directory']})"
+        )
+    if config.total_steps < receipt["total_steps"]:
+        raise UserError(
+            f"total_steps={config.total_steps} is less than the {receipt['total_steps']} that {directory} is for: "
+            "it may only grow"
+        )

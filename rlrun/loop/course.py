@@ -1,0 +1,147 @@
+"""How far a run has come, and what it has yet to say: what a checkpoint holds besides the agent and the collector."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import isfinite
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rlrun.errors import UserError
+from rlrun.runs.episode_log import FILE
+from rlrun.runs.loggers import Written
+from rlrun.types import Metrics, Progress, State
+
+
+def crosses(before: int, after: int, period: int | None) -> bool:
+    """Whether a multiple of `period` lies in (before, after]; steps come in batches, so `step % period` misses."""
+    return period is not None and before // period < after // period
+
+
+@dataclass(slots=True)
+class Window:
+    """What happened since the last row; metrics are read from the device only when a row is due."""
+
+    metrics: list[Metrics] = field(default_factory=list)
+    returns: list[float] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=list)
+
+    def add(self, progress: Progress) -> None:
+        """Takes note of one turn of the loop."""
+        self.metrics.append(progress.metrics)
+        self.returns.extend(progress.episodes.returns.tolist())
+        self.lengths.extend(progress.episodes.lengths.tolist())
+
+    def state_dict(self) -> State:
+        """What the row will be made of; metrics as the float64 numbers that its means are taken of."""
+        metrics = [{key: float(value) for key, value in turn.items()} for turn in self.metrics]
+        return {"metrics": metrics, "returns": self.returns, "lengths": self.lengths}
+
+    def load_state_dict(self, state: State) -> None:
+        """Goes on with a row that was begun."""
+        self.metrics = list(state["metrics"])
+        self.returns, self.lengths = list(state["returns"]), list(state["lengths"])
+
+    def row(self) -> dict[str, float]:
+        """Means over the turns, and over the episodes.
+
+        Raises:
+            UserError: if one of them is no number any more.
+        """
+        row: dict[str, float] = {}
+        if self.returns:
+            row["train/episode_return"] = float(np.mean(self.returns))
+            row["train/episode_length"] = float(np.mean(self.lengths))
+            row["train/episodes"] = float(len(self.returns))
+        for key in {key: None for metrics in self.metrics for key in metrics}:
+            row[key] = _mean([metrics[key] for metrics in self.metrics if key in metrics])
+            if not isfinite(row[key]):
+                raise UserError(f"training has diverged: {key} is {row[key]}; a lower learning rate may help")
+        return row
+
+
+def _mean(values: list[Tensor | float]) -> float:
+    tensors = [value for value in values if isinstance(value, Tensor)]  # read at once: a GPU is waited for each time
+    read = iter(torch.stack(tensors).double().tolist() if tensors else ())
+    numbers = [next(read) if isinstance(value, Tensor) else value for value in values]  # after a resume there are both
+    return float(torch.tensor(numbers, dtype=torch.float64).mean())
+
+
+@dataclass(slots=True)
+class Course:
+    """How far a run has come: what a checkpoint holds besides the agent and the collector."""
+
+    step: int = 0
+    evaluations: int = 0  # how many there were
+    evaluation_due: bool = False  # one was due, or was begun, when the checkpoint was made
+    best: float | None = None  # the best mean of an evaluation
+    window: Window = field(default_factory=Window)
+    written: Written | None = None  # how far the files of numbers were written
+    total_steps: int = 0  # what the run was meant to reach when the checkpoint was made
+    env_steps: int | None = 0  # interactions so far, waiting slots' too; None: begun before they were counted
+
+    def advance(self, progress: Progress) -> int:
+        """Takes note of one turn of the loop, and returns the step before it."""
+        before, self.step = self.step, progress.step
+        if self.env_steps is not None:
+            self.env_steps += progress.num_env_steps
+        self.window.add(progress)
+        return before
+
+    def counts(self) -> dict[str, int]:
+        """What stands beside the agent step in every row: `env_steps`, if they were counted from the beginning."""
+        return {} if self.env_steps is None else {"env_steps": self.env_steps}
+
+    def state_dict(self, written: Written) -> State:
+        """Plain values."""
+        return {
+            "step": self.step,
+            **self.counts(),
+            "total_steps": self.total_steps,
+            "evaluations": self.evaluations,
+            "evaluation_due": self.evaluation_due,
+            "best": self.best,
+            "window": self.window.state_dict(),
+            "written": dict(written.files),
+        }
+
+    def check_written(self, directory: Path) -> None:
+        """Makes sure that the numbers written so far are in `directory`.
+
+        Raises:
+            UserError: if they are not.
+        """
+        if self.written is not None:
+            self.written.check(directory, unneeded=[FILE])
+
+    def go_on_to(self, total_steps: int) -> None:
+        """The run is to reach `total_steps` from now on.
+
+        Raises:
+            UserError: if it was meant to reach more: it would be a finished run of fewer steps.
+        """
+        if total_steps < self.total_steps:
+            raise UserError(
+                f"the checkpoint of step {self.step:,} is of a run for {self.total_steps} steps: "
+                f"total_steps={total_steps} is less, and it may only grow; fresh=true starts anew beside it"
+            )
+        self.total_steps = total_steps
+
+    @staticmethod
+    def from_state(state: State) -> Course:
+        """The inverse."""
+        window = Window()
+        window.load_state_dict(state["window"])
+        return Course(
+            state["step"],
+            state["evaluations"],
+            state["evaluation_due"],
+            state["best"],
+            window,
+            Written(state["written"]),
+            state["total_steps"],
+            state.get("env_steps"),
+        )

@@ -1,0 +1,156 @@
+"""Evaluation: its own environments and its own random streams, so evaluating never changes training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rlrun.errors import UserError
+from rlrun.loop.meter import EpisodeMeter
+from rlrun.numerics.tree import tree_where
+from rlrun.protocols import Agent, Stochastic, VecEnv
+from rlrun.rng import named_seed, torch_generator
+from rlrun.types import ActorOutput, Carry, Episodes, Float64Array, Int64Array, as_tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """The episodes of one evaluation."""
+
+    returns: Float64Array  # [N] raw, undiscounted
+    lengths: Int64Array  # [N] agent steps
+    greedy_returns: Float64Array | None = None  # [M] of an agent that draws its actions, where it took the likeliest
+
+    @property
+    def mean(self) -> float:
+        """The mean raw return."""
+        return float(self.returns.mean())
+
+    @property
+    def standard_error(self) -> float:
+        """The standard error of the mean over episodes; NaN for one episode."""
+        count = len(self.returns)
+        return float(self.returns.std(ddof=1) / np.sqrt(count)) if count > 1 else float("nan")
+
+    def means(self) -> dict[str, float]:
+        """`eval/episode_return`, and `eval/greedy_return` where there is one."""
+        greedy = {} if self.greedy_returns is None else {"eval/greedy_return": float(self.greedy_returns.mean())}
+        return {"eval/episode_return": self.mean, **greedy}
+
+    def in_words(self) -> str:
+        """One line."""
+        count = len(self.returns)
+        spread = f" ± {self.standard_error:.2f}" if count > 1 else ""
+        line = f"evaluation mean {self.mean:.2f}{spread} over {count} episodes"
+        if self.greedy_returns is None:
+            return line
+        return f"{line}; greedy {self.greedy_returns.mean():.2f} over {len(self.greedy_returns)}"
+
+    def as_json(self) -> dict[str, float | int | list[float]]:
+        """What `result.json` holds of it."""
+        greedy = {} if self.greedy_returns is None else {"eval/greedy_returns": self.greedy_returns.tolist()}
+        return {
+            **self.means(),
+            "eval/standard_error": self.standard_error if len(self.returns) > 1 else 0.0,
+            "eval/episodes": len(self.returns),
+            "eval/returns": self.returns.tolist(),
+            **greedy,
+        }
+
+
+class EvaluationStopped(Exception):  # noqa: N818 - nothing went wrong
+    """The run was asked to stop in the middle of an evaluation, which must be made again."""
+
+
+class Evaluator:
+    """Plays whole episodes as the agent wants to be evaluated (`explore=False`).
+
+    The number of episodes of every slot is fixed beforehand: the first N to finish would favour short ones. An agent
+    that draws its actions plays some more, in which it takes the likeliest: another number, in a column of its own.
+
+    Args:
+        env: environments of its own.
+        episodes: how many to play.
+        greedy_episodes: how many more to play greedily, where the agent draws its actions; 0: none.
+        greedy_limit_steps: agent steps after which one of those counts as far as it came.
+        seed: the run's seed; evaluation k has streams of its own, whatever happened before.
+        device: where the agent lives.
+
+    Raises:
+        UserError: if episodes of `env` may never end.
+    """
+
+    def __init__(
+        self,
+        env: VecEnv,
+        episodes: int,
+        seed: int,
+        device: torch.device,
+        greedy_episodes: int = 0,
+        greedy_limit_steps: float = math.inf,
+    ) -> None:
+        if not env.spec.episodic:
+            raise UserError(f"episodes of {env.spec.name} may never end: set env.max_episode_steps to evaluate it")
+        self.env = env
+        self._seed = seed
+        self._device = device
+        self._episodes = episodes
+        self._greedy_episodes = greedy_episodes
+        self._greedy_limit_steps = greedy_limit_steps
+
+    def evaluate(self, agent: Agent, index: int, stopping: Callable[[], bool] = lambda: False) -> Evaluation:
+        """Evaluation number `index` of this run.
+
+        Raises:
+            EvaluationStopped: if `stopping()` became true before it was complete.
+        """
+        play = partial(self._play, agent.initial_carry(self.env.spec.num_envs), stopping=stopping)
+        episodes = play(partial(agent.act, explore=False), f"evaluation/{index}", self._episodes)
+        greedy = None
+        if isinstance(agent, Stochastic) and agent.evaluation_policy == "sampled" and self._greedy_episodes:
+            name, limit = f"evaluation/{index}/greedy", self._greedy_limit_steps
+            greedy = play(agent.act_greedily, name, self._greedy_episodes, limit_steps=limit).returns
+        return Evaluation(episodes.returns, episodes.lengths, greedy)
+
+    def _play(
+        self,
+        initial_carry: Carry,
+        act: Callable[[Tensor, Carry, torch.Generator], ActorOutput],
+        name: str,
+        count: int,
+        *,
+        stopping: Callable[[], bool],
+        limit_steps: float = math.inf,
+    ) -> Episodes:
+        """`count` episodes of the streams called `name`; those longer than the limit are cut off there."""
+        num_envs = self.env.spec.num_envs
+        rng = torch_generator(self._seed, f"{name}/act", self._device)
+        obs = self.env.reset(named_seed(self._seed, f"{name}/env"))
+        carry = initial_carry
+        share, rest = divmod(count, num_envs)
+        left = share + (np.arange(num_envs) < rest)  # [B]
+        meter = EpisodeMeter(self.env.spec.name, num_envs)
+        meter.begun(obs, np.ones(num_envs, bool))
+        while (left > 0).any():
+            if stopping():
+                raise EvaluationStopped
+            with torch.no_grad():
+                output = act(as_tensor(obs, self._device), carry, rng)
+            time_step = self.env.step(output.action.cpu().numpy())
+            obs, carry, ended = time_step.obs, output.carry, time_step.last
+            cut = (left > 0) & ~ended & (meter.running_length + 1 >= limit_steps)
+            if cut.any():
+                ended = ended | cut
+                obs = self.env.restart(cut)
+            meter.record(time_step._replace(last=ended, obs=obs), left > 0)
+            if ended.any():
+                left = left - ended
+                if carry != ():
+                    carry = tree_where(as_tensor(ended, self._device), initial_carry, carry)
+        return meter.pop()

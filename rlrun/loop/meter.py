@@ -1,0 +1,78 @@
+"""Raw episode returns and lengths, counted in one place for training and evaluation alike.
+
+Whatever environment it is, what it shows and pays comes through here, and what is not finite is refused before it is
+learned from or written down. Of Gymnasium's, more is checked where it is known what they should show.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rlrun.errors import FaultyEnvironmentError
+from rlrun.numerics.finite import first_unfit, fits_float32
+from rlrun.types import Array, BoolArray, Episodes, TimeStep
+
+
+class EpisodeMeter:
+    """Adds up raw rewards and lengths per slot, and reports the episodes that end.
+
+    Args:
+        name: of the environment, for messages.
+        num_envs: slots, B.
+    """
+
+    def __init__(self, name: str, num_envs: int) -> None:
+        self._name = name
+        self.running_return = np.zeros(num_envs, np.float64)
+        self.running_length = np.zeros(num_envs, np.int64)
+        self._ended: list[Episodes] = []
+
+    def record(self, time_step: TimeStep, counts: BoolArray) -> Episodes:
+        """Adds one step of every slot; returns the episodes that ended with it, of slots in `counts` [B] only.
+
+        Raises:
+            FaultyEnvironmentError: if a reward or an observation is not finite.
+        """
+        self.running_length += 1
+        self._check("reward", time_step.reward)
+        self._check("observation", time_step.next_obs)
+        self.running_return += time_step.reward
+        if not time_step.last.any():
+            return Episodes.none()
+        (slots,) = np.nonzero(time_step.last & counts)
+        ended = Episodes(self.running_return[slots], self.running_length[slots], slots)
+        self._ended.append(ended)
+        self.begun(time_step.obs, time_step.last)
+        return ended
+
+    def begun(self, obs: Array, slots: BoolArray) -> None:
+        """Episodes begin with `obs` [B, ...] in the slots of the mask [B].
+
+        Raises:
+            FaultyEnvironmentError: if an observation is not finite.
+        """
+        self.forget(slots)
+        self._check("observation", obs)
+
+    def _check(self, what: str, numbers: Array) -> None:
+        if fits_float32(numbers):
+            return
+        slot, *_ = index = first_unfit(numbers)
+        time = self.running_length[slot]
+        where = f"slot {slot}, step {time} of its episode" if time else f"slot {slot}, at the beginning of an episode"
+        raise FaultyEnvironmentError(
+            self._name,
+            f"its {what} is {numbers[index]:g} ({where}); rewards and observations must be finite in float32",
+        )
+
+    def forget(self, slots: BoolArray) -> None:
+        """Starts from nothing in the slots of the mask [B]."""
+        self.running_return[slots] = 0.0
+        self.running_length[slots] = 0
+
+    def pop(self) -> Episodes:
+        """The episodes that ended since the last call."""
+        ended, self._ended = self._ended, []
+        if not ended:
+            return Episodes.none()
+        return Episodes(*(np.concatenate(parts) for parts in zip(*ended, strict=True)))

@@ -1,0 +1,274 @@
+"""Checkpoints of a run: the last few and the best, checked before they are trusted, replays saved piece by piece.
+
+    checkpoints/step-5000.state     everything that steers training, but for what a replay holds
+    checkpoints/replay-5000-1.part  the rows that replays gained since the checkpoint before
+    checkpoints/best.state          the checkpoint at the best evaluation so far, under another name
+
+A checkpoint names the parts that it needs, with their digests. Parts come before the checkpoint that needs them and go
+after the last one that did, so being killed at any moment leaves whole checkpoints only.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from rlrun.errors import UserError
+from rlrun.files import sync_directory, why_not_written, write_atomically
+from rlrun.replay.ring import Ring
+from rlrun.runs.state_file import DamagedFileError, leaves, peek_state, read_ahead, read_state, verify, write_state
+from rlrun.types import State
+
+FORMAT = 2  # of what a checkpoint holds; 1 did not know how long the run was meant to be, nor what streams showed
+_NAME = re.compile(r"step-(\d+)\.state")
+_ROWS = "__rows__"  # a dict with this key stands for a ring whose rows are in parts
+_PIECE_BYTES = 1 << 25  # of one array in a part: what is compressed at once
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A file of rows, and which rows of which ring: `holds[ring] = (first, stop)`."""
+
+    name: str
+    digest: str
+    holds: Mapping[str, tuple[int, int]]
+
+    def as_plain(self) -> State:
+        """What a checkpoint keeps of it."""
+        return {"name": self.name, "digest": self.digest, "holds": dict(self.holds)}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SavedRows:
+    """The rows of one ring, read from the parts one piece at a time."""
+
+    ring: str
+    first: int
+    stop: int
+    parts: tuple[Path, ...]  # oldest first
+
+    def pieces(self) -> Iterator[tuple[int, Tensor]]:
+        """Oldest first, without what is not needed any more."""
+        saved = [piece for path in self.parts for piece in peek_state(path)[self.ring]]
+        for (number, _), rows in zip(saved, read_ahead(unread for _, unread in saved), strict=True):
+            assert isinstance(rows, Tensor)
+            skip = max(0, self.first - number)
+            if skip < rows.shape[0]:
+                yield number + skip, rows[skip:]
+
+
+class Checkpoints:
+    """The checkpoints of one run.
+
+    Args:
+        directory: of the run; `checkpoints` inside it is made with the first one.
+        belongs_to: what a checkpoint must say it belongs to, such as the experiment's hash and the seed.
+        keep: how many of the newest are kept.
+    """
+
+    def __init__(self, directory: Path, belongs_to: Mapping[str, Any], keep: int) -> None:
+        self.folder = directory / "checkpoints"
+        self._belongs_to = dict(belongs_to)
+        self._keep = keep
+        self._parts: list[Part] = []  # of the newest checkpoint
+        self._needs: dict[str, list[str]] = {}  # names of parts, by name of the checkpoint that needs them
+
+    def save(self, step: int, state: State, *, best: bool = False) -> None:
+        """Writes the checkpoint of `step`, and then removes what is not needed any more.
+
+        Raises:
+            UserError: if it cannot be written; those before it are as they were.
+        """
+        try:
+            if not self.folder.exists():
+                self.folder.mkdir()
+                sync_directory(self.folder.parent)
+            rings = {_joined(path): leaf for path, leaf in leaves(state) if isinstance(leaf, Ring)}
+            self._parts = self._still_needed(rings) + self._new_part(step, rings)
+            path = self.folder / f"step-{step}.state"
+            content = {
+                "format": FORMAT,
+                "belongs_to": self._belongs_to,
+                "step": step,
+                "parts": [part.as_plain() for part in self._parts],
+                "state": _without_rings(state, ()),
+            }
+            write_state(path, content, compress=False)
+            self._needs[path.name] = [part.name for part in self._parts]
+            if best:
+                _link(path, self.folder / "best.state")
+                self._needs["best.state"] = self._needs[path.name]
+            self._tidy()
+        except OSError as error:
+            raise UserError(why_not_written(f"the checkpoint of step {step:,} in {self.folder}", error)) from error
+
+    def _still_needed(self, rings: Mapping[str, Ring]) -> list[Part]:
+        return [
+            part
+            for part in self._parts
+            if any(name in rings and stop > rings[name].first for name, (_, stop) in part.holds.items())
+        ]
+
+    def _new_part(self, step: int, rings: Mapping[str, Ring]) -> list[Part]:
+        saved = {
+            name: max((part.holds[name][1] for part in self._parts if name in part.holds), default=0) for name in rings
+        }
+        holds = {
+            name: (max(ring.first, saved[name]), ring.stop)
+            for name, ring in rings.items()
+            if ring.stop > max(ring.first, saved[name])
+        }
+        if not holds:
+            return []
+        content = {name: list(_cut(rings[name], first)) for name, (first, _) in holds.items()}
+        names = (f"replay-{step}-{number}.part" for number in count(1))
+        name = next(name for name in names if not (self.folder / name).exists())  # a checkpoint may need the other
+        return [Part(name, write_state(self.folder / name, content, compress=True), holds)]
+
+    def _tidy(self) -> None:
+        """Removes old checkpoints, then the parts that nothing names."""
+        for old in self.paths()[: -self._keep]:
+            old.unlink()
+        needed = {name for path in self._all() for name in self._needed_by(path)}
+        for path in self.folder.glob("*.part"):
+            if path.name not in needed:
+                path.unlink()
+        for path in self.folder.glob("*.tmp"):
+            path.unlink()
+
+    def _all(self) -> list[Path]:
+        return [*self.paths(), *self.folder.glob("best.state")]
+
+    def _needed_by(self, path: Path) -> list[str]:
+        if path.name not in self._needs:  # from before this process
+            try:
+                self._needs[path.name] = [part["name"] for part in read_state(path)["parts"]]
+            except DamagedFileError:
+                self._needs[path.name] = []  # it cannot be used with or without them
+        return self._needs[path.name]
+
+    def paths(self) -> list[Path]:
+        """The files of the checkpoints there are, oldest first, sound or not."""
+        found = [(int(match[1]), path) for path in self.folder.glob("*") if (match := _NAME.fullmatch(path.name))]
+        return [path for _, path in sorted(found)]
+
+    def mark_best(self, step: int) -> None:
+        """The checkpoint of `step`, if there is one, is the best from now on."""
+        path = self.folder / f"step-{step}.state"
+        if path.exists():
+            _link(path, self.folder / "best.state")
+            self._needs["best.state"] = self._needed_by(path)
+
+    def newest_sound(
+        self,
+        warn: Callable[[str], object],
+        accept: Callable[[State], object] = lambda state: None,
+        *,
+        move_aside: bool = True,
+    ) -> State | None:
+        """The newest checkpoint that is whole and belongs to this run; None if there is none at all.
+
+        Those that are not are named by `warn(line)`. The best one comes last, under its other name.
+
+        Args:
+            warn: is told of each that cannot be used.
+            accept: raises UserError for a state that cannot be used for other reasons.
+            move_aside: renames those that cannot be used and are newer, for they would be in the way of the run.
+
+        Raises:
+            UserError: if there are some, and none is sound.
+        """
+        problems: list[tuple[Path, UserError]] = []
+        for path in [*reversed(self.paths()), *self.folder.glob("best.state")]:
+            try:
+                content = self._checked(path)
+                accept(content["state"])
+            except UserError as error:
+                problems.append((path, error))
+                continue
+            for _, problem in problems:
+                warn(f"{problem}; going on from step {content['step']:,}")
+            if move_aside and problems:
+                self._set_aside([bad for bad, _ in problems])
+            self._parts = [Part(part["name"], part["digest"], part["holds"]) for part in content["parts"]]
+            state: State = self._with_rows(content["state"], self._parts)
+            return state
+        if problems:
+            raise UserError(f"no checkpoint can be used: {problems[0][1]}; fresh=true starts anew beside this run")
+        return None
+
+    def _set_aside(self, bad: list[Path]) -> None:
+        """Keeps those that cannot be used for people to look at, and none from earlier."""
+        for older in self.folder.glob("*.damaged"):
+            older.unlink()
+        for path in bad:
+            path.rename(path.with_name(path.name + ".damaged"))
+
+    def _checked(self, path: Path) -> State:
+        content = read_state(path)
+        if content.get("format") != FORMAT:
+            raise UserError(f"{path} is a checkpoint of another version of rlrun")
+        for key, mine in self._belongs_to.items():
+            theirs = content["belongs_to"].get(key)
+            if theirs != mine:
+                raise UserError(f"{path} belongs to another run: its {key} is {theirs}, not {mine}")
+        for part in content["parts"]:
+            if verify(self.folder / part["name"]) != part["digest"]:
+                raise DamagedFileError(f"{self.folder / part['name']} is not the part that {path.name} needs")
+        return content
+
+    def _with_rows(self, value: Any, parts: list[Part]) -> Any:
+        if isinstance(value, dict):
+            if set(value) == {_ROWS}:
+                ring, first, stop = value[_ROWS]
+                files = tuple(self.folder / part.name for part in parts if ring in part.holds)
+                return SavedRows(ring, first, stop, files)
+            return {key: self._with_rows(item, parts) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return type(value)(self._with_rows(item, parts) for item in value)
+        return value
+
+
+def _cut(ring: Ring, number: int) -> Iterator[tuple[int, Tensor]]:
+    """Pieces from `number` on, small enough to be compressed side by side."""
+    for start, rows in ring.pieces_from(number):
+        together = max(1, _PIECE_BYTES // max(1, rows[0].nbytes))
+        for offset in range(0, rows.shape[0], together):
+            yield start + offset, rows[offset : offset + together]
+
+
+def _joined(path: tuple[str | int, ...]) -> str:
+    return "/".join(map(str, path))
+
+
+def _without_rings(value: Any, path: tuple[str | int, ...]) -> Any:
+    if isinstance(value, Ring):
+        return {_ROWS: [_joined(path), value.first, value.stop]}
+    if isinstance(value, dict):
+        return {key: _without_rings(item, (*path, key)) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_without_rings(item, (*path, number)) for number, item in enumerate(value))
+    return value
+
+
+def _link(path: Path, name: Path) -> None:
+    """`name` becomes another name of `path`; a copy where the file system has no links."""
+    temporary = name.with_name(name.name + ".tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(path, temporary)
+    except OSError:
+        with path.open("rb") as original:
+            write_atomically(name, partial(shutil.copyfileobj, original))
+        return
+    temporary.replace(name)
+    sync_directory(name.parent)

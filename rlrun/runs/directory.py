@@ -1,0 +1,319 @@
+"""Where a run lives on disk, how far it is there, and the session in which a process works on it."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from rlrun.annotations import TARGET
+from rlrun.errors import UserError
+from rlrun.files import make_directories, write_atomically
+from rlrun.runs.interruption import Interrupted
+from rlrun.runs.lock import locked
+from rlrun.runs.manifest import (
+    RESULT,
+    Code,
+    differing,
+    digest,
+    facts,
+    flat,
+    now,
+    old_results,
+    read_receipt,
+    read_result,
+    result_of_run,
+    write_receipt,
+)
+from rlrun.runs.row_tail import newest_rows
+
+_METRICS, _TIMINGS = "metrics.jsonl", "timings.jsonl"
+
+
+def run_directory(runs_dir: Path, env: str, algo: str, name: str, seed: int) -> Path:
+    """`<runs_dir>/<env>/<algo>/<name>/seed<seed>`, with nothing but plain characters below `runs_dir`."""
+    return runs_dir / _plain(env) / _plain(algo) / _plain(name) / f"seed{seed}"
+
+
+def _plain(label: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", label).strip("-.") or "_"
+
+
+def attempt(first: Path, *, fresh: bool) -> Path:
+    """The directory of the latest attempt: `seed0`, then `seed0-2`, `seed0-3` ...; with `fresh`, of the next one."""
+    pattern = re.compile(re.escape(first.name) + r"-(\d+)")
+    beside = first.parent.iterdir() if first.parent.is_dir() else ()
+    numbers = [int(match[1]) for path in beside if (match := pattern.fullmatch(path.name)) and path.is_dir()]
+    latest = max([*numbers, 1 if first.exists() else 0])
+    number = latest + 1 if fresh else max(latest, 1)
+    return first if number == 1 else first.with_name(f"{first.name}-{number}")
+
+
+def check_same_experiment(directory: Path, experiment: Mapping[str, Any], seed: int) -> None:
+    """Makes sure that what is in `directory`, if anything, was made by this experiment with this seed.
+
+    `name=` keeps no hash, and directories can be copied and renamed.
+
+    Raises:
+        UserError: naming a key that differs.
+    """
+    receipt = read_receipt(directory)
+    if receipt is None:
+        return
+    if receipt["seed"] != seed:
+        raise UserError(
+            f"{directory} holds a run with seed={receipt['seed']}, and this one has seed={seed}: it was copied or "
+            "renamed; give it its old name back, or choose another name="
+        )
+    difference = differing_key(receipt["experiment"], experiment)
+    if difference is not None:
+        key, old, new = difference
+        raise UserError(
+            f"{directory} holds another experiment: there {key}={old}, now {new}; choose another name= (or leave it "
+            "out, then every experiment has a directory of its own)"
+        )
+
+
+def differing_key(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
+    """The first key, in alphabetical order, in which two experiments differ, and its values.
+
+    An older run also wrote down arguments that have no effect. Where the new one has none of a constructor's arguments,
+    the arguments that decide about it are there, and equal, or one of them differs.
+    """
+    before, after = flat(_as_far_as(old, new)), flat(new)
+    key = next((key for key in sorted(before | after) if before.get(key) != after.get(key)), None)
+    return (key, before.get(key, "not set"), after.get(key, "not set")) if key is not None else None
+
+
+def _as_far_as(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """`old` without the arguments of constructors that `new` does not have."""
+    kept = {key: value for key, value in old.items() if key in new or TARGET not in new}
+    return {
+        key: _as_far_as(value, new[key]) if isinstance(value, Mapping) and isinstance(new.get(key), Mapping) else value
+        for key, value in kept.items()
+    }
+
+
+def finished_result(directory: Path, total_steps: int) -> dict[str, Any] | None:
+    """The result of a run that already got as far as `total_steps`; None if there is training left."""
+    result = result_of_run(directory, read_receipt(directory))
+    if result is not None and result["total_steps"] >= total_steps:
+        return result
+    reached = [step for step in old_results(directory) if step >= total_steps]  # before it went on
+    return read_result(directory / f"result-{min(reached)}.json") if reached else None
+
+
+def check_can_go_on(directory: Path, total_steps: int) -> None:
+    """Makes sure that training what is in `directory`, if anything, up to `total_steps` loses nothing that is finished.
+
+    Raises:
+        UserError: if it is unfinished and for more steps, or was finished and has no checkpoint to go on from.
+    """
+    receipt = read_receipt(directory)
+    if receipt is not None and total_steps < receipt["total_steps"]:
+        raise UserError(
+            f"{directory} is unfinished and for {receipt['total_steps']} steps: total_steps={total_steps} is less, and "
+            "it may only grow; fresh=true starts anew beside it"
+        )
+    is_finished = (directory / RESULT).exists() or bool(old_results(directory))
+    if is_finished and not has_checkpoint(directory):
+        raise UserError(
+            f"{directory} was finished and has no checkpoint to go on from: fresh=true starts anew beside it"
+        )
+
+
+def has_checkpoint(directory: Path) -> bool:
+    """Whether there is one, sound or not."""
+    return newest_checkpoint(directory) is not None or (directory / "checkpoints" / "best.state").exists()
+
+
+def newest_checkpoint(directory: Path) -> int | None:
+    """The step of the newest one, by its name; None if there is none."""
+    names = [path.name for path in (directory / "checkpoints").glob("step-*.state")]
+    return max((int(match[1]) for name in names if (match := re.fullmatch(r"step-(\d+)\.state", name))), default=None)
+
+
+def last_step(directory: Path) -> int:
+    """How far the rows of a run are, agent steps; 0 where there are none.
+
+    Raises:
+        UserError: if there are lines that are no rows.
+    """
+    newest = (next(newest_rows(directory / name), None) for name in (_METRICS, _TIMINGS))
+    return max((int(row["step"]) for row in newest if row is not None), default=0)
+
+
+def check_writable(directory: Path) -> None:
+    """Makes sure that `directory` can be made and written, without making it.
+
+    Raises:
+        UserError: if it cannot.
+    """
+    existing = directory.absolute()
+    while not existing.exists() and not existing.is_symlink():
+        existing = existing.parent
+    if not existing.is_dir():
+        raise _unusable(directory, f"{existing} is not a directory")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise _unusable(directory, f"{existing} is not writable")
+
+
+def _unusable(directory: Path, why: str) -> UserError:
+    return UserError(f"the run cannot be kept in {directory}: {why}; choose another runs_dir")
+
+
+class Session:
+    """One process's work on a run, written into its directory once training begins.
+
+    Until then nothing is changed, so that a command that is refused on the way leaves the run as it was.
+
+    Args:
+        directory: of the run, which this process has locked.
+        config_yaml: the resolved config.
+        made: what this process has found: the receipt that it would write for a new run.
+        code: what it was made from, of which the receipt has only digests.
+        still_ours: raises UserError if the directory is not the one that is locked any more.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        config_yaml: str,
+        made: Mapping[str, Any],
+        code: Code,
+        still_ours: Callable[[], None],
+    ) -> None:
+        self.still_ours = still_ours
+        self._directory, self._config_yaml, self._made, self._code = directory, config_yaml, made, code
+        self._receipt: dict[str, Any] | None = None
+        self._started, self._clock = now(), perf_counter()
+
+    def began(self, step: int) -> None:
+        """Training goes on from `step`: now the run is what this process makes of it.
+
+        The order matters to whoever is killed here. The receipt names both configs while one replaces the other, and a
+        result has its new name before the receipt says that the run is longer. All else that may fail comes before
+        that, for a refusal must not leave a finished run without its result.
+        """
+        before = read_receipt(self._directory)
+        config = digest(self._config_yaml)
+        if before is not None:
+            self._write(before | {"config_digests": sorted({config, *before["config_digests"]})})
+        receipt = (before or dict(self._made)) | {
+            "total_steps": self._made["total_steps"],
+            "config_digests": [config],
+        }
+        receipt["sessions"] = [*receipt.get("sessions", []), self._entry(receipt, step)]
+        write_atomically(self._directory / "config.yaml", lambda file: file.write(self._config_yaml.encode()))
+        _keep_diff(self._directory, self._code, len(receipt["sessions"]))
+        _keep_old_result(self._directory)
+        self._write(receipt)
+        self._receipt = receipt
+
+    def _entry(self, receipt: Mapping[str, Any], step: int) -> dict[str, Any]:
+        return {
+            "started": self._started,
+            "ended": None,  # stays so when it is killed
+            "status": None,  # finished, interrupted or failed
+            "reason": None,
+            "from_step": step,
+            "to_step": None,
+            "wall_seconds": None,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "cpu": self._made["machine"]["cpu"],
+            "argv": self._made["argv"],
+            "differs": differing(facts(receipt), facts(self._made)),
+        }
+
+    def ended(self, status: str, step: int, reason: str | None = None) -> None:
+        """Nothing more will come."""
+        if self._receipt is None:
+            return
+        self._receipt["sessions"][-1] |= {
+            "ended": now(),
+            "status": status,
+            "reason": reason,
+            "to_step": step,
+            "wall_seconds": round(perf_counter() - self._clock, 3),
+        }
+        self._write(self._receipt)
+
+    def _write(self, receipt: Mapping[str, Any]) -> None:
+        self.still_ours()
+        try:
+            write_receipt(self._directory, receipt)
+        except OSError as error:
+            raise UserError(f"the receipt in {self._directory} cannot be written: {error.strerror}") from error
+
+
+@contextmanager
+def opened(
+    directory: Path, config_yaml: str, made: Mapping[str, Any], code: Code, *, new: bool = False
+) -> Iterator[Session]:
+    """Makes the directory of a run, and keeps every other process out while this one works on it.
+
+    What made the run first stays in its receipt; this process adds its session when it begins to train.
+
+    Args:
+        directory: of the run.
+        config_yaml: the resolved config.
+        made: a new receipt.
+        code: what it was made from, of which the receipt has only digests.
+        new: there must be nothing yet.
+
+    Raises:
+        UserError: if it cannot be written or gone on with, another process is running it, or has just finished it.
+    """
+    with ExitStack() as stack:
+        try:
+            make_directories(directory, exist_ok=not new)
+            still_ours = stack.enter_context(locked(directory))
+        except OSError as error:
+            is_taken = new and isinstance(error, FileExistsError)
+            why = "another process has just made it" if is_taken else str(error.strerror)
+            raise _unusable(directory, why) from error
+        check_same_experiment(directory, made["experiment"], made["seed"])  # again: now nobody else can change it
+        if finished_result(directory, made["total_steps"]) is not None:
+            raise UserError(f"{directory} has just been finished by another process")
+        check_can_go_on(directory, made["total_steps"])
+        session = Session(directory, config_yaml, made, code, still_ours)
+        try:
+            yield session
+        except BaseException as error:
+            with suppress(UserError):  # a full disk may be why it ends, or that the directory is gone
+                session.ended(*_how_it_ended(error, directory))
+            raise
+
+
+def _how_it_ended(error: BaseException, directory: Path) -> tuple[str, int, str]:
+    if isinstance(error, Interrupted):
+        return "interrupted", error.step, error.signal_name
+    step = last_step(directory)
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", step, "SIGINT, at once"
+    if isinstance(error, SystemExit):  # what a batch launcher's handler does once it has asked for another turn
+        return "interrupted", step, "a launcher ended the process"
+    return "failed", step, f"{type(error).__name__}: {error}"
+
+
+def _keep_old_result(directory: Path) -> None:
+    """A run that goes on beyond its old end is unfinished again; what it had reached stays, under another name."""
+    result = read_result(directory / RESULT)
+    if result is not None:
+        (directory / RESULT).rename(directory / f"result-{result['step']}.json")
+
+
+def _keep_diff(directory: Path, code: Code, session: int) -> None:
+    """Keeps the changes of the code, unless they are there already: `code.diff`, then `code-<session>.diff`."""
+    if not code.diff:
+        return
+    diff = code.diff.encode()
+    if not any(path.read_bytes() == diff for path in directory.glob("code*.diff") if path.is_file()):
+        path = directory / ("code.diff" if session == 1 else f"code-{session}.diff")
+        write_atomically(path, lambda file: file.write(diff))

@@ -1,0 +1,343 @@
+"""The receipt of a run: what made it, with what, where, and every session in which a process worked on it.
+
+What made a run stays as it was written first. A session that found something else (another version, another machine)
+says what, in `differs`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import socket
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import blake2b
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from rlrun.errors import UserError
+from rlrun.files import write_atomically
+
+RECEIPT = "receipt.json"
+RESULT = "result.json"
+FORMAT = 3  # 1 had no sessions, 2 no digests
+_OLD_RESULT = re.compile(r"result-(\d+)\.json")
+_PACKAGES = (
+    "rlrun",
+    "torch",
+    "numpy",
+    "gymnasium",
+    "ale-py",
+    "hydra-core",
+    "omegaconf",
+    "pydantic",
+    "tensorboard",
+    "pillow",
+)
+_GIT_SECONDS = 10  # git on a slow disk must not hold up a run
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """The state of rlrun's own repository; both None for an installed package."""
+
+    commit: str | None  # `+` at its end where tracked files are changed
+    diff: str | None  # of tracked files, against the commit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """What a run is made of.
+
+    Args:
+        argv: the command.
+        overrides: the part of it that sets values and chooses options.
+        labels: what people call algorithm, environment and preset.
+        protocol: the name of the environment's protocol, where it has one.
+        experiment: what defines the experiment.
+        settings: what decides which rows are written and when, apart from the experiment.
+        machine: what `describe_machine` says.
+        rerun_of: the directory of the run that this one repeats.
+    """
+
+    argv: Sequence[str]
+    overrides: Sequence[str]
+    labels: Mapping[str, str]
+    protocol: str | None
+    experiment: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    seed: int
+    total_steps: int
+    machine: Mapping[str, Any]
+    rerun_of: str | None = None
+
+
+def make_receipt(made: Made, code: Code) -> dict[str, Any]:
+    """A new receipt, without sessions."""
+    return {
+        "format": FORMAT,
+        "argv": list(made.argv),
+        "overrides": list(made.overrides),
+        "working_directory": os.getcwd(),
+        "labels": dict(made.labels),
+        "protocol": made.protocol,
+        "seed": made.seed,
+        "total_steps": made.total_steps,
+        "experiment_hash": experiment_hash(made.experiment),
+        "experiment": made.experiment,
+        "settings": flat(made.settings),
+        "versions": {"python": platform.python_version()} | {name: _version(name) for name in _PACKAGES},
+        "git_commit": code.commit,
+        "code_diff": digest(code.diff) if code.diff else None,
+        "config_digests": [],  # of config.yaml: two of them while one replaces the other
+        "machine": dict(made.machine),
+        "rerun_of": made.rerun_of,
+        "sessions": [],
+    }
+
+
+def experiment_hash(experiment: Mapping[str, Any]) -> str:
+    """10 hexadecimal digits of what defines an experiment; the order of its keys does not matter."""
+    text = json.dumps(experiment, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return blake2b(text.encode(), digest_size=5).hexdigest()
+
+
+def digest(text: str) -> str:
+    """A digest of a text."""
+    return blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def describe_machine(
+    device: str, gpu: str | None, num_threads: int, instructions: str, compiled: str | None = None
+) -> dict[str, Any]:
+    """The machine, and how much of it a run uses.
+
+    Args:
+        device: as torch calls it.
+        gpu: its name.
+        num_threads: CPU threads.
+        instructions: the instruction set that torch uses on the CPU; another one gives other bits.
+        compiled: how functions are compiled; None: not at all.
+    """
+    return {
+        "host": socket.gethostname(),
+        "system": platform.platform(),
+        "cpu": cpu_model(),
+        "instructions": instructions,
+        "cores": os.cpu_count(),
+        "device": device,
+        "gpu": gpu,
+        "num_threads": num_threads,
+        "compile": compiled,
+    }
+
+
+def facts(receipt: Mapping[str, Any], session: int | None = None) -> Facts:
+    """What may change bits, or which rows there are, apart from the experiment, the seed and the length.
+
+    Args:
+        receipt: of a run.
+        session: as it was in this one of its sessions; None as it was at first.
+    """
+    machine = receipt["machine"]
+    found = {f"versions.{name}": number for name, number in receipt["versions"].items()}
+    found |= {name: receipt.get(name) for name in ("git_commit", "code_diff")}
+    names = ("cpu", "instructions", "device", "gpu", "num_threads", "compile")
+    found |= {f"machine.{name}": machine.get(name) for name in names}
+    found |= receipt.get("settings", {})
+    sessions = receipt.get("sessions", [])
+    if session is not None and sessions:
+        found |= {name: values[1] for name, values in sessions[session]["differs"].items()}
+    return found
+
+
+def differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """`{name: [old, new]}` of what is not the same."""
+    return {name: [old.get(name), new.get(name)] for name in {**old, **new} if old.get(name) != new.get(name)}
+
+
+def in_words(differences: Mapping[str, Sequence[Any]]) -> str:
+    """What `differing` found, on one line."""
+    return ", ".join(f"{name} {_shown(new)} (was {_shown(old)})" for name, (old, new) in differences.items())
+
+
+def _shown(value: Any) -> str:
+    return "none" if value is None else str(value)
+
+
+def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, with dotted names."""
+    if not isinstance(tree, Mapping):
+        return {prefix.removesuffix("."): tree}
+    return {key: value for name, branch in tree.items() for key, value in flat(branch, f"{prefix}{name}.").items()}
+
+
+def read_receipt(directory: Path) -> dict[str, Any] | None:
+    """The receipt in `directory`, if there is one, as rlrun wrote it.
+
+    Raises:
+        UserError: if it cannot be read, or was changed since.
+    """
+    path = directory / RECEIPT
+    receipt = read_json(path)
+    if receipt is None:
+        return None
+    if not {"experiment", "total_steps", "seed", "machine", "versions"} <= receipt.keys():
+        raise UserError(f"{path} is not the receipt of a run")
+    told = receipt.pop("digest", None)
+    if told is None and receipt.get("format") in (1, 2):
+        raise UserError(f"{path} was written by an older version of rlrun; fresh=true starts anew beside this run")
+    if told != _digest_of(receipt):
+        raise UserError(f"{path} was changed since rlrun wrote it; fresh=true starts anew beside this run")
+    return receipt
+
+
+def read_result(path: Path) -> dict[str, Any] | None:
+    """What a run came to, if it has: `result.json`, or `result-<step>.json` of a shorter run before.
+
+    Raises:
+        UserError: if it cannot be read, or was changed since.
+    """
+    result = read_json(path)
+    if result is None:
+        return None
+    whole = all(_is_whole(result.get(key)) for key in ("step", "total_steps", "eval/episodes"))
+    numbers = (result.get(key) for key in ("eval/episode_return", "eval/standard_error"))
+    if not whole or not all(_is_whole(number) or isinstance(number, float) for number in numbers):
+        raise UserError(f"{path} is not the result of a run of this version of rlrun")
+    if result.pop("digest", None) != _digest_of(result):
+        raise UserError(f"{path} was changed since rlrun wrote it; fresh=true starts anew beside this run")
+    named = _OLD_RESULT.fullmatch(path.name)
+    if named is not None and int(named[1]) != result["step"]:
+        raise UserError(f"{path} is the result of step {result['step']}: somebody has renamed it")
+    return result
+
+
+def result_of_run(directory: Path, receipt: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """`result.json` of the run with this receipt, if there is one.
+
+    Raises:
+        UserError: if it cannot be read, was changed since, or is not of that run.
+    """
+    result = read_result(directory / RESULT)
+    if result is not None and receipt is not None and result["total_steps"] != receipt["total_steps"]:
+        raise UserError(
+            f"{directory / RESULT} is of a run for {result['total_steps']} steps, and {RECEIPT} says "
+            f"{receipt['total_steps']}: somebody has put it there; fresh=true starts anew beside this run"
+        )
+    return result
+
+
+def old_results(directory: Path) -> list[int]:
+    """The steps of the results `result-<step>.json` of the shorter runs before, by their names, in order."""
+    names = [path.name for path in directory.glob("result-*.json")]
+    return sorted(int(match[1]) for name in names if (match := _OLD_RESULT.fullmatch(name)))
+
+
+def write_result(directory: Path, result: Mapping[str, Any]) -> None:
+    """Writes `result.json`, whole or not at all, with a digest of what it says."""
+    _write_with_digest(directory / RESULT, result)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def receipt_of_run(directory: Path) -> dict[str, Any]:
+    """The receipt of the run in `directory`.
+
+    Raises:
+        UserError: if there is no run.
+    """
+    receipt = read_receipt(directory)
+    if receipt is None:
+        why = "there is no such directory"
+        if directory.exists():
+            why = "there is no receipt.json in it" if directory.is_dir() else "it is a file; give the directory"
+        raise UserError(f"{directory} is no run: {why}; `rlrun ls` lists the runs there are")
+    return receipt
+
+
+def write_receipt(directory: Path, receipt: Mapping[str, Any]) -> None:
+    """Writes it, whole or not at all, with a digest of what it says."""
+    _write_with_digest(directory / RECEIPT, receipt)
+
+
+def _write_with_digest(path: Path, content: Mapping[str, Any]) -> None:
+    text = json.dumps({**content, "digest": _digest_of(content)}, indent=2)
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def _digest_of(content: Mapping[str, Any]) -> str:
+    return digest(json.dumps(content, sort_keys=True))
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """An object in a small JSON file, if it is there.
+
+    Raises:
+        UserError: if it cannot be read.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path} cannot be read ({error}); fresh=true starts anew beside this run") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} cannot be read (it holds no JSON object); fresh=true starts anew beside this run")
+    return content
+
+
+def now() -> str:
+    """This moment in UTC, ISO 8601, whole seconds."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def code_state() -> Code:
+    """The commit and the changes of rlrun's own repository."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return Code(None, None)
+    commit = _git(root, "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*")
+    changed = commit is not None and commit.strip().endswith("+")
+    diff = _git(root, "diff", "HEAD", "--no-color", "--no-ext-diff") if changed else None
+    return Code(commit.strip() if commit is not None else None, diff)
+
+
+def _git(root: Path, *words: str) -> str | None:
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(root), *words],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=_GIT_SECONDS,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout
+
+
+def cpu_model() -> str:
+    """What the CPU calls itself."""
+    try:
+        info = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.processor()
+    match = re.search(r"^model name\s*:\s*(.+)$", info, re.MULTILINE)
+    return match[1] if match else platform.processor()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,246 @@
+"""The real command, as a person or a script meets it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rlrun.cli.main import run_command
+
+ENV = "# Scripted.\n_target_: rlrun.testing.scripted_env.ScriptedEnv\nnum_envs: 2\n"
+SHORT = ["total_steps=600", "evaluation.episodes=2", "evaluation.num_envs=2", "logger=none", "device=cpu"]
+RUN = ["algo=random", "env=scripted", *SHORT]
+LONG = [*RUN[:2], "total_steps=1e9", *SHORT[1:]]
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def arguments(conf: Path, *words: str) -> list[str]:
+    return [sys.executable, "-m", "rlrun", *words, "--config-dir", str(conf)]
+
+
+def environment() -> dict[str, str]:
+    root = str(Path(__file__).resolve().parents[2])
+    return os.environ | {"PYTHONPATH": root, "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture
+def conf(tmp_path: Path) -> Path:
+    (tmp_path / "conf" / "env").mkdir(parents=True)
+    (tmp_path / "conf" / "env" / "scripted.yaml").write_text(ENV)
+    return tmp_path / "conf"
+
+
+@pytest.fixture
+def rlrun(conf: Path, tmp_path: Path) -> Command:
+    (tmp_path / "here").mkdir()
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            arguments(conf, *words),
+            cwd=tmp_path / "here",
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    return run
+
+
+def test_a_run_trains_is_recorded_and_is_finished_when_asked_again(rlrun: Command, tmp_path: Path) -> None:
+    first = rlrun(*RUN, "seed=3")
+    assert (first.returncode, first.stderr) == (0, "")
+    (directory,) = (tmp_path / "here").glob("runs/scripted/random/*/seed3")
+    receipt = json.loads((directory / "receipt.json").read_text())
+    assert receipt["argv"][1:8] == [*RUN, "seed=3"][:7]
+    assert json.loads((directory / "result.json").read_text())["step"] == 600
+    assert "rollout_steps" in (directory / "config.yaml").read_text()
+    assert [path.name for path in (tmp_path / "here").iterdir()] == ["runs"]
+    metrics = (directory / "metrics.jsonl").read_bytes()
+
+    again = rlrun(*RUN, "seed=3")
+    assert again.returncode == 0
+    assert f"{directory.relative_to(tmp_path / 'here')} is finished: evaluation mean" in again.stdout
+    assert (directory / "metrics.jsonl").read_bytes() == metrics
+
+    longer = rlrun(*LONG[:2], *SHORT[1:], "seed=3", "total_steps=1000")
+    assert longer.returncode == 0
+    assert "resuming at step 600" in longer.stdout
+    assert json.loads((directory / "result.json").read_text())["step"] == 1000
+    assert json.loads((directory / "result-600.json").read_text())["step"] == 600
+
+
+def test_a_replay_says_how_much_memory_it_takes_before_it_starts(rlrun: Command) -> None:
+    done = rlrun(
+        "algo=dqn", "env=scripted", *SHORT, "algo.replay_capacity_steps=2000", "algo.learning_starts_steps=100"
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.match(r"replay: 2,000 steps, [\d.]+ MiB\nalgo\.epsilon is still 1 at .*\ndqn on scripted", done.stdout)
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a directory in which even root can write nothing")
+def test_a_directory_that_cannot_be_made_is_one_line(rlrun: Command) -> None:
+    done = rlrun(*RUN, "runs_dir=/proc/runs")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(r"rlrun: error: the run cannot be kept in /proc/runs/\S+: .*\n", done.stderr)
+
+
+def test_a_sweep_runs_every_combination_and_leaves_only_runs(rlrun: Command, tmp_path: Path) -> None:
+    done = rlrun("-m", *RUN[1:], "algo=random,actor_critic", "seed=0,1", "name=a")
+    assert (done.returncode, done.stderr) == (0, "")
+    made = (tmp_path / "here").glob("runs/scripted/*/a/*/result.json")
+    assert sorted(f"{path.parts[-4]}/{path.parts[-2]}" for path in made) == [
+        "actor_critic/seed0",
+        "actor_critic/seed1",
+        "random/seed0",
+        "random/seed1",
+    ]
+    assert [path.name for path in (tmp_path / "here").iterdir()] == ["runs"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["algo=dqm", "env=scripted"], "unknown algo 'dqm'; nearest: dqn; available: "),
+        ([*RUN, "+algo.rollout_step=3"], "unknown key algo.rollout_step; nearest: algo.rollout_steps"),
+        ([*RUN, "experiment=nosuch"], "unknown experiment 'nosuch'; nearest: "),
+        (["-m", *RUN, "--cfg", "job"], "-m cannot be combined with --cfg"),
+        ([*RUN, "--verbose"], "unrecognized arguments: --verbose; settings look like key=value, and "),
+        ([*RUN, "--seed", "3"], "unrecognized arguments: --seed 3; settings look like key=value, here seed=3, and "),
+        ([*RUN, "--resolve"], "--resolve and --package belong to --cfg job"),
+        (["algo", "=", "dqn", "env=cartpole"], "cannot read 'algo =': settings look like key=value, without spaces"),
+        (["train", *RUN], "unknown verb 'train'; nearest: explain; available: ls, show, "),
+        (["-m", *RUN, "algo.rollout_steps=100,x"], "algo.rollout_steps=x is not valid: it must be a whole number"),
+        ([*RUN, "runs_dir=../conf/env/scripted.yaml"], "scripted.yaml is not a directory; choose another runs_dir"),
+        (["algo=dqn", "env=scripted", "network=nature2015"], ""),
+    ],
+)
+def test_bad_input_is_one_line_and_details_status_2_and_no_directory(
+    rlrun: Command, tmp_path: Path, words: list[str], message: str
+) -> None:
+    refused = rlrun(*words)
+    assert refused.returncode == 2
+    assert refused.stdout == ""
+    assert refused.stderr.startswith("rlrun: error: ")
+    assert message in refused.stderr
+    first, *details = refused.stderr.splitlines()
+    assert message in first
+    assert all(line.startswith("  ") for line in details), "one line says it; what follows is indented"
+    assert len(details) < 20, "it fits one screen"
+    assert list((tmp_path / "here").iterdir()) == []
+
+
+def test_help_is_what_no_arguments_give(rlrun: Command, conf: Path) -> None:
+    page = rlrun("--help")
+    assert page.returncode == 0
+    assert "rlrun algo=dqn env=cartpole" in page.stdout
+    assert re.search(r"^  env=scripted +Scripted\.$", page.stdout, re.MULTILINE)
+    assert len(page.stdout.splitlines()) < 70
+    bare = subprocess.run(arguments(conf)[:3], env=environment(), capture_output=True, text=True, check=False)
+    assert bare.returncode == 0
+    assert bare.stdout.splitlines()[:10] == page.stdout.splitlines()[:10]
+
+
+def test_version_and_printing_the_config(rlrun: Command, tmp_path: Path) -> None:
+    assert rlrun("--version").stdout.startswith("rlrun 0.")
+    printed = rlrun(*RUN, "--cfg", "job")
+    assert printed.returncode == 0
+    assert "total_steps: 600" in printed.stdout
+    assert list((tmp_path / "here").iterdir()) == []
+
+
+def test_help_and_simple_mistakes_do_not_wait_for_torch(conf: Path, tmp_path: Path) -> None:
+    commands = [
+        ["rlrun", *words, "--config-dir", str(conf)]
+        for words in (["--help"], ["algo=dqm", "env=scripted"], [*RUN, "algo.rollout_step=3"], [*RUN, "seed=[1"])
+    ]
+    code = (
+        "import sys; from rlrun.cli.main import run_command; "
+        f"print([run_command(command) for command in {commands!r}], 'torch' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "[0, 2, 2, 2] False"
+
+
+def test_an_interrupted_run_saves_says_so_and_ends_with_75(conf: Path, tmp_path: Path) -> None:
+    command = arguments(conf, *LONG, "log_every_steps=100", f"runs_dir={tmp_path / 'runs'}")
+    with subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        while not any(path.stat().st_size for path in tmp_path.glob("runs/*/*/*/*/metrics.jsonl")):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 75
+    said = r"rlrun: stopped by SIGINT at step [\d,]+; everything is saved, and the same command goes on from there\n"
+    assert re.fullmatch(said, stderr.decode())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--seed=3", *RUN], "unrecognized arguments: --seed=3; settings look like key=value, here seed=3, and "),
+        (["--seed", "3", *RUN], "unrecognized arguments: --seed 3; settings look like key=value, here seed=3, and "),
+        (["complete", "bash", "rlrun algo"], "`rlrun complete` is what a shell asks at every Tab"),
+        (["complete"], "`rlrun complete` is what a shell asks at every Tab"),
+        ([*RUN, "--info", "nothing"], "invalid choice: 'nothing'"),
+    ],
+)
+def test_what_cannot_be_read_is_one_line(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["rlrun", *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_flags_may_stand_between_words(conf: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [RUN[0], "--config-dir", str(conf), *RUN[1:], "-m", "seed=0,1", f"runs_dir={tmp_path / 'runs'}"]
+    assert run_command(["rlrun", *words]) == 0
+    assert sorted(path.parent.name for path in tmp_path.glob("runs/*/*/*/*/result.json")) == ["seed0", "seed1"]
+    assert run_command(["rlrun", *RUN, "--cfg", "job", "--config-dir", str(conf), "seed=7"]) == 0
+    assert "seed: 7" in capsys.readouterr().out
+
+
+def test_a_bug_keeps_its_traceback(conf: Path, rlrun: Command) -> None:
+    (conf / "env" / "broken.yaml").write_text("_target_: pathlib_of_nowhere.Env\nnum_envs: 2\n")
+    refused = rlrun("algo=random", "env=broken", *SHORT)
+    assert refused.returncode == 2
+    (conf / "broken_env.py").write_text(
+        "from rlrun.testing.scripted_env import ScriptedEnv\n"
+        "class Env(ScriptedEnv):\n"
+        "    def __init__(self, *, num_envs: int) -> None:\n"
+        "        raise RuntimeError('a bug of its own')\n"
+    )
+    code = (
+        f"import sys; sys.path.insert(0, {str(conf)!r}); sys.argv[0] = 'rlrun'; from rlrun.cli.main import main; main()"
+    )
+    (conf / "env" / "broken.yaml").write_text("_target_: broken_env.Env\nnum_envs: 2\n")
+    command = [sys.executable, "-c", code, *arguments(conf, "algo=random", "env=broken", *SHORT)[3:]]
+    done = subprocess.run(command, cwd=conf, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "RuntimeError: a bug of its own" in done.stderr
+    assert not (conf / "runs").exists()
+
+
+def test_a_stopped_sweep_begins_no_other_run(conf: Path, tmp_path: Path) -> None:
+    words = ["-m", *LONG, "seed=0,1", "log_every_steps=100", f"runs_dir={tmp_path / 'runs'}"]
+    command = arguments(conf, *words)
+    with subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        while not any(path.stat().st_size for path in tmp_path.glob("runs/*/*/*/*/metrics.jsonl")):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 75
+    assert stderr.decode().startswith("rlrun: stopped by SIGTERM at step ")
+    assert [path.name for path in tmp_path.glob("runs/*/*/*/*")] == ["seed0"]

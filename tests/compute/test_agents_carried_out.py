@@ -1,0 +1,245 @@
+"""What agents ask for is done: which of their functions are recorded, compiled and computed in bfloat16."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from rlrun.agents.actor_critic import ActorCritic
+from rlrun.agents.dqn import DQN, _updates_together
+from rlrun.build import instantiate
+from rlrun.compute.execution import Compile, Execution, Precision
+from rlrun.config.compose import load_config
+from rlrun.config.files import config_directory
+from rlrun.loop.collect import Collector
+from rlrun.nn.networks import PolicyValue
+from rlrun.testing.agent import same
+from rlrun.testing.recorded_operations import RecordedOperations
+from rlrun.testing.scripted_env import ScriptedEnv
+
+CPU = torch.device("cpu")
+WORDS = {
+    "dqn": ["algo.learning_starts_steps=8", "algo.batch_size=8", "algo.replay_capacity_steps=64"],
+    "actor_critic": ["algo.shared=false", "algo.value_updates=2", "algo.rollout_steps=4"],
+}
+OBS = torch.ones(3, 3)
+
+
+class Counting(RecordedOperations):
+    """How often something is recorded."""
+
+    made = 0
+
+    def record(self, function: Callable[[], Mapping[str, Tensor]]) -> tuple[Callable[[], None], Mapping[str, Tensor]]:
+        self.made += 1
+        return super().record(function)
+
+
+def built(
+    algo: str,
+    compile: Compile = "none",  # noqa: A002
+    precision: Precision = "float32",
+    recorder: Counting | None = None,
+) -> Any:
+    words = [f"algo={algo}", "env=cartpole", "preset=null", "network=mlp", "network.hidden=[8,8]", *WORDS[algo]]
+    config = load_config(words, [config_directory()])
+    runtime = {
+        "spec": ScriptedEnv(2).spec,
+        "device": CPU,
+        "seed": 0,
+        "directory": Path(),
+        "network": instantiate(config.network, {}) if config.network is not None else None,
+        "execution": Execution(CPU, compile, precision, recorder),
+    }
+    return instantiate(config.algo, runtime)
+
+
+def learn(agent: Any, turns: int = 5) -> None:
+    collector = Collector(ScriptedEnv(2), agent.collection, CPU, seed=0)
+    for _ in range(turns):
+        agent.learn(collector.collect(agent))
+
+
+def act(agent: DQN | ActorCritic) -> None:
+    agent.act(OBS, (), torch.Generator().manual_seed(0), explore=False)
+
+
+@pytest.mark.parametrize("algo", WORDS)
+def test_acting_is_recorded_once_for_each_number_of_environments(algo: str) -> None:
+    recorder = Counting()
+    agent = built(algo, "graphs", recorder=recorder)
+    act(agent)
+    assert recorder.made == 1
+    act(agent)
+    assert recorder.made == 1
+    agent.act(OBS[:1], (), torch.Generator().manual_seed(0), explore=False)
+    assert recorder.made == 2
+
+
+@pytest.mark.parametrize("algo", WORDS)
+def test_acting_is_recorded_anew_where_a_weight_is_another_tensor(algo: str) -> None:
+    recorder = Counting()
+    agent = built(algo, "graphs", recorder=recorder)
+    act(agent)
+    agent._parameters[0] = nn.Parameter(agent._parameters[0].detach().clone())
+    act(agent)
+    assert recorder.made == 2
+
+
+@pytest.mark.parametrize("algo", WORDS)
+def test_updates_are_recorded_once_for_what_they_begin_with(algo: str) -> None:
+    recorder = Counting()
+    agent = built(algo, "graphs", recorder=recorder)
+    agent.act(OBS[:2], (), torch.Generator().manual_seed(0), explore=False)
+    assert recorder.made == 1
+    learn(agent)
+    made = recorder.made
+    assert made > 1
+    learn(agent)
+    assert recorder.made == made
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+@pytest.mark.parametrize(("algo", "acting"), [("dqn", "q_values"), ("actor_critic", "logits")])
+def test_losses_with_their_gradient_are_compiled_and_networks_that_act_where_they_are_recorded(
+    algo: str, acting: str, recorded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: Counter[str] = Counter()
+
+    def compiling(function: Callable[..., Any], **how: object) -> Callable[..., Any]:
+        assert how == {"fullgraph": True, "dynamic": False}
+
+        def counted(*given: Any) -> Any:
+            named = function.func if isinstance(function, partial) else function
+            calls[named.__name__] += 1
+            return function(*given)
+
+        return counted
+
+    monkeypatch.setattr(torch, "compile", compiling)
+    agent = built(algo, "inductor", recorder=Counting() if recorded else None)
+    learn(agent)
+    act(agent)
+    assert set(calls) == {"_loss_and_gradient", *([acting] if recorded else [])}
+    assert calls["_loss_and_gradient"] >= 2
+
+
+def shown(agent: Any) -> Tensor:
+    """What its network says when it acts."""
+    said: Tensor = (agent._values_to_act_on if isinstance(agent, DQN) else agent._logits)(OBS)
+    return said.detach().clone()
+
+
+def closed_over(function: Callable[..., Any], **how: object) -> Callable[..., Any]:
+    del how
+    return lambda *given: function(*given)
+
+
+@pytest.mark.parametrize("how", ["none", "graphs", "inductor", "inductor and recorded"])
+@pytest.mark.parametrize("algo", WORDS)
+def test_a_copy_acts_and_learns_by_its_own_parameters(algo: str, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The stand-in cannot hold compiled code; what torch makes of a function is a closure, too.
+    compiling = partial(torch.compile, backend="eager") if how == "inductor" else closed_over
+    monkeypatch.setattr(torch, "compile", compiling)
+    recorder = Counting() if how in ("graphs", "inductor and recorded") else None
+    agent = built(algo, how.split()[0], recorder=recorder)  # type: ignore[arg-type]
+    collector = Collector(ScriptedEnv(2), agent.collection, CPU, seed=0)
+    for _ in range(5):
+        agent.learn(collector.collect(agent))
+    before, shown_before = copy.deepcopy(agent.state_dict()), shown(agent)
+    other = copy.deepcopy(agent)
+    rollouts = [collector.collect(agent) for _ in range(3)]
+    for rollout in rollouts:
+        other.learn(rollout)
+    assert same(agent.state_dict(), before)
+    assert torch.equal(shown(agent), shown_before)
+    assert not torch.equal(shown(other), shown_before)
+    for rollout in rollouts:
+        agent.learn(rollout)
+    assert same(other.state_dict(), agent.state_dict())
+    assert torch.equal(shown(other), shown(agent))
+
+
+@pytest.mark.parametrize("asked", [("none", "float32"), ("graphs", "float32"), ("inductor", "bfloat16")])
+def test_closures_which_copies_would_share_are_refused(asked: tuple[Compile, Precision]) -> None:
+    weight = torch.ones(1)
+
+    def scaled(given: Tensor) -> Tensor:
+        return weight * given
+
+    @torch.no_grad()
+    def decorated(given: Tensor) -> Tensor:
+        return weight * given
+
+    carried = Execution(CPU, *asked, Counting() if asked[0] == "graphs" else None)
+    layer = nn.Linear(1, 1)
+    attempts: list[Callable[[Any], object]] = [
+        carried.in_precision,
+        carried.compiled,
+        lambda function: carried.backward_through(function, layer),
+        lambda function: carried.recorded(function, list, list),
+        lambda function: carried.recorded(dict, function, list),
+        lambda function: carried.recorded(dict, list, function),
+        lambda function: carried.recorded_pass(function, list),
+        lambda function: carried.recorded_pass(layer.forward, function),
+    ]
+    closures: list[Callable[..., Any]] = [scaled, decorated, partial(scaled, weight), partial(dict, key=scaled)]
+    for attempt in attempts:
+        for closure in closures:
+            with pytest.raises(TypeError, match=r"holds variables of the function that it is written in, .* use a "):
+                attempt(closure)
+
+
+def test_both_networks_of_dqn_compute_in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = built("dqn", precision="bfloat16")
+    kinds: dict[str, set[torch.dtype]] = {"q": set(), "target": set()}
+
+    def probe(name: str, layer: nn.Module) -> Callable[[Tensor], Tensor]:
+        forward: Callable[[Tensor], Tensor] = layer.forward
+
+        def probed(x: Tensor) -> Tensor:
+            kinds[name].add(x.dtype)
+            return forward(x)
+
+        return probed
+
+    for name, network in (("q", agent._q), ("target", agent._target)):
+        for layer in network.modules():
+            if isinstance(layer, nn.ReLU | nn.Tanh):
+                monkeypatch.setattr(layer, "forward", probe(name, layer))
+    act(agent)
+    assert kinds == {"q": {torch.bfloat16}, "target": set()}
+    learn(agent)
+    assert kinds == {"q": {torch.bfloat16}, "target": {torch.bfloat16}}
+
+
+def test_every_pass_of_actor_critic_is_in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    narrow: dict[str, set[bool]] = {"forward": set(), "values": set(), "logits": set()}
+
+    def probe(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def probed(network: PolicyValue, obs: Tensor) -> Any:
+            narrow[name].add(torch.is_autocast_enabled("cpu"))
+            return function(network, obs)
+
+        return probed
+
+    for name in narrow:
+        monkeypatch.setattr(PolicyValue, name, probe(name, getattr(PolicyValue, name)))
+    for precision, wanted in (("float32", {False}), ("bfloat16", {True})):
+        for found in narrow.values():
+            found.clear()
+        agent = built("actor_critic", precision=precision)  # type: ignore[arg-type]
+        learn(agent)
+        assert list(narrow.values()) == [wanted] * 3
+
+
+def test_a_gpu_makes_up_to_16_updates_at_once() -> None:
+    assert _updates_together(32, ScriptedEnv(2).spec, torch.device("cuda")) == 16

@@ -1,0 +1,116 @@
+"""Files that people name and write: found before anything runs, and read with or without a byte order mark."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from added_directory import with_files
+
+from rlrun.cli.main import run_command
+from rlrun.config.compose import load_config
+from rlrun.config.files import config_directory, options, summary
+from rlrun.errors import UserError
+from rlrun.files import read_text
+
+CONF = config_directory()
+PLAN = ["algo=value_iteration", "env=gridworld", "evaluation.episodes=1", "logger=none", "device=cpu"]
+MAP = "G : exit 1\n\nS.G\n"
+MARK = "\ufeff"
+
+
+@pytest.mark.parametrize(
+    ("words", "key", "known"),
+    [
+        ("algo=value_iteration env=gridworld env.map=missing.txt", "env.map", "one of book, cliff, "),
+        ("algo=value_iteration env=mdp env.mdp=missing.yaml", "env.mdp", "one of racing_car, short_corridor nor"),
+        ("algo=td env=gridworld algo.policy=missing", "algo.policy", "uniform nor"),
+        ("algo=linear_v env=gridworld env.observation=index algo.policy=missing", "algo.policy", "uniform nor"),
+        ("algo=policy_evaluation env=gridworld algo.policy=runs/missing", "algo.policy", "uniform nor"),
+        ("algo=policy_iteration env=gridworld algo.initial_policy=no", "algo.initial_policy", "uniform nor"),
+    ],
+)
+def test_a_file_that_is_not_there_is_named_with_its_key(words: str, key: str, known: str) -> None:
+    with pytest.raises(UserError) as caught:
+        load_config(words.split(), [CONF])
+    assert f"{key}={words.rpartition('=')[2]} is neither {known}" in str(caught.value)
+    assert "a file or directory that is there" in str(caught.value)
+
+
+def test_a_sweep_looks_for_every_file_before_its_first_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").write_text(MAP)
+    assert run_command(["rlrun", "-m", *PLAN, "env.map=a.txt,missing.txt,book"]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("rlrun: error: env.map=missing.txt is neither one of ")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_sweep_ends_with_which_of_its_runs_failed_and_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").write_text(MAP)
+    (tmp_path / "c.txt").write_text(MAP.replace("exit 1", "exit 3"))
+    for name in ("bad.txt", "worse.txt"):
+        (tmp_path / name).write_text("G : exit 1\n\nS?G\n")
+    assert run_command(["rlrun", "-m", *PLAN, "env.map=a.txt,bad.txt,c.txt"]) == 2
+    printed = capsys.readouterr()
+    assert printed.out.count("\nfinished") == 2
+    last = printed.err.splitlines()[-1]
+    assert last.startswith("rlrun: 1 of 3 failed: env.map=bad.txt: map bad.txt, line 3")
+    assert run_command(["rlrun", "-m", *PLAN, "env.map=bad.txt,a.txt,worse.txt", "seed=1"]) == 2
+    lines = capsys.readouterr().err.splitlines()[-3:]
+    assert lines[0] == "rlrun: 2 of 3 failed:"
+    assert [line.split(": ")[1] for line in lines[1:]] == ["  env.map=bad.txt", "  env.map=worse.txt"]
+
+
+def test_a_file_called_like_a_bundled_one_is_not_the_experiment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    plain = load_config(PLAN, [CONF]).experiment()
+    (tmp_path / "lecture").write_text(MAP)  # the bundled map of that name is what is played
+    assert load_config(PLAN, [CONF]).experiment() == plain
+
+
+def test_a_byte_order_mark_is_no_part_of_a_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    mdp = (CONF.parent / "rlrun/envs/mdps/racing_car.yaml").read_text()
+    texts = {
+        "map.txt": MAP,
+        "mdp.yaml": mdp,
+        "policy.yaml": "cool: fast\nwarm: slow\n",
+        "conf/algo/mine.yaml": "# Mine.\n_target_: rlrun.agents.random.Random\nrollout_steps: 10\n",
+    }
+    for name, text in texts.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(MARK + text, encoding="utf-8")
+        assert read_text(path) == text
+    rest = PLAN[2:]
+    for words in (
+        ["algo=value_iteration", "env=gridworld", "env.map=map.txt"],
+        ["algo=policy_evaluation", "env=mdp", "env.mdp=mdp.yaml", "algo.policy=policy.yaml", "evaluation.episodes=2"],
+        ["algo=mine", "env=gridworld", "total_steps=20", "--config-dir", "conf"],
+    ):
+        given = {word.partition("=")[0] for word in words}
+        assert run_command(["rlrun", *words, *(word for word in rest if word.partition("=")[0] not in given)]) == 0, (
+            capsys.readouterr().err
+        )
+    assert summary([tmp_path / "conf", CONF], "algo", "mine") == "Mine."
+    assert "mine" in options([tmp_path / "conf", CONF], "algo")
+
+
+@pytest.mark.parametrize("words", [["algo=dqn", "env=cartpole"], []])
+def test_a_mark_before_a_line_that_hydra_reads_is_refused_in_words(words: list[str], tmp_path: Path) -> None:
+    own = "defaults:\n  - override /algo: dqn\n  - override /env: cartpole\n" if not words else ""
+    text = f"{MARK}# @package _global_\n{own}seed: 3\n"
+    directories = with_files(tmp_path, {"experiment/marked": text})
+    with pytest.raises(UserError, match=r"marked\.yaml begins with a byte order mark, behind which Hydra does not see"):
+        load_config([*words, "experiment=marked"], directories)

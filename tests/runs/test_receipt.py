@@ -1,0 +1,98 @@
+"""The receipt of a run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from rlrun.runs import manifest as receipts
+from rlrun.runs.manifest import (
+    Code,
+    Made,
+    code_state,
+    describe_machine,
+    differing,
+    experiment_hash,
+    facts,
+    flat,
+    in_words,
+    make_receipt,
+)
+
+MADE = Made(
+    argv=["rlrun", "algo=dqn"],
+    overrides=["algo=dqn"],
+    labels={"algo": "dqn", "env": "pong"},
+    protocol="nature2015",
+    experiment={"algo": 1},
+    settings={"log_every_steps": 10, "evaluation": {"episodes": 2}},
+    seed=3,
+    total_steps=10,
+    machine=describe_machine("cpu", None, 2, "AVX2"),
+)
+
+
+def test_the_hash_depends_on_values_and_not_on_the_order_of_keys() -> None:
+    first = experiment_hash({"algo": {"gamma": 0.9, "n": 1}, "env": {}})
+    assert first == experiment_hash({"env": {}, "algo": {"n": 1, "gamma": 0.9}})
+    assert first != experiment_hash({"env": {}, "algo": {"n": 1, "gamma": 0.91}})
+    assert len(first) == 10
+    assert int(first, 16) >= 0
+
+
+def test_it_names_command_versions_and_machine() -> None:
+    receipt = json.loads(json.dumps(make_receipt(MADE, Code("abc+", "a diff"))))
+    assert receipt["argv"] == ["rlrun", "algo=dqn"]
+    assert receipt["experiment"] == {"algo": 1}
+    assert (receipt["total_steps"], receipt["seed"], receipt["protocol"]) == (10, 3, "nature2015")
+    assert receipt["versions"]["torch"].startswith("2.")
+    assert receipt["versions"]["python"].startswith("3.")
+    assert (receipt["machine"]["device"], receipt["machine"]["num_threads"]) == ("cpu", 2)
+    assert receipt["machine"]["cpu"]
+    assert receipt["git_commit"] == "abc+"
+    assert len(receipt["code_diff"]) == 32
+    assert receipt["sessions"] == []
+
+
+def test_facts_are_those_of_the_session_that_is_asked_for() -> None:
+    receipt = make_receipt(MADE, Code("abc", None))
+    first = facts(receipt)
+    assert first["evaluation.episodes"] == 2
+    assert first["machine.num_threads"] == 2
+    assert facts(receipt, -1) == first, "there was no session yet"
+    receipt["sessions"] = [{"differs": {}}, {"differs": {"machine.cpu": ["x", "y"]}}]
+    assert facts(receipt, 0) == first
+    assert facts(receipt, -1) == first | {"machine.cpu": "y"}
+
+
+def test_differences_are_old_and_new() -> None:
+    found = differing({"a": 1, "b": 2, "c": 3}, {"a": 1, "b": 5, "d": 4})
+    assert found == {"b": [2, 5], "c": [3, None], "d": [None, 4]}
+    assert in_words(found) == "b 5 (was 2), c none (was 3), d 4 (was none)"
+    assert flat({"a": {"b": {"c": 1}, "d": [2]}, "e": None}) == {"a.b.c": 1, "a.d": [2], "e": None}
+
+
+def test_the_code_is_a_commit_and_the_changes_of_tracked_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def git(*words: str) -> str:
+        identity = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+        command = ["git", "-C", str(tmp_path), *identity, *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    (tmp_path / "rlrun").mkdir()
+    monkeypatch.setattr(receipts, "__file__", str(tmp_path / "rlrun" / "runs" / "manifest.py"))
+    assert code_state() == Code(None, None), "an installed package has no repository"
+    git("init")
+    (tmp_path / "code.py").write_text("old = 1\n")
+    git("add", "code.py")
+    git("commit", "-m", "first")
+    commit = git("rev-parse", "HEAD")
+    (tmp_path / "untracked.py").write_text("")
+    assert code_state() == Code(commit, None)
+    (tmp_path / "code.py").write_text("new = 2\n")
+    code = code_state()
+    assert code.commit == commit + "+"
+    assert code.diff is not None
+    assert "-old = 1\n+new = 2\n" in code.diff
