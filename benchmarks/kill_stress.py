@@ -30,7 +30,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rlrun.cli.main import STOPPED
-from rlrun.config.repeated_words import changed
+from rlrun.config.arguments import changed
 from rlrun.runs.checkpoint import Checkpoints
 from rlrun.runs.interruption import StopRequest
 from rlrun.runs.loggers import read_rows

@@ -133,13 +133,11 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
             _LOG.info(remark)
         evaluation_env: VecEnv = instantiate(config.env, {}, **evaluation.environment)
         stack.callback(evaluation_env.close)
-        network = instantiate(config.network, {}) if config.network is not None else None
         runtime = {
             "spec": env.spec,
             "device": device.torch_device,
             "seed": config.seed,
             "directory": directory,
-            "network": network,
             "execution": device.execution,
         }
         if "execution" not in config.algo.runtime:

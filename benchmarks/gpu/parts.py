@@ -22,7 +22,7 @@ from rlrun.compute.execution import Compile, Execution, Precision
 from rlrun.config.compose import load_config
 from rlrun.config.config import Config
 from rlrun.config.files import config_directory
-from rlrun.config.repeated_words import changed
+from rlrun.config.arguments import changed
 from rlrun.loop.collect import Collector
 from rlrun.protocols import Agent, VecEnv
 from rlrun.testing.recorded_operations import RecordedOperations
@@ -146,7 +146,6 @@ class Parts:
             "device": device,
             "seed": 0,
             "directory": Path(),
-            "network": instantiate(self.config.network, {}) if self.config.network is not None else None,
             "execution": Execution(device, compile, precision, recorder),
         }
         return instantiate(self.config.algo, runtime)

@@ -21,7 +21,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from rlrun.agents.legality import require_every_action
-from rlrun.annotations import AtMost, Takes, used_unless, used_when
+from rlrun.annotations import BEFORE_END, AtMost, Takes, used_unless, used_when
 from rlrun.compute.execution import Execution, plainly
 from rlrun.errors import UserError
 from rlrun.nn.descent import gradient_norm, gradients_of, scale_down
@@ -87,7 +87,7 @@ class DQN:
         replay_capacity_steps: Annotated[int, Field(gt=0), Takes(10)],
         replay_storage: StorageKind,
         replay_folder: Annotated[StorageFolder | None, used_when(replay_storage="disk")],
-        learning_starts_steps: Annotated[int, Field(ge=1)],
+        learning_starts_steps: Annotated[int, Field(ge=1), BEFORE_END],
         rollout_steps: Annotated[int, Field(gt=0), Takes(18, per_slot=True)],
         target_period_steps: Annotated[int, Field(gt=0)] | None,
         n_step: Annotated[int, Field(gt=0)],

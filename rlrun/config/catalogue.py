@@ -15,11 +15,13 @@ from typing import Annotated, Any, Literal, Union
 
 from pydantic import Field, JsonValue
 
-from rlrun.annotations import EXECUTION, FILE, PARTIAL, AtMost, Condition, Kind, Named, Takes
+from rlrun.annotations import BEFORE_END, EXECUTION, FILE, PARTIAL, AtMost, Condition, Kind, Named, Takes
 
 VERSION = 1
 FILE_NAME = "catalogue.json"
 
+RUN_VALUES = frozenset({"spec", "device", "seed", "directory", "execution"})  # what build supplies to algorithms
+LOG_VALUES = frozenset({"directory", "resume_step"})  # what build supplies to loggers
 # Sections of a config that name no `_target_`, and the class whose fields they have.
 SETTINGS = {"evaluation": "rlrun.loop.loop.EvaluationSettings", "checkpoint": "rlrun.loop.loop.CheckpointSettings"}
 _PLAIN: Mapping[str, Any] = {"number": float, "integer": int, "boolean": bool, "text": str, "path": Path} | {
@@ -115,7 +117,7 @@ def _conditions(entry: Mapping[str, Any]) -> tuple[Condition, ...]:
 def annotation(entry: Mapping[str, Any]) -> Any:
     """The annotation that an entry of the file stands for."""
     marks: list[Any] = [EXECUTION] * bool(entry.get("execution")) + [FILE] * bool(entry.get("file"))
-    marks += [PARTIAL] * bool(entry.get("partial"))
+    marks += [PARTIAL] * bool(entry.get("partial")) + [BEFORE_END] * bool(entry.get("before_end"))
     if "at_most" in entry:
         marks.append(AtMost(entry["at_most"]))
     if "names" in entry:

@@ -21,6 +21,7 @@
                  one of the "values", or, where "negated", none of them,
              "item": of "list" and "mapping", the entry of each value (without meaning),
              "kind": of "object", a key of "kinds",
+             "before_end": whether it is an agent step that must come before the end of the run,
              "partial": of "object", whether it is called later, with its first argument,
              "members": of "any_of", entries of which one must fit,
              "min_length", "max_length", "pattern"}},
@@ -49,6 +50,7 @@ from torch import nn
 
 import rlrun
 from rlrun.annotations import (
+    BEFORE_END,
     EXECUTION,
     FILE,
     PARTIAL,
@@ -62,8 +64,7 @@ from rlrun.annotations import (
     members_of,
 )
 from rlrun.annotations.type_words import kind_name
-from rlrun.config.catalogue import FILE_NAME, SETTINGS, VERSION
-from rlrun.config.config import LOG_VALUES, RUN_VALUES
+from rlrun.config.catalogue import FILE_NAME, LOG_VALUES, RUN_VALUES, SETTINGS, VERSION
 from rlrun.config.constructors import conditions_of, hints_of, import_target, parameters_of, product_of
 from rlrun.config.docstrings import argument_meanings, paragraphs, sources
 from rlrun.config.type_fit import fits, is_protocol_class
@@ -264,6 +265,8 @@ def _marks(metadata: list[Any]) -> dict[str, Any]:
             found["file"] = True
         elif item is PARTIAL:
             found["partial"] = True
+        elif item is BEFORE_END:
+            found["before_end"] = True
         elif isinstance(item, AtMost):
             found["at_most"] = item.parameter
         elif isinstance(item, Takes):

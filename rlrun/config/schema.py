@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from rlrun.annotations import (
+    BEFORE_END,
     EXECUTION,
     FILE,
     TARGET,
@@ -35,7 +36,6 @@ from rlrun.annotations.plain_values import as_far_as_known, coerced
 from rlrun.annotations.type_words import describe, quoted, shown, suggestion
 from rlrun.config import catalogue
 from rlrun.config.constructors import conditions_of, hints_of, import_target, parameters_of, product_of
-from rlrun.config.later_keys import LATER_KEYS
 from rlrun.config.type_fit import fits
 from rlrun.errors import UnknownKeyError, UserError, WrongKeyError, nearest
 
@@ -51,6 +51,7 @@ class Component:
     files: Mapping[str, Named | None] = field(default_factory=dict)  # that may be paths; other names, if they are known
     takes: Mapping[str, Takes] = field(default_factory=dict)  # arguments that take memory, and how much
     unused: Mapping[str, Condition] = field(default_factory=dict)  # arguments without effect: what is not met
+    before_end: frozenset[str] = frozenset()  # agent steps that must come before the end of the run
     partial: bool = False  # building makes a callable of it, which is given the constructor's first argument
 
     @property
@@ -63,15 +64,10 @@ class Component:
         return {TARGET: self.target} | {key: as_plain(value) for key, value in self.arguments.items()}
 
     def experiment(self) -> dict[str, Any]:
-        """The same without what changes only the speed or nothing, and with files' content instead of their paths.
-
-        Keys that came later are left out where they say what was done before, so that older runs are found.
-        """
+        """The same without what changes only the speed or nothing, and with files' content instead of their paths."""
         plain: dict[str, Any] = {TARGET: self.target}
-        before = LATER_KEYS.get(self.target, {})
         for key, value in self.arguments.items():
-            as_before = key in before and value == before[key]
-            if key not in self.execution and key not in self.unused and not as_before:
+            if key not in self.execution and key not in self.unused:
                 named = self.files.get(key)
                 is_path = key in self.files and (named is None or value not in named.names)
                 plain[key] = _digest(value) if is_path else experiment(value)
@@ -184,6 +180,7 @@ def _check_arguments(
         },
         takes={name: mark for name, found in marks.items() for mark in found if isinstance(mark, Takes)},
         unused=_unused(signature.conditions, arguments),
+        before_end=frozenset(name for name, found in marks.items() if BEFORE_END in found),
     )
 
 
@@ -330,12 +327,6 @@ def check_value(annotation: Any, value: Any, path: str, *, runtime: frozenset[st
     raise WrongKeyError(
         f"{path}={quoted(value)} is not valid: it must be {describe(annotation)}{suggestion(data, value)}", path
     )
-
-
-def runtime_annotation(component: Component, name: str) -> Any:
-    """The annotation of the runtime argument `name` of a checked component."""
-    known = catalogue.target(component.target)
-    return known.runtime[name] if known is not None else hints_of(component.call)[name]
 
 
 def _union(members: list[Any]) -> Any:

@@ -120,7 +120,7 @@ def test_a_sweep_runs_every_combination_and_leaves_only_runs(rlrun: Command, tmp
         ([*RUN, "--resolve"], "--resolve and --package belong to --cfg job"),
         (["algo", "=", "dqn", "env=cartpole"], "cannot read 'algo =': settings look like key=value, without spaces"),
         (["train", *RUN], "unknown verb 'train'; nearest: explain; available: ls, show, "),
-        (["-m", *RUN, "algo.rollout_steps=100,x"], "algo.rollout_steps=x is not valid: it must be a whole number"),
+        (["-m", *RUN, "algo.rollout_steps=100,x"], "algo.rollout_steps=x is not valid: it must be an integer"),
         ([*RUN, "runs_dir=../conf/env/scripted.yaml"], "scripted.yaml is not a directory; choose another runs_dir"),
         (["algo=dqn", "env=scripted", "network=nature2015"], ""),
     ],

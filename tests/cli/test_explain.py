@@ -109,7 +109,7 @@ def test_a_pipe_gets_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
 def test_one_key_is_told_at_length(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["rlrun", "explain", "algo=dqn", "env=pong", "algo.target_period_steps"]) == 0
     out = capsys.readouterr().out
-    assert "type and range    a whole number > 0 or null\n" in out
+    assert "type and range    an integer > 0 or null\n" in out
     assert "unit              agent steps\n" in out
     assert "source and notes  rl-zoo3 (2015: 10,000)\n" in out
 

@@ -155,7 +155,7 @@ def test_last_and_best(which: str, run: Path, tmp_path: Path, capsys: pytest.Cap
         (["--episode", "0"], "there is no episode 0: there are episodes 1 to "),
         (["--episode", "99999"], "there is no episode 99999: there are episodes 1 to "),
         (["--episode", "first"], "there is no episode first: there are episodes 1 to "),
-        (["--episode", "1", "--every", "0"], "argument --every: 0 is not a whole number from 1"),
+        (["--episode", "1", "--every", "0"], "argument --every: 0 is not an integer from 1"),
         (["--episode", "1", "--out", "film.mp4"], "--out film.mp4: films are GIFs"),
         (["--episode", "1", "--out", "nowhere/film.gif"], "--out nowhere/film.gif: nowhere is not a directory"),
         (["--fast"], "unrecognized arguments: --fast; usage: rlrun video"),

@@ -10,7 +10,7 @@ from rlrun.cli.completion import overrides
 from rlrun.cli.completion.candidate import Candidate
 from rlrun.cli.completion.candidates import candidates
 from rlrun.cli.completion.verb_words import RUN_FLAGS, VERBS
-from rlrun.config.config import LOG_VALUES, RUN_VALUES
+from rlrun.config.catalogue import LOG_VALUES, RUN_VALUES
 from rlrun.config.files import GROUPS, config_directory, options
 from rlrun.envs.atari_games import bundled_games
 

@@ -56,7 +56,7 @@ def built(
         "device": CPU,
         "seed": 0,
         "directory": Path(),
-        "network": instantiate(config.network, {}) if config.network is not None else None,
+        "network": instantiate(config.algo.arguments["network"], {}) if config.algo.arguments["network"] is not None else None,
         "execution": Execution(CPU, compile, precision, recorder),
     }
     return instantiate(config.algo, runtime)

@@ -15,7 +15,7 @@ from rlrun.config.compose import load_config
 from rlrun.config.config import Config
 from rlrun.config.files import config_directory
 from rlrun.config.hydra_settings import refuse_words
-from rlrun.config.launching import check_sweep, for_sweep, without_globs
+from rlrun.config.sweep import check_sweep, for_sweep, without_globs
 from rlrun.errors import UserError
 
 FILES = {

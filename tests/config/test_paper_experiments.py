@@ -132,8 +132,8 @@ def test_a_preset_on_the_command_line_counts_for_what_the_experiment_leaves_open
     config = load_config(words, [CONF])
     assert config.labels["preset"] == "actor_critic_pong"
     assert config.log_every_steps == 10_000  # the preset's
-    assert config.network is not None
-    assert (config.network.arguments["channels"], config.total_steps) == ([32, 64, 64], 10_000_000)  # the experiment's
+    assert config.algo.arguments["network"] is not None
+    assert (config.algo.arguments["network"].arguments["channels"], config.total_steps) == ([32, 64, 64], 10_000_000)  # the experiment's
     (row,) = explanation(words, [CONF], ["log_every_steps"]).rows
     assert row.place.startswith("conf/preset/actor_critic_pong.yaml")
 

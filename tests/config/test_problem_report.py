@@ -155,7 +155,7 @@ def test_a_network_of_ones_own_lets_no_typo_pass(tmp_path: Path, monkeypatch: py
 
 def test_a_value_that_no_network_takes_is_refused_even_where_that_network_is_not_used(directories: list[Path]) -> None:
     message, details = refused(directories, "algo=dqn", "env=pong", "network=nips2013", "experiment=strides")
-    assert message == "network.strides=3 is not valid: it must be a list (each a whole number > 0)"
+    assert message == "network.strides=3 is not valid: it must be a list (each an integer > 0)"
     assert f"set in {directories[0] / 'experiment/strides.yaml'}, line 3" in details
 
 
@@ -163,8 +163,8 @@ def test_a_value_that_no_network_takes_is_refused_even_where_that_network_is_not
     ("override", "words"),
     [
         ("algo.batch_size=200000", "algo.batch_size=200000 is more than algo.replay_capacity_steps=100000"),
-        ("algo.target_period_steps=0", "target_period_steps=0 is not valid: it must be a whole number > 0 or null"),
-        ("env.num_envs=0", "env.num_envs=0 is not valid: it must be a whole number > 0"),
+        ("algo.target_period_steps=0", "target_period_steps=0 is not valid: it must be an integer > 0 or null"),
+        ("env.num_envs=0", "env.num_envs=0 is not valid: it must be an integer > 0"),
     ],
 )
 def test_values_out_of_range(override: str, words: str) -> None:
@@ -263,6 +263,6 @@ def test_a_class_without_a_docstring_is_explained_by_the_comments_in_its_file(
     monkeypatch.syspath_prepend(tmp_path)
     directories, words = [tmp_path, config_directory()], ["algo=silent", "env=cartpole"]
     _, details = refused(directories, *words, "algo.pase=1")
-    assert "algo.pace = 3 (a whole number): steps a turn; ours" in details.splitlines()
+    assert "algo.pace = 3 (an integer): steps a turn; ours" in details.splitlines()
     (row,) = explanation(words, directories, ["algo.pace"]).rows
     assert (row.key.meaning, row.note) == ("steps a turn; ours", "")

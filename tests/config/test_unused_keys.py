@@ -19,7 +19,7 @@ from rlrun.config.compose import load_config
 from rlrun.config.config import Config, check_plain
 from rlrun.config.explain import explanation
 from rlrun.config.files import config_directory, options
-from rlrun.config.launching import check_sweep
+from rlrun.config.sweep import check_sweep
 from rlrun.config.unused_keys import unused_keys
 from rlrun.errors import UserError, WrongKeyError
 from rlrun.runs.manifest import experiment_hash

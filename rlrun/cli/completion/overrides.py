@@ -17,7 +17,7 @@ _SECTIONS = {"evaluation": "rlrun.loop.loop.EvaluationSettings", "checkpoint": "
 _DIRECTORIES = ("runs_dir", "algo.replay_folder")  # their type, text, does not say it
 # rlrun.config.config.RUN_VALUES and LOG_VALUES, whose module takes long to import: what rlrun itself hands in
 _SUPPLIED = {
-    "algo": {"spec", "device", "seed", "network", "directory", "execution"},
+    "algo": {"spec", "device", "seed", "directory", "execution"},
     "logger": {"directory", "resume_step"},
 }
 _TYPEABLE = re.compile(r"[\w ./+@%-]+", re.ASCII)  # what an override takes without quotes

@@ -95,7 +95,7 @@ def _ceiling(what: str, value: float, unit: str) -> str:
 def _trainings(seconds: float, settings: list[str]) -> Iterator[str]:
     from rlrun.cli.verbs.loop_speed import measure_loop
     from rlrun.cli.verbs.standard_works import ACTOR_CRITIC_CARTPOLE, DQN_PONG
-    from rlrun.config.repeated_words import changed
+    from rlrun.config.arguments import changed
 
     # The replay is small, so that little memory is enough; epsilon is at its end when the clock starts.
     pong = ("algo.replay_capacity_steps=10000", "algo.learning_starts_steps=400", "algo.epsilon.duration_steps=4")

@@ -22,7 +22,7 @@ _NO_MATTER = (
     "device.num_threads",
     "device._target_",
 )
-_EXPERIMENT = ("algo", "env", "network")
+_EXPERIMENT = ("algo", "env")
 
 
 def diff(words: Sequence[str]) -> int:
