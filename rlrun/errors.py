@@ -84,8 +84,8 @@ def changed_environment(name: str, seen: str, maybe: str = "") -> UserError:
 def nearest(name: str, valid: Iterable[str], count: int = 3) -> list[str]:
     """The up to `count` valid names that `name` most likely stands for, best first; never empty unless `valid` is.
 
-    Names may be dotted keys. The first wrong part of `name` decides: its neighbours come first by likeness, then the same
-    or a similar name in another place (`gamma` for `algo.gamma`). `lr` and `learn` are taken for abbreviations.
+    Names may be dotted keys. The first wrong part of `name` decides: its neighbours come first by likeness, then the
+    same or a similar name in another place (`gamma` for `algo.gamma`). `lr` and `learn` are taken for abbreviations.
     """
     names = sorted(set(valid))
     known, parts = set(names), name.split(".")

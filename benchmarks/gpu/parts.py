@@ -19,10 +19,10 @@ from rlrun.compute.captured import Recorder
 from rlrun.compute.cuda_graphs import CudaGraphs
 from rlrun.compute.device import Device
 from rlrun.compute.execution import Compile, Execution, Precision
+from rlrun.config.arguments import changed
 from rlrun.config.compose import load_config
 from rlrun.config.config import Config
 from rlrun.config.files import config_directory
-from rlrun.config.arguments import changed
 from rlrun.loop.collect import Collector
 from rlrun.protocols import Agent, VecEnv
 from rlrun.testing.recorded_operations import RecordedOperations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -52,8 +51,6 @@ def run_words(config: Config, command: Command) -> None:
         Interrupted: if a signal asked the run to stop; it has been saved.
         UserError: if it cannot be.
     """
-    for remark in config.remarks:
-        print(f"rlrun: warning: {remark}", file=sys.stderr, flush=True)
     directory = directory_of(config)
     check_same_experiment(directory, config.experiment(), config.seed)
     result = finished_result(directory, config.total_steps)

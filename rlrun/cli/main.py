@@ -207,10 +207,10 @@ def _runs(argv: list[str], stop: StopRequest) -> int:
     return _sweep(overrides, directories, argv, stop)
 
 
-def _run(overrides: Sequence[str], directories: Sequence[Path], argv: Sequence[str]) -> None:
+def _run(overrides: Sequence[str], directories: Sequence[Path], argv: Sequence[str], *, in_sweep: bool = False) -> None:
     from rlrun.config.compose import load_config
 
-    config = load_config(overrides, directories)  # before the import below, which takes seconds
+    config = load_config(overrides, directories, in_sweep=in_sweep)  # before the import below, which takes seconds
 
     from rlrun.api.running import Command, run_words
 
@@ -233,7 +233,7 @@ def _sweep(overrides: Sequence[str], directories: Sequence[Path], argv: Sequence
             return  # the rest of the sweep is not begun
         outcomes.begun.append(words)
         try:
-            _run(words, directories, argv)
+            _run(words, directories, argv, in_sweep=True)
         except Interrupted as error:
             outcomes.stopped.append(error)
         except UserError as error:
@@ -279,7 +279,7 @@ def _launch(
             if str(settings.launcher.get("_target_")).endswith("BasicLauncher"):
                 job(mine)
             else:  # on another machine, which reports by itself
-                _run(mine, directories, argv)
+                _run(mine, directories, argv, in_sweep=True)
         except HydraException as error:  # somebody's agent raised it
             running.append(error)
             raise

@@ -111,8 +111,8 @@ def refuse_several(items: Sequence[Override]) -> None:
     for item in items:
         if item.is_sweep_override():
             raise UserError(
-                f"{item.input_line} gives several values: add -m on the command line to run each of them, in Python run "
-                "them in a loop, or write a list as [a,b]"
+                f"{item.input_line} gives several values: add -m on the command line to run each of them, in Python "
+                "run them in a loop, or write a list as [a,b]"
             )
 
 

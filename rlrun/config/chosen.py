@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -73,7 +74,7 @@ def choose(items: Sequence[Override], directories: Sequence[Path]) -> Chosen:
         names = _names(item)
         if key_of(item) in ("network", NETWORK):
             network = item, names[0]
-        elif names != [None] or key_of(item) not in _MANY:
+        elif isinstance(item.value(), list) or names != [None] or key_of(item) not in _MANY:
             words.append(f"{key_of(item)}={_quoted(item, names, directories)}")
     with hydra(directories) as loader:
         entries, choices = _files(loader, words, directories)
@@ -83,12 +84,10 @@ def choose(items: Sequence[Override], directories: Sequence[Path]) -> Chosen:
             entries, choices = _files(loader, words, directories)
             settings = _settings(entries)
     _refuse_two(entries, directories)
-    launching = tuple(each for each in settings if each.key.split(".")[0] == "hydra")
+    launching = tuple(each for each in settings if each.key.split(".")[0] == "hydra" and each.order and each.value)
     preset = _preset(entries, choices, directories)
-    settings = [each for each in settings if each not in launching and each.key not in _SUGGESTIONS]
-    return Chosen(
-        tuple(words), tuple(entries), choices, tuple(settings), tuple(e for e in launching if e.order > 0), preset
-    )
+    settings = [each for each in settings if each.key.split(".")[0] != "hydra" and each.key not in _SUGGESTIONS]
+    return Chosen(tuple(words), tuple(entries), choices, tuple(settings), launching, preset)
 
 
 @contextmanager
@@ -121,7 +120,9 @@ def _names(item: Override) -> list[str | None]:
     value, text = item.value(), given_text(item)
     names = value if isinstance(value, list) else [None if text.strip("'\"").lower() == "null" else text.strip("'\"")]
     group = key_of(item).partition("@")[0]
-    if not all(isinstance(name, str) for name in names) and (names != [None] or group not in _WHOLE):
+    if not all(isinstance(name, str) for name in names) and (
+        isinstance(value, list) or names != [None] or group not in _WHOLE
+    ):
         raise UserError(f"{item.input_line} is not allowed: an option of {group} is chosen by name")
     if isinstance(value, list) and group not in _MANY:
         raise UserError(f"{item.input_line} is not allowed: {group} is one option, chosen by name")
@@ -149,9 +150,10 @@ def _files(
         if not placed:
             raise
         choices = loader.compute_defaults_list("config", [w for w in given if w not in placed], RunMode.RUN)
-        for key in (word.partition("=")[0] for word in placed):
-            if key not in (known := [name for name in choices.overrides.known_choices if "@" in name]):
-                raise UnknownKeyError(f"unknown key {key}; nearest: {', '.join(nearest(key, known))}", key) from None
+        known = [name for name in choices.overrides.known_choices if "@" in name]
+        for key in (word.partition("=")[0] for word in placed if word.partition("=")[0] not in known):
+            close = [name for name in known if name.startswith(f"{key.partition('@')[0]}@")] or nearest(key, known)
+            raise UnknownKeyError(f"unknown key {key}; nearest: {', '.join(close)}", key) from None
         raise
     entries = []
     for each in found.defaults:
@@ -198,12 +200,11 @@ def _network(
         problem = unknown_option("network", name, known, directories)
         raise UserError(str(problem), [f"set in {where}", *problem.details]) if asked is None else problem
     for setting in settings:
-        if setting.key.startswith("algo.network.") and 0 < setting.order < order:
-            if entries[setting.order].group != "network":
-                raise UserError(
-                    f"{setting.key} is set in {setting.place}, for another network than {where} chooses: choose none, or "
-                    "an experiment and preset without keys of a network"
-                )
+        is_of_network = setting.key.startswith("algo.network.") and entries[setting.order].group != "network"
+        if is_of_network and setting.order < order:
+            raise UserError(
+                f"{setting.key} is set in {setting.place}, for another network than {where} chooses: leave one of them out"
+            )
     return [f"{NETWORK}='{name}'"] if name != default else []
 
 
@@ -231,7 +232,7 @@ def _preset(entries: Sequence[Entry], choices: Mapping[str, str | None], directo
     pairs = [f"{algo}_{env}" for algo in options(directories, "algo") for env in options(directories, "env")]
     for directory in own_directories(directories) if name == wanted else []:
         for file in (directory / "preset").glob("*"):
-            is_another = file.stem in pairs or wanted in file.stem
+            is_another = file.stem in pairs or re.search(rf"(^|[\W\d_]){re.escape(wanted)}($|[\W\d_])", file.stem)
             if (file.suffix == ".yml" and file.stem == wanted) or (
                 not is_another and likeness(file.stem, wanted) >= _NEARLY
             ):

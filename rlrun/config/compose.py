@@ -1,4 +1,4 @@
-"""One run's config: its overrides read once, its keys checked, composed once by Hydra's public `compose`, checked again.
+"""One run's config: overrides read once, keys looked up, composed once by Hydra's public `compose`, values checked.
 
 Nothing is built, and no directory is made, before all of it is right.
 """
@@ -19,7 +19,7 @@ from rlrun.annotations import TARGET
 from rlrun.annotations.plain_values import takes_only_text
 from rlrun.config.arguments import given_text, is_choice, is_hydras, keys_set, parse, refuse_repeated, refuse_several
 from rlrun.config.chosen import Chosen, choose, hydra
-from rlrun.config.config import TOP, Config, check_plain
+from rlrun.config.config import GROUPS_OF_OBJECTS, TOP, Config, check_plain
 from rlrun.config.files import GROUPS, identity, one_line, options, refuse_unread, resolve_env, search_path
 from rlrun.config.hydra_settings import refuse_in_a_run
 from rlrun.config.keys import Key, as_tree, is_wrong, valid_keys, with_comments
@@ -27,12 +27,12 @@ from rlrun.config.messages import unknown_key, wrong_value
 from rlrun.config.named_files import refuse_missing_files
 from rlrun.config.provenance import Setting
 from rlrun.config.unused_keys import refuse_unused
-from rlrun.errors import UserError, WrongKeyError, nearest
+from rlrun.errors import UserError, WrongKeyError
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked for: overrides, the files that they choose, and the keys that there are then. All keys are right."""
+    """What is asked for: overrides, the files that they choose, and the keys that there are. All keys are right."""
 
     items: tuple[Override, ...]
     chosen: Chosen
@@ -45,17 +45,18 @@ class Request:
         return [item for item in self.items if not is_choice(item)]
 
 
-def load_config(overrides: Sequence[str], directories: Sequence[Path]) -> Config:
+def load_config(overrides: Sequence[str], directories: Sequence[Path], *, in_sweep: bool = False) -> Config:
     """The checked config of one run.
 
     Args:
         overrides: as on the command line.
         directories: where config files are searched; the last one has `config.yaml`.
+        in_sweep: whether it is one of a sweep's runs, whose files may say how the sweep is launched.
 
     Raises:
         UserError: if anything is wrong with it.
     """
-    asked = request(overrides, directories)
+    asked = request(overrides, directories, in_sweep=in_sweep)
     return checked(asked, composed(asked))
 
 
@@ -103,7 +104,8 @@ def request(overrides: Sequence[str], directories: Sequence[Path], *, in_sweep: 
         for item in items
         if not is_choice(item) and any(key.rpartition(".")[2] == TARGET for key in keys_set(item))
     ]
-    tree = as_tree([*((each.key, each.value or {}) for each in chosen.settings), *objects])
+    written = [(each.key, each.value or {}) for each in chosen.settings]
+    tree = as_tree([*(each for each in written if each[0] not in GROUPS_OF_OBJECTS), *objects])
     keys = with_comments(valid_keys(tree), chosen.settings)
     asked = Request(tuple(items), chosen, keys, directories)
     _refuse_wrong(asked)
@@ -117,7 +119,7 @@ def _refuse_unchosen(items: Sequence[Override], chosen: Chosen, directories: Seq
             tops = {*TOP, *GROUPS, "evaluation", "checkpoint"}
             for key in (key for item in items if not is_choice(item) for key in keys_set(item)):
                 if key.split(".")[0] not in tops:
-                    raise UserError(f"unknown key {key}; nearest: {', '.join(nearest(key, tops))}")
+                    raise unknown_key(key, _said(items, key), dict.fromkeys(tops), {}, directories)
             known = ", ".join(options(directories, group))
             for setting in chosen.settings:
                 _refuse_below_its_group(setting, chosen)
@@ -183,7 +185,11 @@ def with_values(config: DictConfig, asked: Request) -> DictConfig:
                     raise UserError(f"{item.input_line} is not allowed: ~{key} takes away a key that a file sets")
                 del node[name]
             else:
-                if isinstance(value, bool | int | float) and takes_only_text(asked.keys[key].annotation):
+                if (
+                    key in asked.keys
+                    and isinstance(value, bool | int | float)
+                    and takes_only_text(asked.keys[key].annotation)
+                ):
                     value = given_text(item)
                 OmegaConf.update(config, key, value, merge=not (isinstance(value, dict) and TARGET in value))
         except OmegaConfBaseException as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -54,7 +54,6 @@ class Config:
     device: Component
     logger: Component
     labels: Mapping[str, str]  # what a person calls the algorithm and the environment: `algo`, `env`, `preset`
-    remarks: Sequence[str] = ()  # what a person should know before it runs, a line each
 
     def components(self) -> Iterator[tuple[str, Component]]:
         """All components that have an effect, also inside others, with where they stand, dotted."""
@@ -114,8 +113,8 @@ def _check_ends(config: Config) -> None:
         for name in component.before_end:
             if component.arguments[name] >= config.total_steps:
                 raise WrongKeyError(
-                    f"{path}.{name}={component.arguments[name]} is not before total_steps={config.total_steps}: nothing "
-                    "would be learned; for a quick try debug=short sets both",
+                    f"{path}.{name}={component.arguments[name]} is not before total_steps={config.total_steps}: "
+                    "nothing would be learned; for a quick try debug=short sets both",
                     f"{path}.{name}",
                 )
 

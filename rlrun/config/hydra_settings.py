@@ -38,12 +38,11 @@ def refuse_unheeded(words: Sequence[str], settings: Sequence[Setting] = ()) -> N
     """
     for number, word in enumerate(words):
         key = word.lstrip("+~").partition("=")[0].replace("/", ".")
-        is_section = settings and any(other.startswith(f"{key}.") for other in words)
         is_params = key.startswith("hydra.sweeper.params") and not settings
-        if is_params or not (is_section or any(key == each or key.startswith(f"{each}.") for each in _OF_SWEEPS)):
+        if is_params or not any(key == each or key.startswith(f"{each}.") for each in _OF_SWEEPS):
             where = [f"set in {settings[number].place}"] if settings else []
             raise UserError(
-                f"{word} is not allowed: -m makes a sweep, as -m algo.gamma=0.9,0.8, of which hydra/launcher, hydra/sweeper "
-                "and hydra.sweep.dir may be set; runs_dir= and name= say where runs are kept, --config-dir adds files",
+                f"{word} is not allowed: -m makes a sweep, as -m algo.gamma=0.9,0.8, of which hydra/launcher, "
+                "hydra/sweeper and hydra.sweep.dir may be set; runs_dir= and name= say where runs are kept, --config-dir adds files",
                 where,
             )

@@ -1,4 +1,4 @@
-"""Every key of a config: its value, type, unit and meaning, from the constructor that takes it; which keys are wrong."""
+"""Every key of a config: its value, type, unit and meaning, from the constructor that takes it; wrong keys."""
 
 from __future__ import annotations
 

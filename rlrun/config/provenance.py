@@ -1,4 +1,4 @@
-"""What one config file sets: each key with its line and the comment there. What YAML would read otherwise is refused."""
+"""What one config file sets: each key with its line and comment. What YAML 1.1 would misread is refused."""
 
 from __future__ import annotations
 

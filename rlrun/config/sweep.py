@@ -51,7 +51,7 @@ def check_sweep(overrides: Sequence[str], directories: Sequence[Path]) -> Sweep:
     launching = _of_files(task, directories)
     refuse_unheeded([f"{each.key}={each.value}" for each in launching], launching)
     params = [f"{each.key.removeprefix(_PARAMS)}={each.value}" for each in launching if each.key.startswith(_PARAMS)]
-    sweepers = [word for word in hydras if word.startswith("hydra/sweeper=")]
+    sweepers = [word for word in hydras if word.lstrip("+").startswith(("hydra/sweeper=", "hydra.sweeper._target_="))]
     sweepers += [f"{each.key}={each.value}" for each in launching if each.key == "hydra.sweeper" and each.value]
     if any(not word.endswith("=basic") for word in sweepers):
         _check_open_ended(task, directories)
@@ -81,11 +81,12 @@ def _check(jobs: Sequence[Sequence[str]], launching: Sequence[Setting], director
         choice = tuple(str(item.input_line) for item in items if not _is_plain_value(item))
         if choice not in bases:
             asked = request(job, directories, in_sweep=True)
+            refuse_unheeded([f"{each.key}={each.value}" for each in asked.chosen.launching], asked.chosen.launching)
             for setting in asked.chosen.launching:
                 if (setting.key, setting.path) not in known:
                     raise UserError(
-                        f"{setting.key}={setting.value} has no effect in a file that is itself swept over: give it on the "
-                        "command line",
+                        f"{setting.key}={setting.value} has no effect in a file that is itself swept over: give it on "
+                        "the command line",
                         [f"set in {setting.place}"],
                     )
             bases[choice] = asked, composed(asked)

@@ -30,7 +30,9 @@ def test_what_an_override_is_about(word: str, choice: bool, keys: list[str]) -> 
     assert keys_set(item) == keys
 
 
-@pytest.mark.parametrize("word", ["seed", "=0.9", "seed=[1", "algo.gamma=0.9,", "seed==1", "seed=1 # no", "alg\u043e=dqn"])
+@pytest.mark.parametrize(
+    "word", ["seed", "=0.9", "seed=[1", "algo.gamma=0.9,", "seed==1", "seed=1 # no", "alg\u043e=dqn"]
+)
 def test_what_cannot_be_read_is_quoted(word: str) -> None:
     with pytest.raises(UserError) as caught:
         parse(["algo=dqn", word])

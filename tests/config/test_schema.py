@@ -177,7 +177,7 @@ def test_values_are_coerced_nested_components_checked_and_nothing_is_built() -> 
             {"_target_": "rlrun.nn.mlq.Mlp"},
             "house._target_=rlrun.nn.mlq.Mlp does not exist; nearest: rlrun.nn.trunks.MLP",
         ),
-        ({"_target_": f"{HERE}.Hous"}, "house._target_=test_schema.Hous does not exist; nearest: House"),
+        ({"_target_": f"{HERE}.Hous"}, "house._target_=test_schema.Hous does not exist; nearest: HOUSE, House"),
         ({"_target_": "nosuch.House"}, "house._target_=nosuch.House cannot be imported: there is no module nosuch"),
         ({"_target_": "House"}, "house._target_=House cannot be imported"),
         ({"_target_": 3}, "house._target_ must be the dotted name of a class or function, not 3"),
@@ -200,7 +200,7 @@ def test_what_is_suggested_for_a_class_does_not_depend_on_what_is_imported() -> 
 
 
 def test_a_missing_argument_is_named() -> None:
-    with pytest.raises(UserError, match=r"dog\.name is missing: text"):
+    with pytest.raises(UserError, match=r"dog\.name is missing: a string"):
         check_component({"_target_": f"{HERE}.Dog", "legs": 1}, "dog")
 
 
