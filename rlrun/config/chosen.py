@@ -203,7 +203,7 @@ def _network(
         is_of_network = setting.key.startswith("algo.network.") and entries[setting.order].group != "network"
         if is_of_network and setting.order < order:
             raise UserError(
-                f"{setting.key} is set in {setting.place}, for another network than {where} chooses: leave one of them out"
+                f"{setting.key} is set in {setting.place}, for another network than {where} chooses: leave one out"
             )
     return [f"{NETWORK}='{name}'"] if name != default else []
 

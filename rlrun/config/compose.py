@@ -19,7 +19,7 @@ from rlrun.annotations import TARGET
 from rlrun.annotations.plain_values import takes_only_text
 from rlrun.config.arguments import given_text, is_choice, is_hydras, keys_set, parse, refuse_repeated, refuse_several
 from rlrun.config.chosen import Chosen, choose, hydra
-from rlrun.config.config import GROUPS_OF_OBJECTS, TOP, Config, check_plain
+from rlrun.config.config import GROUPS_OF_OBJECTS, Config, check_plain
 from rlrun.config.files import GROUPS, identity, one_line, options, refuse_unread, resolve_env, search_path
 from rlrun.config.hydra_settings import refuse_in_a_run
 from rlrun.config.keys import Key, as_tree, is_wrong, valid_keys, with_comments
@@ -96,7 +96,6 @@ def request(overrides: Sequence[str], directories: Sequence[Path], *, in_sweep: 
         refuse_in_a_run([str(item.input_line) for item in items if is_hydras(item)])
     items = [item for item in items if not is_hydras(item)]
     chosen = choose(items, directories)
-    _refuse_unchosen(items, chosen, directories)
     if not in_sweep:
         refuse_in_a_run([f"{each.key}={each.value}" for each in chosen.launching], chosen.launching)
     objects = [
@@ -108,22 +107,27 @@ def request(overrides: Sequence[str], directories: Sequence[Path], *, in_sweep: 
     tree = as_tree([*(each for each in written if each[0] not in GROUPS_OF_OBJECTS), *objects])
     keys = with_comments(valid_keys(tree), chosen.settings)
     asked = Request(tuple(items), chosen, keys, directories)
+    _refuse_unchosen(asked)
     _refuse_wrong(asked)
     return asked
 
 
-def _refuse_unchosen(items: Sequence[Override], chosen: Chosen, directories: Sequence[Path]) -> None:
+def _refuse_unchosen(asked: Request) -> None:
     """Refuses a run without algorithm or environment; a misspelt key may be why."""
-    for group in ("algo", "env"):
-        if chosen.choices.get(group) is None:
-            tops = {*TOP, *GROUPS, "evaluation", "checkpoint"}
-            for key in (key for item in items if not is_choice(item) for key in keys_set(item)):
-                if key.split(".")[0] not in tops:
-                    raise unknown_key(key, _said(items, key), dict.fromkeys(tops), {}, directories)
-            known = ", ".join(options(directories, group))
-            for setting in chosen.settings:
-                _refuse_below_its_group(setting, chosen)
-            raise UserError(f"no {group} is chosen: give {group}=, one of {known}")
+    group = next((group for group in ("algo", "env") if asked.chosen.choices.get(group) is None), None)
+    if group is None:
+        return
+    for item in asked.values:
+        for key in keys_set(item):
+            if key.split(".")[0] not in GROUPS and is_wrong(key, asked.keys):
+                raise _unknown(key, f"set on the command line: {item.input_line}", asked)
+    for setting in asked.chosen.settings:
+        _refuse_below_its_group(setting, asked.chosen)
+    raise UserError(f"no {group} is chosen: give {group}=, one of {', '.join(options(asked.directories, group))}")
+
+
+def _unknown(key: str, where: str, asked: Request) -> UserError:
+    return unknown_key(key, where, asked.keys, asked.chosen.choices, asked.directories)
 
 
 def _refuse_below_its_group(setting: Setting, chosen: Chosen) -> None:
@@ -144,14 +148,11 @@ def _refuse_wrong(asked: Request) -> None:
             parent = setting.key.rpartition(".")[0]
             if f"{parent}.{TARGET}" in targets:
                 raise UserError(f"{parent}.{TARGET} has no {setting.key}: replace all, as '{parent}={{{TARGET}: ...}}'")
-            raise unknown_key(
-                setting.key, f"set in {setting.place}", asked.keys, asked.chosen.choices, asked.directories
-            )
+            raise _unknown(setting.key, f"set in {setting.place}", asked)
     for item in asked.values:
         for key in keys_set(item) or [str(item.key_or_group)]:
             if is_wrong(key, asked.keys):
-                where = f"set on the command line: {item.input_line}"
-                raise unknown_key(key, where, asked.keys, asked.chosen.choices, asked.directories)
+                raise _unknown(key, f"set on the command line: {item.input_line}", asked)
 
 
 def composed(asked: Request) -> DictConfig:

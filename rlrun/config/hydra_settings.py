@@ -43,6 +43,7 @@ def refuse_unheeded(words: Sequence[str], settings: Sequence[Setting] = ()) -> N
             where = [f"set in {settings[number].place}"] if settings else []
             raise UserError(
                 f"{word} is not allowed: -m makes a sweep, as -m algo.gamma=0.9,0.8, of which hydra/launcher, "
-                "hydra/sweeper and hydra.sweep.dir may be set; runs_dir= and name= say where runs are kept, --config-dir adds files",
+                "hydra/sweeper and hydra.sweep.dir may be set; runs_dir= and name= say where runs are "
+                "kept, --config-dir adds files",
                 where,
             )

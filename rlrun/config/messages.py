@@ -62,7 +62,8 @@ def unknown_key(
     owners = _owners(key, choices.get(group), directories)
     if owners:
         close = [each for each in close if likeness(name, each.rpartition(".")[2]) >= _ALIKE]
-        message += f": it belongs to {group}={', '.join(owners[:6])}{' ...' * (len(owners) > 6)}, not to {group}={choices[group]}"
+        others = ", ".join(owners[:6]) + " ..." * (len(owners) > 6)
+        message += f": it belongs to {group}={others}, not to {group}={choices[group]}"
     elif parent in keys and not any(each.startswith(f"{parent}.") for each in keys):
         message += f": {parent} has no keys"
     if close:
