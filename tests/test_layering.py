@@ -37,7 +37,7 @@ FLOORS = {
         "type_words",
     },
     2: {"nn", "replay", "envs", "loggers", "checkpoint", "progress", "device", "episode_meter", "interruption"}
-    | {"policies", "features", "pictures", "receipt", "episode_recorder", "upload", "tied_actions"},
+    | {"policies", "features", "pictures", "manifest", "episode_recorder", "upload", "tied_actions"},
     3: {"agents", "collect", "evaluate", "course", "run_directory", "films"},
     4: {"training", "table_pictures", "run_summary", "testing"},
     5: {"schema", "constructors", "type_fit", "config_files", "composition", "config", "build", "plugins"}
@@ -45,7 +45,7 @@ FLOORS = {
     | {"problem_report", "launching", "hydra_settings", "repeated_words"}
     | {"added_files", "chosen_files", "chosen_options", "checked_config", "hydra_words"}
     | {"unused_keys", "named_files", "text_keys", "memory_need", "later_keys"},
-    6: {"help_page", "completion", "cli", "__main__", "running", "receipt_config", "verbs", "notebook", "explanation"}
+    6: {"help_page", "completion", "cli", "__main__", "running", "manifest_config", "verbs", "notebook", "explanation"}
     | {"sweep_outcomes"},
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}

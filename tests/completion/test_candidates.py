@@ -180,7 +180,7 @@ def test_runs_are_found_below_runs(elsewhere: Path, monkeypatch: pytest.MonkeyPa
     for seed in ("seed0", "seed1"):
         run = elsewhere / "runs" / "cartpole" / "dqn" / "0123456789" / seed
         (run / "checkpoints").mkdir(parents=True)
-        (run / "receipt.json").write_text("{}")
+        (run / "manifest.json").write_text("{}")
     start = "runs/cartpole/dqn/0123456789"
     assert of("show ") == [f"{start}/seed0", f"{start}/seed1"]  # nothing to choose on the way
     (elsewhere / "runs" / "pong").mkdir()
@@ -196,7 +196,7 @@ def test_runs_are_found_below_runs(elsewhere: Path, monkeypatch: pytest.MonkeyPa
 def test_resume_offers_the_keys_of_the_run(elsewhere: Path) -> None:
     run = elsewhere / "run"
     run.mkdir()
-    (run / "receipt.json").write_text("{}")
+    (run / "manifest.json").write_text("{}")
     (run / "config.yaml").write_text(
         json.dumps({"total_steps": 600, "algo": {"_target_": "rlrun.agents.dqn.DQN", "loss": "huber"}})
     )

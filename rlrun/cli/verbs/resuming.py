@@ -8,7 +8,7 @@ from pathlib import Path
 from rlrun.cli.verbs.words import Words
 from rlrun.errors import UserError
 from rlrun.runs.lock import refuse_if_running
-from rlrun.runs.manifest import receipt_of_run
+from rlrun.runs.manifest import manifest_of_run
 
 
 def resume(argv: Sequence[str]) -> int:
@@ -28,13 +28,13 @@ def resume(argv: Sequence[str]) -> int:
     parser.add_argument("--config-dir", help="where options of your own are searched")
     chosen = parser.parse_intermixed_args(argv[2:])
     directory = Path(chosen.directory)
-    receipt = receipt_of_run(directory)
+    manifest = manifest_of_run(directory)
     refuse_if_running(directory)
 
     from rlrun.config.files import config_directories
     from rlrun.config.saved import config_of_run
 
-    config = config_of_run(directory, receipt, chosen.overrides, config_directories(chosen.config_dir))
+    config = config_of_run(directory, manifest, chosen.overrides, config_directories(chosen.config_dir))
 
     from rlrun.api.running import Command, carry_out, score
     from rlrun.runs.directory import finished_result

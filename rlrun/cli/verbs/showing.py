@@ -10,7 +10,7 @@ from typing import Any
 from rlrun.cli.verbs.listing import in_hours
 from rlrun.cli.verbs.words import Words
 from rlrun.runs.directory import newest_checkpoint
-from rlrun.runs.manifest import RECEIPT, RESULT, in_words, read_result
+from rlrun.runs.manifest import MANIFEST, RESULT, in_words, read_result
 from rlrun.runs.summary import RunSummary, summarise
 
 _PICTURES = ("values.png", "values.gif")
@@ -24,7 +24,7 @@ def show(words: Sequence[str]) -> int:
     chosen = parser.parse_args(words)
     directory = Path(chosen.directory)
     tables = directory / "tables.npz"
-    if (directory / RECEIPT).is_file() or not tables.is_file():
+    if (directory / MANIFEST).is_file() or not tables.is_file():
         for name, text in _lines(summarise(directory)):
             print(f"{name:<12} {text}".rstrip())
     if tables.is_file():
@@ -41,24 +41,24 @@ def show(words: Sequence[str]) -> int:
 
 
 def _lines(run: RunSummary) -> Iterator[tuple[str, str]]:
-    receipt, machine = run.receipt, run.receipt["machine"]
+    manifest, machine = run.manifest, run.manifest["machine"]
     yield "run", str(run.directory)
     by = f" by {run.owner}" if run.state == "running" else ""
-    yield "state", f"{run.state}{by}, step {run.step:,} of {receipt['total_steps']:,}, {in_hours(run.wall_seconds)}"
-    yield "command", shlex.join(["rlrun", *receipt["argv"][1:]])
-    if receipt.get("rerun_of"):
-        yield "repeats", receipt["rerun_of"]
+    yield "state", f"{run.state}{by}, step {run.step:,} of {manifest['total_steps']:,}, {in_hours(run.wall_seconds)}"
+    yield "command", shlex.join(["rlrun", *manifest["argv"][1:]])
+    if manifest.get("rerun_of"):
+        yield "repeats", manifest["rerun_of"]
     labels = " ".join(f"{name}={value}" for name, value in run.labels.items())
-    protocol = f", protocol {receipt['protocol']}" if receipt.get("protocol") else ""
-    yield "experiment", f"{run.experiment} ({labels}{protocol}), seed {receipt['seed']}"
-    yield "versions", ", ".join(f"{name} {number}" for name, number in receipt["versions"].items() if number)
-    yield "commit", _commit(receipt, run.directory)
+    protocol = f", protocol {manifest['protocol']}" if manifest.get("protocol") else ""
+    yield "experiment", f"{run.experiment} ({labels}{protocol}), seed {manifest['seed']}"
+    yield "versions", ", ".join(f"{name} {number}" for name, number in manifest["versions"].items() if number)
+    yield "commit", _commit(manifest, run.directory)
     threads = f"{machine['num_threads']} thread(s) on {machine['cores']} core(s)"
     parts = [machine.get("host"), machine["cpu"], machine.get("instructions"), machine["system"]]
     parts += [machine["device"], machine.get("gpu"), threads]
     yield "machine", ", ".join(str(part) for part in parts if part)
-    for number, session in enumerate(receipt.get("sessions", []), 1):
-        yield f"session {number}", _session(session, is_last=number == len(receipt["sessions"]), run=run)
+    for number, session in enumerate(manifest.get("sessions", []), 1):
+        yield f"session {number}", _session(session, is_last=number == len(manifest["sessions"]), run=run)
     yield "checkpoint", _newest_checkpoint(run.directory)
     result = read_result(run.directory / RESULT)
     greedy = "" if run.greedy is None else f"; greedy {run.greedy:.2f}"
@@ -71,11 +71,11 @@ def _lines(run: RunSummary) -> Iterator[tuple[str, str]]:
         yield "evaluation", newest + greedy
 
 
-def _commit(receipt: Mapping[str, Any], directory: Path) -> str:
-    if receipt["git_commit"] is None:
+def _commit(manifest: Mapping[str, Any], directory: Path) -> str:
+    if manifest["git_commit"] is None:
         return "unknown: rlrun was installed as a package"
     diff = directory / "code.diff"
-    return f"{receipt['git_commit']}" + (f", with the changes in {diff}" if diff.is_file() else "")
+    return f"{manifest['git_commit']}" + (f", with the changes in {diff}" if diff.is_file() else "")
 
 
 def _session(session: Mapping[str, Any], *, is_last: bool, run: RunSummary) -> str:

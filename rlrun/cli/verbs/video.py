@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rlrun.cli.verbs.words import Words, positive
 from rlrun.errors import UserError
-from rlrun.runs.manifest import receipt_of_run
+from rlrun.runs.manifest import manifest_of_run
 
 if TYPE_CHECKING:
     from rlrun.config.config import Config
@@ -31,12 +31,12 @@ def video(words: Sequence[str]) -> int:
     """
     args = _parser().parse_args(list(words))
     directory = Path(args.directory)
-    receipt = receipt_of_run(directory)
+    manifest = manifest_of_run(directory)
 
     from rlrun.config.saved import config_of_run
     from rlrun.runs.episode_log import read_episode_log  # here and below, what takes seconds to import comes late
 
-    config = config_of_run(directory, receipt)
+    config = config_of_run(directory, manifest)
     log = read_episode_log(_log_path(directory, config.record_episodes))
     number = _number(args.episode, len(log), log.best if len(log) else 0, directory)
     out = Path(args.out) if args.out is not None else directory / f"episode-{number}.gif"
