@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from rlrun.cli import main as cli
+from rlrun.cli import verb_table
 from rlrun.cli.completion import overrides
 from rlrun.cli.completion.candidate import Candidate
 from rlrun.cli.completion.candidates import candidates
@@ -233,7 +234,7 @@ def test_what_rlrun_hands_in_is_known() -> None:
 
 
 def test_every_verb_is_offered_with_the_flags_that_it_has(capsys: pytest.CaptureFixture[str]) -> None:
-    assert set(VERBS) == set(cli._VERBS)
+    assert set(VERBS) == set(verb_table.VERBS)
     for name, verb in VERBS.items():
         with pytest.raises(SystemExit) as exit_status:
             cli.run_command(["rlrun", name, "--help"])

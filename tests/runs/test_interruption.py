@@ -176,7 +176,6 @@ def test_verbs_that_train_take_signals_while_they_start(
     tmp_path: Path, called: list[int], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], verb: str
 ) -> None:
     assert run_command(["rlrun", *WORDS, *SMALL, "total_steps=400", f"runs_dir={tmp_path}"]) == 0
-    module = {"resume": "resuming", "rerun": "rerunning"}[verb]
     command = ["rlrun", verb, str(tmp_path / PLACE), *(["total_steps=800"] if verb == "resume" else [])]
 
     def asked(directory: Path) -> dict[str, object]:
@@ -184,7 +183,7 @@ def test_verbs_that_train_take_signals_while_they_start(
         return manifest_of_run(directory)
 
     with monkeypatch.context() as patch:
-        patch.setattr(f"rlrun.cli.verbs.{module}.manifest_of_run", asked)
+        patch.setattr(f"rlrun.cli.verbs.{verb}.manifest_of_run", asked)
         assert run_command(command) == STOPPED
     assert re.search(r"stopped by SIGTERM at step [\d,]+; everything is saved", capfd.readouterr().err)
     assert called == [signal.SIGTERM]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from argparse import Namespace
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlrun.cli.verbs.words import Words
+from rlrun.cli.arguments import Arguments
 from rlrun.errors import UserError
 from rlrun.runs.lock import refuse_if_running
 from rlrun.runs.manifest import RESULT, in_words, manifest_of_run, read_manifest, result_of_run
@@ -19,21 +20,22 @@ if TYPE_CHECKING:
 _METRICS = "metrics.jsonl"
 
 
-def rerun(argv: Sequence[str]) -> int:
+def declare(parser: Arguments) -> None:
+    """Adds the arguments."""
+    parser.add_argument("directory", help="of a run", kind="run")
+    parser.add_argument(
+        "--into", metavar="NEW", help="where the new run is kept (default: next to it, DIR-rerun)", kind="directory"
+    )
+
+
+def run(chosen: Namespace) -> int:
     """Repeats a run and compares; status 0 if all bits are equal, 1 if not.
 
     A run that is not finished is repeated up to its newest checkpoint.
 
-    Args:
-        argv: the whole command: `rlrun rerun DIR [--into DIR2]`.
-
     Raises:
-        UserError: if `DIR` is no run, is running, or has nothing yet to compare with.
+        UserError: if it is no run, is running, or has nothing yet to compare with.
     """
-    parser = Words("rlrun rerun", description="The same run again, from its manifest; compares every bit.")
-    parser.add_argument("directory", help="of a run")
-    parser.add_argument("--into", help="where the new run is kept (default: beside it, DIR-rerun)")
-    chosen = parser.parse_args(argv[2:])
     original = Path(chosen.directory)
     manifest = manifest_of_run(original)
     refuse_if_running(original)
@@ -45,7 +47,7 @@ def rerun(argv: Sequence[str]) -> int:
     until, finished = _end(original, config, manifest)
     again = _place(original, chosen.into, until)
     _say_what_changed_on_the_way(manifest)
-    carry_out(replace(config, total_steps=until), again, Command(argv, ()), rerun_of=original)
+    carry_out(replace(config, total_steps=until), again, Command(chosen.argv, ()), rerun_of=original)
     differences = list(_differences(original, again, config, None if finished else until))
     for line in differences:
         print(line)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlrun.cli.verbs.words import Words
+from rlrun.cli.arguments import Arguments
 from rlrun.runs.manifest import differing, facts, flat, manifest_of_run
 from rlrun.runs.row_comparison import RowComparison, compare_rows
 
@@ -25,12 +26,18 @@ _NO_MATTER = (
 _EXPERIMENT = ("algo", "env", "network")
 
 
-def diff(words: Sequence[str]) -> int:
-    """Prints what differs; status 0 if nothing that matters does, 1 if something does."""
-    parser = Words("rlrun diff", description="Which key, version or first step differs between two runs.")
-    parser.add_argument("a", help="directory of a run")
-    parser.add_argument("b", help="directory of another one")
-    chosen = parser.parse_args(words)
+def declare(parser: Arguments) -> None:
+    """Adds the arguments."""
+    parser.add_argument("a", help="directory of a run", kind="run")
+    parser.add_argument("b", help="directory of another one", kind="run")
+
+
+def run(chosen: Namespace) -> int:
+    """Prints what differs; status 0 if nothing that matters does, 1 if something does.
+
+    Raises:
+        UserError: if one is no run, or cannot be read.
+    """
     a, b = Path(chosen.a), Path(chosen.b)
     manifests = manifest_of_run(a), manifest_of_run(b)
     keys, other_keys = _keys(_config(a, manifests[0]), _config(b, manifests[1]), *manifests)
@@ -71,14 +78,12 @@ def _keys(
 
 
 def _print(title: str, differences: Mapping[str, Sequence[Any]]) -> None:
+    from rlrun.annotations.type_words import shown
+
     if differences:
         print(f"{title}:")
     for name, (old, new) in sorted(differences.items()):
-        print(f"  {name}: {_shown(old)} | {_shown(new)}")
-
-
-def _shown(value: Any) -> str:
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+        print(f"  {name}: {shown(old)} | {shown(new)}")
 
 
 def _in_words(rows: RowComparison) -> str:

@@ -3,41 +3,55 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from argparse import Namespace
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rlrun.cli.verbs.listing import in_hours
-from rlrun.cli.verbs.words import Words
-from rlrun.runs.directory import newest_checkpoint
+from rlrun.cli.arguments import Arguments
+from rlrun.cli.verbs.ls import in_hours
 from rlrun.runs.manifest import MANIFEST, RESULT, in_words, read_result
-from rlrun.runs.summary import RunSummary, summarise
+
+if TYPE_CHECKING:
+    from rlrun.runs.summary import RunSummary
 
 _PICTURES = ("values.png", "values.gif")
 
 
-def show(words: Sequence[str]) -> int:
-    """Prints all there is to say about a run; its tables, if it has some, come last."""
-    parser = Words("rlrun show", description="What a run is, and what it came to.")
-    parser.add_argument("directory", help="of a run")
+def declare(parser: Arguments) -> None:
+    """Adds the arguments."""
+    parser.add_argument("directory", help="of a run", kind="run")
     parser.add_argument("--q", action="store_true", help="also the value of every action, where states are cells")
-    chosen = parser.parse_args(words)
+
+
+def run(chosen: Namespace) -> int:
+    """Prints all there is to say about a run; its tables, if it has some, come last.
+
+    Raises:
+        UserError: if there is no run, or one that cannot be read.
+    """
+    from rlrun.runs.summary import summarise
+
     directory = Path(chosen.directory)
     tables = directory / "tables.npz"
     if (directory / MANIFEST).is_file() or not tables.is_file():
         for name, text in _lines(summarise(directory)):
             print(f"{name:<12} {text}".rstrip())
     if tables.is_file():
-        from rlrun.pictures.table_pictures import as_text, load_tables, more_as_text
-
-        shown = load_tables(directory)
-        print(as_text(shown))
-        for heading, text in more_as_text(shown, with_q=chosen.q):
-            print(f"\n{heading}:\n{text}")
-        kept = [str(directory / name) for name in _PICTURES if (directory / name).is_file()]
-        if kept:
-            print("pictures: " + ", ".join(kept))
+        _print_tables(directory, with_q=chosen.q)
     return 0
+
+
+def _print_tables(directory: Path, *, with_q: bool) -> None:
+    from rlrun.pictures.table_pictures import as_text, load_tables, more_as_text
+
+    shown = load_tables(directory)
+    print(as_text(shown))
+    for heading, text in more_as_text(shown, with_q=with_q):
+        print(f"\n{heading}:\n{text}")
+    kept = [str(directory / name) for name in _PICTURES if (directory / name).is_file()]
+    if kept:
+        print("pictures: " + ", ".join(kept))
 
 
 def _lines(run: RunSummary) -> Iterator[tuple[str, str]]:
@@ -90,6 +104,8 @@ def _session(session: Mapping[str, Any], *, is_last: bool, run: RunSummary) -> s
 
 
 def _newest_checkpoint(directory: Path) -> str:
+    from rlrun.runs.directory import newest_checkpoint
+
     step = newest_checkpoint(directory)
     if step is None:
         return "none"
