@@ -52,3 +52,15 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} must be an integer from 1")
     return int(text)
+
+
+def run_arguments() -> Arguments:
+    """What follows `rlrun` where no verb does."""
+    parser = Arguments("rlrun", "trains, evaluates and records one experiment, or with -m a sweep of them")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", kind="overrides")
+    parser.add_argument("-m", "--multirun", action="store_true", help="a sweep: a run for every combination of values")
+    parser.add_argument("-c", "--cfg", choices=("job",), help="print the configuration and stop")
+    parser.add_argument("--resolve", action="store_true", help="with --cfg: references replaced by their values")
+    parser.add_argument("-cd", "--config-dir", metavar="DIR", help="config files of your own", kind="directory")
+    parser.add_argument("--version", action="store_true", help="print the version and stop")
+    return parser
