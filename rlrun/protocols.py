@@ -23,6 +23,8 @@ from rlrun.types import (
     TimeStep,
 )
 
+__all__ = ["Agent", "EvaluationPolicy", "Filmable", "Planner", "Replay", "Stateful", "Stochastic", "Tabular", "VecEnv"]
+
 EvaluationPolicy = Literal["sampled", "greedy"]
 
 

@@ -12,6 +12,8 @@ from rlrun.nn.initialisation import initialise_orthogonal, initialise_uniform, u
 from rlrun.nn.trunks import Layers, Straight
 from rlrun.types import EnvSpec
 
+__all__ = ["Network", "build_policy", "build_policy_value", "build_q_network", "build_value"]
+
 
 class Network(Protocol):
     """What a `network` config describes: how to make the shared part, and the last hidden layer of a head."""
