@@ -64,8 +64,8 @@ def replay(env: Filmable, log: EpisodeLog, episode: Episode) -> Iterator[Moment]
         raise DifferentReplayError(
             f"episode {episode.number} did not come out as it was: its return is {total:g} after {step:,} steps"
             f"{'' if last else ' without an end'}, where the log has {episode.episode_return:g} after "
-            f"{episode.length:,}; another version of the environment (receipt.json has the versions) or a changed file "
-            "may be why"
+            f"{episode.length:,}; another version of the environment (manifest.json has the versions) or a changed "
+            "file may be why"
         )
 
 

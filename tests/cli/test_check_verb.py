@@ -11,8 +11,8 @@ from time import perf_counter, thread_time
 
 import pytest
 
+from rlrun.cli.checked_parts import CheckedParts
 from rlrun.cli.main import run_command
-from rlrun.cli.verbs.checked_parts import CheckedParts
 from rlrun.config.compose import load_config
 from rlrun.config.files import config_directories
 from rlrun.testing import checked

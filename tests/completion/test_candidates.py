@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from rlrun.cli import main as cli
+from rlrun.cli import verb_table
 from rlrun.cli.completion import overrides
 from rlrun.cli.completion.candidate import Candidate
 from rlrun.cli.completion.candidates import candidates
@@ -180,7 +181,7 @@ def test_runs_are_found_below_runs(elsewhere: Path, monkeypatch: pytest.MonkeyPa
     for seed in ("seed0", "seed1"):
         run = elsewhere / "runs" / "cartpole" / "dqn" / "0123456789" / seed
         (run / "checkpoints").mkdir(parents=True)
-        (run / "receipt.json").write_text("{}")
+        (run / "manifest.json").write_text("{}")
     start = "runs/cartpole/dqn/0123456789"
     assert of("show ") == [f"{start}/seed0", f"{start}/seed1"]  # nothing to choose on the way
     (elsewhere / "runs" / "pong").mkdir()
@@ -196,7 +197,7 @@ def test_runs_are_found_below_runs(elsewhere: Path, monkeypatch: pytest.MonkeyPa
 def test_resume_offers_the_keys_of_the_run(elsewhere: Path) -> None:
     run = elsewhere / "run"
     run.mkdir()
-    (run / "receipt.json").write_text("{}")
+    (run / "manifest.json").write_text("{}")
     (run / "config.yaml").write_text(
         json.dumps({"total_steps": 600, "algo": {"_target_": "rlrun.agents.dqn.DQN", "loss": "huber"}})
     )
@@ -233,7 +234,7 @@ def test_what_rlrun_hands_in_is_known() -> None:
 
 
 def test_every_verb_is_offered_with_the_flags_that_it_has(capsys: pytest.CaptureFixture[str]) -> None:
-    assert set(VERBS) == set(cli._VERBS)
+    assert set(VERBS) == set(verb_table.VERBS)
     for name, verb in VERBS.items():
         with pytest.raises(SystemExit) as exit_status:
             cli.run_command(["rlrun", name, "--help"])

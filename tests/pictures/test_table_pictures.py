@@ -166,7 +166,7 @@ def test_show_refuses_what_is_no_run_in_one_line(tmp_path: Path, capsys: pytest.
         assert re.fullmatch(r"rlrun: error: [^\n]+\n", err)
         return err
 
-    assert f"{tmp_path} is no run: there is no receipt.json in it" in refused(str(tmp_path))
+    assert f"{tmp_path} is no run: there is no manifest.json in it" in refused(str(tmp_path))
     assert "nowhere is no run" in refused(str(tmp_path / "nowhere"))
     assert "the following arguments are required: directory" in refused()
     assert "unrecognized arguments: two" in refused("one", "two")

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-_RECEIPT = "receipt.json"  # rlrun.runs.manifest.RECEIPT, whose module takes longer to import than all of this
+_MANIFEST = "manifest.json"  # rlrun.runs.manifest.MANIFEST, whose module takes longer to import than all of this
 _MOST_STEPS = 8  # directories with one entry that are gone through at once
 
 
@@ -42,7 +42,7 @@ def runs(begun: str) -> Iterator[tuple[str, bool]]:
 
 
 def _is_run(path: Path) -> bool:
-    return (path / _RECEIPT).is_file()
+    return (path / _MANIFEST).is_file()
 
 
 def _towards(begun: str, wanted: Callable[[Path], bool]) -> Iterator[tuple[str, bool]]:

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlrun.cli.verbs.words import Words, positive
+from rlrun.cli.arguments import Arguments, positive
 
 if TYPE_CHECKING:
     from rlrun.config.config import Config
 
 
-def check(words: Sequence[str]) -> int:
-    """Runs the contracts of `rlrun.testing`, a line for each test; status 0 if all pass, 1 if not.
-
-    Args:
-        words: those of a run, `algo=... env=...`.
-
-    Raises:
-        UserError: if the words cannot be composed, the parts do not fit together, or what the environment shows cannot
-            be used: nothing else can be checked then.
-    """
-    parser = Words("rlrun check", description="Runs the contract tests of an environment and an agent, on the CPU.")
-    parser.add_argument("overrides", nargs="+", metavar="key=value", help="as for a run: algo=mine env=cartpole")
-    parser.add_argument("--config-dir", help="where options of your own are searched")
+def declare(parser: Arguments) -> None:
+    """Adds the arguments."""
+    parser.add_argument(
+        "overrides", nargs="+", metavar="key=value", help="as for a run: algo=mine env=cartpole", kind="overrides"
+    )
+    parser.add_argument("--config-dir", metavar="DIR", help="where to look for options of your own", kind="directory")
     parser.add_argument(
         "--turns",
         metavar="N",
@@ -33,8 +26,15 @@ def check(words: Sequence[str]) -> int:
         help="turns of collecting and learning before a state is saved, and as many after it",
     )
     parser.add_argument("--steps", metavar="N", type=positive, help="steps that are played of the environment")
-    chosen = parser.parse_intermixed_args(words)
 
+
+def run(chosen: Namespace) -> int:
+    """Runs the contracts of `rlrun.testing`, a line for each test; status 0 if all pass, 1 if not.
+
+    Raises:
+        UserError: if the overrides cannot be composed, the parts do not fit together, or what the environment shows
+            cannot be used: nothing else can be checked then.
+    """
     from rlrun.config.compose import load_config
     from rlrun.config.files import config_directories
 
@@ -45,28 +45,28 @@ def check(words: Sequence[str]) -> int:
 
 
 def _check(config: Config, directory: Path, turns: int | None, steps: int | None) -> int:
-    from rlrun.cli.verbs.checked_parts import CheckedParts
+    from rlrun.cli.checked_parts import CheckedParts
     from rlrun.testing.checked import CheckedAgent, CheckedEnv, checked_replay
 
     parts = CheckedParts(config, directory)
     env, agent = f"env={config.labels['env']}", f"algo={config.labels['algo']}"
     env_contract = CheckedEnv(parts.env_of, parts.limited_env if parts.has_limit else None, steps)
-    counts = {env: _run(f"{env} ({config.env.target})", env_contract)}
+    counts = {env: _check_one(f"{env} ({config.env.target})", env_contract)}
     agent_contract = CheckedAgent(parts.env, parts.agent, turns)
     starts = config.algo.arguments.get("learning_starts_steps")
     if isinstance(starts, int) and starts > agent_contract.steps:
         agent_contract.notes.append(
             f"learning begins after {starts:,} steps, too late to be checked: add algo.learning_starts_steps=500"
         )
-    counts[agent] = _run(f"{agent} ({config.algo.target})", agent_contract)
+    counts[agent] = _check_one(f"{agent} ({config.algo.target})", agent_contract)
     replay_contract = checked_replay(agent_contract.trained, parts.spec)
     if replay_contract is not None:
-        counts[f"the replay of {agent}"] = _run(f"the replay of {agent}", replay_contract)
+        counts[f"the replay of {agent}"] = _check_one(f"the replay of {agent}", replay_contract)
     print(_verdict(env, counts, f"{env_contract.range_in_words} and {agent_contract.range_in_words}"))
     return 1 if any(failed for _, failed in counts.values()) else 0
 
 
-def _run(title: str, contract: Any) -> tuple[int, int]:
+def _check_one(title: str, contract: Any) -> tuple[int, int]:
     """Prints a line for each test, and what to do where it failed. Returns how many passed and failed."""
     from rlrun.testing.outcomes import outcomes
 

@@ -1,7 +1,7 @@
-"""Two works in the words of `rlrun`, with hyperparameters that others use too: what `rlrun bench` times.
+"""Two workloads as overrides of `rlrun`, with hyperparameters that others use too: what `rlrun bench` times.
 
 The numbers are rl-zoo3's (`hyperparams/dqn.yml` and `a2c.yml`), and where it has none stable-baselines3's defaults.
-`benchmarks/speed` runs the same words beside stable-baselines3.
+`benchmarks/speed` runs the same ones beside stable-baselines3.
 """
 
 from __future__ import annotations

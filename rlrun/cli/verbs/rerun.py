@@ -1,16 +1,17 @@
-"""`rlrun rerun DIR`: the same run again, from its receipt, and whether it came out the same, bit for bit."""
+"""`rlrun rerun DIR`: the same run again, from its manifest, and whether it came out the same, bit for bit."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from argparse import Namespace
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlrun.cli.verbs.words import Words
+from rlrun.cli.arguments import Arguments
 from rlrun.errors import UserError
 from rlrun.runs.lock import refuse_if_running
-from rlrun.runs.manifest import RESULT, in_words, read_receipt, receipt_of_run, result_of_run
+from rlrun.runs.manifest import RESULT, in_words, manifest_of_run, read_manifest, result_of_run
 
 if TYPE_CHECKING:
     from rlrun.config.config import Config
@@ -19,33 +20,34 @@ if TYPE_CHECKING:
 _METRICS = "metrics.jsonl"
 
 
-def rerun(argv: Sequence[str]) -> int:
+def declare(parser: Arguments) -> None:
+    """Adds the arguments."""
+    parser.add_argument("directory", help="of a run", kind="run")
+    parser.add_argument(
+        "--into", metavar="NEW", help="where the new run is kept (default: next to it, DIR-rerun)", kind="directory"
+    )
+
+
+def run(chosen: Namespace) -> int:
     """Repeats a run and compares; status 0 if all bits are equal, 1 if not.
 
     A run that is not finished is repeated up to its newest checkpoint.
 
-    Args:
-        argv: the whole command: `rlrun rerun DIR [--into DIR2]`.
-
     Raises:
-        UserError: if `DIR` is no run, is running, or has nothing yet to compare with.
+        UserError: if it is no run, is running, or has nothing yet to compare with.
     """
-    parser = Words("rlrun rerun", description="The same run again, from its receipt; compares every bit.")
-    parser.add_argument("directory", help="of a run")
-    parser.add_argument("--into", help="where the new run is kept (default: beside it, DIR-rerun)")
-    chosen = parser.parse_args(argv[2:])
     original = Path(chosen.directory)
-    receipt = receipt_of_run(original)
+    manifest = manifest_of_run(original)
     refuse_if_running(original)
 
     from rlrun.api.running import Command, carry_out
     from rlrun.config.saved import config_of_run
 
-    config = config_of_run(original, receipt)
-    until, finished = _end(original, config, receipt)
+    config = config_of_run(original, manifest)
+    until, finished = _end(original, config, manifest)
     again = _place(original, chosen.into, until)
-    _say_what_changed_on_the_way(receipt)
-    carry_out(replace(config, total_steps=until), again, Command(argv, ()), rerun_of=original)
+    _say_what_changed_on_the_way(manifest)
+    carry_out(replace(config, total_steps=until), again, Command(chosen.argv, ()), rerun_of=original)
     differences = list(_differences(original, again, config, None if finished else until))
     for line in differences:
         print(line)
@@ -56,10 +58,10 @@ def rerun(argv: Sequence[str]) -> int:
     return 0
 
 
-def _end(original: Path, config: Config, receipt: Mapping[str, Any]) -> tuple[int, bool]:
+def _end(original: Path, config: Config, manifest: Mapping[str, Any]) -> tuple[int, bool]:
     """How far to repeat, and whether that is the end of a finished run."""
-    if result_of_run(original, receipt) is not None:
-        return receipt["total_steps"], True
+    if result_of_run(original, manifest) is not None:
+        return manifest["total_steps"], True
     state = _newest_state(original, config)
     if state is None:
         raise UserError(f"{original} is not finished and has no checkpoint: there is nothing to compare with")
@@ -72,7 +74,7 @@ def _place(original: Path, into: str | None, until: int) -> Path:
 
     first = Path(into) if into is not None else original.with_name(original.name + "-rerun")
     latest = first if into is not None else attempt(first, fresh=False)
-    there = read_receipt(latest)
+    there = read_manifest(latest)
     if there is None and not latest.exists():
         return latest
     is_ours = there is not None and there.get("rerun_of") == str(original.resolve()) and there["total_steps"] <= until
@@ -83,8 +85,8 @@ def _place(original: Path, into: str | None, until: int) -> Path:
     return attempt(first, fresh=True)
 
 
-def _say_what_changed_on_the_way(receipt: Mapping[str, Any]) -> None:
-    for number, session in enumerate(receipt.get("sessions", []), 1):
+def _say_what_changed_on_the_way(manifest: Mapping[str, Any]) -> None:
+    for number, session in enumerate(manifest.get("sessions", []), 1):
         if session["differs"]:
             print(
                 f"session {number} of the run had other things than its first one ({in_words(session['differs'])}): "

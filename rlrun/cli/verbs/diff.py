@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlrun.cli.verbs.words import Words
-from rlrun.runs.manifest import differing, facts, flat, receipt_of_run
+from rlrun.cli.arguments import Arguments
+from rlrun.runs.manifest import differing, facts, flat, manifest_of_run
 from rlrun.runs.row_comparison import RowComparison, compare_rows
 
 _METRICS = "metrics.jsonl"
@@ -25,16 +26,22 @@ _NO_MATTER = (
 _EXPERIMENT = ("algo", "env", "network")
 
 
-def diff(words: Sequence[str]) -> int:
-    """Prints what differs; status 0 if nothing that matters does, 1 if something does."""
-    parser = Words("rlrun diff", description="Which key, version or first step differs between two runs.")
-    parser.add_argument("a", help="directory of a run")
-    parser.add_argument("b", help="directory of another one")
-    chosen = parser.parse_args(words)
+def declare(parser: Arguments) -> None:
+    """Adds the arguments."""
+    parser.add_argument("a", help="directory of a run", kind="run")
+    parser.add_argument("b", help="directory of another one", kind="run")
+
+
+def run(chosen: Namespace) -> int:
+    """Prints what differs; status 0 if nothing that matters does, 1 if something does.
+
+    Raises:
+        UserError: if one is no run, or cannot be read.
+    """
     a, b = Path(chosen.a), Path(chosen.b)
-    receipts = receipt_of_run(a), receipt_of_run(b)
-    keys, other_keys = _keys(_config(a, receipts[0]), _config(b, receipts[1]), *receipts)
-    last_facts = differing(facts(receipts[0], -1), facts(receipts[1], -1))
+    manifests = manifest_of_run(a), manifest_of_run(b)
+    keys, other_keys = _keys(_config(a, manifests[0]), _config(b, manifests[1]), *manifests)
+    last_facts = differing(facts(manifests[0], -1), facts(manifests[1], -1))
     made = {name: values for name, values in last_facts.items() if name not in keys}
     rows = compare_rows(a / _METRICS, b / _METRICS)
     print(f"< {a}\n> {b}")
@@ -47,16 +54,16 @@ def diff(words: Sequence[str]) -> int:
     return 1 if keys or made or rows.difference is not None or rows.longer is not None else 0
 
 
-def _config(directory: Path, receipt: Mapping[str, Any]) -> dict[str, Any]:
+def _config(directory: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
     from rlrun.config.saved import read_config
 
-    return flat(read_config(directory, receipt))
+    return flat(read_config(directory, manifest))
 
 
 def _keys(
     left: Mapping[str, Any], right: Mapping[str, Any], a: Mapping[str, Any], b: Mapping[str, Any]
 ) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
-    """Keys that matter and keys that do not. The receipts know what defines an experiment, by the content of files."""
+    """Keys that matter and keys that do not. The manifests know what defines an experiment, by the content of files."""
     experiment = differing(flat(a["experiment"]), flat(b["experiment"]))
     mattering, other = dict(experiment), {}
     for key, values in differing(left, right).items():
@@ -71,14 +78,12 @@ def _keys(
 
 
 def _print(title: str, differences: Mapping[str, Sequence[Any]]) -> None:
+    from rlrun.annotations.type_words import shown
+
     if differences:
         print(f"{title}:")
     for name, (old, new) in sorted(differences.items()):
-        print(f"  {name}: {_shown(old)} | {_shown(new)}")
-
-
-def _shown(value: Any) -> str:
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+        print(f"  {name}: {shown(old)} | {shown(new)}")
 
 
 def _in_words(rows: RowComparison) -> str:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rlrun.cli.verbs.words import Words
+from rlrun.cli.arguments import Arguments
 from rlrun.errors import UserError
-from rlrun.runs.summary import RunSummary, find_runs, summarise
+
+if TYPE_CHECKING:
+    from rlrun.runs.summary import RunSummary
 
 _COLUMNS = (
     *("environment", "algorithm", "preset", "experiment", "seed", "steps", "state"),
@@ -19,11 +23,20 @@ _COLOURS = {"finished": "green", "running": "cyan", "stopped": "yellow", "killed
 _COLOURS |= {"unsaved": "red", "damaged": "red"}
 
 
-def ls(words: Sequence[str]) -> int:
-    """Prints the table; status 1 if there is no run."""
-    parser = Words("rlrun ls", description="The runs below a directory.")
-    parser.add_argument("runs_dir", nargs="?", default="runs", help="where to look (default: runs)")
-    folder = Path(parser.parse_args(words).runs_dir)
+def declare(parser: Arguments) -> None:
+    """Adds the arguments."""
+    parser.add_argument("runs_dir", nargs="?", default="runs", help="where to look (default: runs)", kind="directory")
+
+
+def run(chosen: Namespace) -> int:
+    """Prints the table; status 1 if there is no run.
+
+    Raises:
+        UserError: if there is no such directory.
+    """
+    from rlrun.runs.summary import find_runs, summarise
+
+    folder = Path(chosen.runs_dir)
     if not folder.is_dir():
         raise UserError(f"{folder} is not a directory: give the runs_dir= of the runs, as in `rlrun ls runs`")
     rows = []
@@ -32,22 +45,21 @@ def ls(words: Sequence[str]) -> int:
             rows.append(_row(summarise(directory)))
         except UserError as error:
             print(f"rlrun: {error}", file=sys.stderr)
-            rows.append(_damaged(directory))
+            damaged = {"state": "damaged", "path": str(directory)}
+            rows.append(tuple(damaged.get(name, "-") for name in _COLUMNS))
     if not rows:
         print(f"no runs in {folder}")
         return 1
-    print_table(rows)
+    _print_table(rows)
     return 0
 
 
 def _row(run: RunSummary) -> tuple[str, ...]:
     return (
-        run.labels.get("env", "-"),
-        run.labels.get("algo", "-"),
-        run.labels.get("preset", "-"),
+        *(run.labels.get(name, "-") for name in ("env", "algo", "preset")),
         run.experiment,
-        str(run.receipt["seed"]),
-        f"{run.step:,}/{run.receipt['total_steps']:,}",
+        str(run.manifest["seed"]),
+        f"{run.step:,}/{run.manifest['total_steps']:,}",
         run.state,
         "-" if run.score is None else f"{run.score:.2f}",
         "-" if run.greedy is None else f"{run.greedy:.2f}",
@@ -56,12 +68,7 @@ def _row(run: RunSummary) -> tuple[str, ...]:
     )
 
 
-def _damaged(directory: Path) -> tuple[str, ...]:
-    said = {"state": "damaged", "path": str(directory)}
-    return tuple(said.get(name, "-") for name in _COLUMNS)
-
-
-def print_table(rows: Sequence[Sequence[str]]) -> None:
+def _print_table(rows: Sequence[Sequence[str]]) -> None:
     """A table with colours on a terminal, aligned text elsewhere: nothing is cut off there, one line for a run."""
     if sys.stdout.isatty():
         from rich.console import Console

@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from argparse import Namespace
+from typing import TYPE_CHECKING
 
-from rlrun.annotations.type_words import shown
-from rlrun.cli.verbs.words import Words
-from rlrun.config.explain import Explanation, Row, explanation
-from rlrun.config.files import config_directories
+from rlrun.cli.arguments import Arguments
+
+if TYPE_CHECKING:
+    from rlrun.config.explain import Explanation, Row
 
 _COLUMNS = ("key", "value", "type and range", "unit", "from", "meaning", "source and notes")
 
 
-def explain(words: Sequence[str]) -> int:
-    """Prints the keys of the run that the words describe: a table on a terminal, else tab-separated lines."""
-    parser = Words(
-        "rlrun explain", description="What every key of a run is: rlrun explain algo=dqn env=pong algo.gamma"
+def declare(parser: Arguments) -> None:
+    """Adds the arguments."""
+    parser.add_argument(
+        "overrides",
+        nargs="+",
+        metavar="key=value",
+        help="as for a run; a key without a value shows only that",
+        kind="keys",
     )
-    parser.add_argument("words", nargs="+", metavar="word", help="key=value as for a run; a bare key shows only that")
-    parser.add_argument("--config-dir", help="where options of your own are searched")
-    chosen = parser.parse_intermixed_args(list(words))
-    overrides = [word for word in chosen.words if "=" in word or word.startswith("~")]
-    prefixes = [word for word in chosen.words if word not in overrides]
+    parser.add_argument("--config-dir", metavar="DIR", help="where to look for options of your own", kind="directory")
+
+
+def run(chosen: Namespace) -> int:
+    """Prints the keys of the run that the overrides describe: a table on a terminal, else tab-separated lines.
+
+    Raises:
+        UserError: if there can be no such run.
+    """
+    from rlrun.config.explain import explanation
+    from rlrun.config.files import config_directories
+
+    overrides = [given for given in chosen.overrides if "=" in given or given.startswith("~")]
+    prefixes = [given for given in chosen.overrides if given not in overrides]
     found = explanation(overrides, config_directories(chosen.config_dir), prefixes)
     if len(found.rows) == 1:
         print("\n".join(_block(found.rows[0], found)))
@@ -34,6 +48,8 @@ def explain(words: Sequence[str]) -> int:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
+    from rlrun.annotations.type_words import shown
+
     key = row.key
     value = "" if key.value is None and key.kind == "a section" else shown(key.value)
     return key.name, value, key.kind, key.unit or "", row.place, key.meaning.rstrip("."), row.note

@@ -3,62 +3,76 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from argparse import Namespace
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rlrun.cli.verbs.listing import in_hours
-from rlrun.cli.verbs.words import Words
-from rlrun.runs.directory import newest_checkpoint
-from rlrun.runs.manifest import RECEIPT, RESULT, in_words, read_result
-from rlrun.runs.summary import RunSummary, summarise
+from rlrun.cli.arguments import Arguments
+from rlrun.cli.verbs.ls import in_hours
+from rlrun.runs.manifest import MANIFEST, RESULT, in_words, read_result
+
+if TYPE_CHECKING:
+    from rlrun.runs.summary import RunSummary
 
 _PICTURES = ("values.png", "values.gif")
 
 
-def show(words: Sequence[str]) -> int:
-    """Prints all there is to say about a run; its tables, if it has some, come last."""
-    parser = Words("rlrun show", description="What a run is, and what it came to.")
-    parser.add_argument("directory", help="of a run")
+def declare(parser: Arguments) -> None:
+    """Adds the arguments."""
+    parser.add_argument("directory", help="of a run", kind="run")
     parser.add_argument("--q", action="store_true", help="also the value of every action, where states are cells")
-    chosen = parser.parse_args(words)
+
+
+def run(chosen: Namespace) -> int:
+    """Prints all there is to say about a run; its tables, if it has some, come last.
+
+    Raises:
+        UserError: if there is no run, or one that cannot be read.
+    """
+    from rlrun.runs.summary import summarise
+
     directory = Path(chosen.directory)
     tables = directory / "tables.npz"
-    if (directory / RECEIPT).is_file() or not tables.is_file():
+    if (directory / MANIFEST).is_file() or not tables.is_file():
         for name, text in _lines(summarise(directory)):
             print(f"{name:<12} {text}".rstrip())
     if tables.is_file():
-        from rlrun.pictures.table_pictures import as_text, load_tables, more_as_text
-
-        shown = load_tables(directory)
-        print(as_text(shown))
-        for heading, text in more_as_text(shown, with_q=chosen.q):
-            print(f"\n{heading}:\n{text}")
-        kept = [str(directory / name) for name in _PICTURES if (directory / name).is_file()]
-        if kept:
-            print("pictures: " + ", ".join(kept))
+        _print_tables(directory, with_q=chosen.q)
     return 0
 
 
+def _print_tables(directory: Path, *, with_q: bool) -> None:
+    from rlrun.pictures.table_pictures import as_text, load_tables, more_as_text
+
+    shown = load_tables(directory)
+    print(as_text(shown))
+    for heading, text in more_as_text(shown, with_q=with_q):
+        print(f"\n{heading}:\n{text}")
+    kept = [str(directory / name) for name in _PICTURES if (directory / name).is_file()]
+    if kept:
+        print("pictures: " + ", ".join(kept))
+
+
 def _lines(run: RunSummary) -> Iterator[tuple[str, str]]:
-    receipt, machine = run.receipt, run.receipt["machine"]
+    manifest, machine = run.manifest, run.manifest["machine"]
     yield "run", str(run.directory)
     by = f" by {run.owner}" if run.state == "running" else ""
-    yield "state", f"{run.state}{by}, step {run.step:,} of {receipt['total_steps']:,}, {in_hours(run.wall_seconds)}"
-    yield "command", shlex.join(["rlrun", *receipt["argv"][1:]])
-    if receipt.get("rerun_of"):
-        yield "repeats", receipt["rerun_of"]
+    yield "state", f"{run.state}{by}, step {run.step:,} of {manifest['total_steps']:,}, {in_hours(run.wall_seconds)}"
+    yield "command", shlex.join(["rlrun", *manifest["argv"][1:]])
+    if manifest.get("rerun_of"):
+        yield "repeats", manifest["rerun_of"]
     labels = " ".join(f"{name}={value}" for name, value in run.labels.items())
-    protocol = f", protocol {receipt['protocol']}" if receipt.get("protocol") else ""
-    yield "experiment", f"{run.experiment} ({labels}{protocol}), seed {receipt['seed']}"
-    yield "versions", ", ".join(f"{name} {number}" for name, number in receipt["versions"].items() if number)
-    yield "commit", _commit(receipt, run.directory)
+    protocol = f", protocol {manifest['protocol']}" if manifest.get("protocol") else ""
+    yield "experiment", f"{run.experiment} ({labels}{protocol}), seed {manifest['seed']}"
+    yield "versions", ", ".join(f"{name} {number}" for name, number in manifest["versions"].items() if number)
+    yield "commit", _commit(manifest, run.directory)
     threads = f"{machine['num_threads']} thread(s) on {machine['cores']} core(s)"
     parts = [machine.get("host"), machine["cpu"], machine.get("instructions"), machine["system"]]
     parts += [machine["device"], machine.get("gpu"), threads]
     yield "machine", ", ".join(str(part) for part in parts if part)
-    for number, session in enumerate(receipt.get("sessions", []), 1):
-        yield f"session {number}", _session(session, is_last=number == len(receipt["sessions"]), run=run)
+    for number, session in enumerate(manifest.get("sessions", []), 1):
+        yield f"session {number}", _session(session, is_last=number == len(manifest["sessions"]), run=run)
     yield "checkpoint", _newest_checkpoint(run.directory)
     result = read_result(run.directory / RESULT)
     greedy = "" if run.greedy is None else f"; greedy {run.greedy:.2f}"
@@ -71,11 +85,11 @@ def _lines(run: RunSummary) -> Iterator[tuple[str, str]]:
         yield "evaluation", newest + greedy
 
 
-def _commit(receipt: Mapping[str, Any], directory: Path) -> str:
-    if receipt["git_commit"] is None:
+def _commit(manifest: Mapping[str, Any], directory: Path) -> str:
+    if manifest["git_commit"] is None:
         return "unknown: rlrun was installed as a package"
     diff = directory / "code.diff"
-    return f"{receipt['git_commit']}" + (f", with the changes in {diff}" if diff.is_file() else "")
+    return f"{manifest['git_commit']}" + (f", with the changes in {diff}" if diff.is_file() else "")
 
 
 def _session(session: Mapping[str, Any], *, is_last: bool, run: RunSummary) -> str:
@@ -90,6 +104,8 @@ def _session(session: Mapping[str, Any], *, is_last: bool, run: RunSummary) -> s
 
 
 def _newest_checkpoint(directory: Path) -> str:
+    from rlrun.runs.directory import newest_checkpoint
+
     step = newest_checkpoint(directory)
     if step is None:
         return "none"

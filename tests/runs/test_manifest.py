@@ -1,4 +1,4 @@
-"""The receipt of a run."""
+"""The manifest of a run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rlrun.runs import manifest as receipts
+from rlrun.runs import manifest as manifests
 from rlrun.runs.manifest import (
     Code,
     Made,
@@ -19,7 +19,7 @@ from rlrun.runs.manifest import (
     facts,
     flat,
     in_words,
-    make_receipt,
+    make_manifest,
 )
 
 MADE = Made(
@@ -44,28 +44,28 @@ def test_the_hash_depends_on_values_and_not_on_the_order_of_keys() -> None:
 
 
 def test_it_names_command_versions_and_machine() -> None:
-    receipt = json.loads(json.dumps(make_receipt(MADE, Code("abc+", "a diff"))))
-    assert receipt["argv"] == ["rlrun", "algo=dqn"]
-    assert receipt["experiment"] == {"algo": 1}
-    assert (receipt["total_steps"], receipt["seed"], receipt["protocol"]) == (10, 3, "nature2015")
-    assert receipt["versions"]["torch"].startswith("2.")
-    assert receipt["versions"]["python"].startswith("3.")
-    assert (receipt["machine"]["device"], receipt["machine"]["num_threads"]) == ("cpu", 2)
-    assert receipt["machine"]["cpu"]
-    assert receipt["git_commit"] == "abc+"
-    assert len(receipt["code_diff"]) == 32
-    assert receipt["sessions"] == []
+    manifest = json.loads(json.dumps(make_manifest(MADE, Code("abc+", "a diff"))))
+    assert manifest["argv"] == ["rlrun", "algo=dqn"]
+    assert manifest["experiment"] == {"algo": 1}
+    assert (manifest["total_steps"], manifest["seed"], manifest["protocol"]) == (10, 3, "nature2015")
+    assert manifest["versions"]["torch"].startswith("2.")
+    assert manifest["versions"]["python"].startswith("3.")
+    assert (manifest["machine"]["device"], manifest["machine"]["num_threads"]) == ("cpu", 2)
+    assert manifest["machine"]["cpu"]
+    assert manifest["git_commit"] == "abc+"
+    assert len(manifest["code_diff"]) == 32
+    assert manifest["sessions"] == []
 
 
 def test_facts_are_those_of_the_session_that_is_asked_for() -> None:
-    receipt = make_receipt(MADE, Code("abc", None))
-    first = facts(receipt)
+    manifest = make_manifest(MADE, Code("abc", None))
+    first = facts(manifest)
     assert first["evaluation.episodes"] == 2
     assert first["machine.num_threads"] == 2
-    assert facts(receipt, -1) == first, "there was no session yet"
-    receipt["sessions"] = [{"differs": {}}, {"differs": {"machine.cpu": ["x", "y"]}}]
-    assert facts(receipt, 0) == first
-    assert facts(receipt, -1) == first | {"machine.cpu": "y"}
+    assert facts(manifest, -1) == first, "there was no session yet"
+    manifest["sessions"] = [{"differs": {}}, {"differs": {"machine.cpu": ["x", "y"]}}]
+    assert facts(manifest, 0) == first
+    assert facts(manifest, -1) == first | {"machine.cpu": "y"}
 
 
 def test_differences_are_old_and_new() -> None:
@@ -82,7 +82,7 @@ def test_the_code_is_a_commit_and_the_changes_of_tracked_files(tmp_path: Path, m
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
     (tmp_path / "rlrun").mkdir()
-    monkeypatch.setattr(receipts, "__file__", str(tmp_path / "rlrun" / "runs" / "manifest.py"))
+    monkeypatch.setattr(manifests, "__file__", str(tmp_path / "rlrun" / "runs" / "manifest.py"))
     assert code_state() == Code(None, None), "an installed package has no repository"
     git("init")
     (tmp_path / "code.py").write_text("old = 1\n")
