@@ -26,7 +26,7 @@ from rlrun.envs.cartpole import CartPole
 from rlrun.envs.gridworld import GridWorld
 from rlrun.envs.gymnasium import GymnasiumEnv
 from rlrun.envs.mdp_file import MdpEnv
-from rlrun.errors import UserError
+from rlrun.errors import DoesNotFitError, UserError
 from rlrun.protocols import Agent, Tabular, VecEnv
 from rlrun.testing.agent import AgentContract
 from rlrun.types import EnvSpec, Float64Array, TabularModel
@@ -323,26 +323,26 @@ def test_probabilities_that_do_not_sum_to_1_are_refused() -> None:
     probability = spec.model.probability.copy()
     probability[(spec.model.state == 0) & (spec.model.action == 1) & (spec.model.next_state == 1)] = 0.4
     spec = replace(spec, model=replace(spec.model, probability=probability))
-    with pytest.raises(UserError, match=r"outcomes of action 1 in state 0 have probability 0\.9 together, not 1"):
+    with pytest.raises(UserError, match=r"action 1 .* state 0 .* 0\.9 .* 1"):
         planner("value_iteration", spec, 0.9)
 
 
-def test_planning_without_a_model_or_states_is_refused_in_words() -> None:
-    with pytest.raises(UserError, match="cartpole"):
+def test_planning_without_a_model_or_states_is_refused() -> None:
+    with pytest.raises(DoesNotFitError, match=r"cartpole.*actor_critic"):
         planner("value_iteration", CartPole(num_envs=1, max_episode_steps=500).spec, 0.9)
-    with pytest.raises(UserError, match=r"set env\.observation=index"):
+    with pytest.raises(DoesNotFitError, match=r"gridworld.*observation=index"):
         planner("q_iteration", grid(observation="one_hot").spec, 0.9)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("99: north\n", "there is no state 99; nearest: "),
-        ("1: nroth\n", "there is no action nroth; nearest: north"),
-        ("1: {north: 0.5, south: 0.4}\n", "the probabilities in state 1 sum to 0.9, not to 1"),
-        ("1: {north: -1}\n", "the probability of north in 1 must be from 0 to 1, not -1"),
-        ("- north\n", "must map states to actions"),
-        ("1: [\n", "cannot be read"),
+        ("99: north\n", "state 99;"),
+        ("1: nroth\n", "action nroth; .*north"),
+        ("1: {north: 0.5, south: 0.4}\n", "state 1 .* 0.9"),
+        ("1: {north: -1}\n", "north .* 1 .* -1"),
+        ("- north\n", "policy.yaml"),
+        ("1: [\n", "policy.yaml"),
     ],
 )
 def test_wrong_policy_files_are_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -354,7 +354,7 @@ def test_wrong_policy_files_are_refused(tmp_path: Path, text: str, message: str)
 
 
 def test_a_policy_that_is_not_there_is_refused() -> None:
-    with pytest.raises(UserError, match=r"algo\.policy=nowhere is neither `uniform`, nor a run's directory"):
+    with pytest.raises(UserError, match=r"policy=nowhere .*uniform"):
         PolicyEvaluation(policy="nowhere", gamma=0.9, tolerance=1e-8, spec=grid().spec, device=CPU)
 
 
