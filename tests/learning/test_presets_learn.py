@@ -11,7 +11,8 @@ from rlrun.build import build
 from rlrun.config.compose import load_config
 from rlrun.config.files import config_directory
 from rlrun.envs.gridworld import GridWorld
-from rlrun.loop.loop import Result, train
+from rlrun.loop.loop import train
+from rlrun.loop.run import Result
 from rlrun.protocols import Stochastic
 from rlrun.runs.loggers import read_rows
 

@@ -13,12 +13,15 @@ from rlrun.cli.completion.names import BY_ARGUMENT
 from rlrun.cli.completion.parameters import Parameter, parameters
 
 _NULL_TOO = ("preset", "experiment", "debug")  # groups that may be left out in words
-_SECTIONS = {"evaluation": "rlrun.loop.loop.EvaluationSettings", "checkpoint": "rlrun.loop.loop.CheckpointSettings"}
+_SECTIONS = {
+    "evaluation": "rlrun.loop.evaluate.EvaluationSettings",
+    "checkpoint": "rlrun.runs.checkpoint.CheckpointSettings",
+}
 _DIRECTORIES = ("runs_dir", "algo.replay_folder")  # their type, text, does not say it
 # rlrun.config.config.RUN_VALUES and LOG_VALUES, whose module takes long to import: what rlrun itself hands in
 _SUPPLIED = {
     "algo": {"spec", "device", "seed", "network", "directory", "execution"},
-    "logger": {"directory", "resume_step"},
+    "logger": {"directory"},
 }
 _TYPEABLE = re.compile(r"[\w ./+@%-]+", re.ASCII)  # what an override takes without quotes
 _ONE_WORD = re.compile(r"[\w./+@%-]+", re.ASCII)
