@@ -405,7 +405,7 @@ class Child:
 def start(words: Iterable[str], runs_dir: Path) -> Child:
     """The command in a forked process; its output goes to a file."""
     import rlrun.cli.main
-    import rlrun.loop.loop
+    import rlrun.loop.saving
 
     sys.stdout.flush()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # until the child can be asked
@@ -421,7 +421,7 @@ def start(words: Iterable[str], runs_dir: Path) -> Child:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
         sys.stdout = sys.stderr = log  # whoever forked may have put something else there
-        rlrun.loop.loop._MOST_TIME_SAVING = 1.0  # saves far more often than a run would, so that kills hit saves too
+        rlrun.loop.saving._MOST_TIME_SAVING = 1.0  # saves far more often than a run would, so that kills hit saves too
         with StopRequest():
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
             status = rlrun.cli.main.run_command(["rlrun", *words, f"runs_dir={runs_dir}"])

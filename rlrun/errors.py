@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
+__all__ = ["DoesNotFitError", "UserError"]
+
 
 class UserError(Exception):
     """Bad input. The message is one readable line: what is wrong, and what would be right.

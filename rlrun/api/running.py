@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,7 @@ def carry_out(
         with opened(directory, OmegaConf.to_yaml(config.as_plain()), made, code, new=new) as session:
             print(_summary(config, built, directory), flush=True)
             _say_what_is_missing(directory)
-            result = train(replace(built.run, began=session.began, still_ours=session.still_ours))
+            result = train(built.run, session)
             session.ended("finished", result.step)
             warn_if_unsettled(built.run.agent, result.step)
     kept = config.runs_dir if directory.is_relative_to(config.runs_dir) else directory

@@ -11,7 +11,10 @@ VERSION = 1
 FILE_NAME = "catalogue.json"
 
 # Sections of a config that name no `_target_`, and the class whose fields they have.
-SETTINGS = {"evaluation": "rlrun.loop.loop.EvaluationSettings", "checkpoint": "rlrun.loop.loop.CheckpointSettings"}
+SETTINGS = {
+    "evaluation": "rlrun.loop.evaluate.EvaluationSettings",
+    "checkpoint": "rlrun.runs.checkpoint.CheckpointSettings",
+}
 
 
 @cache

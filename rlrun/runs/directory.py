@@ -188,7 +188,7 @@ class Session:
         code: Code,
         still_ours: Callable[[], None],
     ) -> None:
-        self.still_ours = still_ours
+        self._still_ours = still_ours
         self._directory, self._config_yaml, self._made, self._code = directory, config_yaml, made, code
         self._manifest: dict[str, Any] | None = None
         self._started, self._clock = now(), perf_counter()
@@ -244,8 +244,12 @@ class Session:
         }
         self._write(self._manifest)
 
+    def check_still_ours(self) -> None:
+        """Raises UserError if the directory is not the one that is locked any more."""
+        self._still_ours()
+
     def _write(self, manifest: Mapping[str, Any]) -> None:
-        self.still_ours()
+        self.check_still_ours()
         try:
             write_manifest(self._directory, manifest)
         except OSError as error:

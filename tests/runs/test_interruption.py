@@ -15,7 +15,7 @@ import pytest
 
 from rlrun.cli.main import STOPPED, run_command
 from rlrun.loop.course import Course
-from rlrun.loop.loop import Result
+from rlrun.loop.run import Result
 from rlrun.runs.interruption import ASKING, StopRequest
 from rlrun.runs.loggers import read_rows
 from rlrun.runs.manifest import manifest_of_run

@@ -15,7 +15,7 @@ from rlrun.config.index import SETTINGS, index
 from rlrun.envs.atari_games import UNLOADABLE
 
 _NULL_TOO = ("preset", "experiment", "debug")  # groups of which there may be none
-_DIRECTORIES = ("runs_dir", "algo.replay_folder")  # their type, a string, does not say it
+_DIRECTORY = ("runs_dir", "folder")  # how keys of directories end, whose type, a string, does not say it
 _TYPEABLE = re.compile(r"[\w ./+@%-]+", re.ASCII)  # what an override takes without quotes
 _STRUCTURE = re.compile(r"[\[\](){}'\"=]")  # lists, mappings, calls and quotes are the writer's own business
 
@@ -105,7 +105,7 @@ def _values(key: str, typed: str, made: Composed) -> Iterator[Candidate]:
     if entry.get("nullable"):
         yield Candidate("null")
     begun = typed.rpartition(",")[2]
-    if key in _DIRECTORIES:
+    if key.endswith(_DIRECTORY):
         yield from _typeable(paths.directories(begun))
     elif entry.get("file") or entry.get("type") == "path":
         yield from _typeable(paths.files(begun))
