@@ -30,7 +30,7 @@ from rlrun.runs.manifest import (
     result_of_run,
     write_manifest,
 )
-from rlrun.runs.row_tail import newest_rows
+from rlrun.runs.rows import newest_rows
 
 _METRICS, _TIMINGS = "metrics.jsonl", "timings.jsonl"
 

@@ -163,11 +163,9 @@ def differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, list[
 
 def in_words(differences: Mapping[str, Sequence[Any]]) -> str:
     """What `differing` found, on one line."""
-    return ", ".join(f"{name} {_shown(new)} (was {_shown(old)})" for name, (old, new) in differences.items())
+    from rlrun.annotations.type_words import shown
 
-
-def _shown(value: Any) -> str:
-    return "none" if value is None else str(value)
+    return ", ".join(f"{name} {shown(new)} (was {shown(old)})" for name, (old, new) in differences.items())
 
 
 def flat(tree: Any, prefix: str = "") -> dict[str, Any]:

@@ -14,7 +14,7 @@ from rlrun.runs.directory import has_checkpoint, last_step, newest_checkpoint
 from rlrun.runs.lock import owner
 from rlrun.runs.loggers import CLOCK
 from rlrun.runs.manifest import MANIFEST, experiment_hash, manifest_of_run, result_of_run
-from rlrun.runs.row_tail import newest_value, newest_values
+from rlrun.runs.rows import newest_values
 
 _SCORE = "eval/episode_return"
 _GREEDY = "eval/greedy_return"
@@ -89,7 +89,7 @@ def _wall_seconds(session: Mapping[str, Any], directory: Path, *, is_running: bo
     """A killed process cannot have said it: then until its last row."""
     if session["wall_seconds"] is not None:
         return float(session["wall_seconds"])
-    end = time() if is_running else newest_value(directory / "timings.jsonl", CLOCK) or 0.0
+    end = time() if is_running else newest_values(directory / "timings.jsonl", CLOCK)[0] or 0.0
     return max(0.0, end - datetime.fromisoformat(session["started"]).timestamp())
 
 

@@ -71,7 +71,7 @@ def test_facts_are_those_of_the_session_that_is_asked_for() -> None:
 def test_differences_are_old_and_new() -> None:
     found = differing({"a": 1, "b": 2, "c": 3}, {"a": 1, "b": 5, "d": 4})
     assert found == {"b": [2, 5], "c": [3, None], "d": [None, 4]}
-    assert in_words(found) == "b 5 (was 2), c none (was 3), d 4 (was none)"
+    assert in_words(found) == "b 5 (was 2), c null (was 3), d 4 (was null)"
     assert flat({"a": {"b": {"c": 1}, "d": [2]}, "e": None}) == {"a.b.c": 1, "a.d": [2], "e": None}
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from rlrun.cli.arguments import Arguments
 from rlrun.runs.manifest import differing, facts, flat, manifest_of_run
-from rlrun.runs.row_comparison import RowComparison, compare_rows
+from rlrun.runs.rows import RowComparison, compare_rows
 
 _METRICS = "metrics.jsonl"
 _PLACE = ("runs_dir", "name")  # where a run is kept

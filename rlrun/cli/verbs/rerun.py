@@ -96,7 +96,7 @@ def _say_what_changed_on_the_way(manifest: Mapping[str, Any]) -> None:
 
 def _differences(original: Path, again: Path, config: Config, until: int | None) -> Iterator[str]:
     """What is not the same, a line each. Up to step `until`, rows before it; None: everything that a run leaves."""
-    from rlrun.runs.row_comparison import compare_rows
+    from rlrun.runs.rows import compare_rows
 
     rows = compare_rows(original / _METRICS, again / _METRICS, until)
     if rows.difference is not None:
