@@ -25,7 +25,7 @@ from rlrun.loop.evaluate import Evaluator
 from rlrun.loop.loop import CheckpointSettings, EvaluationSettings, Run
 from rlrun.loop.progress import make_display
 from rlrun.numerics.schedules import Schedule, unfinished
-from rlrun.pictures.table_pictures import Shown, picture, save_film, save_picture, save_tables
+from rlrun.pictures.tables_file import PICTURE, Shown, save_tables
 from rlrun.protocols import Agent, Filmable, Tabular, VecEnv
 from rlrun.runs.checkpoint import Checkpoints
 from rlrun.runs.directory import attempt, check_writable, run_directory
@@ -226,9 +226,14 @@ def _keep_tables(
         return
     shown = Shown(agent.tables(), model)
     save_tables(directory, shown)
-    image = picture(shown, gamma, title)
-    if image is not None:
-        save_picture(directory, image)
+    from rlrun.pictures.figures import figure_of  # matplotlib takes its time: only where there is something to draw
+    from rlrun.pictures.planning_film import save_film
+    from rlrun.pictures.sheet import pixels, save_picture
+
+    figure = figure_of(shown, gamma, title)
+    if figure is not None:
+        image = pixels(figure)
+        save_picture(directory / PICTURE, image)
         logger.image(step, "tables", image)
     if isinstance(agent.collection, NoSteps) and model.layout is not None:
         save_film(directory, remake, model.layout, title, step)

@@ -28,7 +28,8 @@ def show(words: Sequence[str]) -> int:
         for name, text in _lines(summarise(directory)):
             print(f"{name:<12} {text}".rstrip())
     if tables.is_file():
-        from rlrun.pictures.table_pictures import as_text, load_tables, more_as_text
+        from rlrun.pictures.as_text import as_text, more_as_text
+        from rlrun.pictures.tables_file import load_tables
 
         shown = load_tables(directory)
         print(as_text(shown))
