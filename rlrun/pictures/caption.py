@@ -31,7 +31,7 @@ def captioned(picture: NDArray[np.uint8], rows: Sequence[Sequence[str]]) -> NDAr
     return np.asarray(image, np.uint8)
 
 
-def _cut(words: str, width: float, font: ImageFont.FreeTypeFont) -> str:
+def _cut(words: str, width: float, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
     while words and font.getlength(words) > width:
         words = words[:-2] + "…" if len(words) > 2 else ""
     return words

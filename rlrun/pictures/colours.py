@@ -52,7 +52,7 @@ class Scale:
         if len(ends) > 1:
             axes.set_xlim(*ends)
             for label, side in zip(axes.get_xticklabels(), ("left", "right"), strict=True):
-                label.set_horizontalalignment(side)
+                label.set(horizontalalignment=side)
 
 
 def ink_on(colours: Float64Array) -> Float64Array:

@@ -37,8 +37,7 @@ class Glyphs(PathCollection):
     def show(self, texts: Sequence[str], inks: Float64Array) -> None:
         """Says these N texts, in these colours RGBA [N, 4]."""
         self.texts = tuple(texts)
-        self.set_paths([_outline(text) for text in texts])
-        self.set_facecolor(inks)
+        self.set(paths=[_outline(text) for text in texts], facecolor=inks)
 
 
 def width_of(text: str) -> float:

@@ -12,7 +12,7 @@ from rlrun.pictures.colours import END_EDGE, LINE, UNKNOWN, WALL
 from rlrun.pictures.glyphs import width_of
 from rlrun.pictures.numbers import decimals_for, fewer_decimals, written
 from rlrun.pictures.sheet import Place, axes_at
-from rlrun.types import BoolArray, Float64Array, GridLayout, Int64Array
+from rlrun.types import BoolArray, Float64Array, GridLayout
 
 CORNERS = np.array([(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)])  # of a cell, as (x, y) with y downwards
 LEAST_TYPE = 6.0  # points
@@ -48,9 +48,9 @@ def inside(layout: GridLayout) -> BoolArray:
     return ~(layout.wall | layout.terminal).reshape(-1)
 
 
-def middles(layout: GridLayout) -> Int64Array:
+def middles(layout: GridLayout) -> Float64Array:
     """[S, 2]: where cells are, as (x, y)."""
-    return np.argwhere(np.ones(layout.shape, bool))[:, ::-1]
+    return np.argwhere(np.ones(layout.shape, bool))[:, ::-1].astype(np.float64)
 
 
 def paint_rest(colours: Float64Array, layout: GridLayout, end: str) -> None:
@@ -69,7 +69,9 @@ def kinds(layout: GridLayout, *, unknown: bool) -> list[tuple[str, str]]:
 def frame_ends(axes: Axes, layout: GridLayout) -> None:
     """Marks terminal cells by a frame of their own."""
     ends = middles(layout)[(layout.terminal & ~layout.wall).reshape(-1)]
-    frames = PolyCollection(ends[:, None] + 0.92 * CORNERS, facecolors="none", edgecolors=END_EDGE, linewidths=2.0)
+    frames = PolyCollection(
+        list(ends[:, None] + 0.92 * CORNERS), facecolors="none", edgecolors=END_EDGE, linewidths=2.0
+    )
     axes.add_collection(frames)
 
 

@@ -47,9 +47,11 @@ def draw_q(figure: Figure, layout: GridLayout, place: Place, title: str, q: Floa
     centres = middles(layout)
     triangles = centres[:, None, None] + _TRIANGLES  # [S, 4, 3, 2]
     inner = centres[:, None, None] + 0.8 * _TRIANGLES + 0.2 * _TRIANGLES.mean(axis=1, keepdims=True)
-    filled = {"facecolors": colours[played].reshape(-1, 4), "edgecolors": LINE, "linewidths": 0.5}
-    axes.add_collection(PolyCollection(triangles[played].reshape(-1, 3, 2), **filled))
-    axes.add_collection(PolyCollection(inner[best], facecolors="none", edgecolors=inks[best], linewidths=1.5 * cell))
+    for corners, filled, edges, wide in (
+        (triangles[played].reshape(-1, 3, 2), colours[played].reshape(-1, 4), LINE, 0.5),
+        (inner[best], "none", inks[best], 1.5 * cell),
+    ):
+        axes.add_collection(PolyCollection(list(corners), facecolors=filled, edgecolors=edges, linewidths=wide))
     frame_ends(axes, layout)
     fit = fitting(sides[able], 0.27 * cell * POINTS, 0.12 * cell * POINTS)
     if fit is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 from rlrun.pictures.colours import END, UNKNOWN, Scale, ink_on
 from rlrun.pictures.numbers import best_actions
@@ -38,11 +39,11 @@ def table_figure(model: TabularModel, values: Float64Array, q: Float64Array, tit
     axes.set_axis_off()
     table = axes.table(
         [[text.strip() for text in row] for row in rows],
-        cellColours=np.concatenate([np.ones((len(rows), 1, 4)), colours], axis=1),
+        cellColours=np.concatenate([np.ones((len(rows), 1, 4)), colours], axis=1).tolist(),
         cellLoc="center",
         colLabels=head,
         colWidths=letters / letters.sum(),
-        bbox=(0.0, 0.0, 1.0, 1.0),
+        bbox=Bbox.unit(),
     )
     table.auto_set_font_size(False)
     table.set_fontsize(9)

@@ -108,4 +108,4 @@ class _Arrows:
         chance = policy[self._states, self._actions]
         vectors = self._longest * self._ways * (0.4 + 0.6 * chance)[:, None]
         self._quiver.set_UVC(*(np.ma.masked_where(chance <= 0, part) for part in vectors.T))
-        self._quiver.set_facecolor(inks[self._states])
+        self._quiver.set(facecolor=inks[self._states])

@@ -42,10 +42,11 @@ def triangles(axes: Axes, *, filled: bool) -> dict[str, tuple[int, ...]]:
     found = {}
     for collection in axes.collections:
         inside = isinstance(collection, PolyCollection) and all(
-            len(path.vertices) == 4 for path in collection.get_paths()
+            np.shape(path.vertices) == (4, 2) for path in collection.get_paths()
         )
-        if inside and bool(len(collection.get_facecolor())) == filled:
-            colours = collection.get_facecolor() if filled else collection.get_edgecolor()
+        faces, edges = np.asarray(collection.get_facecolor()), np.asarray(collection.get_edgecolor())
+        if inside and bool(len(faces)) == filled:
+            colours = faces if filled else edges
             for path, colour in zip(collection.get_paths(), colours, strict=True):
                 found[side(np.asarray(path.vertices))] = tuple((255 * colour[:3]).round().astype(int).tolist())
     return found
@@ -91,7 +92,10 @@ def test_illegal_actions_walls_and_ends_have_no_value() -> None:
     assert triangles(axes, filled=True) == found
     assert numbers(axes) == {"north": "1.00", "south": "2.00", "west": "1.00"}
     (ground,) = axes.images
-    assert [tuple(colour) for colour in (255 * ground.get_array()[0, 1:, :3]).round()] == [rgb(WALL), rgb(END)]
+    assert [tuple(colour) for colour in (255 * np.asarray(ground.get_array())[0, 1:, :3]).round()] == [
+        rgb(WALL),
+        rgb(END),
+    ]
     legend = axes.get_legend()
     assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == ["wall", "end", "illegal"]

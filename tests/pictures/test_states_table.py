@@ -35,7 +35,7 @@ def test_the_racing_car() -> None:
         ["warm", "2.50", "2.50*", "-10.00"],
         ["overheated", "0.00", "-", "-"],
     ]
-    bold = [place for place, cell in table.get_celld().items() if cell.get_text().get_weight() == "bold"]
+    bold = [place for place, cell in table.get_celld().items() if cell.get_text().get_fontweight() == "bold"]
     assert bold == [(1, 3), (2, 2)]
 
 
