@@ -15,6 +15,8 @@ _ALSO_CALLED: Mapping[str, tuple[str, ...]] = {  # what people who come from els
 }
 _THE_OTHER_NAME = 0.85  # as like that one must be to be meant, so that misspelt ones count too
 
+__all__ = ["DoesNotFitError", "UserError"]
+
 
 class UserError(Exception):
     """Bad input. The message is one readable line: what is wrong, and what would be right.

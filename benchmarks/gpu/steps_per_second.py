@@ -17,7 +17,7 @@ import torch
 from parts import Chosen, Clock, Parts, chosen
 from provenance import warn_if_busy, write_rows
 
-from rlrun.cli.verbs.loop_speed import measure_loop
+from rlrun.cli.bench.loop_speed import measure_loop
 from rlrun.compute.execution import Compile, Precision
 from rlrun.config.arguments import changed
 from rlrun.errors import UserError

@@ -10,11 +10,12 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from rlrun import __version__
+from rlrun.cli.arguments import run_arguments
 from rlrun.cli.patient_output import be_patient
 from rlrun.cli.sweep_outcomes import Outcomes
+from rlrun.cli.verb_table import VERBS, run_verb
 from rlrun.errors import UserError, nearest
 from rlrun.runs.interruption import Interrupted, StopRequest
 
@@ -22,8 +23,6 @@ _USER_ERROR, _INTERRUPTED = 2, 130
 _FULL_ERRORS = "HYDRA_FULL_ERROR"
 _SHOWS_TRACEBACKS = os.environ.get(_FULL_ERRORS) == "1"  # before it is set below, for Hydra's sake
 STOPPED = 75  # EX_TEMPFAIL: saved and stopped because a signal asked for it, and can go on
-_VERBS = ("ls", "show", "diff", "resume", "video", "rerun", "explain", "check", "bench", "completion")
-_NO_RUN = ("ls", "show", "diff", "video", "explain", "check", "bench", "completion")  # a signal may just end them
 _REPLACED = {  # flags of Hydra's, and what to use instead
     ("--info", "-i", "--package", "-p"): "`rlrun explain` says where every value comes from",
     ("--hydra-help",): "`rlrun --help` names the groups",
@@ -83,14 +82,14 @@ def _refuse(error: UserError) -> int:
 
 def _dispatch(argv: list[str]) -> int:
     if argv[1:2] == ["complete"]:  # first, since the words after it may be anything; people wait for it at every Tab
-        from rlrun.cli.verbs.completion import complete
+        from rlrun.cli.completion.answer import complete
 
         return complete(argv[2:])
     if "--version" in argv[1:]:
         print(f"rlrun {__version__}")
         return 0
-    if argv[1:2] and argv[1] in _NO_RUN:
-        return _verb(argv) or 0
+    if argv[1:2] and argv[1] in VERBS and not VERBS[argv[1]].trains:
+        return run_verb(argv)  # a signal may just end it
     with StopRequest() as stop:  # before the imports, which take seconds, and for all runs of a sweep
         status = _verb(argv)
         if status is None:
@@ -100,73 +99,18 @@ def _dispatch(argv: list[str]) -> int:
 
 
 def _verb(argv: list[str]) -> int | None:
-    """Does what a verb asks, importing only what it needs, and returns the exit status; None if there is no verb."""
-    match argv[1:2]:
-        case ["ls"]:
-            from rlrun.cli.verbs.listing import ls
-
-            return ls(argv[2:])
-        case ["show"]:
-            from rlrun.cli.verbs.showing import show
-
-            return show(argv[2:])
-        case ["diff"]:
-            from rlrun.cli.verbs.comparing import diff
-
-            return diff(argv[2:])
-        case ["resume"]:
-            from rlrun.cli.verbs.resuming import resume
-
-            return resume(argv)
-        case ["video"]:
-            from rlrun.cli.verbs.video import video
-
-            return video(argv[2:])
-        case ["rerun"]:
-            from rlrun.cli.verbs.rerunning import rerun
-
-            return rerun(argv)
-        case ["explain"]:
-            from rlrun.cli.verbs.explaining import explain
-
-            return explain(argv[2:])
-        case ["check"]:
-            from rlrun.cli.verbs.checking import check
-
-            return check(argv[2:])
-        case ["bench"]:
-            from rlrun.cli.verbs.benching import bench
-
-            return bench(argv[2:])
-        case ["completion"]:
-            from rlrun.cli.verbs.completion import completion
-
-            return completion(argv[2:])
-        case [word] if "=" in argv[2:3]:
-            raise UserError(f"cannot read '{word} =': overrides look like key=value, without spaces around the =")
-        case [word] if re.fullmatch(r"[a-z]+", word):
-            raise UserError(
-                f"unknown verb '{word}'; nearest: {nearest(word, _VERBS)[0]}; available: {', '.join(_VERBS)}; "
-                "training needs none: rlrun algo=dqn env=cartpole"
-            )
+    """Does what a verb asks, and returns the exit status; None if there is no verb."""
+    word = argv[1] if len(argv) > 1 else ""
+    if word in VERBS:
+        return run_verb(argv)
+    if "=" in argv[2:3]:
+        raise UserError(f"cannot read '{word} =': overrides look like key=value, without spaces around the =")
+    if re.fullmatch(r"[a-z]+", word):
+        raise UserError(
+            f"unknown verb '{word}'; nearest: {nearest(word, VERBS)[0]}; available: {', '.join(VERBS)}; "
+            "training needs none: rlrun algo=dqn env=cartpole"
+        )
     return None
-
-
-class _Flags(argparse.ArgumentParser):
-    """Reads flags and overrides, in any order."""
-
-    def __init__(self) -> None:
-        super().__init__("rlrun", add_help=False, allow_abbrev=False)
-        self.add_argument("overrides", nargs="*")
-        self.add_argument("--help", "-h", action="store_true")
-        self.add_argument("--multirun", "-m", action="store_true")
-        self.add_argument("--cfg", "-c", choices=("job",))
-        self.add_argument("--resolve", action="store_true")
-        self.add_argument("--config-dir", "-cd")
-
-    def error(self, message: str) -> NoReturn:
-        """Raises what the command line prints."""
-        raise UserError(f"{message}; overrides look like key=value, and `rlrun --help` shows the rest")
 
 
 def _flags(words: list[str]) -> argparse.Namespace:
@@ -174,7 +118,7 @@ def _flags(words: list[str]) -> argparse.Namespace:
         for names, instead in _REPLACED.items():
             if word.split("=")[0] in names:
                 raise UserError(f"{word} is a flag of Hydra's that rlrun does not have: {instead}")
-    flags = _Flags().parse_intermixed_args(words)
+    flags = run_arguments().parse_intermixed_args(words)
     if flags.multirun and flags.cfg:
         raise UserError("-m cannot be combined with --cfg: give the overrides of one run")
     if flags.resolve and not flags.cfg:
@@ -186,9 +130,10 @@ def _runs(argv: list[str], stop: StopRequest) -> int:
     """Does what overrides ask: one run, or with -m a sweep; or shows the help, or the config."""
     from rlrun.config.files import config_directories, resolve_env
 
-    flags = _flags(argv[1:])
+    wants_help = len(argv) == 1 or not {"-h", "--help"}.isdisjoint(argv)
+    flags = _flags([word for word in argv[1:] if word not in ("-h", "--help")])
     directories = config_directories(flags.config_dir)
-    if flags.help or len(argv) == 1:
+    if wants_help:
         from rlrun.cli.help_page import help_page
 
         print(help_page(directories))
@@ -267,6 +212,7 @@ def _launch(
     from hydra import main as hydra_main
     from hydra.core.hydra_config import HydraConfig
     from hydra.errors import HydraException
+    from omegaconf import OmegaConf
 
     from rlrun.config.files import one_line
 
@@ -274,7 +220,8 @@ def _launch(
 
     def task(_: object) -> None:
         settings = HydraConfig.get()
-        mine = [str(word) for word in settings.overrides.task]
+        mine = OmegaConf.to_container(settings.overrides.task, resolve=False)
+        assert isinstance(mine, list)  # as they were typed, `${...}` and all
         try:
             if str(settings.launcher.get("_target_")).endswith("BasicLauncher"):
                 job(mine)

@@ -73,7 +73,7 @@ from rlrun.errors import UserError
 
 _TYPES = {float: "number", int: "integer", bool: "boolean", str: "text", Path: "path", JsonValue: "value"}
 _ROOTS = {  # what a config's groups are, by where a constructor asks for one
-    "Agent": ("rlrun.loop.loop.Run", "agent"),
+    "Agent": ("rlrun.loop.run.Run", "agent"),
     "VecEnv": ("rlrun.loop.collect.Collector", "env"),
     "Device": ("rlrun.compute.device.Device", ""),
     "Logger": ("rlrun.runs.loggers.Logger", ""),

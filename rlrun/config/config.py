@@ -47,8 +47,8 @@ class Config:
     fresh: bool  # begin another run beside those there are
     log_every_steps: int
     record_episodes: bool
-    evaluation: Mapping[str, Any]  # the fields of `rlrun.loop.loop.EvaluationSettings`
-    checkpoint: Mapping[str, Any]  # the fields of `rlrun.loop.loop.CheckpointSettings`
+    evaluation: Mapping[str, Any]  # the fields of `rlrun.loop.evaluate.EvaluationSettings`
+    checkpoint: Mapping[str, Any]  # the fields of `rlrun.runs.checkpoint.CheckpointSettings`
     algo: Component
     env: Component
     device: Component

@@ -16,11 +16,6 @@ from rlrun.runs.loggers import Written
 from rlrun.types import Metrics, Progress, State
 
 
-def crosses(before: int, after: int, period: int | None) -> bool:
-    """Whether a multiple of `period` lies in (before, after]; steps come in batches, so `step % period` misses."""
-    return period is not None and before // period < after // period
-
-
 @dataclass(slots=True)
 class Window:
     """What happened since the last row; metrics are read from the device only when a row is due."""

@@ -6,9 +6,11 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Annotated
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from rlrun.errors import UserError
@@ -17,6 +19,33 @@ from rlrun.numerics.tree import tree_where
 from rlrun.protocols import Agent, Stochastic, VecEnv
 from rlrun.rng import named_seed, torch_generator
 from rlrun.types import ActorOutput, Carry, Episodes, Float64Array, Int64Array, as_tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationSettings:
+    """When and how long to evaluate (`evaluation` in the config).
+
+    Args:
+        every_steps: agent steps between evaluations; None: only at the end.
+        episodes: whole episodes each time.
+        num_envs: environments side by side.
+        max_episode_frames: emulator frames after which an episode of an evaluation is cut off; None: as in training.
+        greedy_episodes: how many more are played greedily each time, by an agent that draws its actions; 0: none.
+        greedy_limit_steps: agent steps after which one of those counts as far as it came.
+    """
+
+    every_steps: Annotated[int, Field(gt=0)] | None
+    episodes: Annotated[int, Field(gt=0)]
+    num_envs: Annotated[int, Field(gt=0)]
+    max_episode_frames: Annotated[int, Field(gt=0)] | None  # and as the environment wants it
+    greedy_episodes: Annotated[int, Field(ge=0)]
+    greedy_limit_steps: Annotated[int, Field(gt=0)]
+
+    @property
+    def environment(self) -> dict[str, int]:
+        """Arguments with which its environments are made otherwise than the training one."""
+        limit = {} if self.max_episode_frames is None else {"max_episode_frames": self.max_episode_frames}
+        return {"num_envs": self.num_envs, **limit}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,6 +91,13 @@ class Evaluation:
             "eval/returns": self.returns.tolist(),
             **greedy,
         }
+
+
+def _greedily(agent: Stochastic, obs: Tensor, carry: Carry, rng: torch.Generator) -> ActorOutput:
+    """The likeliest actions [B]; it draws nothing."""
+    del rng
+    policy, carry = agent.policy(obs, carry)
+    return ActorOutput(policy.mode(), carry, {})
 
 
 class EvaluationStopped(Exception):  # noqa: N818 - nothing went wrong
@@ -115,7 +151,7 @@ class Evaluator:
         greedy = None
         if isinstance(agent, Stochastic) and agent.evaluation_policy == "sampled" and self._greedy_episodes:
             name, limit = f"evaluation/{index}/greedy", self._greedy_limit_steps
-            greedy = play(agent.act_greedily, name, self._greedy_episodes, limit_steps=limit).returns
+            greedy = play(partial(_greedily, agent), name, self._greedy_episodes, limit_steps=limit).returns
         return Evaluation(episodes.returns, episodes.lengths, greedy)
 
     def _play(

@@ -8,7 +8,14 @@ from pydantic import Field
 
 from rlrun.errors import UserError
 
+__all__ = ["Schedule"]
+
 _FOREVER = 2 * 10**15  # agent steps; no run is half as long
+
+
+def crosses(before: int, after: int, period: int | None) -> bool:
+    """Whether a multiple of `period` lies in (before, after]; steps come in batches, so `step % period` misses."""
+    return period is not None and before // period < after // period
 
 
 class Schedule(Protocol):
