@@ -215,7 +215,6 @@ def stress(words: Iterable[str], plans: Iterable[Plan], rng: random.Random) -> O
 
 def import_all(words: Iterable[str]) -> None:
     """Imports what a run of `words` imports, so that its children spend no time on it."""
-    import hydra._internal.utils
     import hydra.main  # noqa: F401
     import torch._dynamo  # noqa: F401 - by the first optimizer
 

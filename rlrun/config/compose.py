@@ -24,7 +24,6 @@ from rlrun.config.files import GROUPS, identity, one_line, options, refuse_unrea
 from rlrun.config.hydra_settings import refuse_in_a_run
 from rlrun.config.keys import Key, as_tree, is_wrong, valid_keys, with_comments
 from rlrun.config.messages import unknown_key, wrong_value
-from rlrun.config.named_files import refuse_missing_files
 from rlrun.config.provenance import Setting
 from rlrun.config.unused_keys import refuse_unused
 from rlrun.errors import UserError, WrongKeyError
@@ -212,7 +211,6 @@ def checked(asked: Request, config: DictConfig) -> Config:
     labels = _labels(raw, asked)
     try:
         result = check_plain(raw, labels)
-        refuse_missing_files(result)
         refuse_unused(result, asked.items, asked.chosen)
     except WrongKeyError as problem:
         raise wrong_value(problem, asked.items, asked.keys, asked.chosen.settings) from problem

@@ -19,7 +19,7 @@ from rlrun.config.schema import (
     check_value,
     components_in,
     experiment,
-    keys_of,
+    signature_of,
 )
 from rlrun.errors import UnknownKeyError, WrongKeyError, nearest
 
@@ -131,7 +131,7 @@ def _check_that_it_limits(evaluation: Mapping[str, Any], env: Component) -> None
             f"evaluation.{name}=null",
             f"evaluation.{name}",
         )
-    check_value(keys_of(env.target, "env", frozenset())[name], limit, f"evaluation.{name}")
+    check_value(signature_of(env.target, "env", frozenset()).keys[name], limit, f"evaluation.{name}")
 
 
 def _fields(target: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from rlrun.config.constructors import import_target
 from rlrun.config.docstrings import argument_meanings, paragraphs, sources
 from rlrun.config.files import config_directory
 from rlrun.config.provenance import Setting, read
-from rlrun.config.schema import defaults_of, keys_of
+from rlrun.config.schema import signature_of
 from rlrun.config.units import unit_of
 from rlrun.errors import UserError
 
@@ -107,16 +107,16 @@ def _inside(path: str, value: Mapping[str, Any], *, partial: bool = False) -> di
     found: dict[str, Key] = {}
     target = value.get(TARGET)
     with suppress(UserError):  # a wrong target is somebody else's to report
-        annotations = keys_of(target, path, RUN_VALUES | LOG_VALUES, partial=partial)
-        meanings = _meanings(str(target), annotations)
-        defaults = defaults_of(target, path, RUN_VALUES | LOG_VALUES, partial=partial)
-        for name, annotation in annotations.items():
-            key, inside = f"{path}.{name}", value.get(name, _in_words(defaults.get(name)))
+        takes = signature_of(target, path, RUN_VALUES | LOG_VALUES, partial=partial)
+        known = catalogue.target(target)
+        documented = argument_meanings(import_target(target, "")) if known is None else {}
+        for name, annotation in takes.keys.items():
+            key, inside = f"{path}.{name}", value.get(name, _in_words(takes.defaults.get(name)))
+            meaning = known.parameters[name].meaning if known is not None else documented.get(name, "")
+            unit = known.parameters[name].entry["unit"] if known is not None else unit_of(name)
             component = inside if isinstance(inside, Mapping) and TARGET in inside else None
             shown = component[TARGET] if component is not None else inside
-            found[key] = Key(
-                key, shown, describe(annotation), annotation, _unit(str(target), name), meanings[name], str(target)
-            )
+            found[key] = Key(key, shown, describe(annotation), annotation, unit, meaning, str(target))
             if component is not None:
                 found |= _inside(key, component)
             elif is_partial(item_of(annotation)) and isinstance(inside, list):
@@ -138,19 +138,6 @@ def _in_words(default: Any) -> Any:
     """A constructor's default; of an object, which YAML could not say, its type."""
     plain = default is None or isinstance(default, bool | int | float | str | Path | list | tuple | Mapping)
     return default if plain else f"an object of type {type(default).__name__}"
-
-
-def _meanings(target: str, annotations: Mapping[str, Any]) -> dict[str, str]:
-    known = catalogue.target(target)
-    if known is not None:
-        return {name: known.parameters[name].meaning for name in annotations}
-    documented = argument_meanings(import_target(target, ""))
-    return {name: documented.get(name, "") for name in annotations}
-
-
-def _unit(target: str, name: str) -> str | None:
-    known = catalogue.target(target)
-    return known.parameters[name].entry["unit"] if known is not None else unit_of(name)
 
 
 def as_tree(settings: Iterable[tuple[str, Any]]) -> dict[str, Any]:

@@ -131,14 +131,14 @@ def check_component(
     """
     if not isinstance(value, Mapping) or TARGET not in value:
         raise WrongKeyError(f"{path} must be a mapping with {TARGET}, not {shown(value)}", path)
-    return _check_arguments(value, path, _signature(value[TARGET], path, runtime), expected, runtime)
+    return _check_arguments(value, path, signature_of(value[TARGET], path, runtime), expected, runtime)
 
 
 def _check_partial(partial: Any, value: object, path: str) -> Component:
     """Checks what is called later, with its first argument."""
     if not isinstance(value, Mapping) or TARGET not in value:
         raise WrongKeyError(f"{path}={shown(value)} is not valid: it must be {describe(partial)}", path)
-    signature = _signature(value[TARGET], path, frozenset(), partial=True)
+    signature = signature_of(value[TARGET], path, frozenset(), partial=True)
     asked = get_args(partial)[0]
     if isinstance(asked, Kind):
         asked = get_args(real_annotation(asked))[0]
@@ -148,7 +148,7 @@ def _check_partial(partial: Any, value: object, path: str) -> Component:
 
 
 def _check_arguments(
-    value: Mapping[str, Any], path: str, signature: _Signature, expected: Any, runtime: frozenset[str]
+    value: Mapping[str, Any], path: str, signature: Signature, expected: Any, runtime: frozenset[str]
 ) -> Component:
     if expected is not UNKNOWN and not signature.fits(expected):
         raise WrongKeyError(
@@ -203,7 +203,7 @@ def _unused(conditions: Mapping[str, Sequence[Condition]], arguments: Mapping[st
 
 
 @dataclass(frozen=True, slots=True)
-class _Signature:
+class Signature:
     """What a constructor takes, from the catalogue or from itself."""
 
     target: str
@@ -231,43 +231,32 @@ def real_annotation(kind: Kind) -> Any:
     return item_of(hints_of(call)[kind.parameter]) if kind.parameter else call
 
 
-def _signature(target: object, path: str, runtime: frozenset[str], *, partial: bool = False) -> _Signature:
-    """What `target` takes; if `partial`, without its first argument, and as far as somebody else's code says."""
+def signature_of(target: object, path: str, runtime: frozenset[str], *, partial: bool = False) -> Signature:
+    """What `target` takes; if `partial`, without its first argument, and as far as somebody else's code says.
+
+    Raises:
+        UserError: if there is no such target, or it cannot be checked.
+    """
     known = catalogue.target(target) if not partial else None
     if known is not None and known.runtime.keys() <= runtime:
         keys = {name: parameter.annotation for name, parameter in known.parameters.items()}
         conditions = {name: parameter.conditions for name, parameter in known.parameters.items()}
-        return _Signature(str(target), keys, {}, frozenset(known.runtime), ours=True, conditions=conditions)
+        return Signature(str(target), keys, {}, frozenset(known.runtime), ours=True, conditions=conditions)
     call = import_target(target, path)
     parameters = parameters_of(call, path, supplied=int(partial))
     hints = as_far_as_known(call, parameters) if partial else hints_of(call)
-    return _Signature(
+    return Signature(
         str(target),
         {name: hints.get(name, UNKNOWN) for name in parameters if name not in runtime},
-        {name: each.default for name, each in parameters.items() if each.default is not inspect.Parameter.empty},
+        {
+            name: each.default
+            for name, each in parameters.items()
+            if each.default is not inspect.Parameter.empty and name not in runtime
+        },
         frozenset(parameters) & runtime,
         ours=False,
         conditions=conditions_of(call),
     )
-
-
-def keys_of(target: object, path: str, runtime: frozenset[str], *, partial: bool = False) -> Mapping[str, Any]:
-    """The keys that a target takes, with their annotations; of what is `partial` without its first argument.
-
-    Raises:
-        UserError: if there is no such target, or it cannot be checked.
-    """
-    return _signature(target, path, runtime, partial=partial).keys
-
-
-def defaults_of(target: object, path: str, runtime: frozenset[str], *, partial: bool = False) -> Mapping[str, Any]:
-    """The values that a constructor gives its own arguments where a config leaves them out; ours give none.
-
-    Raises:
-        UserError: if there is no such target, or it cannot be checked.
-    """
-    signature = _signature(target, path, runtime, partial=partial)
-    return {name: value for name, value in signature.defaults.items() if name in signature.keys}
 
 
 def _plain(value: Any) -> Any:

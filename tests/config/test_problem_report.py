@@ -59,8 +59,7 @@ def test_a_word_on_the_command_line_is_quoted(directories: list[Path]) -> None:
     [
         (
             "algo.gamma='0.9'",
-            "algo.gamma='0.9' is not valid: it must be a number >= 0 and <= 1, and this is text: leave out the "
-            "quotes, or write ${oc.decode:${oc.env:NAME}} to read a variable",
+            "algo.gamma='0.9' is not valid: it must be a number >= 0 and <= 1",
         ),
         (
             "algo.epsilon={_target_: builtins.dict}",

@@ -11,7 +11,7 @@ import pytest
 from pydantic import Field
 
 from rlrun.annotations.type_words import describe
-from rlrun.config.schema import Component, check_component, check_fields, check_value, defaults_of
+from rlrun.config.schema import Component, check_component, check_fields, check_value, signature_of
 from rlrun.errors import UserError
 
 Positive = Annotated[float, Field(gt=0)]
@@ -142,13 +142,13 @@ def test_values_are_coerced_nested_components_checked_and_nothing_is_built() -> 
         ({"rate": 0}, "house.rate=0 is not valid: it must be a number > 0"),
         ({"rate": float("nan")}, "house.rate=nan is not valid"),
         ({"rate": float("inf")}, "house.rate=inf is not valid"),
-        ({"rate": "0.5"}, "house.rate='0.5' is not valid: it must be a number > 0, and this is text: leave out"),
-        ({"rooms": "3"}, "house.rooms='3' is not valid: it must be an integer > 0, and this is text: leave out"),
+        ({"rate": "0.5"}, "house.rate='0.5' is not valid: it must be a number > 0"),
+        ({"rooms": "3"}, "house.rooms='3' is not valid: it must be an integer > 0"),
         ({"rooms": "3"}, "${oc.decode:${oc.env:NAME}}"),
-        ({"rooms": "010"}, "house.rooms=010 is not valid: it must be an integer > 0, and no number begins with 0"),
-        ({"rooms": "-08"}, "no number begins with 0: write -8"),
-        ({"rate": "000"}, "house.rate=000 is not valid: it must be a number > 0, and no number begins with 0: write 0"),
-        ({"limit": "07.50"}, "no number begins with 0: write 7.50"),
+        ({"rooms": "010"}, "house.rooms=010 is not valid: it must be an integer > 0"),
+        ({"rooms": "-08"}, "house.rooms=-08 is not valid"),
+        ({"rate": "000"}, "house.rate=000 is not valid: it must be a number > 0"),
+        ({"limit": "07.50"}, "house.limit=07.50 is not valid"),
         ({"heated": "true"}, "house.heated='true' is not valid: it must be true or false, and this is text"),
         ({"heated": "yes"}, "house.heated=yes is not valid: it must be true or false"),
         ({"style": "3"}, "house.style='3' is not valid: it must be one of old, new; nearest:"),
@@ -237,7 +237,7 @@ def test_defaults_of_a_constructor_are_part_of_the_checked_config() -> None:
     assert check_component(cat.as_plain(), "cat", runtime=frozenset({"seed"})) == cat  # as `config.yaml` is read again
     given = check_component({"_target_": target, "name": "tom", "mood": "wild"}, "cat")
     assert given.arguments["mood"] == "wild"
-    assert defaults_of(target, "cat", frozenset({"seed"})).keys() == {*filled, "friend", "weight"}
+    assert signature_of(target, "cat", frozenset({"seed"})).defaults.keys() == {*filled, "friend", "weight"}
     with pytest.raises(UserError, match=r"cat\.mood=cross is not valid: it must be one of calm, wild or null"):
         check_component({"_target_": target, "name": "tom", "mood": "cross"}, "cat")
 

@@ -53,11 +53,11 @@ def _check(config: Config, directory: Path, turns: int | None, steps: int | None
     env_contract = CheckedEnv(parts.env_of, parts.limited_env if parts.has_limit else None, steps)
     counts = {env: _check_one(f"{env} ({config.env.target})", env_contract)}
     agent_contract = CheckedAgent(parts.env, parts.agent, turns)
-    starts = config.algo.arguments.get("learning_starts_steps")
-    if isinstance(starts, int) and starts > agent_contract.steps:
-        agent_contract.notes.append(
-            f"learning begins after {starts:,} steps, too late to be checked: add algo.learning_starts_steps=500"
-        )
+    for name in sorted(config.algo.before_end):
+        starts = config.algo.arguments[name]
+        if starts > agent_contract.steps:
+            note = f"algo.{name}={starts} is too late to be checked, as learning begins then: add algo.{name}=500"
+            agent_contract.notes.append(note)
     counts[agent] = _check_one(f"{agent} ({config.algo.target})", agent_contract)
     replay_contract = checked_replay(agent_contract.trained, parts.spec)
     if replay_contract is not None:

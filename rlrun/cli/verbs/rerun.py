@@ -129,5 +129,5 @@ def _newest_state(directory: Path, config: Config) -> State | None:
     from rlrun.build import identity_of
     from rlrun.runs.checkpoint import Checkpoints
 
-    identity = identity_of(config, directory)
+    identity = identity_of(config)
     return Checkpoints(directory, identity, config.checkpoint["keep"]).newest_sound(print, move_aside=False)

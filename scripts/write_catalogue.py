@@ -64,6 +64,7 @@ from rlrun.annotations import (
     members_of,
 )
 from rlrun.annotations.type_words import kind_name
+from rlrun.config import index
 from rlrun.config.catalogue import FILE_NAME, LOG_VALUES, RUN_VALUES, SETTINGS, VERSION
 from rlrun.config.constructors import conditions_of, hints_of, import_target, parameters_of, product_of
 from rlrun.config.docstrings import argument_meanings, paragraphs, sources
@@ -82,7 +83,7 @@ _ROOTS = {  # what a config's groups are, by where a constructor asks for one
 
 def path() -> Path:
     """Where the file is."""
-    return Path(__file__).with_name(FILE_NAME)
+    return Path(index.__file__).with_name(FILE_NAME)
 
 
 def write() -> None:
