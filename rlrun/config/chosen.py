@@ -44,6 +44,15 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class _Choice:
+    """Which network, chosen how strongly (as `Setting.order`), and where."""
+
+    name: str
+    order: int
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
 class Chosen:
     """What the overrides of one run choose."""
 
@@ -53,6 +62,7 @@ class Chosen:
     settings: tuple[Setting, ...]  # the weakest first
     launching: tuple[Setting, ...]  # what files of others say of Hydra itself
     preset: str | None  # the one that counts
+    network: _Choice | None  # None where the algorithm takes none
 
     def own(self, setting: Setting, groups: Sequence[str] = GROUPS) -> bool:
         """Whether it stands in a person's own file, in one of `groups`."""
@@ -79,15 +89,31 @@ def choose(items: Sequence[Override], directories: Sequence[Path]) -> Chosen:
     with hydra(directories) as loader:
         entries, choices = _files(loader, words, directories)
         settings = _settings(entries)
-        words += _network(network, entries, choices, settings, directories)
-        if words and words[-1].startswith(NETWORK):  # whose file may start from another one
-            entries, choices = _files(loader, words, directories)
+        choice = _network(network, entries, choices, settings, directories)
+        if choice is not None and choice.name != choices[NETWORK]:
+            words.append(f"{NETWORK}='{choice.name}'")
+            entries, choices = _files(loader, words, directories)  # since its file may start from another one
             settings = _settings(entries)
     _refuse_two(entries, directories)
     launching = tuple(each for each in settings if each.key.split(".")[0] == "hydra" and each.order and each.value)
     preset = _preset(entries, choices, directories)
     settings = [each for each in settings if each.key.split(".")[0] != "hydra" and each.key not in _SUGGESTIONS]
-    return Chosen(tuple(words), tuple(entries), choices, tuple(settings), launching, preset)
+    return Chosen(tuple(words), tuple(entries), choices, tuple(settings), launching, preset, choice)
+
+
+def refuse_other_network(chosen: Chosen) -> None:
+    """Refuses keys of a network in files that are weaker than the choice of one: they were meant for another.
+
+    Raises:
+        UserError: naming the key and the choice.
+    """
+    for setting in chosen.settings if chosen.network is not None else ():
+        is_of_network = setting.key.startswith("algo.network.") and chosen.entries[setting.order].group != "network"
+        if is_of_network and chosen.network is not None and setting.order < chosen.network.order:
+            raise UserError(
+                f"{setting.key} is set in {setting.place}, for another network than {chosen.network.where} chooses: "
+                "leave one out"
+            )
 
 
 @contextmanager
@@ -178,18 +204,15 @@ def _network(
     choices: Mapping[str, str | None],
     settings: Sequence[Setting],
     directories: Sequence[Path],
-) -> list[str]:
-    """The choice of the network: the command line's, or what a file suggests, the last one first; else the algorithm's.
-
-    A choice stands for all of the network: keys of it in weaker files, meant for another one, are refused.
-    """
+) -> _Choice | None:
+    """The choice of the network: the command line's, or what a file suggests, the last one first; else the algorithm's."""
     default = choices.get(NETWORK)
     if default is None:
         if asked is not None and choices.get("algo") is not None:
             raise UserError(
                 f"algo={choices['algo']} takes no network, so {asked[0].input_line} has no effect: leave it out"
             )
-        return []
+        return None
     suggested = next((each for each in reversed(settings) if each.key in _SUGGESTIONS and each.value), None)
     name, order, where = default, 0, ""
     if suggested is not None:
@@ -199,13 +222,7 @@ def _network(
     if name not in (known := options(directories, "network")):
         problem = unknown_option("network", name, known, directories)
         raise UserError(str(problem), [f"set in {where}", *problem.details]) if asked is None else problem
-    for setting in settings:
-        is_of_network = setting.key.startswith("algo.network.") and entries[setting.order].group != "network"
-        if is_of_network and setting.order < order:
-            raise UserError(
-                f"{setting.key} is set in {setting.place}, for another network than {where} chooses: leave one out"
-            )
-    return [f"{NETWORK}='{name}'"] if name != default else []
+    return _Choice(name, order, where)
 
 
 def _refuse_two(entries: Sequence[Entry], directories: Sequence[Path]) -> None:

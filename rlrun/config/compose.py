@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rlrun.annotations import TARGET
 from rlrun.annotations.plain_values import takes_only_text
 from rlrun.config.arguments import given_text, is_choice, is_hydras, keys_set, parse, refuse_repeated, refuse_several
-from rlrun.config.chosen import Chosen, choose, hydra
+from rlrun.config.chosen import Chosen, choose, hydra, refuse_other_network
 from rlrun.config.config import GROUPS_OF_OBJECTS, Config, check_plain
 from rlrun.config.files import GROUPS, identity, one_line, options, refuse_unread, resolve_env, search_path
 from rlrun.config.hydra_settings import refuse_in_a_run
@@ -108,6 +108,7 @@ def request(overrides: Sequence[str], directories: Sequence[Path], *, in_sweep: 
     asked = Request(tuple(items), chosen, keys, directories)
     _refuse_unchosen(asked)
     _refuse_wrong(asked)
+    refuse_other_network(chosen)
     return asked
 
 

@@ -95,7 +95,8 @@ def check_plain(raw: Mapping[str, Any], labels: Mapping[str, str]) -> Config:
     settings = {name: check_fields(raw.get(name), _fields(target), name) for name, target in SETTINGS.items()}
     config = Config(
         **top | {"runs_dir": Path(top["runs_dir"])},
-        **settings,
+        evaluation=settings["evaluation"],
+        checkpoint=settings["checkpoint"],
         algo=check_component(raw["algo"], "algo", expected=kind("Agent"), runtime=RUN_VALUES),
         env=check_component(raw["env"], "env", expected=kind("VecEnv")),
         device=check_component(raw["device"], "device", expected=kind("Device")),

@@ -92,8 +92,10 @@ def _refuse_misread(node: yaml.Node, path: Path) -> None:
         for item in node.value:
             for inner in [value for _, value in item.value] if isinstance(item, yaml.MappingNode) else [item]:
                 _refuse_misread(inner, path)
+    if not isinstance(node, yaml.ScalarNode) or node.style:
+        return
     written = node.value
-    if isinstance(written, str) and not node.style and (_BASE_8.fullmatch(written) or _BASE_60.fullmatch(written)):
+    if _BASE_8.fullmatch(written) or _BASE_60.fullmatch(written):
         value = yaml.safe_load(written)
         if isinstance(value, int | float):
             raise UserError(
