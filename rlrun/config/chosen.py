@@ -205,7 +205,7 @@ def _network(
     settings: Sequence[Setting],
     directories: Sequence[Path],
 ) -> _Choice | None:
-    """The choice of the network: the command line's, or what a file suggests, the last one first; else the algorithm's."""
+    """The choice of the network: the command line's, or the last that a file suggests, or else the algorithm's."""
     default = choices.get(NETWORK)
     if default is None:
         if asked is not None and choices.get("algo") is not None:
