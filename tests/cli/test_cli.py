@@ -115,10 +115,10 @@ def test_a_sweep_runs_every_combination_and_leaves_only_runs(rlrun: Command, tmp
         ([*RUN, "+algo.rollout_step=3"], "unknown key algo.rollout_step; nearest: algo.rollout_steps"),
         ([*RUN, "experiment=nosuch"], "unknown experiment 'nosuch'; nearest: "),
         (["-m", *RUN, "--cfg", "job"], "-m cannot be combined with --cfg"),
-        ([*RUN, "--verbose"], "unrecognized arguments: --verbose; settings look like key=value, and "),
-        ([*RUN, "--seed", "3"], "unrecognized arguments: --seed 3; settings look like key=value, here seed=3, and "),
-        ([*RUN, "--resolve"], "--resolve and --package belong to --cfg job"),
-        (["algo", "=", "dqn", "env=cartpole"], "cannot read 'algo =': settings look like key=value, without spaces"),
+        ([*RUN, "--verbose"], "unrecognized arguments: --verbose; usage: rlrun "),
+        ([*RUN, "--seed", "3"], "unrecognized arguments: --seed"),
+        ([*RUN, "--resolve"], "--resolve belongs to --cfg job"),
+        (["algo", "=", "dqn", "env=cartpole"], "cannot read 'algo =': overrides look like key=value, without spaces"),
         (["train", *RUN], "unknown verb 'train'; nearest: explain; available: ls, show, "),
         (["-m", *RUN, "algo.rollout_steps=100,x"], "algo.rollout_steps=x is not valid: it must be an integer"),
         ([*RUN, "runs_dir=../conf/env/scripted.yaml"], "scripted.yaml is not a directory; choose another runs_dir"),
@@ -190,11 +190,11 @@ def test_an_interrupted_run_saves_says_so_and_ends_with_75(conf: Path, tmp_path:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--seed=3", *RUN], "unrecognized arguments: --seed=3; settings look like key=value, here seed=3, and "),
-        (["--seed", "3", *RUN], "unrecognized arguments: --seed 3; settings look like key=value, here seed=3, and "),
+        (["--seed=3", *RUN], "unrecognized arguments: --seed=3"),
+        (["--seed", "3", *RUN], "unrecognized arguments: --seed"),
         (["complete", "bash", "rlrun algo"], "`rlrun complete` is what a shell asks at every Tab"),
         (["complete"], "`rlrun complete` is what a shell asks at every Tab"),
-        ([*RUN, "--info", "nothing"], "invalid choice: 'nothing'"),
+        ([*RUN, "--info", "nothing"], "--info is a flag of Hydra's that rlrun does not have"),
     ],
 )
 def test_what_cannot_be_read_is_one_line(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
