@@ -21,7 +21,7 @@ from rlrun.config.arguments import given_text, is_choice, is_hydras, keys_set, p
 from rlrun.config.chosen import Chosen, choose, hydra, refuse_other_network
 from rlrun.config.config import GROUPS_OF_OBJECTS, Config, check_plain
 from rlrun.config.files import GROUPS, identity, one_line, options, refuse_unread, resolve_env, search_path
-from rlrun.config.hydra_settings import refuse_in_a_run
+from rlrun.config.hydra_settings import refuse_unheeded
 from rlrun.config.keys import Key, as_tree, is_wrong, valid_keys, with_comments
 from rlrun.config.messages import unknown_key, wrong_value
 from rlrun.config.provenance import Setting
@@ -91,12 +91,11 @@ def request(overrides: Sequence[str], directories: Sequence[Path], *, in_sweep: 
     items = parse(resolve_env(directories, overrides))
     refuse_several(items)
     refuse_repeated(items)
-    if not in_sweep:
-        refuse_in_a_run([str(item.input_line) for item in items if is_hydras(item)])
+    hydras = [str(item.input_line) for item in items if is_hydras(item)]
+    refuse_unheeded(hydras, in_sweep=in_sweep)
     items = [item for item in items if not is_hydras(item)]
     chosen = choose(items, directories)
-    if not in_sweep:
-        refuse_in_a_run([f"{each.key}={each.value}" for each in chosen.launching], chosen.launching)
+    refuse_unheeded((), chosen.launching, in_sweep=in_sweep)
     objects = [
         (str(item.key_or_group), item.value())
         for item in items

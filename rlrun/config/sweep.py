@@ -46,10 +46,10 @@ def check_sweep(overrides: Sequence[str], directories: Sequence[Path]) -> Sweep:
     items = parse(resolve_env(directories, overrides))
     refuse_repeated(items)
     hydras = [str(item.input_line) for item in items if is_hydras(item)]
-    refuse_unheeded(hydras)
+    refuse_unheeded(hydras, in_sweep=True)
     task = [item for item in items if not is_hydras(item)]
     launching = _of_files(task, directories)
-    refuse_unheeded([f"{each.key}={each.value}" for each in launching], launching)
+    refuse_unheeded((), launching, in_sweep=True)
     params = [f"{each.key.removeprefix(_PARAMS)}={each.value}" for each in launching if each.key.startswith(_PARAMS)]
     sweepers = [word for word in hydras if word.lstrip("+").startswith(("hydra/sweeper=", "hydra.sweeper._target_="))]
     sweepers += [f"{each.key}={each.value}" for each in launching if each.key == "hydra.sweeper" and each.value]
@@ -81,7 +81,6 @@ def _check(jobs: Sequence[Sequence[str]], launching: Sequence[Setting], director
         choice = tuple(str(item.input_line) for item in items if not _is_plain_value(item))
         if choice not in bases:
             asked = request(job, directories, in_sweep=True)
-            refuse_unheeded([f"{each.key}={each.value}" for each in asked.chosen.launching], asked.chosen.launching)
             for setting in asked.chosen.launching:
                 if (setting.key, setting.path) not in known:
                     raise UserError(
