@@ -24,7 +24,7 @@ from rlrun.files import write_atomically
 
 MANIFEST = "manifest.json"
 RESULT = "result.json"
-FORMAT = 3  # 1 had no sessions, 2 no digests
+FORMAT = 1
 _OLD_RESULT = re.compile(r"result-(\d+)\.json")
 _PACKAGES = (
     "rlrun",
@@ -188,8 +188,6 @@ def read_manifest(directory: Path) -> dict[str, Any] | None:
     if not {"experiment", "total_steps", "seed", "machine", "versions"} <= manifest.keys():
         raise UserError(f"{path} is not the manifest of a run")
     told = manifest.pop("digest", None)
-    if told is None and manifest.get("format") in (1, 2):
-        raise UserError(f"{path} was written by an older version of rlrun; fresh=true starts anew beside this run")
     if told != _digest_of(manifest):
         raise UserError(f"{path} was changed since rlrun wrote it; fresh=true starts anew beside this run")
     return manifest
