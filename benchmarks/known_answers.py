@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from rlrun.pictures.table_pictures import load_tables
+from rlrun.pictures.tables_file import load_tables
 from rlrun.runs.loggers import read_rows
 
 TARGET = Path(__file__).resolve().parent / "results" / "known_answers.csv"

@@ -181,7 +181,7 @@ def _as_spec(model: TabularModel) -> EnvSpec:
 
 
 @pytest.mark.parametrize("algo", ["value_iteration", "policy_evaluation", "modified_policy_iteration"])
-def test_a_planner_that_went_on_refuses_in_the_same_sweep(tmp_path: Path, algo: str) -> None:
+def test_a_planner_that_resumed_refuses_in_the_same_sweep(tmp_path: Path, algo: str) -> None:
     spec = spec_of(LOSING, tmp_path)
 
     def sweeps_until_refused(agent: Any) -> int:

@@ -43,10 +43,10 @@ class ForgetsItsVisits(TDControl):
     """They decide the step size."""
 
     def state_dict(self):
-        return {"q": self._q, "steps": self._steps}
+        return {name: value for name, value in super().state_dict().items() if name != "visits"}
 
     def load_state_dict(self, state):
-        super().load_state_dict(state | {"visits": self._visits})
+        super().load_state_dict(state | {"visits": super().state_dict()["visits"]})
 
 
 class ForgetsAll(TDControl):
@@ -71,7 +71,7 @@ class KnowsOnlyItsSlots(TDControl):
 
 class KeepsAnObject(TDControl):
     def state_dict(self):
-        return super().state_dict() | {"epsilon": self._epsilon}
+        return super().state_dict() | {"epsilon": object()}
 
 
 class Raises(TDControl):

@@ -8,17 +8,14 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
-import torch
 from gymnasium import spaces
 from gymnasium_env import gymnasium_env
+from planners import planner, solve
 
-from rlrun.agents.planning.value_iteration import ValueIteration
 from rlrun.envs.toy_text import model_of
 from rlrun.errors import UserError
-from rlrun.loop.collect import empty_rollout
 from rlrun.types import EnvSpec, Float64Array, TabularModel
 
-CPU = torch.device("cpu")
 Outcome = tuple[int, float, bool]  # next state, reward, whether it terminates
 
 ALL = [
@@ -226,10 +223,10 @@ def optimal_by_a_plain_loop(inside: Any, gamma: float) -> Float64Array:
 
 
 def planned(spec: EnvSpec, gamma: float) -> Float64Array:
-    agent = ValueIteration(gamma=gamma, tolerance=1e-12, spec=spec, device=CPU)
-    while not agent.finished:
-        agent.learn(empty_rollout(CPU))
-    return agent.tables().values
+    agent = planner("value_iteration", spec, gamma, tolerance=1e-12)
+    solve(agent)
+    values: Float64Array = agent.tables().values
+    return values
 
 
 def spec_of(env_id: str, **options: Any) -> EnvSpec:

@@ -63,8 +63,8 @@ class TDControl:
         self.finished = False
         self._bootstrap = bootstrap
         self._gamma, self._alpha, self._alpha_power = gamma, alpha, alpha_power
-        self._policy = EpsilonGreedy(epsilon, evaluation_epsilon, spec, device)
         size = (count_states(spec), spec.num_actions)
+        self._policy = EpsilonGreedy(epsilon, evaluation_epsilon, spec, device)
         q = torch.full(size, initial_q, dtype=torch.float64, device=device)
         self._q = self._policy.masked(q, torch.arange(size[0], device=device))
         self._visits = torch.zeros(size, dtype=torch.int64, device=device)

@@ -43,7 +43,8 @@ def run(chosen: Namespace) -> int:
 
 
 def _print_tables(directory: Path, *, with_q: bool) -> None:
-    from rlrun.pictures.table_pictures import as_text, load_tables, more_as_text
+    from rlrun.pictures.as_text import as_text, more_as_text
+    from rlrun.pictures.tables_file import load_tables
 
     shown = load_tables(directory)
     print(as_text(shown))

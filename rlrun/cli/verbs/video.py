@@ -58,7 +58,7 @@ def run(chosen: Namespace) -> int:
     os.environ.setdefault(
         "SDL_VIDEODRIVER", "dummy"
     )  # Gymnasium's pictures need no window, nor a machine with a screen
-    from rlrun.pictures.films import DifferentReplayError, film_episode
+    from rlrun.pictures.episode_film import DifferentReplayError, film_episode
 
     episode = log.episode(number)
     with closing(_environment(config)) as env:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from rlrun.files import write_atomically
 
 _LAST_SECONDS = 2.0
 _LEAST_SECONDS = 0.02  # viewers play shorter frames slowly; GIF counts hundredths
@@ -30,24 +31,16 @@ def write_film(path: Path, frames: Sequence[NDArray[np.uint8]], seconds_per_fram
     Raises:
         ValueError: if there is no frame, sizes differ, or frames are too short.
     """
-    if not frames:
-        raise ValueError("a film needs at least one frame")
     shapes = {frame.shape for frame in frames}
-    if len(shapes) > 1:
-        raise ValueError(f"the frames of a film must have one size, and these are {sorted(shapes)}")
+    if len(shapes) != 1:
+        raise ValueError(f"a film needs frames of one size, and these are {sorted(shapes)}")
     if not seconds_per_frame >= _LEAST_SECONDS:
         raise ValueError(f"a frame lasts at least {_LEAST_SECONDS} s, not {seconds_per_frame}")
     index = _Index(_palette(frames))
     images = (index.image(frame) for frame in frames)  # one at a time: long films are large
     durations = [round(seconds_per_frame * 1000)] * (len(frames) - 1) + [round(_LAST_SECONDS * 1000)]
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        next(images).save(
-            partial, format="GIF", save_all=True, append_images=images, duration=durations, loop=0, optimize=False
-        )
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    film = {"save_all": True, "append_images": images, "duration": durations, "loop": 0, "optimize": False}
+    write_atomically(path, lambda file: next(images).save(file, "GIF", **film))
 
 
 def _palette(frames: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:

@@ -24,8 +24,8 @@ from rlrun.config.files import config_directory
 from rlrun.errors import UserError
 from rlrun.loop.collect import Collector
 from rlrun.loop.loop import iterate
-from rlrun.pictures import films
-from rlrun.pictures.films import DifferentReplayError, film_episode, replay
+from rlrun.pictures import episode_film
+from rlrun.pictures.episode_film import DifferentReplayError, film_episode, replay
 from rlrun.protocols import Agent, Filmable, VecEnv
 from rlrun.runs.episode_log import FILE, RESTARTED, EpisodeLog, read_episode_log
 from rlrun.runs.episode_recorder import EpisodeRecorder
@@ -283,7 +283,7 @@ def test_a_film_that_would_be_too_large_says_what_would_fit(
 ) -> None:
     episode = cartpole.log.episode(cartpole.log.best)
     assert episode.length > 12
-    monkeypatch.setattr(films, "_MOST_PIXELS", 6 * 230 * 400)  # six pictures
+    monkeypatch.setattr(episode_film, "_MOST_PIXELS", 6 * 230 * 400)  # six pictures
     with pytest.raises(UserError, match=r"more than the 6 pictures.*--every \d+") as refused:
         film_episode(cartpole.env, cartpole.log, episode, tmp_path / "film.gif", every=1)
     enough = int(str(refused.value).split("--every ")[1].split()[0])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from rlrun.envs.grid_map import load_map, tabular_model
-from rlrun.pictures.as_text import q_as_text, values_as_text
+from rlrun.pictures.grid_text import q_as_text, values_as_text
 from rlrun.types import GridLayout
 
 

@@ -1,4 +1,4 @@
-"""How numbers are written where there is little room, and which actions count as best."""
+"""How numbers are written in pictures and on a terminal, and which actions count as best."""
 
 from __future__ import annotations
 
@@ -10,22 +10,17 @@ SCIENTIFIC = -1  # stands for a number of decimals where plain digits would be t
 
 
 def decimals_for(values: Float64Array) -> int:
-    """How many digits after the point tell the values apart: 2 below ten, 1 below a thousand; or `SCIENTIFIC`."""
+    """How many digits after the point tell the values apart where there is room for them; or `SCIENTIFIC`."""
     finite = np.abs(values[np.isfinite(values)])
-    largest = float(finite.max()) if finite.size else 0.0
+    largest = float(finite.max(initial=0.0))
     if largest >= 1e6 or 0 < largest < 1e-3:
         return SCIENTIFIC
-    if largest >= 1000:
-        return 0
-    if largest >= 10 or largest == 0:
-        return 1
-    return 2 if largest >= 0.1 else 4
+    return 4 if 0 < largest < 0.1 else 2
 
 
-def decimals_in_text(values: Float64Array) -> int:
-    """The same where there is more room, as on a terminal: at least 2, up to a million."""
-    decimals = decimals_for(values)
-    return decimals if decimals == SCIENTIFIC else max(decimals, 2)
+def fewer_decimals(decimals: int) -> list[int]:
+    """What to try in turn where there is not room enough for so many decimals."""
+    return [SCIENTIFIC] if decimals == SCIENTIFIC else [*range(decimals, -1, -1)]
 
 
 def written(value: float, decimals: int) -> str:

@@ -1,8 +1,7 @@
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
-from rlrun.pictures.table import draw_table, table_as_text
+from rlrun.pictures.table_text import table_as_text
 from rlrun.types import TabularModel
 
 
@@ -56,28 +55,9 @@ def test_long_tables_are_cut_and_say_so() -> None:
     assert len(lines) == 52
     assert lines[50].startswith("49 ")
     assert lines[-1] == "... and 3 more states"
-    with pytest.raises(ValueError, match="53 states is too long"):
-        draw_table(model, np.arange(53.0), np.arange(53.0)[:, None], "")
 
 
-def test_cells_are_coloured_by_their_values() -> None:
-    picture = draw_table(RACING, VALUES, Q, "")
-    colours = {tuple(colour) for colour in picture.reshape(-1, 3).tolist()}
-    assert (33, 92, 172) in colours  # -10, the least of all
-    assert (248, 248, 248) in colours  # 0
-    assert (226, 226, 226) in colours  # illegal
-
-
-def test_a_best_action_is_framed() -> None:
-    def dark(q: NDArray[np.float64]) -> int:
-        return int((draw_table(RACING, VALUES, q, "", limits=(-10.0, 10.0)) == 0).all(axis=-1).sum())
-
-    tie = Q.copy()
-    tie[0, 0] = 3.5
-    assert dark(tie) > dark(Q) + 2 * 2 * 30
-
-
-def test_unknown_values_are_written_and_drawn() -> None:
+def test_unknown_values_are_written() -> None:
     q = np.array([[np.nan, np.inf], [1.0, -np.inf], [0.0, 0.0]])
     assert table_as_text(RACING, np.array([np.inf, 1.0, np.nan]), q).splitlines()[1].split() == [
         "cool",
@@ -85,12 +65,6 @@ def test_unknown_values_are_written_and_drawn() -> None:
         "nan",
         "inf*",
     ]
-    assert draw_table(RACING, np.array([np.inf, 1.0, np.nan]), q, "unknown").ndim == 3
-
-
-def test_arrays_of_another_size_do_not_fit() -> None:
-    with pytest.raises(ValueError, match="3 states of 2 actions"):
-        table_as_text(RACING, VALUES, Q[:, :1])
 
 
 def test_without_q_there_are_values_mean_returns_and_visits() -> None:
@@ -104,7 +78,3 @@ def test_without_q_there_are_values_mean_returns_and_visits() -> None:
         "overheated  0.00        -       0",
     ]
     assert table_as_text(RACING, VALUES, unknown).splitlines()[0].split() == ["state", "V"]
-    assert draw_table(RACING, VALUES, unknown, "").shape[1] < draw_table(RACING, VALUES, Q, "").shape[1]
-    grey = (draw_table(RACING, VALUES, unknown, "") == 226).all(axis=-1)
-    assert grey.sum() < 26 * 20, "no cell of an illegal action is left"
-    assert (draw_table(RACING, VALUES, Q, "") == 226).all(axis=-1).sum() > 26 * 20

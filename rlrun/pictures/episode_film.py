@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rlrun.errors import UserError
 from rlrun.pictures.caption import captioned
-from rlrun.pictures.film import write_film
+from rlrun.pictures.gif import write_film
 from rlrun.protocols import Filmable
 from rlrun.rng import stream_seeds
 from rlrun.runs.episode_log import RESTARTED, Episode, EpisodeLog

@@ -6,15 +6,22 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.GifImagePlugin import GifImageFile
 
-from rlrun.pictures.film import write_film
-from rlrun.pictures.heat_map import draw_values
+from rlrun.pictures.gif import write_film
+from rlrun.pictures.grid import grid_place
+from rlrun.pictures.sheet import new_figure, pixels
+from rlrun.pictures.value_map import ValueMap
 from rlrun.types import GridLayout
 
 LAYOUT = GridLayout(np.zeros((2, 2), bool), np.zeros((2, 2), bool))
 
 
 def frame(value: float) -> NDArray[np.uint8]:
-    return draw_values(LAYOUT, np.array([value, 1.0, -2.0, 3.0]), None, f"sweep {value:g}", limits=(-5.0, 5.0))
+    """Four values, as planning films show them."""
+    place = grid_place(LAYOUT, 0.64)
+    figure = new_figure(place.paper)
+    values = np.array([value, 1.0, -2.0, 3.0])
+    ValueMap(figure, LAYOUT, place, f"sweep {value:g}", values, (-5.0, 5.0)).show(values, np.zeros((4, 4)))
+    return pixels(figure)
 
 
 def test_a_film_has_its_frames_durations_and_loop(tmp_path: Path) -> None:
@@ -57,7 +64,7 @@ def test_what_is_no_film_is_refused_and_the_old_one_stays(tmp_path: Path) -> Non
     path.write_bytes(b"old")
     with pytest.raises(ValueError, match="one size"):
         write_film(path, [frame(1.0), frame(1.0)[1:]], 0.5)
-    with pytest.raises(ValueError, match="at least one frame"):
+    with pytest.raises(ValueError, match="frames of one size"):
         write_film(path, [], 0.5)
     with pytest.raises(ValueError, match=r"0\.02"):
         write_film(path, [frame(1.0)], float("nan"))
