@@ -69,7 +69,7 @@ def changed_environment(name: str, seen: str, maybe: str = "") -> UserError:
         reasons += f", or {maybe}"
     return UserError(
         f"{name} is not the environment that this run has played: {seen}; {reasons}; go on with what the run began "
-        "with, or fresh=true starts anew beside it"
+        "with, or fresh=true starts a new run next to it"
     )
 
 

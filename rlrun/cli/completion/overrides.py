@@ -127,8 +127,8 @@ def _typeable(found: Iterable[Candidate]) -> Iterator[Candidate]:
 def _parameters(parent: str, made: Composed) -> Mapping[str, Any]:
     """What the index has of the keys of a section, by name: nothing where the class is not ours."""
     target = SETTINGS.get(parent) or made.text(f"{parent}._target_")
-    entry: Mapping[str, Any] = index()["targets"].get(target, {})
-    return entry.get("parameters", {})
+    parameters: Mapping[str, Any] = index()["targets"].get(target, {}).get("parameters", {})
+    return parameters
 
 
 def _games() -> list[str]:
