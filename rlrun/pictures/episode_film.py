@@ -19,7 +19,7 @@ from rlrun.rng import stream_seeds
 from rlrun.runs.episode_log import RESTARTED, Episode, EpisodeLog
 from rlrun.types import Array, EnvSpec, Float32Array
 
-_MOST_PIXELS = 400_000_000  # of all pictures together; a film is put together in memory, a byte for each
+MOST_PIXELS = 400_000_000  # of all pictures together; a film is put together in memory, a byte for each
 _SHORTEST = 0.02  # seconds; viewers play shorter pictures slowly, and GIF counts hundredths
 
 
@@ -99,7 +99,7 @@ def film_episode(env: Filmable, log: EpisodeLog, episode: Episode, path: Path, e
 
 
 def _check_size(length: int, every: int, pixels: int) -> None:
-    most = _MOST_PIXELS // pixels
+    most = MOST_PIXELS // pixels
     if length / every + 1 > most:
         enough = -(-length // max(most - 1, 1))
         raise UserError(
