@@ -40,7 +40,7 @@ def require_every_action(spec: EnvSpec, algorithm: str) -> None:
     Raises:
         UserError: if some actions are illegal.
     """
-    if forbids_actions(spec):
+    if forbids_actions(spec) and not spec.shows_mask:
         raise UserError(
             f"not every action is legal in every state of {spec.name}, and {algorithm} does not know which are: choose "
             "an agent with a table (algo=q_learning, sarsa or linear_q), or make every action legal"

@@ -9,14 +9,13 @@ from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from rlrun.errors import UserError
 from rlrun.loop.meter import EpisodeMeter
 from rlrun.numerics.tree import tree_where
 from rlrun.protocols import Agent, Stochastic, VecEnv
 from rlrun.rng import named_seed, torch_generator
-from rlrun.types import ActorOutput, Carry, Episodes, Float64Array, Int64Array, as_tensor
+from rlrun.types import ActorOutput, Carry, Episodes, Float64Array, Int64Array, Obs, as_tensor, map_obs
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +63,7 @@ class Evaluation:
         }
 
 
-def _greedily(agent: Stochastic, obs: Tensor, carry: Carry, rng: torch.Generator) -> ActorOutput:
+def _greedily(agent: Stochastic, obs: Obs, carry: Carry, rng: torch.Generator) -> ActorOutput:
     """The likeliest actions [B]; it draws nothing."""
     del rng
     policy, carry = agent.policy(obs, carry)
@@ -128,7 +127,7 @@ class Evaluator:
     def _play(
         self,
         initial_carry: Carry,
-        act: Callable[[Tensor, Carry, torch.Generator], ActorOutput],
+        act: Callable[[Obs, Carry, torch.Generator], ActorOutput],
         name: str,
         count: int,
         *,
@@ -148,7 +147,7 @@ class Evaluator:
             if stopping():
                 raise EvaluationStopped
             with torch.no_grad():
-                output = act(as_tensor(obs, self._device), carry, rng)
+                output = act(map_obs(partial(as_tensor, device=self._device), obs), carry, rng)
             time_step = self.env.step(output.action.cpu().numpy())
             obs, carry, ended = time_step.obs, output.carry, time_step.last
             cut = (left > 0) & ~ended & (meter.running_length + 1 >= limit_steps)
@@ -158,6 +157,5 @@ class Evaluator:
             meter.record(time_step._replace(last=ended, obs=obs), left > 0)
             if ended.any():
                 left = left - ended
-                if carry != ():
-                    carry = tree_where(as_tensor(ended, self._device), initial_carry, carry)
+                carry = tree_where(as_tensor(ended, self._device), initial_carry, carry)
         return meter.pop()

@@ -11,6 +11,7 @@ from rlrun.replay.frames import FrameObservations
 from rlrun.replay.observations import PlainObservations
 from rlrun.replay.storage import MemoryStorage
 from rlrun.replay.uniform import UniformReplay
+from rlrun.runs.state_comparison import first_difference
 from rlrun.testing.replay import Player, ReplayContract
 from rlrun.types import Batch, EnvSpec, Episodes, Rollout
 
@@ -35,14 +36,13 @@ def frame_and_plain(spec: EnvSpec, capacity_steps: int, n_step: int) -> tuple[Un
     )
     assert isinstance(frame._observations, FrameObservations)
     plain._observations = PlainObservations(
-        length=capacity_steps // spec.num_envs, spec=spec, storage=MemoryStorage(CPU)
+        length=capacity_steps // spec.num_envs, space=spec.obs_space, num_envs=spec.num_envs, storage=MemoryStorage(CPU)
     )
     return frame, plain
 
 
 def assert_equal(left: Batch, right: Batch) -> None:
-    for name, mine, other in zip(Batch._fields, left, right, strict=True):
-        assert torch.equal(mine, other), f"{name} differs"
+    assert first_difference(left, right) is None
 
 
 @pytest.mark.parametrize("n_step", [1, 3])
