@@ -17,6 +17,8 @@ from rlrun.types import (
     EnvSpec,
     Int64Array,
     Metrics,
+    Obs,
+    ObsArray,
     Rollout,
     State,
     Tables,
@@ -51,11 +53,11 @@ class VecEnv(Protocol):
         """Spaces, number of slots, and the model where there is one."""
         ...
 
-    def reset(self, seed: int) -> Array:
+    def reset(self, seed: int) -> ObsArray:
         """Starts stream 0 of every slot. Returns obs [B, ...]."""
         ...
 
-    def restart(self, slots: BoolArray) -> Array:
+    def restart(self, slots: BoolArray) -> ObsArray:
         """Abandons the running episode of the slots in the mask [B] and begins a new one. Returns obs [B, ...]."""
         ...
 
@@ -71,7 +73,7 @@ class VecEnv(Protocol):
         """All that steers the future, as tensors, arrays, numbers, strings, and lists and dicts of them."""
         ...
 
-    def load_state_dict(self, state: State) -> Array:
+    def load_state_dict(self, state: State) -> ObsArray:
         """Continues exactly where `state` was taken. Returns obs [B, ...] as it is shown there.
 
         Raises:
@@ -93,7 +95,7 @@ class Filmable(VecEnv, Protocol):
         """[B] which of its slot's streams is running: its seed is `stream_seeds(seed, slot, number)`."""
         ...
 
-    def begin_streams(self, seeds: Int64Array) -> Array:
+    def begin_streams(self, seeds: Int64Array) -> ObsArray:
         """Starts the streams with these seeds [B], whichever slots they once ran in, to be looked at.
 
         Whatever follows them, after a stream has ended, is not specified. Returns obs [B, ...].
@@ -130,7 +132,7 @@ class Agent(Stateful, Protocol):
         """The memory of `num_envs` slots at the start of an episode; `()` for agents without memory."""
         ...
 
-    def act(self, obs: Tensor, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
+    def act(self, obs: Obs, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
         """Chooses action [B] for obs [B, ...]; `explore=False` is how the agent wants to be evaluated.
 
         All randomness comes from `rng`, and nothing that steers learning may change here: evaluating never changes
@@ -184,7 +186,7 @@ class Stochastic(Protocol):
         """Which of both `act(explore=False)` does; where it draws, the evaluator shows the other beside it."""
         ...
 
-    def policy(self, obs: Tensor, carry: Carry) -> tuple[Distribution, Carry]:
+    def policy(self, obs: Obs, carry: Carry) -> tuple[Distribution, Carry]:
         """What actions for obs [B, ...] are drawn from, and the memory after it; it changes nothing."""
         ...
 

@@ -85,6 +85,11 @@ class TabularModel:
     action_names: tuple[str, ...] = ()  # [num_actions], or empty: actions are numbers
     layout: GridLayout | None = None  # where states are cells
 
+    @property
+    def forbids_actions(self) -> bool:
+        """Whether some action is illegal in some state that goes on."""
+        return not bool((self.legal | ~self.legal.any(axis=1, keepdims=True)).all())
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tables:
@@ -142,7 +147,6 @@ class EnvSpec:
     frame_stack: int = 1  # > 1: obs is [frame_stack, H, W] uint8, oldest plane first, zeros before an episode's first
     extras: Mapping[str, spaces.Box] = field(default_factory=dict)
     model: TabularModel | None = None
-    legal_where_seen: BoolArray | None = None  # [observation.n, A] where numbers are observed that are not the model's
     parts: tuple[Part, ...] = ()  # of an index that stands for several numbers, the first one counting most; empty: one
     channels_known: bool = True  # False: obs has three axes, and nobody says whether it is [C, H, W]
     remarks: tuple[str, ...] = ()  # what a person should know of how it is seen, a line each
@@ -219,6 +223,16 @@ def map_obs(function: Callable[..., Any], obs: Any, *others: Any) -> Any:
     if isinstance(obs, Mapping):
         return {name: function(part, *(other[name] for other in others)) for name, part in obs.items()}
     return function(obs, *others)
+
+
+def mask_space(num_actions: int) -> spaces.Box:
+    """The space of an `action_mask`: bool [num_actions]."""
+    return spaces.Box(0, 1, (num_actions,), np.bool_)  # type: ignore[arg-type] # Gymnasium takes it, its types do not
+
+
+def obs_at(obs: Obs, index: Any) -> Obs:
+    """Observations [index]: of a time, of some slots."""
+    return map_obs(itemgetter(index), obs)
 
 
 def seen(obs: Obs) -> Tensor:
@@ -311,7 +325,7 @@ class Batch(NamedTuple):
     def split(self, size: int) -> Iterator[Batch]:
         """Batches of `size` transitions each, in order; of fewer at the end."""
         for start in range(0, len(self.action), size):
-            yield Batch(*(map_obs(itemgetter(slice(start, start + size)), field) for field in self))
+            yield Batch(*(obs_at(field, slice(start, start + size)) for field in self))
 
 
 class ActorOutput(NamedTuple):

@@ -16,7 +16,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from rlrun.agents.legality import require_every_action
+from rlrun.agents.legality import require_mask
 from rlrun.annotations import Takes, used_unless, used_when
 from rlrun.compute.execution import Execution, plainly
 from rlrun.errors import UserError
@@ -101,7 +101,7 @@ class ActorCritic:
         network: Network,
         execution: Execution | None = None,
     ) -> None:
-        require_every_action(spec, "actor-critic")
+        require_mask(spec)
         if shared and value_updates > 1:
             raise UserError(
                 f"algo.value_updates={value_updates} would also move a shared policy: set algo.shared=false or "

@@ -18,7 +18,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from rlrun.agents.legality import require_every_action
+from rlrun.agents.legality import require_mask
 from rlrun.annotations import AtMost, Takes, used_unless, used_when
 from rlrun.compute.execution import Execution, plainly
 from rlrun.errors import UserError
@@ -104,7 +104,7 @@ class DQN:
         network: Network,
         execution: Execution | None = None,
     ) -> None:
-        require_every_action(spec, "DQN")
+        require_mask(spec)
         if batch_size > replay_capacity_steps:
             raise UserError(
                 f"algo.batch_size={batch_size} is more than algo.replay_capacity_steps={replay_capacity_steps} holds"

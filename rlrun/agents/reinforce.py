@@ -18,7 +18,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from rlrun.agents.baselines import Baseline, BatchMean, LearnedValue, MovingAverage, NoBaseline
-from rlrun.agents.legality import require_every_action
+from rlrun.agents.legality import require_mask
 from rlrun.annotations import Takes, used_when
 from rlrun.errors import UserError
 from rlrun.nn.descent import descend
@@ -78,7 +78,8 @@ class Reinforce:
         network: trunk and hidden layers.
 
     Raises:
-        UserError: if episodes may never end, or do not divide evenly among the slots, or some actions are illegal.
+        UserError: if episodes may never end, or do not divide evenly among the slots, or some actions are illegal and
+            observations do not say which.
     """
 
     def __init__(
@@ -102,7 +103,7 @@ class Reinforce:
         seed: int,
         network: Network,
     ) -> None:
-        require_every_action(spec, "REINFORCE")
+        require_mask(spec)
         if not spec.episodic:
             raise UserError(f"REINFORCE needs whole episodes, and those of {spec.name} may never end")
         if episodes_per_batch % spec.num_envs:

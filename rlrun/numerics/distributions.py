@@ -90,7 +90,7 @@ def epsilon_greedy(q: Tensor, epsilon: float, rng: torch.Generator, mask: Tensor
     if mask is None:
         random_action = torch.randint(num_actions, (num_slots,), generator=rng, device=q.device)
     else:
-        random_action = _any_of(mask, rng)
+        random_action = any_of(mask, rng)
     explores = torch.rand(num_slots, generator=rng, device=q.device) < epsilon
     return torch.where(explores, random_action, greedy(allowed(q, mask)))
 
@@ -122,14 +122,14 @@ def epsilon_greedy_among_ties(q: Tensor, epsilon: float, rng: torch.Generator, l
     best, action = q.max(dim=1)
     tied = q == best[:, None]
     if int(tied.sum()) > len(q):  # seldom once something is learned
-        action = _any_of(tied if legal is None else tied & legal, rng)
+        action = any_of(tied if legal is None else tied & legal, rng)
     explores = torch.rand(len(q), generator=rng, device=q.device) < epsilon
     if legal is not None:
-        return torch.where(explores, _any_of(legal, rng), action)
+        return torch.where(explores, any_of(legal, rng), action)
     return torch.where(explores, torch.randint(q.shape[1], action.shape, generator=rng, device=q.device), action)
 
 
-def _any_of(eligible: Tensor, rng: torch.Generator) -> Tensor:
+def any_of(eligible: Tensor, rng: torch.Generator) -> Tensor:
     """One of the marked actions of each row, all equally likely; 0 where there is none. [B, A] bool -> [B] int64."""
     draws = torch.rand(eligible.shape, generator=rng, device=eligible.device)
     return torch.where(eligible, draws, -1.0).argmax(dim=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from abc import ABC, abstractmethod
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,7 +18,7 @@ from rlrun.protocols import Agent, Stochastic, VecEnv
 from rlrun.replay.ring import Ring
 from rlrun.runs.checkpoint import Checkpoints
 from rlrun.runs.state_comparison import first_difference
-from rlrun.types import EnvSpec, Rollout, as_tensor
+from rlrun.types import EnvSpec, Obs, Rollout, action_mask, as_tensor, map_obs, obs_at, seen
 
 _CPU = torch.device("cpu")
 
@@ -58,13 +59,17 @@ class AgentContract(ABC):
         """Take B from obs.shape[0], not from spec.num_envs: evaluation has another number of slots than training."""
         agent, _, env = self._trained(0)
         obs = _first_obs(env)
-        for slots in (obs, torch.cat([obs, obs[:1], obs])):
+        more = map_obs(lambda part: torch.cat([part, part[:1], part]), obs)
+        for slots in (obs, more):
+            num_slots, mask = len(seen(slots)), action_mask(slots)
             for explore in (True, False):
-                carry = agent.initial_carry(len(slots))
+                carry = agent.initial_carry(num_slots)
                 action = agent.act(slots, carry, torch.Generator(), explore=explore).action
-                assert action.shape == (len(slots),), "act must return one action for each slot: [B]"
+                assert action.shape == (num_slots,), "act must return one action for each slot: [B]"
                 assert action.dtype == torch.int64, "actions must be int64"
                 assert bool(((action >= 0) & (action < env.spec.num_actions)).all()), "an action is out of range"
+                if mask is not None:
+                    assert bool(mask.gather(1, action[:, None]).all()), "an action is outside the action_mask"
         env.close()
 
     def test_act_draws_only_from_the_generator_it_is_given(self) -> None:
@@ -121,8 +126,9 @@ class AgentContract(ABC):
             equal = torch.equal(whole.action, part.action)
             assert equal, f"a resumed agent must act as the whole run did, and does not in turn {turn} after it"
         for rollout in played[-1:]:
-            for obs in rollout.obs_sequence if len(rollout.action) else ():
-                carry = agent.initial_carry(len(obs))
+            for time in range(len(rollout.action)):
+                obs = obs_at(rollout.obs, time)
+                carry = agent.initial_carry(env.spec.num_envs)
                 acted, again = (each.act(obs, carry, _rng(1), explore=False).action for each in (agent, other))
                 assert torch.equal(acted, again), "a resumed agent must be evaluated as the one of the whole run"
         env.close()
@@ -171,8 +177,8 @@ def _global_generators() -> dict[str, object]:
     }
 
 
-def _first_obs(env: VecEnv) -> torch.Tensor:
-    return as_tensor(env.reset(5), _CPU)
+def _first_obs(env: VecEnv) -> Obs:
+    return map_obs(partial(as_tensor, device=_CPU), env.reset(5))
 
 
 def _rng(seed: int) -> torch.Generator:

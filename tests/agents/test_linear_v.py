@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from rlrun.loop.collect import Collector
 from rlrun.protocols import Agent, VecEnv
 from rlrun.testing.agent import AgentContract
 from rlrun.testing.scripted_env import ScriptedEnv
-from rlrun.types import EnvSpec, Episodes, Float64Array, Rollout
+from rlrun.types import EnvSpec, Episodes, Float64Array, Rollout, mask_space
 
 CPU = torch.device("cpu")
 
@@ -278,9 +277,9 @@ def test_vectors_have_the_uniform_policy_alone(tmp_path: Path) -> None:
     action = agent.act(torch.zeros(4000, 4), (), torch.Generator().manual_seed(0), explore=False).action
     assert float(action.double().mean()) == pytest.approx(0.5, abs=4 * 0.5 / 4000**0.5)
     (tmp_path / "policy.yaml").write_text("0: 0\n")
-    with pytest.raises(UserError, match=r"policy\.yaml needs numbered states, and cartpole shows Box.*uniform"):
+    with pytest.raises(UserError, match=r"policy=.*policy\.yaml.*cartpole.*Box.*policy=uniform"):
         agent_of(spec, Flat(spec=spec), policy=str(tmp_path / "policy.yaml"))
-    with pytest.raises(ValueError, match="no tables where states are not numbered"):
+    with pytest.raises(ValueError, match="numbered"):
         agent.tables()
 
 
@@ -289,9 +288,12 @@ def test_illegal_actions_are_not_drawn() -> None:
     wide = np.zeros((5, 2), bool)
     wide[:, :1] = model.legal
     env_model = replace(model, num_actions=2, legal=wide, action_names=())
-    spec = EnvSpec("walk", spaces.Discrete(5), spaces.Discrete(2), 1, model=env_model)
+    shown = {"obs": spaces.Discrete(5), "action_mask": mask_space(2)}
+    spec = EnvSpec("walk", shown, spaces.Discrete(2), 1, model=env_model)
     agent = agent_of(spec, OneHot(spec=spec))
-    action = agent.act(torch.tensor([1, 2, 3] * 100), (), torch.Generator().manual_seed(0), explore=True).action
+    obs = torch.tensor([1, 2, 3] * 100)
+    seen = {"obs": obs, "action_mask": torch.from_numpy(wide)[obs]}
+    action = agent.act(seen, (), torch.Generator().manual_seed(0), explore=True).action
     assert action.tolist() == [0] * 300
 
 
@@ -303,8 +305,7 @@ def test_features_of_pairs_are_refused(tmp_path: Path) -> None:
         "algo.features._target_=rlrun.agents.linear.features.Paired",
     ]
     words += ["+algo.features.features._target_=rlrun.agents.linear.features.OneHot"]
-    message = "algo.features._target_=rlrun.agents.linear.features.Paired does not fit: algo.features must be"
-    with pytest.raises(UserError, match=re.escape(message)):
+    with pytest.raises(UserError, match=r"algo\.features.*Paired"):
         build(load_config(words, [config_directory()]))
 
 

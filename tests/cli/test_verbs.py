@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 import torch
 
-from rlrun.agents.tables.q_learning import QLearning
+from rlrun.agents.tables.td_control import TDControl
 from rlrun.api import running
 from rlrun.cli.main import run_command
 from rlrun.errors import UserError
@@ -255,11 +255,11 @@ def test_a_refusal_while_loading_leaves_a_finished_run_as_it_was(
     assert "record_episodes=true comes too late" in answer.err
     assert contents(grid) == before
 
-    def refuse(agent: QLearning, state: object) -> None:
+    def refuse(agent: TDControl, state: object) -> None:
         raise UserError("what was saved does not fit")
 
     with monkeypatch.context() as patch:
-        patch.setattr(QLearning, "load_state_dict", refuse)
+        patch.setattr(TDControl, "load_state_dict", refuse)
         for command in ([*GRID, "total_steps=600"], ["resume", str(grid), "total_steps=600"]):
             answer = rlrun(*command)
             assert (answer.status, answer.err) == (2, "rlrun: error: what was saved does not fit\n")
@@ -496,8 +496,8 @@ def test_a_repetition_says_what_differs_first(rlrun: Command, grid: Path, monkey
 
 
 def test_a_repetition_finds_a_state_that_differs(rlrun: Command, grid: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = QLearning.state_dict
-    monkeypatch.setattr(QLearning, "state_dict", lambda agent: original(agent) | {"steps": 999})
+    original = TDControl.state_dict
+    monkeypatch.setattr(TDControl, "state_dict", lambda agent: original(agent) | {"steps": 999})
     answer = rlrun("rerun", str(grid))
     assert answer.status == 1
     assert re.search(r"^checkpoint of step 400: first difference at agent/steps$", answer.out, re.MULTILINE)

@@ -8,10 +8,23 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from rlrun.agents.tables.policies import PolicySource, load_policy
-from rlrun.agents.tables.table_agent import require_states, sample_rows
+from rlrun.agents.tables.numbered_states import count_states
+from rlrun.agents.tables.policies import PolicySource, draw_actions, load_policy
 from rlrun.numerics.tabular_updates import update_in_order
-from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, Rollout, State, Steps, Tables, TabularModel
+from rlrun.types import (
+    ActorOutput,
+    Carry,
+    EnvSpec,
+    Metrics,
+    Obs,
+    Rollout,
+    State,
+    Steps,
+    Tables,
+    TabularModel,
+    action_mask,
+    seen,
+)
 
 
 class TD:
@@ -57,7 +70,7 @@ class TD:
         spec: EnvSpec,
         device: torch.device,
     ) -> None:
-        num_states = require_states(spec)
+        num_states = count_states(spec)
         self.collection = Steps(1)
         self.finished = False
         self._gamma = gamma
@@ -66,7 +79,7 @@ class TD:
         self._trace_lambda = trace_lambda
         self._iterate_average = iterate_average
         self._sample_average = sample_average
-        policy_table = load_policy(policy, "algo.policy", spec, num_states)
+        policy_table = load_policy(policy, "policy", spec, num_states)
         self._policy = torch.from_numpy(policy_table).to(device)  # [S, A]
         model = spec.seen_model
         self._initial = None if model is None else torch.from_numpy(model.initial).to(device)
@@ -92,14 +105,14 @@ class TD:
     def _initial_states(model: TabularModel) -> Tensor:
         return torch.from_numpy((model.initial > 0) & model.legal.any(axis=1))
 
-    def act(self, obs: Tensor, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
+    def act(self, obs: Obs, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
         """Draws from the policy, whether it explores or is evaluated."""
         del explore
-        return ActorOutput(sample_rows(self._policy, obs, rng), carry, {})
+        return ActorOutput(draw_actions(self._policy, seen(obs), rng, action_mask(obs)), carry, {})
 
     def learn(self, rollout: Rollout) -> Metrics:
         """One step of every slot."""
-        obs, next_obs, last = rollout.obs[0], rollout.next_obs[0], rollout.last[0]
+        obs, next_obs, last = seen(rollout.obs)[0], seen(rollout.next_obs)[0], rollout.last[0]
         reward, discount = rollout.reward[0].double(), rollout.discount[0].double()
         target = reward + self._gamma * discount * self._values[next_obs]
         visits = self._visits.clone() if self._iterate_average else self._visits
