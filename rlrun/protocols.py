@@ -45,7 +45,7 @@ class VecEnv(Protocol):
     """B environment slots that step together.
 
     Every slot plays streams of episodes. A stream starts from `stream_seeds(seed, slot, stream number)`, and what a
-    slot shows is a pure function of (stream seed, actions and restarts since).
+    slot shows is a pure function of (stream seed, actions and restarts since). Slots are numbered from `first_slot`.
     """
 
     @property
@@ -53,8 +53,14 @@ class VecEnv(Protocol):
         """Spaces, number of slots, and the model where there is one."""
         ...
 
-    def reset(self, seed: int) -> ObsArray:
-        """Starts stream 0 of every slot. Returns obs [B, ...]."""
+    def reset(self, seed: int, first_slot: int = 0) -> ObsArray:
+        """Starts stream 0 of every slot. Returns obs [B, ...].
+
+        Args:
+            seed: of the streams.
+            first_slot: the number of slot 0 in a larger world: slots 0 to B - 1 show what its slots first_slot to
+                first_slot + B - 1 show. It is part of the state.
+        """
         ...
 
     def restart(self, slots: BoolArray) -> ObsArray:
@@ -225,3 +231,8 @@ class Replay(Stateful, Protocol):
     def sample(self, batch_size: int, rng: torch.Generator) -> Batch:
         """Draws `batch_size` transitions, with replacement. Raises ValueError if there is none to draw."""
         ...
+
+
+def reset(env: VecEnv, seed: int, first_slot: int) -> ObsArray:
+    """Resets an environment; one that knows no `first_slot` will do where that is 0."""
+    return env.reset(seed, first_slot) if first_slot else env.reset(seed)

@@ -70,7 +70,7 @@ class GridWorld:
             episodic=max_episode_steps is not None,  # whatever the policy; one that walks into a wall never ends
             model=model,
         )
-        self._seed = 0
+        self._seed = self._first_slot = 0
         self._slots = np.arange(num_envs)
         self._episode = np.zeros(num_envs, np.int64)
         self._stream = np.zeros(num_envs, np.int64)  # the running episode's seed
@@ -78,9 +78,9 @@ class GridWorld:
         self._cell = np.zeros(num_envs, np.int64)
         self._end_cell = 0  # where slot 0 was when an episode ended
 
-    def reset(self, seed: int) -> ObsArray:
+    def reset(self, seed: int, first_slot: int = 0) -> ObsArray:
         """Starts episode 0 of every slot."""
-        self._seed = seed
+        self._seed, self._first_slot = seed, first_slot
         self._episode[:] = 0
         self._begin(self._slots)
         return self._observe()
@@ -141,7 +141,7 @@ class GridWorld:
         return shown if self._legal is None else {"obs": shown, "action_mask": self._legal[self._cell]}
 
     def _begin(self, chosen: Int64Array) -> None:
-        self._begin_from(chosen, stream_seeds(self._seed, chosen, self._episode[chosen]))
+        self._begin_from(chosen, stream_seeds(self._seed, self._first_slot + chosen, self._episode[chosen]))
 
     def _begin_from(self, chosen: Int64Array, seeds: Int64Array) -> None:
         self._stream[chosen] = seeds
@@ -160,11 +160,15 @@ class GridWorld:
     def state_dict(self) -> State:
         """The state arrays."""
         arrays = {"episode": self._episode, "stream": self._stream, "time": self._time, "cell": self._cell}
-        return {"seed": self._seed, **{name: array.copy() for name, array in arrays.items()}}
+        return {
+            "seed": self._seed,
+            "first_slot": self._first_slot,
+            **{name: array.copy() for name, array in arrays.items()},
+        }
 
     def load_state_dict(self, state: State) -> ObsArray:
         """Continues in the middle of the episodes. Returns obs."""
-        self._seed = state["seed"]
+        self._seed, self._first_slot = state["seed"], state["first_slot"]
         self._episode = state["episode"].copy()
         self._stream = state["stream"].copy()
         self._time = state["time"].copy()

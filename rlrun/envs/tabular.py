@@ -82,7 +82,7 @@ class TabularEnv:
             episodic=max_episode_steps is not None or always_ends(model),
             model=model,
         )
-        self._seed = 0
+        self._seed = self._first_slot = 0
         self._slots = np.arange(num_envs)
         self._episode = np.zeros(num_envs, np.int64)
         self._stream = np.zeros(num_envs, np.int64)  # the running episode's seed
@@ -90,9 +90,9 @@ class TabularEnv:
         self._state = np.zeros(num_envs, np.int64)
         self._end_state = 0  # where slot 0 was when an episode ended
 
-    def reset(self, seed: int) -> ObsArray:
+    def reset(self, seed: int, first_slot: int = 0) -> ObsArray:
         """Starts episode 0 of every slot."""
-        self._seed = seed
+        self._seed, self._first_slot = seed, first_slot
         self._episode[:] = 0
         self._begin(self._slots)
         return self._observe()
@@ -130,11 +130,15 @@ class TabularEnv:
     def state_dict(self) -> State:
         """The state arrays."""
         arrays = {"episode": self._episode, "stream": self._stream, "time": self._time, "state": self._state}
-        return {"seed": self._seed, **{name: array.copy() for name, array in arrays.items()}}
+        return {
+            "seed": self._seed,
+            "first_slot": self._first_slot,
+            **{name: array.copy() for name, array in arrays.items()},
+        }
 
     def load_state_dict(self, state: State) -> ObsArray:
         """Continues in the middle of the episodes. Returns obs."""
-        self._seed = state["seed"]
+        self._seed, self._first_slot = state["seed"], state["first_slot"]
         self._episode = state["episode"].copy()
         self._stream = state["stream"].copy()
         self._time = state["time"].copy()
@@ -157,7 +161,7 @@ class TabularEnv:
         return render_name(names, state)
 
     def _begin(self, chosen: Int64Array) -> None:
-        self._begin_from(chosen, stream_seeds(self._seed, chosen, self._episode[chosen]))
+        self._begin_from(chosen, stream_seeds(self._seed, self._first_slot + chosen, self._episode[chosen]))
 
     def _begin_from(self, chosen: Int64Array, seeds: Int64Array) -> None:
         self._stream[chosen] = seeds

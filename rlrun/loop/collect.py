@@ -15,8 +15,8 @@ from torch import Tensor
 from rlrun.compute.transfer import Upload, upload_to
 from rlrun.errors import changed_environment
 from rlrun.loop.meter import EpisodeMeter
-from rlrun.numerics.tree import tree_leaves, tree_where
-from rlrun.protocols import Agent, VecEnv
+from rlrun.numerics.tree import tree_leaves, tree_like, tree_where
+from rlrun.protocols import Agent, VecEnv, reset
 from rlrun.rng import named_seed, torch_generator
 from rlrun.runs.episode_recorder import NOT_RECORDED, Recorder
 from rlrun.runs.state_comparison import first_difference
@@ -51,6 +51,7 @@ class Collector:
         seed: the run's seed; the environment's and the acting stream come from it.
         recorder: is told what is played.
         upload: how arrays come to `device`; None: the quickest way for what `env` shows.
+        first_slot: the number of slot 0 among those of all processes, by which environment streams go.
     """
 
     def __init__(
@@ -61,12 +62,13 @@ class Collector:
         seed: int,
         recorder: Recorder = NOT_RECORDED,
         upload: Upload | None = None,
+        first_slot: int = 0,
     ) -> None:
         self.env = env
         self._upload = upload or upload_to(device, env.spec)
         self._collection = collection
         self._device = device
-        self._seed = seed
+        self._seed, self._first_slot = seed, first_slot
         self.recorder = recorder
         self._num_envs = env.spec.num_envs
         self._rng = torch_generator(seed, "collector/act", device)
@@ -74,6 +76,7 @@ class Collector:
         self._fresh: BoolArray = np.ones(self._num_envs, bool)  # at the first observation of an episode
         self._obs: Obs | None = None  # [B, ...] what to act on next
         self._carry: Carry = ()
+        self._saved_carry: list[Tensor] | None = None  # leaves, until the agent says what they belong to
         self.seconds = {"env": 0.0, "act": 0.0}  # wall time so far, for the run's time split
 
     def collect(self, agent: Agent) -> Rollout:
@@ -82,11 +85,15 @@ class Collector:
             return empty_rollout(self._device)
         if self._obs is None:
             env_seed = named_seed(self._seed, "collector/env")
-            begun = self.env.reset(env_seed)
+            begun = reset(self.env, env_seed, self._first_slot)
             self._meter.begun(begun, np.ones(self._num_envs, bool))
             self._obs = self._upload.begun(begun)
             self.recorder.begin(env_seed)
             self._carry = agent.initial_carry(self._num_envs)
+        if self._saved_carry is not None:
+            begun = agent.initial_carry(self._num_envs)  # of the right kind, and on the right device
+            saved = [leaf.to(like.device) for leaf, like in zip(self._saved_carry, tree_leaves(begun), strict=True)]
+            self._carry, self._saved_carry = tree_like(begun, saved), None
         if isinstance(self._collection, WholeEpisodes):
             self._restart_unfinished(agent)
         return self._play(agent, self._obs)
@@ -194,7 +201,7 @@ class Collector:
             "env": self.env.state_dict(),
             "rng": self._rng.get_state(),
             "obs": map_obs(Tensor.cpu, self._obs),
-            "carry": self._carry,
+            "carry": [leaf.cpu() for leaf in tree_leaves(self._carry)],  # a file knows no named tuples
             "fresh": self._fresh.copy(),
             "running_return": self._meter.running_return.copy(),
             "running_length": self._meter.running_length.copy(),
@@ -219,7 +226,7 @@ class Collector:
             raise changed_environment(self.env.spec.name, "what it shows now is not what it showed there")
         self._rng.set_state(state["rng"])
         self._obs = self._upload.begun(map_obs(Tensor.numpy, state["obs"]))  # they do not follow what was shown before
-        self._carry = state["carry"]
+        self._carry, self._saved_carry = (), state["carry"]
         self._fresh = state["fresh"]
         self._meter.running_return = state["running_return"]
         self._meter.running_length = state["running_length"]

@@ -13,7 +13,7 @@ import torch
 from rlrun.errors import UserError
 from rlrun.loop.meter import EpisodeMeter
 from rlrun.numerics.tree import tree_where
-from rlrun.protocols import Agent, Stochastic, VecEnv
+from rlrun.protocols import Agent, Stochastic, VecEnv, reset
 from rlrun.rng import named_seed, torch_generator
 from rlrun.types import ActorOutput, Carry, Episodes, Float64Array, Int64Array, Obs, as_tensor, map_obs
 
@@ -87,6 +87,7 @@ class Evaluator:
         greedy_limit_steps: agent steps after which one of those counts as far as it came.
         seed: the run's seed; evaluation k has streams of its own, whatever happened before.
         device: where the agent lives.
+        first_slot: the number of slot 0 among those of all processes; `episodes` are those of this one's slots.
 
     Raises:
         UserError: if episodes of `env` may never end.
@@ -100,6 +101,7 @@ class Evaluator:
         device: torch.device,
         greedy_episodes: int = 0,
         greedy_limit_steps: float = math.inf,
+        first_slot: int = 0,
     ) -> None:
         if not env.spec.episodic:
             raise UserError(f"episodes of {env.spec.name} may never end: set env.max_episode_steps to evaluate it")
@@ -109,6 +111,7 @@ class Evaluator:
         self._episodes = episodes
         self._greedy_episodes = greedy_episodes
         self._greedy_limit_steps = greedy_limit_steps
+        self._first_slot = first_slot
 
     def evaluate(self, agent: Agent, index: int, stopping: Callable[[], bool] = lambda: False) -> Evaluation:
         """Evaluation number `index` of this run.
@@ -137,7 +140,7 @@ class Evaluator:
         """`count` episodes of the streams called `name`; those longer than the limit are cut off there."""
         num_envs = self.env.spec.num_envs
         rng = torch_generator(self._seed, f"{name}/act", self._device)
-        obs = self.env.reset(named_seed(self._seed, f"{name}/env"))
+        obs = reset(self.env, named_seed(self._seed, f"{name}/env"), self._first_slot)
         carry = initial_carry
         share, rest = divmod(count, num_envs)
         left = share + (np.arange(num_envs) < rest)  # [B]

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from rlrun.loop.collect import Collector
+from rlrun.numerics.tree import tree_leaves
 from rlrun.protocols import Agent, Stochastic, VecEnv
 from rlrun.replay.ring import Ring
 from rlrun.runs.checkpoint import Checkpoints
@@ -147,6 +148,18 @@ class AgentContract(ABC):
             other.load_state_dict(loaded["agent"])
         place = first_difference(state, other.state_dict(), "state")
         assert place is None, f"a loaded agent must save what it was loaded from; first difference: {place}"
+        env.close()
+
+    def test_memory_has_a_row_for_each_slot_and_keeps_its_form(self) -> None:
+        """Return from act the kind of tree that initial_carry makes: tensors [B, ...] of the same shapes and types."""
+        agent, _, env = self._trained(1)
+        obs = _first_obs(env)
+        carry = agent.initial_carry(env.spec.num_envs)
+        leaves = tree_leaves(carry)
+        assert all(leaf.shape[:1] == (env.spec.num_envs,) for leaf in leaves), "memory must have a row for each slot"
+        after = tree_leaves(agent.act(obs, carry, _rng(0), explore=True).carry)
+        kept = [(leaf.shape, leaf.dtype, leaf.device) for leaf in leaves]
+        assert [(leaf.shape, leaf.dtype, leaf.device) for leaf in after] == kept, "act must return such memory again"
         env.close()
 
     def test_metrics_are_finite_scalars(self) -> None:

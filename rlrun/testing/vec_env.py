@@ -5,12 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from copy import deepcopy
+from inspect import signature
 
 import numpy as np
 from gymnasium import spaces
 
 from rlrun.loop.meter import EpisodeMeter
-from rlrun.protocols import VecEnv
+from rlrun.protocols import VecEnv, reset
 from rlrun.testing.agent import same
 from rlrun.types import Array, BoolArray, EnvSpec, Int64Array, ObsArray, State, TimeStep, map_obs, obs_at
 
@@ -185,6 +186,24 @@ class VecEnvContract(ABC):
         for each in (env, other, alone):
             each.close()
 
+    def test_slots_of_a_larger_world_show_what_it_shows(self) -> None:
+        """Add `first_slot` of reset to the slots that stream_seeds is given, and keep it in state_dict."""
+        large, small, other = self._made(5), self._made(2), self._made(2)
+        if "first_slot" not in signature(large.reset).parameters:
+            return  # it can only be played in one process
+        middle = slice(2, 4)
+        actions = random_actions(large.spec, self.num_steps)
+        first, mine = large.reset(5), small.reset(5, first_slot=2)
+        message = "slots k to k + n of a larger world must show what reset(seed, first_slot=k) shows in n slots"
+        assert _equal(obs_at(first, middle), mine), message
+        half = self.num_steps // 2
+        history = [_of_slots(step, middle) for step in _play(large, actions)]
+        _check_same(history[:half], _play(small, actions[:half, middle]), message)
+        other.load_state_dict(small.state_dict())
+        _check_same(history[half:], _play(other, actions[half:, middle]), f"{message}, also after a resume")
+        for each in (large, small, other):
+            each.close()
+
     def test_restart_touches_only_the_slots_it_is_asked_for(self) -> None:
         """Use the mask for everything that restart sets, and return the running observations of the other slots."""
         env, other = self._made(3), self._made(3)
@@ -321,9 +340,9 @@ class Permitted:
         self._mask = mask.copy()
         return obs
 
-    def reset(self, seed: int) -> ObsArray:
+    def reset(self, seed: int, first_slot: int = 0) -> ObsArray:
         """See `VecEnv.reset`."""
-        return self._shown(self._env.reset(seed))
+        return self._shown(reset(self._env, seed, first_slot))
 
     def restart(self, slots: BoolArray) -> ObsArray:
         """See `VecEnv.restart`."""

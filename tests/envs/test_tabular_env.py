@@ -176,7 +176,7 @@ def test_an_outcome_with_discount_0_ends_the_episode_and_a_time_limit_keeps_its_
     step = env.step(on)  # the third step of slot 1, and the second one of slot 0's second episode
     assert step.last.tolist() == [False, True]
     assert step.discount.tolist() == [1.0, 1.0]
-    assert step.obs[1] == 0
+    assert step.obs["obs"][1] == 0
 
 
 def test_an_episode_that_ends_on_the_last_step_of_the_limit_has_ended() -> None:
