@@ -17,6 +17,8 @@ from rlrun.types import (
     EnvSpec,
     Int64Array,
     Metrics,
+    Obs,
+    ObsArray,
     Rollout,
     State,
     Tables,
@@ -45,7 +47,7 @@ class VecEnv(Protocol):
     """B environment slots that step together.
 
     Every slot plays streams of episodes. A stream starts from `stream_seeds(seed, slot, stream number)`, and what a
-    slot shows is a pure function of (stream seed, actions and restarts since).
+    slot shows is a pure function of (stream seed, actions and restarts since). Slots are numbered from `first_slot`.
     """
 
     @property
@@ -53,11 +55,17 @@ class VecEnv(Protocol):
         """Spaces, number of slots, and the model where there is one."""
         ...
 
-    def reset(self, seed: int) -> Array:
-        """Starts stream 0 of every slot. Returns obs [B, ...]."""
+    def reset(self, seed: int, first_slot: int = 0) -> ObsArray:
+        """Starts stream 0 of every slot. Returns obs [B, ...].
+
+        Args:
+            seed: of the streams.
+            first_slot: the number of slot 0 in a larger world: slots 0 to B - 1 show what its slots first_slot to
+                first_slot + B - 1 show. It is part of the state.
+        """
         ...
 
-    def restart(self, slots: BoolArray) -> Array:
+    def restart(self, slots: BoolArray) -> ObsArray:
         """Abandons the running episode of the slots in the mask [B] and begins a new one. Returns obs [B, ...]."""
         ...
 
@@ -73,7 +81,7 @@ class VecEnv(Protocol):
         """All that steers the future, as tensors, arrays, numbers, strings, and lists and dicts of them."""
         ...
 
-    def load_state_dict(self, state: State) -> Array:
+    def load_state_dict(self, state: State) -> ObsArray:
         """Continues exactly where `state` was taken. Returns obs [B, ...] as it is shown there.
 
         Raises:
@@ -95,7 +103,7 @@ class Filmable(VecEnv, Protocol):
         """[B] which of its slot's streams is running: its seed is `stream_seeds(seed, slot, number)`."""
         ...
 
-    def begin_streams(self, seeds: Int64Array) -> Array:
+    def begin_streams(self, seeds: Int64Array) -> ObsArray:
         """Starts the streams with these seeds [B], whichever slots they once ran in, to be looked at.
 
         Whatever follows them, after a stream has ended, is not specified. Returns obs [B, ...].
@@ -132,7 +140,7 @@ class Agent(Stateful, Protocol):
         """The memory of `num_envs` slots at the start of an episode; `()` for agents without memory."""
         ...
 
-    def act(self, obs: Tensor, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
+    def act(self, obs: Obs, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
         """Chooses action [B] for obs [B, ...]; `explore=False` is how the agent wants to be evaluated.
 
         All randomness comes from `rng`, and nothing that steers learning may change here: evaluating never changes
@@ -186,7 +194,7 @@ class Stochastic(Protocol):
         """Which of both `act(explore=False)` does; where it draws, the evaluator shows the other beside it."""
         ...
 
-    def policy(self, obs: Tensor, carry: Carry) -> tuple[Distribution, Carry]:
+    def policy(self, obs: Obs, carry: Carry) -> tuple[Distribution, Carry]:
         """What actions for obs [B, ...] are drawn from, and the memory after it; it changes nothing."""
         ...
 
@@ -225,3 +233,8 @@ class Replay(Stateful, Protocol):
     def sample(self, batch_size: int, rng: torch.Generator) -> Batch:
         """Draws `batch_size` transitions, with replacement. Raises ValueError if there is none to draw."""
         ...
+
+
+def reset(env: VecEnv, seed: int, first_slot: int) -> ObsArray:
+    """Resets an environment; one that knows no `first_slot` will do where that is 0."""
+    return env.reset(seed, first_slot) if first_slot else env.reset(seed)

@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import math
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
-import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from rlrun.agents.legality import require_every_action
+from rlrun.agents.legality import require_mask
 from rlrun.annotations import AtMost, Takes, used_unless, used_when
 from rlrun.compute.execution import Execution, plainly
 from rlrun.errors import UserError
@@ -33,7 +31,7 @@ from rlrun.numerics.schedules import Schedule, require_probability
 from rlrun.replay.disk import StorageFolder, StorageKind, open_storage
 from rlrun.replay.uniform import UniformReplay
 from rlrun.rng import torch_generator
-from rlrun.types import ActorOutput, Batch, Carry, EnvSpec, Metrics, Rollout, State, Steps
+from rlrun.types import ActorOutput, Batch, Carry, EnvSpec, Metrics, Obs, Rollout, State, Steps, action_mask, seen
 
 _TOGETHER_BYTES = 1 << 24  # of transitions that are drawn at once on a CPU
 _TOGETHER_ROWS = 1 << 11  # of them: what a layer makes of more is not in the cache when the next one reads it
@@ -106,7 +104,7 @@ class DQN:
         network: Network,
         execution: Execution | None = None,
     ) -> None:
-        require_every_action(spec, "DQN")
+        require_mask(spec)
         if batch_size > replay_capacity_steps:
             raise UserError(
                 f"algo.batch_size={batch_size} is more than algo.replay_capacity_steps={replay_capacity_steps} holds"
@@ -167,14 +165,15 @@ class DQN:
         del num_envs
         return ()
 
-    def act(self, obs: Tensor, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
+    def act(self, obs: Obs, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
         """Epsilon-greedy: a random action with probability epsilon, otherwise argmax_a Q(obs, a)."""
         epsilon = self._epsilon(self._steps) if explore else self._evaluation_epsilon
-        if epsilon >= 1.0:  # before learning starts; spares the forward pass
+        mask = action_mask(obs)
+        if epsilon >= 1.0 and mask is None:  # before learning starts; spares the forward pass
             return ActorOutput(
                 torch.randint(self._num_actions, obs.shape[:1], generator=rng, device=obs.device), carry, {}
             )
-        return ActorOutput(epsilon_greedy(self._values_to_act_on(obs), epsilon, rng), carry, {})
+        return ActorOutput(epsilon_greedy(self._values_to_act_on(seen(obs)), epsilon, rng, mask), carry, {})
 
     def learn(self, rollout: Rollout) -> Metrics:
         """Stores the rollout, then makes as many updates as the replay ratio owes."""
@@ -197,9 +196,9 @@ class DQN:
         return metrics
 
     @torch.no_grad()
-    def q_values(self, obs: Tensor) -> Tensor:
+    def q_values(self, obs: Obs) -> Tensor:
         """Q(s, a) of the online network: obs [N, ...] to [N, A]."""
-        q: Tensor = self._q_of(obs)
+        q: Tensor = self._q_of(seen(obs))
         return q
 
     def _update_from(self, time: Tensor, slot: Tensor) -> dict[str, Tensor]:
@@ -208,8 +207,8 @@ class DQN:
         What follows is valued for all of them at once: the target network stays as it is.
         """
         drawn = self._replay.gather(time, slot)
-        parts = [torch.split(field, self._batch_size) for field in (*drawn, self._valued(drawn))]
-        said = [self._descend(Batch(*fields), valued) for *fields, valued in zip(*parts, strict=True)]
+        valued = torch.split(self._valued(drawn), self._batch_size)
+        said = [self._descend(*each) for each in zip(drawn.split(self._batch_size), valued, strict=True)]
         return _means(*said[-1])
 
     def _read(self) -> list[Tensor]:
@@ -219,8 +218,10 @@ class DQN:
     @torch.no_grad()
     def _valued(self, batch: Batch) -> Tensor:
         """What is known of the targets without the online network: all [N], or with `double` Q(s', a) [N, A]."""
-        next_q: Tensor = self._target_of(batch.next_obs)
-        return next_q if self._double else q_td_target(batch.reward, batch.discount, next_q, None)
+        next_q: Tensor = self._target_of(seen(batch.next_obs))
+        if self._double:
+            return next_q
+        return q_td_target(batch.reward, batch.discount, next_q, None, action_mask(batch.next_obs))
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """One step of gradient descent on the temporal-difference error of N transitions."""
@@ -239,8 +240,9 @@ class DQN:
         """The temporal-difference loss, with gradient; and without: the loss, Q(s, a) [N] and its targets [N]."""
         target = valued
         if self._double:
-            target = q_td_target(batch.reward, batch.discount, valued, self.q_values(batch.next_obs))
-        q = self._q_of(batch.obs).gather(1, batch.action[:, None]).squeeze(1)
+            selector, mask = self.q_values(batch.next_obs), action_mask(batch.next_obs)
+            target = q_td_target(batch.reward, batch.discount, valued, selector, mask)
+        q = self._q_of(seen(batch.obs)).gather(1, batch.action[:, None]).squeeze(1)
         loss = huber(q, target, self._huber_delta) if self._loss == "huber" else squared_error(q, target)
         return loss, (loss.detach(), q.detach(), target)
 
@@ -290,9 +292,4 @@ def _updates_together(batch_size: int, spec: EnvSpec, device: torch.device) -> i
     """How many batches are drawn at once at most."""
     if device.type == "cuda":
         return _TOGETHER_ON_GPU
-    return max(1, min(_TOGETHER_ROWS, _TOGETHER_BYTES // _transition_bytes(spec)) // batch_size)
-
-
-def _transition_bytes(spec: EnvSpec) -> int:
-    """Of an observation and its successor."""
-    return 2 * math.prod(spec.obs_shape) * int(np.dtype(spec.observation.dtype).itemsize)
+    return max(1, min(_TOGETHER_ROWS, _TOGETHER_BYTES // (2 * spec.obs_bytes)) // batch_size)
