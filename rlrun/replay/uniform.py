@@ -14,7 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from rlrun.errors import UserError
+from rlrun.errors import ArgumentError, UserError
 from rlrun.replay.frames import FrameObservations
 from rlrun.replay.memory import action_dtype, observation_dtype
 from rlrun.replay.observations import ObservationStore, PlainObservations
@@ -58,9 +58,10 @@ class UniformReplay:
     ) -> None:
         self._length = capacity_steps // spec.num_envs
         if self._length < n_step:
-            raise UserError(
-                f"a replay of {capacity_steps} steps is too small: {n_step}-step returns in {spec.num_envs} "
-                f"environments need at least {n_step * spec.num_envs}"
+            raise ArgumentError(
+                "capacity_steps",
+                f"={capacity_steps} is too small: {n_step}-step returns in {spec.num_envs} environments need at least "
+                f"{n_step * spec.num_envs}",
             )
         storage = storage or MemoryStorage(device)
         _LOG.info(storage.describe(spec, capacity_steps))

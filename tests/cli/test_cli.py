@@ -82,7 +82,7 @@ def test_a_run_trains_is_recorded_and_is_finished_when_asked_again(rlrun: Comman
 
 def test_a_replay_says_how_much_memory_it_takes_before_it_starts(rlrun: Command) -> None:
     done = rlrun(
-        "algo=dqn", "env=scripted", *SHORT, "algo.replay_capacity_steps=2000", "algo.learning_starts_steps=100"
+        "algo=dqn", "env=scripted", *SHORT, "algo.replay.capacity_steps=2000", "algo.replay.learning_starts_steps=100"
     )
     assert done.returncode == 0, done.stderr
     assert re.match(r"replay: 2,000 steps, [\d.]+ MiB\nalgo\.epsilon is still 1 at .*\ndqn on scripted", done.stdout)

@@ -65,7 +65,7 @@ class LinearQ:
     ) -> None:
         self.collection = Steps(1)
         self.finished = False
-        require_probability(epsilon, "algo.epsilon")
+        require_probability(epsilon, "epsilon")
         self._pairs = getattr(features, "of_pairs", None)  # None: features of the state, one weight vector an action
         self._features = features
         self._bootstrap = bootstrap

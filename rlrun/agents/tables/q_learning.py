@@ -48,7 +48,7 @@ class QLearning:
     ) -> None:
         self.collection = Steps(rollout_steps)
         self.finished = False
-        require_probability(epsilon, "algo.epsilon")
+        require_probability(epsilon, "epsilon")
         self._gamma = gamma
         self._alpha = alpha
         self._alpha_power = alpha_power

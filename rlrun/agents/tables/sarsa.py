@@ -49,7 +49,7 @@ class Sarsa:
     ) -> None:
         self.collection = Steps(1)
         self.finished = False
-        require_probability(epsilon, "algo.epsilon")
+        require_probability(epsilon, "epsilon")
         self._gamma = gamma
         self._alpha = alpha
         self._alpha_power = alpha_power

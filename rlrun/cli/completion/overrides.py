@@ -17,7 +17,7 @@ _SECTIONS = {
     "evaluation": "rlrun.loop.evaluate.EvaluationSettings",
     "checkpoint": "rlrun.runs.checkpoint.CheckpointSettings",
 }
-_DIRECTORIES = ("runs_dir", "algo.replay_folder")  # their type, text, does not say it
+_DIRECTORIES = ("runs_dir", "algo.replay.folder")  # their type, text, does not say it
 # rlrun.config.config.RUN_VALUES and LOG_VALUES, whose module takes long to import: what rlrun itself hands in
 _SUPPLIED = {
     "algo": {"spec", "device", "seed", "network", "directory", "execution"},
