@@ -303,7 +303,7 @@ class Watch:
         self._since = time.time_ns()
         self._directory: Path | None = None
         self._seen: set[str] = set()  # checkpoints
-        self._receipt = self._receipt_number()
+        self._manifest = self._manifest_number()
         self.saves()
         self._before = len(self._seen)
 
@@ -312,15 +312,15 @@ class Watch:
             self._directory = next(self._runs_dir.glob("*/*/*/seed0"), None)
         return (self._directory or self._runs_dir / "nowhere") / name
 
-    def _receipt_number(self) -> int:
+    def _manifest_number(self) -> int:
         try:
-            return self._path("receipt.json").stat().st_mtime_ns
+            return self._path("manifest.json").stat().st_mtime_ns
         except FileNotFoundError:
             return 0
 
     def began(self) -> bool:
-        """Whether training has begun: everything is built and loaded then, and the receipt has a new session."""
-        return self._receipt_number() != self._receipt
+        """Whether training has begun: everything is built and loaded then, and the manifest has a new session."""
+        return self._manifest_number() != self._manifest
 
     def saves(self) -> int:
         """How many checkpoints were seen that this process made; to be asked often, for old ones are removed."""
@@ -342,7 +342,7 @@ class Watch:
         """Whether an evaluation is going on: there is the row that is written just before, and not yet its own."""
         try:
             text = self._path("metrics.jsonl").read_text()
-            every = json.loads(self._path("receipt.json").read_text())["settings"]["evaluation.every_steps"]
+            every = json.loads(self._path("manifest.json").read_text())["settings"]["evaluation.every_steps"]
         except FileNotFoundError:
             return False
         if not text.endswith("\n"):

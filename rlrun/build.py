@@ -30,14 +30,14 @@ from rlrun.protocols import Agent, Filmable, VecEnv
 from rlrun.runs.checkpoint import Checkpoints, CheckpointSettings
 from rlrun.runs.directory import attempt, check_writable, run_directory
 from rlrun.runs.episode_recorder import NOT_RECORDED, EpisodeRecorder, Recorder
-from rlrun.runs.manifest import experiment_hash, read_receipt
+from rlrun.runs.manifest import experiment_hash, read_manifest
 
 _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A run, and what the receipt wants to know of it. `close` frees its environments."""
+    """A run, and what the manifest wants to know of it. `close` frees its environments."""
 
     run: Run
     device: str
@@ -99,11 +99,11 @@ def directory_of(config: Config) -> Path:
 def identity_of(config: Config, directory: Path) -> dict[str, Any]:
     """What a checkpoint of the run of `config` in `directory` belongs to.
 
-    That is the experiment as the run's receipt has it, where there is one: an older run wrote down keys that have no
+    That is the experiment as the run's manifest has it, where there is one: an older run wrote down keys that have no
     effect as well.
     """
-    receipt = read_receipt(directory)
-    experiment = receipt["experiment"] if receipt is not None else config.experiment()
+    manifest = read_manifest(directory)
+    experiment = manifest["experiment"] if manifest is not None else config.experiment()
     return {"experiment": experiment_hash(experiment), "seed": config.seed}
 
 

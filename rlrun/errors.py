@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
+__all__ = ["DoesNotFitError", "UserError"]
+
 
 class UserError(Exception):
     """Bad input. The message is one readable line: what is wrong, and what would be right.

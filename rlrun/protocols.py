@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -22,6 +22,8 @@ from rlrun.types import (
     Tables,
     TimeStep,
 )
+
+__all__ = ["Agent", "EvaluationPolicy", "Filmable", "Planner", "Replay", "Stateful", "Stochastic", "Tabular", "VecEnv"]
 
 EvaluationPolicy = Literal["sampled", "greedy"]
 
@@ -143,6 +145,38 @@ class Agent(Stateful, Protocol):
         ...
 
 
+class Distribution(Protocol):
+    """A policy's distributions over actions, one for each entry of a batch [...].
+
+    A draw is what the policy draws and the agent learns from: an index, or the number before it is squashed. `to_env`
+    makes of it what the environment is given. Draws are [...] of indices, or [..., D] of vectors.
+    """
+
+    def sample(self, rng: torch.Generator) -> Tensor:
+        """A draw of each, on the generator's device."""
+        ...
+
+    def log_prob(self, draw: Tensor) -> Tensor:
+        """The log of the probability (density, where draws are vectors) of each draw: [...]."""
+        ...
+
+    def entropy(self) -> Tensor:
+        """In nats: [...]."""
+        ...
+
+    def mode(self) -> Tensor:
+        """The likeliest draw of each."""
+        ...
+
+    def kl(self, other: Self) -> Tensor:
+        """KL(self || other) in nats: [...]; infinite where `other` excludes what `self` may draw."""
+        ...
+
+    def to_env(self, draw: Tensor) -> Tensor:
+        """The actions that draws stand for."""
+        ...
+
+
 @runtime_checkable
 class Stochastic(Protocol):
     """An agent whose policy draws its actions, and that could take the likeliest instead."""
@@ -152,8 +186,8 @@ class Stochastic(Protocol):
         """Which of both `act(explore=False)` does; where it draws, the evaluator shows the other beside it."""
         ...
 
-    def act_greedily(self, obs: Tensor, carry: Carry, rng: torch.Generator) -> ActorOutput:
-        """The likeliest action [B] for obs [B, ...]; like `act(explore=False)`, it changes nothing."""
+    def policy(self, obs: Tensor, carry: Carry) -> tuple[Distribution, Carry]:
+        """What actions for obs [B, ...] are drawn from, and the memory after it; it changes nothing."""
         ...
 
 

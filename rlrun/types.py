@@ -19,6 +19,31 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor
 
+__all__ = [
+    "ActorOutput",
+    "Array",
+    "Batch",
+    "BoolArray",
+    "Carry",
+    "Collection",
+    "EnvSpec",
+    "Episodes",
+    "Float32Array",
+    "Float64Array",
+    "GridLayout",
+    "Int64Array",
+    "Metrics",
+    "NoSteps",
+    "Progress",
+    "Rollout",
+    "State",
+    "Steps",
+    "Tables",
+    "TabularModel",
+    "TimeStep",
+    "WholeEpisodes",
+]
+
 Array: TypeAlias = NDArray[Any]
 BoolArray: TypeAlias = NDArray[np.bool_]
 Float32Array: TypeAlias = NDArray[np.float32]

@@ -14,7 +14,7 @@ from provenance import RESULTS
 from torch import Tensor
 
 from rlrun.build import instantiate
-from rlrun.cli.verbs.standard_works import DQN_PONG
+from rlrun.cli.bench.workloads import DQN_PONG
 from rlrun.compute.captured import Recorder
 from rlrun.compute.cuda_graphs import CudaGraphs
 from rlrun.compute.device import Device

@@ -19,7 +19,7 @@ from provenance import warn_if_busy, write_rows
 
 from rlrun.agents.dqn import DQN
 from rlrun.agents.rewards import clip_reward
-from rlrun.cli.verbs.loop_speed import measure_loop
+from rlrun.cli.bench.loop_speed import measure_loop
 from rlrun.compute.execution import Compile, Precision
 from rlrun.config.repeated_words import changed
 from rlrun.errors import UserError

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rlrun.cli.verbs.standard_works import ACTOR_CRITIC_CARTPOLE, DQN_PONG
+from rlrun.cli.bench.workloads import ACTOR_CRITIC_CARTPOLE, DQN_PONG
 
 COMPILING = "device.compile=inductor"
 COMPILED = "updates are compiled here, in the steps before the clock starts, and not there"

@@ -22,13 +22,12 @@ from rlrun.agents.rewards import clip_reward
 from rlrun.annotations import Takes, used_unless, used_when
 from rlrun.compute.execution import Execution, plainly
 from rlrun.errors import ArgumentError
-from rlrun.nn.networks import Network, build_policy_value
+from rlrun.nn.networks import Network, build_policy_value, policy_head
 from rlrun.nn.optimizers import at_step
-from rlrun.numerics.distributions import categorical_sample, entropy_of, greedy
 from rlrun.numerics.losses import masked_mean, masked_squared_error, normalised, policy_gradient_loss, squared_error
 from rlrun.numerics.returns import discounted_returns, gae, n_step_returns, td_errors
 from rlrun.numerics.schedules import Schedule, schedule_from_zero
-from rlrun.protocols import EvaluationPolicy
+from rlrun.protocols import Distribution, EvaluationPolicy
 from rlrun.rng import torch_generator
 from rlrun.types import (
     ActorOutput,
@@ -134,6 +133,7 @@ class ActorCritic:
             self.collection = WholeEpisodes(episodes_per_batch // spec.num_envs)
         self.finished = False
         init = torch_generator(seed, "agent/init")
+        self._distribution = policy_head(spec).distribution
         self._network = build_policy_value(network, spec, init, shared=shared).to(device)
         self._optimizer = optimizer(self._network.parameters())
         execution = execution or plainly(device)
@@ -169,14 +169,13 @@ class ActorCritic:
 
     def act(self, obs: Tensor, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
         """Draws from the policy; while evaluated, as `evaluation_policy` says."""
-        if explore or self.evaluation_policy == "sampled":
-            return ActorOutput(categorical_sample(self._logits(obs), rng), carry, {})
-        return self.act_greedily(obs, carry, rng)
+        policy, carry = self.policy(obs, carry)
+        draws = explore or self.evaluation_policy == "sampled"
+        return ActorOutput(policy.sample(rng) if draws else policy.mode(), carry, {})
 
-    def act_greedily(self, obs: Tensor, carry: Carry, rng: torch.Generator) -> ActorOutput:
-        """The likeliest action of the policy."""
-        del rng
-        return ActorOutput(greedy(self._logits(obs)), carry, {})
+    def policy(self, obs: Tensor, carry: Carry) -> tuple[Distribution, Carry]:
+        """π(·|s) for obs [B, ...]."""
+        return self._distribution(self._logits(obs), None), carry
 
     def learn(self, rollout: Rollout) -> Metrics:
         """One gradient step on policy, value and entropy together; then the value alone may learn on."""
@@ -222,7 +221,7 @@ class ActorCritic:
         The bonus is a scalar, given where it changes: a recording or compiled code would keep a number for good.
         """
         logits, values = self._network(obs.flatten(0, 1))
-        log_probs = torch.log_softmax(logits, dim=-1)
+        policy = self._distribution(logits, None)
         value = values.view(reward.shape)
         with torch.no_grad():
             following = torch.cat([value[1:], value_after[None]])
@@ -231,11 +230,11 @@ class ActorCritic:
             if self._normalize:
                 counts = None if isinstance(self.collection, Steps) else mask
                 advantage = normalised(advantage, counts, made_of=target)
-        policy_loss = self._mean(policy_gradient_loss(log_probs, action.flatten(), advantage.flatten()), mask)
+        policy_loss = self._mean(policy_gradient_loss(policy.log_prob(action.flatten()), advantage.flatten()), mask)
         critic_loss = self._value_loss(value, target, mask)
         loss = policy_loss + self._value_coefficient * critic_loss
         with torch.set_grad_enabled(self._wants_entropy):  # otherwise it is only looked at
-            entropy = self._mean(entropy_of(log_probs), mask)
+            entropy = self._mean(policy.entropy(), mask)
             if self._wants_entropy:
                 bonus = self._constant_bonus if entropy_bonus is None else entropy_bonus
                 loss = loss - bonus * entropy

@@ -18,7 +18,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from rlrun.agents.exploration import EpsilonGreedy
+from rlrun.agents.exploration import ExplorationSettings
 from rlrun.agents.legality import require_every_action
 from rlrun.agents.rewards import clip_reward
 from rlrun.annotations import Takes, used_unless, used_when
@@ -93,7 +93,7 @@ class DQN:
         max_grad_norm: Annotated[float, Field(gt=0)] | None,
         replay: ReplaySettings,
         target: TargetSettings,
-        exploration: EpsilonGreedy,
+        exploration: ExplorationSettings,
         spec: EnvSpec,
         device: torch.device,
         seed: int,

@@ -11,7 +11,7 @@ from rlrun.numerics.schedules import Schedule, require_probability
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EpsilonGreedy:
+class ExplorationSettings:
     """A random action with probability epsilon, otherwise the one of the highest value.
 
     Args:

@@ -29,7 +29,7 @@ def legal_actions(spec: EnvSpec) -> BoolArray | None:
     if forbids_actions(spec):
         raise UserError(
             f"not every action is legal in every state of {spec.name}, and {spec.shown} does not say which are: "
-            "set env.observation=index where there is such a key"
+            "choose observation=index where the environment has it"
         )
     return None
 
@@ -43,5 +43,5 @@ def require_every_action(spec: EnvSpec, algorithm: str) -> None:
     if forbids_actions(spec):
         raise UserError(
             f"not every action is legal in every state of {spec.name}, and {algorithm} does not know which are: choose "
-            "an agent with a table (algo=q_learning, sarsa or linear_q), or make every action legal"
+            "an agent with a table (q_learning, sarsa or linear_q), or make every action legal"
         )

@@ -9,8 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from rlrun.agents.legality import forbids_actions, legal_actions
-from rlrun.agents.tables.policies import uniform_policy
-from rlrun.agents.tables.table_agent import sample_rows
+from rlrun.agents.tables.policies import draw_actions, uniform_policy
 from rlrun.annotations import Takes
 from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, Rollout, State, Steps
 
@@ -44,7 +43,7 @@ class Random:
         del explore
         if self._policy is not None:
             self._policy = self._policy.to(obs.device)  # where it stays
-            return ActorOutput(sample_rows(self._policy, obs, rng), carry, {})
+            return ActorOutput(draw_actions(self._policy, obs, rng), carry, {})
         action = torch.randint(self._num_actions, obs.shape[:1], generator=rng, device=obs.device)
         return ActorOutput(action, carry, {})
 

@@ -22,13 +22,12 @@ from rlrun.agents.rewards import clip_reward
 from rlrun.annotations import Takes, used_when
 from rlrun.errors import ArgumentError, UserError
 from rlrun.nn.descent import descend
-from rlrun.nn.networks import Network, build_policy, build_value
+from rlrun.nn.networks import Network, build_policy, build_value, policy_head
 from rlrun.nn.optimizers import at_step
-from rlrun.numerics.distributions import categorical_entropy, categorical_log_prob, categorical_sample, greedy
-from rlrun.numerics.losses import masked_mean, normalised
+from rlrun.numerics.losses import masked_mean, normalised, policy_gradient_loss
 from rlrun.numerics.returns import cuts, episode_time, reward_to_go, whole_returns
 from rlrun.numerics.schedules import Schedule, schedule_from_zero
-from rlrun.protocols import EvaluationPolicy
+from rlrun.protocols import Distribution, EvaluationPolicy
 from rlrun.rng import torch_generator
 from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, Rollout, State, WholeEpisodes
 
@@ -127,8 +126,9 @@ class Reinforce:
             )
         self.collection = WholeEpisodes(episodes_per_batch // spec.num_envs)
         self.finished = False
-        self._policy = build_policy(network, spec, torch_generator(seed, "agent/init")).to(device)
-        self._parameters = list(self._policy.parameters())
+        self._distribution = policy_head(spec).distribution
+        self._logits = build_policy(network, spec, torch_generator(seed, "agent/init")).to(device)
+        self._parameters = list(self._logits.parameters())
         self._optimizer = optimizer(self._parameters)
         self._optimizers = [self._optimizer]
         self._baseline: Baseline
@@ -159,14 +159,13 @@ class Reinforce:
 
     def act(self, obs: Tensor, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
         """Draws from the policy; while evaluated, as `evaluation_policy` says."""
-        if explore or self.evaluation_policy == "sampled":
-            return ActorOutput(categorical_sample(self._policy(obs), rng), carry, {})
-        return self.act_greedily(obs, carry, rng)
+        policy, carry = self.policy(obs, carry)
+        draws = explore or self.evaluation_policy == "sampled"
+        return ActorOutput(policy.sample(rng) if draws else policy.mode(), carry, {})
 
-    def act_greedily(self, obs: Tensor, carry: Carry, rng: torch.Generator) -> ActorOutput:
-        """The likeliest action of the policy."""
-        del rng
-        return ActorOutput(greedy(self._policy(obs)), carry, {})
+    def policy(self, obs: Tensor, carry: Carry) -> tuple[Distribution, Carry]:
+        """π(·|s) for obs [B, ...]."""
+        return self._distribution(self._logits(obs), None), carry
 
     def learn(self, rollout: Rollout) -> Metrics:
         """One step up the policy gradient, then the baseline learns."""
@@ -179,10 +178,9 @@ class Reinforce:
         advantage = weight - self._baseline.predict(obs, weight, mask)
         if self._normalize:
             advantage = normalised(advantage, mask, made_of=weight)
-        logits = self._policy(obs.flatten(0, 1)).unflatten(0, mask.shape)
-        log_prob = categorical_log_prob(logits, rollout.action)
-        entropy = categorical_entropy(logits)
-        policy_loss = -sum_per_episode(log_prob * advantage, rollout)
+        policy = self._distribution(self._logits(obs.flatten(0, 1)).unflatten(0, mask.shape), None)
+        entropy = policy.entropy()
+        policy_loss = sum_per_episode(policy_gradient_loss(policy.log_prob(rollout.action), advantage), rollout)
         loss = policy_loss - bonus * sum_per_episode(entropy, rollout)
         grad_norm = descend(loss, self._parameters, self._optimizer, self._max_grad_norm)
         return {
@@ -198,7 +196,7 @@ class Reinforce:
     def state_dict(self) -> State:
         """Policy, optimizer, baseline and the step that schedules go by."""
         return {
-            "policy": self._policy.state_dict(),
+            "policy": self._logits.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "baseline": self._baseline.state_dict(),
             "steps": self._steps,
@@ -206,7 +204,7 @@ class Reinforce:
 
     def load_state_dict(self, state: State) -> None:
         """Continues exactly."""
-        self._policy.load_state_dict(state["policy"])
+        self._logits.load_state_dict(state["policy"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._baseline.load_state_dict(state["baseline"])
         self._steps = state.get("steps", 0)  # older checkpoints have none, and no schedule that would ask for it

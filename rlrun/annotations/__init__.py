@@ -12,6 +12,8 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 from pydantic import JsonValue
 
+__all__ = ["EXECUTION", "FILE", "AtMost", "Named", "Takes", "used_unless", "used_when"]
+
 TARGET: Final = "_target_"  # the key that names a constructor
 UNKNOWN: Final[Any] = object()  # a type that nobody wrote down
 

@@ -1,4 +1,4 @@
-"""Carries one run out: what it says, where it is kept, and the session that is written into its receipt."""
+"""Carries one run out: what it says, where it is kept, and the session that is written into its manifest."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ from rlrun.runs.manifest import (
     differing,
     facts,
     in_words,
-    make_receipt,
-    read_receipt,
+    make_manifest,
+    read_manifest,
 )
 
 
@@ -76,7 +76,7 @@ def carry_out(
     Args:
         config: a checked one.
         directory: where the run is kept, or will be.
-        command: what was typed, for the receipt.
+        command: what was typed, for the manifest.
         new: there must be no such directory yet.
         rerun_of: the run that this one repeats, with as many threads.
 
@@ -92,7 +92,7 @@ def carry_out(
         threads = before["machine.num_threads"]
     with _log_shown(), closing(build(config, directory, threads)) as built:
         code = code_state()
-        made = make_receipt(_made(config, command, built, rerun_of), code)
+        made = make_manifest(_made(config, command, built, rerun_of), code)
         if before is not None:
             _say_what_differs(before, facts(made), rerun_of)
         with opened(directory, OmegaConf.to_yaml(config.as_plain()), made, code, new=new) as session:
@@ -106,12 +106,12 @@ def carry_out(
 
 
 def _say_what_is_missing(directory: Path) -> None:
-    has_receipt, can_go_on = read_receipt(directory) is not None, has_checkpoint(directory)
-    if has_receipt and not can_go_on:
+    has_manifest, can_go_on = read_manifest(directory) is not None, has_checkpoint(directory)
+    if has_manifest and not can_go_on:
         print("no checkpoint: starting again from step 0", flush=True)
-    if can_go_on and not has_receipt:
+    if can_go_on and not has_manifest:
         print(
-            f"{directory} has lost its receipt.json: it goes on from its checkpoints, and what made it first, and its "
+            f"{directory} has lost its manifest.json: it goes on from its checkpoints, and what made it first, and its "
             "earlier sessions, are not known any more",
             flush=True,
         )
@@ -129,10 +129,10 @@ def warn_if_unsettled(agent: Agent, sweeps: int) -> None:
 
 def facts_before(directory: Path, rerun_of: Path | None) -> dict[str, Any] | None:
     """With what the run in `directory` was last worked on, or the one to repeat was made; None for a new run."""
-    receipt = read_receipt(rerun_of or directory)
-    if receipt is None:
+    manifest = read_manifest(rerun_of or directory)
+    if manifest is None:
         return None
-    return facts(receipt, None if rerun_of is not None else -1)
+    return facts(manifest, None if rerun_of is not None else -1)
 
 
 def _made(config: Config, command: Command, built: Built, rerun_of: Path | None) -> Made:

@@ -93,6 +93,13 @@ class Evaluation:
         }
 
 
+def _greedily(agent: Stochastic, obs: Tensor, carry: Carry, rng: torch.Generator) -> ActorOutput:
+    """The likeliest actions [B]; it draws nothing."""
+    del rng
+    policy, carry = agent.policy(obs, carry)
+    return ActorOutput(policy.mode(), carry, {})
+
+
 class EvaluationStopped(Exception):  # noqa: N818 - nothing went wrong
     """The run was asked to stop in the middle of an evaluation, which must be made again."""
 
@@ -144,7 +151,7 @@ class Evaluator:
         greedy = None
         if isinstance(agent, Stochastic) and agent.evaluation_policy == "sampled" and self._greedy_episodes:
             name, limit = f"evaluation/{index}/greedy", self._greedy_limit_steps
-            greedy = play(agent.act_greedily, name, self._greedy_episodes, limit_steps=limit).returns
+            greedy = play(partial(_greedily, agent), name, self._greedy_episodes, limit_steps=limit).returns
         return Evaluation(episodes.returns, episodes.lengths, greedy)
 
     def _play(

@@ -74,12 +74,11 @@ def masked_squared_error(value: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     return masked_mean(0.5 * (target.detach() - value).square(), mask)
 
 
-def policy_gradient_loss(log_probs: Tensor, action: Tensor, weight: Tensor) -> Tensor:
-    """− weight · log π(a|s), whose gradient is minus the policy gradient (Sutton et al. 2000, theorem 1). [N].
+def policy_gradient_loss(log_prob: Tensor, weight: Tensor) -> Tensor:
+    """− weight · log π(a|s), whose gradient is minus the policy gradient (Sutton et al. 2000, theorem 1).
 
     Args:
-        log_probs: [N, A] log π(·|s).
-        action: [N] that were taken.
+        log_prob: [N] log π(a|s) of the actions that were taken.
         weight: [N], without a gradient.
     """
-    return nn.functional.nll_loss(log_probs, action, reduction="none") * weight.detach()
+    return -log_prob * weight.detach()

@@ -8,6 +8,8 @@ from pydantic import Field
 
 from rlrun.errors import ArgumentError
 
+__all__ = ["Schedule"]
+
 _FOREVER = 2 * 10**15  # agent steps; no run is half as long
 
 

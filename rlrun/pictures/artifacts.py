@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from rlrun.pictures.table_pictures import Shown, picture, save_film, save_picture, save_tables
+from rlrun.pictures.tables_file import PICTURE, Shown, save_tables
 from rlrun.protocols import Agent, Tabular
 from rlrun.runs.loggers import Logger
 from rlrun.types import NoSteps, TabularModel
@@ -29,9 +29,14 @@ class TableArtifacts:
             return
         shown = Shown(self.agent.tables(), self.model)
         save_tables(self.directory, shown)
-        image = picture(shown, self.gamma, self.title)
-        if image is not None:
-            save_picture(self.directory, image)
+        from rlrun.pictures.figures import figure_of  # matplotlib takes its time: only where there is something to draw
+        from rlrun.pictures.planning_film import save_film
+        from rlrun.pictures.sheet import pixels, save_picture
+
+        figure = figure_of(shown, self.gamma, self.title)
+        if figure is not None:
+            image = pixels(figure)
+            save_picture(self.directory / PICTURE, image)
             logger.image(step, "tables", image)
         if isinstance(self.agent.collection, NoSteps) and self.model.layout is not None:
             save_film(self.directory, self.remake, self.model.layout, self.title, step)

@@ -80,15 +80,16 @@ class AgentContract(ABC):
         env.close()
 
     def test_being_evaluated_changes_nothing_that_steers_training(self) -> None:
-        """Change counters, schedules and statistics in learn; act(explore=False) and act_greedily only look."""
+        """Change counters, schedules and statistics in learn; act(explore=False) and policy only look."""
         agent, _, env = self._trained(self.turns)
         obs = _first_obs(env)
         before = _copied(agent.state_dict())
         for seed in range(10):
             agent.act(obs, agent.initial_carry(env.spec.num_envs), _rng(seed), explore=False)
             if isinstance(agent, Stochastic):
-                action = agent.act_greedily(obs, agent.initial_carry(env.spec.num_envs), _rng(seed)).action
-                assert action.shape == (env.spec.num_envs,), "act_greedily must return one action for each slot: [B]"
+                policy, _ = agent.policy(obs, agent.initial_carry(env.spec.num_envs))
+                likeliest = policy.mode().shape
+                assert likeliest == (env.spec.num_envs,), "the mode of policy must be one action for each slot: [B]"
         assert same(before, agent.state_dict()), "act(explore=False) must not change the agent's state"
         env.close()
 

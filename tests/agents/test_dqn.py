@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rlrun.agents.dqn import DQN, TargetSettings
-from rlrun.agents.exploration import EpsilonGreedy
+from rlrun.agents.exploration import ExplorationSettings
 from rlrun.compute.execution import Execution, plainly
 from rlrun.errors import ArgumentError, UserError
 from rlrun.loop.collect import Collector
@@ -58,7 +58,7 @@ def dqn(
             folder=None,
         ),
         target=TargetSettings(period_steps=target_period_steps, double=double),
-        exploration=EpsilonGreedy(epsilon=epsilon or Constant(value=0.2), evaluation_epsilon=0.0),
+        exploration=ExplorationSettings(epsilon=epsilon or Constant(value=0.2), evaluation_epsilon=0.0),
         spec=spec,
         device=CPU,
         seed=seed,

@@ -148,41 +148,41 @@ def test_paired_puts_the_state_into_the_block_of_the_action() -> None:
     ]
 
 
-def test_observations_that_do_not_fit_are_refused_in_words() -> None:
-    with pytest.raises(UserError, match=r"one-hot features need numbered states, and box shows Box.*index.*Flat"):
+def test_observations_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(UserError, match=r"box.*Box.*observation=index.*Flat, TileCoding"):
         OneHot(spec=box([0.0], [1.0]))
-    with pytest.raises(UserError, match=r"flat features need vectors, and numbered shows Discrete\(4\).*OneHot"):
+    with pytest.raises(UserError, match=r"numbered.*Discrete\(4\).*OneHot"):
         Flat(spec=numbered(4))
-    with pytest.raises(UserError, match=r"tile coding needs vectors, and numbered shows Discrete\(4\)"):
+    with pytest.raises(UserError, match=r"numbered.*Discrete\(4\)"):
         coding(numbered(4))
     picture = EnvSpec("picture", spaces.Box(0, 255, (4, 84, 84), np.uint8), spaces.Discrete(2), 1)
-    with pytest.raises(UserError, match=r"tile coding needs vectors, and picture shows Box"):
+    with pytest.raises(UserError, match=r"picture.*Box"):
         coding(picture)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"low": [0.0]}, "low of tile coding has 1 numbers, and observations 2"),
-        ({"high": [1.0, 1.0, 1.0]}, "high of tile coding has 3 numbers, and observations 2"),
-        ({"low": [0.0, 1.0]}, "low of tile coding must be below high in every dimension"),
-        ({"low": [0.0, 0.0], "high": [1.0, -1.0]}, "low of tile coding must be below high in every dimension"),
+        ({"low": [0.0]}, "low .* 1 .* 2"),
+        ({"high": [1.0, 1.0, 1.0]}, "high .* 3 .* 2"),
+        ({"low": [0.0, 1.0]}, "low .* high"),
+        ({"low": [0.0, 0.0], "high": [1.0, -1.0]}, "low .* high"),
         (
             {"tiles": 2000, "num_tilings": 4},
-            r"4 tilings of 2001\^2 tiles are 16,016,004 features, more than 10,000,000",
+            r"4 .* 2001\^2 .* 16,016,004 .* 10,000,000",
         ),
     ],
 )
-def test_numbers_that_do_not_fit_are_refused_in_words(changes: dict[str, Any], message: str) -> None:
+def test_numbers_that_do_not_fit_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         coding(box([0.0, 0.0], [1.0, 1.0]), **changes)
 
 
 def test_boxes_without_ends_need_them_from_the_user() -> None:
     spec = CartPole(num_envs=1, max_episode_steps=500).spec  # velocities have no ends
-    with pytest.raises(UserError, match="observations of cartpole have no ends: give low and high of tile coding"):
+    with pytest.raises(UserError, match=r"cartpole .* low .* high"):
         coding(spec)
-    with pytest.raises(UserError, match="have no ends"):
+    with pytest.raises(UserError, match=r"cartpole .* low .* high"):
         coding(spec, low=[-2.4, -3.0, -0.2, -3.0])
     assert coding(spec, low=[-2.4, -3.0, -0.2, -3.0], high=[2.4, 3.0, 0.2, 3.0]).num_features == 2 * 5**4
 
@@ -196,7 +196,7 @@ def test_features_that_do_not_say_how_many_they_are_are_refused(count: object) -
             return obs
 
     mine: Any = Mine()
-    with pytest.raises(UserError, match=r"Mine must say how many features it gives, by an attribute num_features"):
+    with pytest.raises(UserError, match=rf"features: Mine .* num_features .* {count}"):
         count_features(mine)
 
 
@@ -297,13 +297,13 @@ def test_a_users_features_are_checked_like_our_own(module: str, tmp_path: Path) 
     def load(*words: str) -> None:
         load_config([*WORDS, f"runs_dir={tmp_path}", *words], [config_directory()])
 
-    with pytest.raises(UserError, match=r"algo\.features\.scale is missing: a number"):
+    with pytest.raises(UserError, match=r"algo\.features\.scale"):
         load(f"algo.features._target_={module}.Places")
-    with pytest.raises(UserError, match=r"unknown key algo\.features\.scal; nearest: algo\.features\.scale"):
+    with pytest.raises(UserError, match=r"algo\.features\.scal\b.*algo\.features\.scale"):
         load(f"algo.features._target_={module}.Places", "+algo.features.scal=1")
-    with pytest.raises(UserError, match=rf"{module}\.Place does not exist; nearest: Places"):
+    with pytest.raises(UserError, match=rf"{module}\.Place\b.*Places"):
         load(f"algo.features._target_={module}.Place")
-    with pytest.raises(UserError, match=r"Neither does not fit: algo\.features must be .*Features or .*PairFeatures"):
+    with pytest.raises(UserError, match=r"Neither .*algo\.features .*Features .*PairFeatures"):
         load(f"algo.features._target_={module}.Neither")
 
 

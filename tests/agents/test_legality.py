@@ -80,7 +80,7 @@ def test_networks_are_refused_where_some_actions_are_illegal(algo: str, house: P
     for env in (house, "gridworld"):
         changed = ["env.map=karpathy_10x10"] if env == "gridworld" else []
         config = load_config([*words(algo, env, tmp_path), *changed], [config_directory()])
-        with pytest.raises(UserError, match=r"not every action is legal in every state of \w+, and \S+ does not know"):
+        with pytest.raises(UserError, match=r"(house|gridworld).*q_learning, sarsa or linear_q"):
             build(config)
 
 
@@ -89,7 +89,7 @@ def test_observations_that_do_not_say_what_is_legal_are_refused(algo: str, tmp_p
     changed = ["env.map=karpathy_10x10", "env.observation=one_hot"]
     changed += ["algo.features._target_=rlrun.agents.linear.features.Flat"] if algo.startswith("linear") else []
     config = load_config([*words(algo, "gridworld", tmp_path), *changed], [config_directory()])
-    with pytest.raises(UserError, match=r"not every action is legal.*set env\.observation=index"):
+    with pytest.raises(UserError, match=r"gridworld.*observation=index"):
         build(config)
 
 
@@ -125,8 +125,8 @@ def test_states_that_look_alike_with_other_legal_actions_tell_an_agent_nothing(h
     env = TabularEnv(
         model=model, name="fog", looks=np.array([0, 0, 1, 2]), observation="index", max_episode_steps=9, num_envs=1
     )
-    with pytest.raises(UserError, match="not every action is legal in every state of fog"):
+    with pytest.raises(UserError, match="fog"):
         legal_actions(env.spec)
-    with pytest.raises(UserError, match="not every action is legal in every state of fog"):
+    with pytest.raises(UserError, match="fog"):
         Random(rollout_steps=1, spec=env.spec)
     assert legal_actions(replace(env.spec, model=None)) is None

@@ -354,24 +354,22 @@ def test_illegal_actions_are_neither_taken_nor_bootstrapped_from(bootstrap: str,
 
 def test_there_are_no_tables_of_vectors() -> None:
     spec = ScriptedEnv(num_envs=1).spec
-    with pytest.raises(ValueError, match="no tables of Box"):
+    with pytest.raises(ValueError, match="Box"):
         agent_of(spec, Places()).tables()
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["env=gridworld", f"{FEATURES}=rlrun.agents.linear.features.Flat"], "flat features need vectors"),
-        (["env=cartpole"], r"one-hot features need numbered states, and cartpole shows Box.*choose other features"),
+        (["env=gridworld", f"{FEATURES}=rlrun.agents.linear.features.Flat"], "gridworld.*OneHot"),
+        (["env=cartpole"], "cartpole.*Box.*Flat, TileCoding"),
         (
             ["env=gridworld", f"{FEATURES}=rlrun.numerics.schedules.Constant", "+algo.features.value=1"],
-            "must be an object .* of the kind Features",
+            r"algo\.features.*Features",
         ),
     ],
 )
-def test_features_that_do_not_fit_the_observations_are_refused_in_words(
-    words: list[str], message: str, tmp_path: Path
-) -> None:
+def test_features_that_do_not_fit_the_observations_are_refused(words: list[str], message: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=message):
         build(load_config(["algo=linear_q", *words, f"runs_dir={tmp_path}"], [config_directory()]))
 

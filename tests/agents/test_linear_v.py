@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -278,9 +277,9 @@ def test_vectors_have_the_uniform_policy_alone(tmp_path: Path) -> None:
     action = agent.act(torch.zeros(4000, 4), (), torch.Generator().manual_seed(0), explore=False).action
     assert float(action.double().mean()) == pytest.approx(0.5, abs=4 * 0.5 / 4000**0.5)
     (tmp_path / "policy.yaml").write_text("0: 0\n")
-    with pytest.raises(UserError, match=r"policy\.yaml needs numbered states, and cartpole shows Box.*uniform"):
+    with pytest.raises(UserError, match=r"policy=.*policy\.yaml.*cartpole.*Box.*policy=uniform"):
         agent_of(spec, Flat(spec=spec), policy=str(tmp_path / "policy.yaml"))
-    with pytest.raises(ValueError, match="no tables where states are not numbered"):
+    with pytest.raises(ValueError, match="numbered"):
         agent.tables()
 
 
@@ -303,8 +302,7 @@ def test_features_of_pairs_are_refused(tmp_path: Path) -> None:
         "algo.features._target_=rlrun.agents.linear.features.Paired",
     ]
     words += ["+algo.features.features._target_=rlrun.agents.linear.features.OneHot"]
-    message = "algo.features._target_=rlrun.agents.linear.features.Paired does not fit: algo.features must be"
-    with pytest.raises(UserError, match=re.escape(message)):
+    with pytest.raises(UserError, match=r"algo\.features.*Paired"):
         build(load_config(words, [config_directory()]))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,27 +14,23 @@ import torch
 import yaml
 from gymnasium_env import gymnasium_env
 from PIL import Image
+from planners import CPU, NOTHING, planner, solve
 
 from rlrun.agents.planning.policy_evaluation import PolicyEvaluation
 from rlrun.agents.planning.policy_iteration import PolicyIteration
-from rlrun.agents.planning.q_iteration import QIteration
-from rlrun.agents.planning.value_iteration import ValueIteration
-from rlrun.agents.tables.table_agent import sample_rows
+from rlrun.agents.planning.settling import NoLimitError
+from rlrun.agents.tables.policies import draw_actions
 from rlrun.api.running import warn_if_unsettled
 from rlrun.cli.main import run_command
-from rlrun.config.files import config_directory
 from rlrun.envs.cartpole import CartPole
 from rlrun.envs.gridworld import GridWorld
 from rlrun.envs.gymnasium import GymnasiumEnv
 from rlrun.envs.mdp_file import MdpEnv
-from rlrun.errors import UserError
-from rlrun.loop.collect import empty_rollout
+from rlrun.errors import DoesNotFitError, UserError
 from rlrun.protocols import Agent, Tabular, VecEnv
 from rlrun.testing.agent import AgentContract
 from rlrun.types import EnvSpec, Float64Array, TabularModel
 
-CPU = torch.device("cpu")
-NOTHING = empty_rollout(CPU)
 DATA = Path(__file__).parents[1] / "data"
 KNOWN = yaml.safe_load((DATA / "known_values.yaml").read_text())
 POLICIES = {case["name"]: case for case in yaml.safe_load((DATA / "known_policies.yaml").read_text())}
@@ -54,31 +51,6 @@ def grid(**changes: Any) -> GridWorld:
 
 def toy_text(env_id: str, options: dict[str, Any] | None = None) -> GymnasiumEnv:
     return gymnasium_env(env_id, max_episode_steps=100, options=options)
-
-
-def usual_tolerance(algo: str) -> float:
-    """What the command stops at."""
-    return float(yaml.safe_load((config_directory() / "algo" / f"{algo}.yaml").read_text())["algo"]["tolerance"])
-
-
-def planner(algo: str, spec: EnvSpec, gamma: float, tolerance: float | None = None) -> Any:
-    tolerance = usual_tolerance(algo) if tolerance is None else tolerance
-    numbers: dict[str, Any] = {"gamma": gamma, "tolerance": tolerance, "spec": spec, "device": CPU}
-    if algo == "value_iteration":
-        return ValueIteration(**numbers)
-    if algo == "q_iteration":
-        return QIteration(**numbers)
-    if algo == "policy_iteration":
-        return PolicyIteration(**numbers, initial_policy="uniform", evaluation_sweeps=None)
-    return PolicyEvaluation(**numbers, policy="uniform")
-
-
-def solve(agent: Agent, limit: int = 200_000) -> int:
-    for sweep in range(1, limit):
-        agent.learn(NOTHING)
-        if agent.finished:
-            return sweep
-    raise AssertionError(f"not finished after {limit} sweeps")
 
 
 def check_rows(values: Float64Array, rows: list[list[float | None]], shape: tuple[int, int], atol: float) -> int:
@@ -154,9 +126,10 @@ def test_racing_car_without_discount_begins_as_in_the_lecture_and_is_reported_as
     for expected in ((2, 1, 0), (3.5, 2.5, 0), (5, 4, 0)):
         agent.learn(NOTHING)
         np.testing.assert_allclose(agent.tables().values, expected, atol=1e-12)
-    refusal = r"values still change by 1\.5 a sweep and will not stop: in 2 states.*grow.*give algo\.gamma below 1"
-    with pytest.raises(UserError, match=refusal):
+    with pytest.raises(NoLimitError) as refused:
         solve(agent, limit=1_000)
+    assert refused.value.because == "grow"
+    assert agent.residual == 1.5
 
 
 @pytest.mark.parametrize(("gamma", "always_slow"), [(0.5, 2.0), (0.8, 5.0), (0.9, 10.0)])
@@ -192,8 +165,9 @@ def test_an_improper_policy_without_discount_is_reported(tmp_path: Path) -> None
     north = tmp_path / "north.yaml"
     north.write_text("".join(f"{state}: north\n" for state in range(1, 15)))
     agent = PolicyEvaluation(policy=str(north), gamma=1.0, tolerance=1e-8, spec=grid().spec, device=CPU)
-    with pytest.raises(UserError, match="no finite limit"):
+    with pytest.raises(NoLimitError) as refused:
         solve(agent)
+    assert refused.value.because == "fall"
 
 
 def test_a_tolerance_below_rounding_ends_at_rounding() -> None:
@@ -233,14 +207,15 @@ def test_the_policy_is_known_to_settle_before_the_values(algo: str, world: str, 
     others = [np.any(a != b, axis=1).sum() for a, b in itertools.pairwise(shown)]
     assert changes == [0.0, *others]
     last_change = max(sweep for sweep, count in enumerate(changes) if count)
-    assert last_change == agent._watch.last_change < len(changes) - 1 == agent._watch.sweeps
+    assert last_change == agent.state_dict()["last_change"] < len(changes) - 1 == agent.state_dict()["sweeps"]
 
 
 def test_the_lecture_settles_a_sweep_after_its_policy(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO"):
         solve(planner("value_iteration", grid().spec, 1.0))
     # The farthest cell is 3 steps from a corner: sweep 3 has all values, and the fourth changes none.
-    assert caplog.messages == ["values settled in sweep 4 (residual 0); the policy changed last in sweep 3"]
+    (said,) = caplog.messages
+    assert re.findall(r"\d+", said) == ["4", "0", "3"]
 
 
 @pytest.mark.parametrize("algo", ["value_iteration", "q_iteration"])
@@ -348,26 +323,26 @@ def test_probabilities_that_do_not_sum_to_1_are_refused() -> None:
     probability = spec.model.probability.copy()
     probability[(spec.model.state == 0) & (spec.model.action == 1) & (spec.model.next_state == 1)] = 0.4
     spec = replace(spec, model=replace(spec.model, probability=probability))
-    with pytest.raises(UserError, match=r"outcomes of action 1 in state 0 have probability 0\.9 together, not 1"):
+    with pytest.raises(UserError, match=r"action 1 .* state 0 .* 0\.9 .* 1"):
         planner("value_iteration", spec, 0.9)
 
 
-def test_planning_without_a_model_or_states_is_refused_in_words() -> None:
-    with pytest.raises(UserError, match=r"planning needs a model.*which cartpole does not have"):
+def test_planning_without_a_model_or_states_is_refused() -> None:
+    with pytest.raises(DoesNotFitError, match=r"cartpole.*actor_critic"):
         planner("value_iteration", CartPole(num_envs=1, max_episode_steps=500).spec, 0.9)
-    with pytest.raises(UserError, match=r"set env\.observation=index"):
+    with pytest.raises(DoesNotFitError, match=r"gridworld.*observation=index"):
         planner("q_iteration", grid(observation="one_hot").spec, 0.9)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("99: north\n", "there is no state 99; nearest: "),
-        ("1: nroth\n", "there is no action nroth; nearest: north"),
-        ("1: {north: 0.5, south: 0.4}\n", "the probabilities in state 1 sum to 0.9, not to 1"),
-        ("1: {north: -1}\n", "the probability of north in 1 must be from 0 to 1, not -1"),
-        ("- north\n", "must map states to actions"),
-        ("1: [\n", "cannot be read"),
+        ("99: north\n", "state 99;"),
+        ("1: nroth\n", "action nroth; .*north"),
+        ("1: {north: 0.5, south: 0.4}\n", "state 1 .* 0.9"),
+        ("1: {north: -1}\n", "north .* 1 .* -1"),
+        ("- north\n", "policy.yaml"),
+        ("1: [\n", "policy.yaml"),
     ],
 )
 def test_wrong_policy_files_are_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -379,17 +354,17 @@ def test_wrong_policy_files_are_refused(tmp_path: Path, text: str, message: str)
 
 
 def test_a_policy_that_is_not_there_is_refused() -> None:
-    with pytest.raises(UserError, match=r"algo\.policy=nowhere is neither `uniform`, nor a run's directory"):
+    with pytest.raises(UserError, match=r"policy=nowhere .*uniform"):
         PolicyEvaluation(policy="nowhere", gamma=0.9, tolerance=1e-8, spec=grid().spec, device=CPU)
 
 
 def test_rows_are_sampled_with_their_probabilities() -> None:
     policy = torch.tensor([[0.0, 0.25, 0.75], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]], dtype=torch.float64)
-    draws = sample_rows(policy, torch.zeros(40_000, dtype=torch.int64), torch.Generator().manual_seed(0))
+    draws = draw_actions(policy, torch.zeros(40_000, dtype=torch.int64), torch.Generator().manual_seed(0))
     share = torch.bincount(draws, minlength=3) / 40_000
     assert share[0] == 0.0
     assert float(share[1]) == pytest.approx(0.25, abs=4 * (0.25 * 0.75 / 40_000) ** 0.5)
-    others = sample_rows(policy, torch.tensor([1, 2]), torch.Generator().manual_seed(0))
+    others = draw_actions(policy, torch.tensor([1, 2]), torch.Generator().manual_seed(0))
     assert others.tolist() == [0, 0]
 
 

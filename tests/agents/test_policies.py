@@ -12,7 +12,7 @@ from rlrun.agents.tables.policies import load_policy
 from rlrun.envs.grid_map import parse_map, tabular_model
 from rlrun.envs.mdp_file import MdpEnv, parse_mdp
 from rlrun.errors import UserError
-from rlrun.pictures.table_pictures import Shown, save_tables
+from rlrun.pictures.tables_file import Shown, save_tables
 from rlrun.types import EnvSpec, Tables, TabularModel
 
 CAR = """\
@@ -51,21 +51,21 @@ def test_states_and_actions_in_another_order_are_found_by_name(tmp_path: Path) -
     swapped = car(
         CAR.replace("[slow, fast]", "[fast, slow]").replace("[cool, warm, overheated]", "[warm, overheated, cool]")
     )
-    policy = load_policy(run, "algo.policy", spec_of(swapped), 3)
+    policy = load_policy(run, "policy", spec_of(swapped), 3)
     np.testing.assert_array_equal(policy, [[0, 1], [0, 0], [0.75, 0.25]])
 
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("slow", "slower", r"that run knows no action slower \(its nearest is slow\)"),
-        ("cool", "cold", r"that run knows no state cold \(its nearest is cool\)"),
+        ("slow", "slower", "policy=.*action slower .*slow"),
+        ("cool", "cold", "policy=.*state cold .*cool"),
     ],
 )
 def test_names_that_the_run_does_not_know_are_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
     run = saved(tmp_path, car(), [[1, 0], [1, 0], [0, 0]])
     with pytest.raises(UserError, match=message):
-        load_policy(run, "algo.policy", spec_of(car(CAR.replace(old, new))), 3)
+        load_policy(run, "policy", spec_of(car(CAR.replace(old, new))), 3)
 
 
 EAST = [[0, 1, 0, 0]] * 5 + [[0] * 4]
@@ -74,47 +74,47 @@ EAST = [[0, 1, 0, 0]] * 5 + [[0] * 4]
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ("..\n..\n.T", r"a grid of 2 x 3 cells, and this one has 3 x 2"),
-        ("...\nT..", r"a map with other ends: see row 1, column 0"),
-        (".#.\n..T", r"a map with other walls: see row 0, column 1"),
+        ("..\n..\n.T", "2 x 3 .* 3 x 2"),
+        ("...\nT..", "ends: .* 1, .* 0"),
+        (".#.\n..T", "walls: .* 0, .* 1"),
     ],
 )
 def test_another_map_of_as_many_cells_is_refused(tmp_path: Path, rows: str, message: str) -> None:
     run = saved(tmp_path, grid("...\n..T"), EAST)
     with pytest.raises(UserError, match=message):
-        load_policy(run, "algo.policy", spec_of(grid(rows)), 6)
+        load_policy(run, "policy", spec_of(grid(rows)), 6)
 
 
 def test_the_same_map_with_other_rewards_is_the_same_map(tmp_path: Path) -> None:
     run = saved(tmp_path, grid("...\n..T"), EAST)
-    np.testing.assert_array_equal(load_policy(run, "algo.policy", spec_of(grid("S..\n..T")), 6), EAST)
+    np.testing.assert_array_equal(load_policy(run, "policy", spec_of(grid("S..\n..T")), 6), EAST)
 
 
 def test_cells_and_states_with_names_are_not_the_same(tmp_path: Path) -> None:
     named = car()
     run = saved(tmp_path, named, [[1, 0], [1, 0], [0, 0]])
     numbered = TabularModel(**{name: getattr(named, name) for name in named.__slots__} | {"state_names": ()})
-    with pytest.raises(UserError, match=r"states have names in that run \(cool, warm, overheated.*and none here"):
-        load_policy(run, "algo.policy", spec_of(numbered), 3)
-    with pytest.raises(UserError, match="there they have no names"):
-        load_policy(saved(tmp_path, numbered, [[1, 0], [1, 0], [0, 0]]), "algo.policy", spec_of(named), 3)
+    with pytest.raises(UserError, match="cool, warm, overheated"):
+        load_policy(run, "policy", spec_of(numbered), 3)
+    with pytest.raises(UserError, match="cool"):
+        load_policy(saved(tmp_path, numbered, [[1, 0], [1, 0], [0, 0]]), "policy", spec_of(named), 3)
     lake = saved(tmp_path, grid("..T"), [[0, 1, 0, 0]] * 2 + [[0] * 4])
     fits = TabularModel(**{name: getattr(grid("..T"), name) for name in named.__slots__} | {"layout": None})
-    with pytest.raises(UserError, match="states are no cells of a grid here, and cells in that run"):
-        load_policy(lake, "algo.policy", spec_of(fits), 3)
+    with pytest.raises(UserError, match="grid"):
+        load_policy(lake, "policy", spec_of(fits), 3)
 
 
 def test_a_run_of_states_is_no_policy_for_what_they_look_like(tmp_path: Path) -> None:
     env = MdpEnv(mdp="short_corridor", observation="index", max_episode_steps=9, num_envs=1)
     two = car(CAR.split("  - [warm, slow")[0].replace(", overheated", ""))
     run = saved(tmp_path, two, [[1, 0], [0, 0]])
-    with pytest.raises(UserError, match="is for states, and short_corridor shows only what they look like"):
-        load_policy(run, "algo.policy", env.spec, 2)
+    with pytest.raises(UserError, match="short_corridor"):
+        load_policy(run, "policy", env.spec, 2)
 
 
 def test_actions_have_names_where_states_look_alike(tmp_path: Path) -> None:
     env = MdpEnv(mdp="short_corridor", observation="index", max_episode_steps=9, num_envs=1)
     (tmp_path / "right.yaml").write_text("0: right\n")
-    policy = load_policy(str(tmp_path / "right.yaml"), "algo.policy", env.spec, 2)
+    policy = load_policy(str(tmp_path / "right.yaml"), "policy", env.spec, 2)
     assert env.spec.model is not None
     np.testing.assert_array_equal(policy[0], [name == "right" for name in env.spec.model.action_names])

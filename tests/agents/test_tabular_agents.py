@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -9,21 +10,18 @@ import numpy as np
 import pytest
 import torch
 from gymnasium_env import gymnasium_env
+from planners import CPU, planner, solve
 
-from rlrun.agents.planning.value_iteration import ValueIteration
-from rlrun.agents.tables.q_learning import QLearning
-from rlrun.agents.tables.sarsa import Sarsa
 from rlrun.agents.tables.td import TD
+from rlrun.agents.tables.td_control import TDControl
 from rlrun.envs.gridworld import GridWorld
 from rlrun.envs.mdp_file import MdpEnv
-from rlrun.errors import UserError
-from rlrun.loop.collect import Collector, empty_rollout
+from rlrun.errors import DoesNotFitError
+from rlrun.loop.collect import Collector
 from rlrun.numerics.schedules import Constant
 from rlrun.protocols import Agent, VecEnv
 from rlrun.testing.agent import AgentContract
 from rlrun.types import EnvSpec, Episodes, Float64Array, Rollout
-
-CPU = torch.device("cpu")
 
 
 def grid(num_envs: int = 1, **changes: Any) -> GridWorld:
@@ -38,18 +36,19 @@ def grid(num_envs: int = 1, **changes: Any) -> GridWorld:
     return GridWorld(num_envs=num_envs, **numbers | changes)
 
 
-def q_learning(spec: EnvSpec, **changes: Any) -> QLearning:
-    numbers: dict[str, Any] = {"gamma": 0.9, "alpha": 0.5, "alpha_power": 0.0, "initial_q": 0.0, "rollout_steps": 1}
+def q_learning(spec: EnvSpec, **changes: Any) -> TDControl:
+    numbers: dict[str, Any] = {"bootstrap": "max", "gamma": 0.9, "alpha": 0.5, "alpha_power": 0.0, "initial_q": 0.0}
+    numbers |= {"rollout_steps": 1, "evaluation_epsilon": 0.0}
     epsilon = Constant(value=changes.pop("epsilon", 0.3))
-    numbers["evaluation_epsilon"] = 0.0
-    return QLearning(epsilon=epsilon, spec=spec, device=CPU, **numbers | changes)
+    return TDControl(epsilon=epsilon, spec=spec, device=CPU, **numbers | changes)
 
 
-def sarsa(spec: EnvSpec, **changes: Any) -> Sarsa:
-    numbers: dict[str, Any] = {"gamma": 0.9, "alpha": 0.5, "alpha_power": 0.0, "initial_q": 0.0}
-    epsilon = Constant(value=changes.pop("epsilon", 0.3))
-    numbers["evaluation_epsilon"] = 0.0
-    return Sarsa(epsilon=epsilon, spec=spec, device=CPU, **numbers | changes)
+def sarsa(spec: EnvSpec, **changes: Any) -> TDControl:
+    return q_learning(spec, bootstrap="next_action", **changes)
+
+
+def expected_sarsa(spec: EnvSpec, **changes: Any) -> TDControl:
+    return q_learning(spec, bootstrap="expected", **changes)
 
 
 def td(spec: EnvSpec, **changes: Any) -> TD:
@@ -79,14 +78,15 @@ def steps_of(rollouts: list[Rollout]) -> list[tuple[int, int, float, float, int,
     """(s, a, r, discount, s', last) of the only slot."""
     return [
         (
-            int(rollout.obs[0, 0]),
-            int(rollout.action[0, 0]),
-            float(rollout.reward[0, 0]),
-            float(rollout.discount[0, 0]),
-            int(rollout.next_obs[0, 0]),
-            bool(rollout.last[0, 0]),
+            int(rollout.obs[t, 0]),
+            int(rollout.action[t, 0]),
+            float(rollout.reward[t, 0]),
+            float(rollout.discount[t, 0]),
+            int(rollout.next_obs[t, 0]),
+            bool(rollout.last[t, 0]),
         )
         for rollout in rollouts
+        for t in range(len(rollout.action))
     ]
 
 
@@ -107,24 +107,38 @@ def test_q_learning_in_one_environment_is_the_textbooks_loop_bit_for_bit() -> No
     assert visits.sum() == 3000
 
 
-def test_sarsa_in_one_environment_is_the_textbooks_loop() -> None:
+def epsilon_greedy(q: Float64Array) -> Float64Array:
+    best = q == q.max()
+    shares: Float64Array = 0.3 / 4 + 0.7 * best / best.sum()
+    return shares
+
+
+@pytest.mark.parametrize("rollout_steps", [1, 4])
+def test_sarsa_in_one_environment_is_the_textbooks_loop(rollout_steps: int) -> None:
     env = grid()
-    agent = sarsa(env.spec)
+    agent = sarsa(env.spec, rollout_steps=rollout_steps)
     plain = np.zeros((12, 4))
-
-    def epsilon_greedy(q: Float64Array) -> Float64Array:
-        best = q == q.max()
-        shares: Float64Array = 0.3 / 4 + 0.7 * best / best.sum()
-        return shares
-
-    steps = steps_of(play(agent, env, 3000))
-    for now, following in zip(steps[:-1], [*steps[1:]], strict=True):
-        s, a, r, d, n, last = now
+    steps = steps_of(play(agent, env, 3000 // rollout_steps))
+    assert len(steps) == 3000
+    for (s, a, r, d, n, last), following in itertools.zip_longest(steps, steps[1:]):
         # At the time limit no choice is made: its expectation under epsilon-greedy stands in for it.
-        ahead = epsilon_greedy(plain[n]) @ plain[n] if last else plain[n, following[1]]
+        if last:
+            ahead = epsilon_greedy(plain[n]) @ plain[n]
+        elif following is not None:
+            ahead = plain[n, following[1]]
+        else:
+            continue  # its next action is not known yet
         plain[s, a] += 0.5 * (r + 0.9 * d * ahead - plain[s, a])
-    s, a, r, d, n, last = steps[-1]
-    if last:
+    model = env.spec.model
+    assert model is not None
+    np.testing.assert_allclose(agent.tables().q[model.legal], plain[model.legal], rtol=1e-12, atol=1e-12)
+
+
+def test_expected_sarsa_in_one_environment_is_the_textbooks_loop() -> None:
+    env = grid()
+    agent = expected_sarsa(env.spec)
+    plain = np.zeros((12, 4))
+    for s, a, r, d, n, _ in steps_of(play(agent, env, 3000)):
         plain[s, a] += 0.5 * (r + 0.9 * d * (epsilon_greedy(plain[n]) @ plain[n]) - plain[s, a])
     model = env.spec.model
     assert model is not None
@@ -251,9 +265,8 @@ def test_many_environments_learn_what_one_learns() -> None:
     env = grid(64, map="lecture", step_reward=-1.0, max_episode_steps=100)
     agent = q_learning(env.spec, gamma=1.0, alpha=0.2, epsilon=0.3)
     play(agent, env, 600)
-    best = ValueIteration(gamma=1.0, tolerance=1e-9, spec=env.spec, device=CPU)
-    while not best.finished:
-        best.learn(empty_rollout(CPU))
+    best = planner("value_iteration", env.spec)
+    solve(best)
     np.testing.assert_allclose(agent.tables().values, best.tables().values, atol=1e-6)
 
 
@@ -336,7 +349,7 @@ def test_states_that_look_alike_share_a_row() -> None:
 def test_a_table_of_pictures_is_refused_in_words() -> None:
     spec = grid(observation="one_hot").spec
     for make in (q_learning, sarsa, td):
-        with pytest.raises(UserError, match=r"a table needs numbered states.*set env\.observation=index"):
+        with pytest.raises(DoesNotFitError, match="observation=index"):
             make(spec)
 
 
@@ -363,7 +376,13 @@ class TestQLearningContract(AgentContract):
 class TestSarsaContract(TestQLearningContract):
     def make_agent(self, spec: EnvSpec, seed: int) -> Agent:
         del seed
-        return sarsa(spec)
+        return sarsa(spec, rollout_steps=2)
+
+
+class TestExpectedSarsaContract(TestQLearningContract):
+    def make_agent(self, spec: EnvSpec, seed: int) -> Agent:
+        del seed
+        return expected_sarsa(spec)
 
 
 class TestTDContract(TestQLearningContract):

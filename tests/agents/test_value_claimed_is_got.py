@@ -12,50 +12,17 @@ import pytest
 import torch
 from gymnasium import spaces
 from gymnasium_env import gymnasium_env
+from planners import CPU, NOTHING, planner, refusal_of, solve
 
-from rlrun.agents.planning.policy_evaluation import PolicyEvaluation
 from rlrun.agents.planning.policy_iteration import PolicyIteration
-from rlrun.agents.planning.q_iteration import QIteration
-from rlrun.agents.planning.value_iteration import ValueIteration
+from rlrun.agents.planning.settling import NoLimitError
 from rlrun.envs.gridworld import GridWorld
 from rlrun.envs.mdp_file import MdpEnv
-from rlrun.errors import UserError
-from rlrun.loop.collect import empty_rollout
 from rlrun.protocols import VecEnv
 from rlrun.types import BoolArray, EnvSpec, Float64Array, TabularModel
 
-CPU = torch.device("cpu")
-NOTHING = empty_rollout(CPU)
 OPTIMAL = ("value_iteration", "q_iteration", "policy_iteration", "modified_policy_iteration")
 TOLERANCE = 1e-10
-
-
-def planner(algo: str, spec: EnvSpec, gamma: float, tolerance: float = TOLERANCE) -> Any:
-    numbers: dict[str, Any] = {"gamma": gamma, "tolerance": tolerance, "spec": spec, "device": CPU}
-    if algo == "value_iteration":
-        return ValueIteration(**numbers)
-    if algo == "q_iteration":
-        return QIteration(**numbers)
-    if algo == "policy_evaluation":
-        return PolicyEvaluation(policy="uniform", **numbers)
-    sweeps = 3 if algo == "modified_policy_iteration" else None
-    return PolicyIteration(initial_policy="uniform", evaluation_sweeps=sweeps, **numbers)
-
-
-def solve(agent: Any, limit: int = 20_000) -> None:
-    for _ in range(limit):
-        agent.learn(NOTHING)
-        if agent.finished:
-            return
-    raise AssertionError(f"neither settled nor refused after {limit} sweeps")
-
-
-def refusal_of(agent: Any) -> UserError | None:
-    try:
-        solve(agent)
-    except UserError as error:
-        return error
-    return None
 
 
 def chain_of(model: TabularModel, policy: Float64Array) -> tuple[Float64Array, Float64Array]:
@@ -150,13 +117,13 @@ def test_every_shipped_world_gives_what_is_claimed(kind: str, options: dict[str,
     model = env.spec.model
     assert model is not None
     for algo in (*OPTIMAL, "policy_evaluation"):
-        agent = planner(algo, env.spec, gamma)
+        agent = planner(algo, env.spec, gamma, TOLERANCE)
         at_random = algo == "policy_evaluation" and kind == "mdp"  # the car overheats in the end
         if gamma == 1.0 and ENDLESS & set(options.values()) and not at_random:
-            with pytest.raises(UserError, match="no finite limit"):
-                solve(agent, limit=200_000)
+            with pytest.raises(NoLimitError):
+                solve(agent)
             continue
-        solve(agent, limit=200_000)
+        solve(agent)
         check_claim(agent, model, gamma)
     env.close()
 
@@ -241,7 +208,7 @@ def test_random_models_give_what_is_claimed_and_the_best_there_is() -> None:
         if not np.isfinite(best).all():  # refused: tests/agents/test_settling.py
             continue
         for algo in OPTIMAL:
-            agent = planner(algo, as_spec(model), 1.0)
+            agent = planner(algo, as_spec(model), 1.0, TOLERANCE)
             refusal = refusal_of(agent)
             if refusal is not None:
                 assert may_be_refused(algo, model, cancelling), (algo, best, str(refusal))
@@ -258,7 +225,7 @@ def test_random_models_with_discount_give_what_is_claimed_and_the_best_there_is(
     for rewards in REWARDS * 34:
         model = random_model(rng, rewards)
         for algo in OPTIMAL:
-            agent = planner(algo, as_spec(model), 0.5)
+            agent = planner(algo, as_spec(model), 0.5, TOLERANCE)
             solve(agent)
             check_claim(agent, model, 0.5)
             values = agent.tables().values
@@ -290,7 +257,7 @@ def test_a_coarse_tolerance_leaves_policy_iteration_a_policy_within_its_bound(
             spec=env.spec,
             device=CPU,
         )
-        solve(agent, limit=200_000)
+        solve(agent)
         values, _ = worth(model, agent.tables().policy, gamma)
         horizon = steps if gamma == 1.0 else 1.0 / (1.0 - gamma)
         margin = min(2.0 * tolerance / max(1.0 - gamma, 1e-3), 1e-5) + 1e-9 * np.maximum(np.abs(optimum), 1.0)
@@ -303,7 +270,7 @@ def test_a_discount_of_almost_1_still_comes_to_the_goal() -> None:
     model = env.spec.model
     assert model is not None
     for algo in OPTIMAL[:3]:
-        agent = planner(algo, env.spec, gamma)
+        agent = planner(algo, env.spec, gamma, TOLERANCE)
         solve(agent)
         values, _ = worth(model, agent.tables().policy, gamma)
         np.testing.assert_allclose(values, agent.tables().values, atol=1e-7)
@@ -311,7 +278,7 @@ def test_a_discount_of_almost_1_still_comes_to_the_goal() -> None:
 
 
 @pytest.mark.parametrize("algo", ["value_iteration", "q_iteration", "modified_policy_iteration"])
-def test_a_planner_that_goes_on_finishes_in_the_same_sweep_with_the_same_policy(algo: str) -> None:
+def test_a_planner_that_resumes_finishes_in_the_same_sweep_with_the_same_policy(algo: str) -> None:
     rng = np.random.default_rng(5)
     models = [random_model(rng, (0.0, 0.0, 0.0, 2.0, -3.0)) for _ in range(40)]
     compared = 0

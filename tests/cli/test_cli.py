@@ -61,8 +61,8 @@ def test_a_run_trains_is_recorded_and_is_finished_when_asked_again(rlrun: Comman
     first = rlrun(*RUN, "seed=3")
     assert (first.returncode, first.stderr) == (0, "")
     (directory,) = (tmp_path / "here").glob("runs/scripted/random/*/seed3")
-    receipt = json.loads((directory / "receipt.json").read_text())
-    assert receipt["argv"][1:8] == [*RUN, "seed=3"][:7]
+    manifest = json.loads((directory / "manifest.json").read_text())
+    assert manifest["argv"][1:8] == [*RUN, "seed=3"][:7]
     assert json.loads((directory / "result.json").read_text())["step"] == 600
     assert "rollout_steps" in (directory / "config.yaml").read_text()
     assert [path.name for path in (tmp_path / "here").iterdir()] == ["runs"]

@@ -21,13 +21,13 @@ from typing import Any
 import pytest
 import torch
 
-from rlrun.agents.tables.q_learning import QLearning
+from rlrun.agents.tables.td_control import TDControl
 from rlrun.api import running
 from rlrun.cli.main import run_command
 from rlrun.errors import UserError
 from rlrun.loop.course import Course, Window
 from rlrun.runs.loggers import read_rows
-from rlrun.runs.manifest import Code, digest, write_receipt
+from rlrun.runs.manifest import Code, digest, write_manifest
 from rlrun.types import Progress
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -148,8 +148,8 @@ def one_line(answer: Answer) -> str:
     return f"{line}\n"
 
 
-def receipt(directory: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((directory / "receipt.json").read_text())
+def manifest(directory: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((directory / "manifest.json").read_text())
     del content["digest"]
     return content
 
@@ -162,8 +162,8 @@ def listed(rlrun: Command) -> list[dict[str, str]]:
     return [dict(zip(head.split(), row.split(), strict=True)) for row in rows]
 
 
-def test_a_receipt_says_what_made_the_run(rlrun: Command, grid: Path) -> None:
-    made = receipt(grid)
+def test_a_manifest_says_what_made_the_run(rlrun: Command, grid: Path) -> None:
+    made = manifest(grid)
     assert made["argv"] == ["rlrun", *GRID]
     assert made["overrides"] == GRID
     assert made["labels"] == {"algo": "q_learning", "env": "gridworld", "preset": "q_learning_gridworld"}
@@ -204,10 +204,10 @@ def test_a_longer_run_goes_on_and_the_shorter_one_stays_finished(rlrun: Command,
     longer = rlrun("resume", str(grid), "total_steps=600")
     assert longer.status == 0
     assert "resuming at step 400" in longer.out
-    sessions = receipt(grid)["sessions"]
+    sessions = manifest(grid)["sessions"]
     assert [(session["from_step"], session["to_step"]) for session in sessions] == [(0, 400), (400, 600)]
-    assert receipt(grid)["argv"] == ["rlrun", *GRID], "what made it stays"
-    assert receipt(grid)["total_steps"] == 600
+    assert manifest(grid)["argv"] == ["rlrun", *GRID], "what made it stays"
+    assert manifest(grid)["total_steps"] == 600
     assert sessions[1]["argv"][1:3] == ["resume", str(grid)]
     assert f"{grid} is finished: evaluation mean" in rlrun(*GRID).out
     assert rlrun(*GRID, "total_steps=600", "runs_dir=whole").status == 0
@@ -261,11 +261,11 @@ def test_a_refusal_while_loading_leaves_a_finished_run_as_it_was(
     assert "record_episodes=true comes too late" in answer.err
     assert contents(grid) == before
 
-    def refuse(agent: QLearning, state: object) -> None:
+    def refuse(agent: TDControl, state: object) -> None:
         raise UserError("what was saved does not fit")
 
     with monkeypatch.context() as patch:
-        patch.setattr(QLearning, "load_state_dict", refuse)
+        patch.setattr(TDControl, "load_state_dict", refuse)
         for command in ([*GRID, "total_steps=600"], ["resume", str(grid), "total_steps=600"]):
             answer = rlrun(*command)
             assert (answer.status, answer.err) == (2, "rlrun: error: what was saved does not fit\n")
@@ -332,20 +332,20 @@ def test_a_config_that_was_changed_is_refused_and_the_words_write_it_again(
         ('"format": 3', '"format": 2'),
     ],
 )
-def test_a_receipt_that_was_changed_is_refused(rlrun: Command, grid: Path, old: str, new: str) -> None:
+def test_a_manifest_that_was_changed_is_refused(rlrun: Command, grid: Path, old: str, new: str) -> None:
     shutil.copytree(grid, grid.with_name("seed1"))
-    text = (grid / "receipt.json").read_text()
+    text = (grid / "manifest.json").read_text()
     assert old in text
-    (grid / "receipt.json").write_text(text.replace(old, new, 1))
+    (grid / "manifest.json").write_text(text.replace(old, new, 1))
     for command in (GRID, ["resume", str(grid)], ["show", str(grid)], ["rerun", str(grid)]):
-        assert "receipt.json was changed since rlrun wrote it; fresh=true" in one_line(rlrun(*command))
+        assert "manifest.json was changed since rlrun wrote it; fresh=true" in one_line(rlrun(*command))
     damaged, sound = listed(rlrun)
     assert (damaged["state"], damaged["path"], sound["state"]) == ("damaged", str(grid), "finished")
 
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("receipt.json", "[]"), ("result.json", "[]"), ("result.json", "{}"), ("result.json", '{"step": 4}')],
+    [("manifest.json", "[]"), ("result.json", "[]"), ("result.json", "{}"), ("result.json", '{"step": 4}')],
 )
 def test_small_files_of_another_kind_are_one_line(rlrun: Command, grid: Path, name: str, text: str) -> None:
     (grid / name).write_text(text)
@@ -371,7 +371,7 @@ def test_a_repetition_leaves_a_damaged_original_as_it_is_and_is_for_as_many_step
     assert rlrun("rerun", str(directory)).status == 0
     again = directory.with_name("seed0-rerun")
     result = json.loads((directory / "result.json").read_text())
-    assert (result["step"] > 200, receipt(again)["total_steps"]) == (True, 200)
+    assert (result["step"] > 200, manifest(again)["total_steps"]) == (True, 200)
     assert rlrun("diff", str(directory), str(again)).status == 0
     newest = max((directory / "checkpoints").glob("step-*.state"), key=lambda path: int(path.stem[5:]))
     newest.write_bytes(newest.read_bytes()[:-1])
@@ -385,11 +385,11 @@ def test_resuming_what_is_no_run_is_one_line(rlrun: Command, tmp_path: Path) -> 
     (tmp_path / "file").write_text("")
     assert "file is no run: it is a file; give the directory" in one_line(rlrun("resume", "file"))
     assert "nowhere is no run: there is no such directory" in one_line(rlrun("resume", "nowhere"))
-    assert "is no run: there is no receipt.json in it" in one_line(rlrun("resume", str(tmp_path)))
-    (tmp_path / "receipt.json").write_text("{")
-    assert "receipt.json cannot be read" in one_line(rlrun("resume", str(tmp_path)))
-    (tmp_path / "receipt.json").write_text('{"a": 1}')
-    assert "receipt.json is not the receipt of a run" in one_line(rlrun("resume", str(tmp_path)))
+    assert "is no run: there is no manifest.json in it" in one_line(rlrun("resume", str(tmp_path)))
+    (tmp_path / "manifest.json").write_text("{")
+    assert "manifest.json cannot be read" in one_line(rlrun("resume", str(tmp_path)))
+    (tmp_path / "manifest.json").write_text('{"a": 1}')
+    assert "manifest.json is not the manifest of a run" in one_line(rlrun("resume", str(tmp_path)))
 
 
 def test_a_file_that_changed_since_makes_another_experiment(rlrun: Command, tmp_path: Path) -> None:
@@ -459,7 +459,7 @@ def test_an_interrupted_run_is_stopped_and_can_be_repeated_as_far_as_it_is(
     (row,) = listed(rlrun)
     assert (row["state"], row["steps"]) == ("stopped", "112/200")
     (directory,) = Path("runs/cartpole/dqn").glob("*/seed0")
-    (session,) = receipt(directory)["sessions"]
+    (session,) = manifest(directory)["sessions"]
     assert (session["status"], session["reason"], session["to_step"]) == ("interrupted", "SIGTERM", 112)
 
     repeated = rlrun("rerun", str(directory))
@@ -480,7 +480,7 @@ def test_a_repetition_has_the_same_bits_and_is_kept_beside(rlrun: Command, monke
     assert equal.status == 0
     assert "resuming at step 96" in equal.out, "a repetition that was interrupted goes on"
     assert equal.out.endswith(f"bit for bit equal: {again} and {directory}\n")
-    assert receipt(again)["rerun_of"] == str(directory.resolve())
+    assert manifest(again)["rerun_of"] == str(directory.resolve())
     assert {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()} == before
     assert "is finished" in rlrun(*DQN).out, "a repetition is no attempt of the words"
     assert f"--into {again} exists already" in one_line(rlrun("rerun", str(directory), "--into", str(again)))
@@ -502,8 +502,8 @@ def test_a_repetition_says_what_differs_first(rlrun: Command, grid: Path, monkey
 
 
 def test_a_repetition_finds_a_state_that_differs(rlrun: Command, grid: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = QLearning.state_dict
-    monkeypatch.setattr(QLearning, "state_dict", lambda agent: original(agent) | {"steps": 999})
+    original = TDControl.state_dict
+    monkeypatch.setattr(TDControl, "state_dict", lambda agent: original(agent) | {"steps": 999})
     answer = rlrun("rerun", str(grid))
     assert answer.status == 1
     assert re.search(r"^checkpoint of step 400: first difference at agent/steps$", answer.out, re.MULTILINE)
@@ -516,15 +516,15 @@ def test_diff_names_keys_versions_and_the_first_row(rlrun: Command, finished: Pa
     assert equal.status == 0
     assert "rows are equal, byte for byte\nnothing that matters differs\n" in equal.out
 
-    made = receipt(other)
+    made = manifest(other)
     made["versions"]["torch"] = "1.0"
     made["machine"]["num_threads"] = 7
-    write_receipt(other, made)
+    write_manifest(other, made)
     edit_config(other, "keep: 2", "keep: 5")
     edit_config(other, "runs_dir: runs", "runs_dir: x")
     answer = rlrun("diff", str(finished), str(other))
     assert answer.status == 1
-    own = receipt(finished)["versions"]["torch"]
+    own = manifest(finished)["versions"]["torch"]
     assert f"versions, code and machine:\n  machine.num_threads: 1 | 7\n  versions.torch: {own} | 1.0\n" in answer.out
     assert "keys that change no result:\n  checkpoint.keep: 2 | 5\n  runs_dir: runs | x\n" in answer.out
 
@@ -541,12 +541,12 @@ def edit_config(run: Path, old: str, new: str) -> None:
     path = run / "config.yaml"
     config = path.read_text().replace(old, new)
     path.write_text(config)
-    write_receipt(run, receipt(run) | {"config_digests": [digest(config)]})
+    write_manifest(run, manifest(run) | {"config_digests": [digest(config)]})
 
 
 def make_older(run: Path) -> None:
     """As if the run had been made before some keys were there."""
-    for line in ("  replay_storage: memory\n", "  replay_folder: null\n", "  precision: float32\n"):
+    for line in ("  max_episode_frames: null\n", "  precision: float32\n"):
         assert line in (run / "config.yaml").read_text()
         edit_config(run, line, "")
 
@@ -620,7 +620,7 @@ def test_show_tells_everything_and_ends_with_the_tables(rlrun: Command, finished
     assert about["state"].startswith("finished, step 400 of 400, 0:00:")
     assert about["command"] == "rlrun " + " ".join(GRID)
     assert about["experiment"].startswith(finished.parent.name)
-    assert f"torch {receipt(finished)['versions']['torch']}" in about["versions"]
+    assert f"torch {manifest(finished)['versions']['torch']}" in about["versions"]
     assert re.search(r"^checkpoint +step 400, and the best so far$", shown.out, re.MULTILINE)
     assert re.search(r"^result +evaluation mean \S+ ± \S+ over 2 episodes$", shown.out, re.MULTILINE)
     assert "·" in shown.out.splitlines()[-2], "the grid"
@@ -658,9 +658,9 @@ def test_a_failed_run_says_why(rlrun: Command, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_threads_are_those_the_run_began_with(rlrun: Command, grid: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = receipt(grid)
+    made = manifest(grid)
     made["machine"]["num_threads"] = 3  # more than there may be cores here
-    write_receipt(grid, made)
+    write_manifest(grid, made)
     used: list[int] = []
     monkeypatch.setattr(torch, "set_num_threads", used.append)
     answer = rlrun(*GRID, "total_steps=500")
@@ -670,20 +670,20 @@ def test_threads_are_those_the_run_began_with(rlrun: Command, grid: Path, monkey
     answer = rlrun("resume", str(grid), "total_steps=600", "device.num_threads=1")
     assert used[-1] == 1
     assert "other than before: machine.num_threads 1 (was 3); bits are not comparable" in answer.out
-    sessions = receipt(grid)["sessions"]
+    sessions = manifest(grid)["sessions"]
     assert [session["differs"] for session in sessions] == [{}, {}, {"machine.num_threads": [3, 1]}]
     assert "cpu with 1 thread\n" in rlrun(*GRID, "total_steps=700").out, "as in the last session"
 
 
 def test_another_cpu_is_said_and_the_run_goes_on(rlrun: Command, grid: Path) -> None:
-    made = receipt(grid)
+    made = manifest(grid)
     cpu, made["machine"]["cpu"] = made["machine"]["cpu"], "Z80"
-    write_receipt(grid, made)
+    write_manifest(grid, made)
     answer = rlrun(*GRID, "total_steps=500")
     assert answer.status == 0
     assert f"other than before: machine.cpu {cpu} (was Z80); bits are not comparable" in answer.out
-    assert receipt(grid)["machine"]["cpu"] == "Z80"
-    assert receipt(grid)["sessions"][1]["cpu"] == cpu
+    assert manifest(grid)["machine"]["cpu"] == "Z80"
+    assert manifest(grid)["sessions"][1]["cpu"] == cpu
     assert "not comparable" not in rlrun(*GRID, "total_steps=600").out, "nothing changed since the last session"
 
 

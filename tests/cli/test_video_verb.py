@@ -22,7 +22,7 @@ from rlrun.config.compose import load_config
 from rlrun.config.files import config_directory
 from rlrun.errors import UserError
 from rlrun.runs.episode_log import FILE, Block, read_episode_log
-from rlrun.runs.manifest import digest, receipt_of_run, write_receipt
+from rlrun.runs.manifest import digest, manifest_of_run, write_manifest
 
 WORDS = ["algo=random", "env=cartpole", "env.num_envs=8", "algo.rollout_steps=10", "total_steps=2000", "device=cpu"]
 WORDS += ["evaluation.episodes=2", "evaluation.num_envs=2", "evaluation.every_steps=null", "logger=none", "name=a"]
@@ -176,7 +176,7 @@ def test_what_is_no_run_or_was_not_recorded_is_refused(
 ) -> None:
     assert run_command(["rlrun", "video", str(tmp_path / "nosuch"), "--episode", "1"]) == 2
     assert "nosuch is no run: there is no such directory" in capsys.readouterr().err
-    for name in ("config.yaml", "receipt.json"):
+    for name in ("config.yaml", "manifest.json"):
         (tmp_path / name).write_bytes((run / name).read_bytes())
     assert run_command(["rlrun", "video", str(tmp_path), "--episode", "1"]) == 2
     assert "has begun: it has not trained yet, or its algorithm plays none" in capsys.readouterr().err
@@ -186,7 +186,7 @@ def test_what_is_no_run_or_was_not_recorded_is_refused(
     (tmp_path / "config.yaml").write_text(config)
     assert run_command(["rlrun", "video", str(tmp_path), "--episode", "1"]) == 2
     assert "config.yaml was changed since rlrun wrote it" in capsys.readouterr().err
-    write_receipt(tmp_path, receipt_of_run(tmp_path) | {"config_digests": [digest(config)]})
+    write_manifest(tmp_path, manifest_of_run(tmp_path) | {"config_digests": [digest(config)]})
     assert run_command(["rlrun", "video", str(tmp_path), "--episode", "1"]) == 2
     assert "were not recorded: train with record_episodes=true" in capsys.readouterr().err
     (tmp_path / FILE).write_bytes(read_episode_log(run / FILE).header.encoded())
@@ -201,7 +201,7 @@ def test_what_is_no_run_or_was_not_recorded_is_refused(
 def test_a_damaged_header_is_one_line(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], old: bytes, new: bytes
 ) -> None:
-    for name in ("config.yaml", "receipt.json", FILE):
+    for name in ("config.yaml", "manifest.json", FILE):
         (tmp_path / name).write_bytes((run / name).read_bytes())
     (tmp_path / FILE).write_bytes((run / FILE).read_bytes().replace(old, new, 1))
     assert run_command(["rlrun", "video", str(tmp_path), "--episode", "1"]) == 2
@@ -213,7 +213,7 @@ def test_a_damaged_header_is_one_line(
 def test_an_episode_that_does_not_come_out_as_it_was_is_status_1_and_no_film(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("config.yaml", "receipt.json"):
+    for name in ("config.yaml", "manifest.json"):
         (tmp_path / name).write_bytes((run / name).read_bytes())
     log = read_episode_log(run / FILE)
     wrong = Block(1 - log.actions, log.episodes, log.restarts)

@@ -121,7 +121,7 @@ def test_every_parameter_says_what_it_means_and_every_algorithm_where_it_is_from
         target = next(s.value for s in read(CONF / "algo" / f"{option}.yaml", "") if s.key.endswith("_target_"))
         known = catalogue.target(target)
         assert known is not None
-        assert known.sources or option in ("random", "q_iteration"), option
+        assert known.sources or option == "random", option
 
 
 def test_what_json_cannot_hold_is_refused_when_it_is_written() -> None:

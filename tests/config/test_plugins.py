@@ -83,7 +83,7 @@ def test_the_help_page_has_its_options(example: Path) -> None:
 
 def test_it_mixes_with_our_own(example: Path) -> None:
     assert composed("algo=expected_sarsa", "env=taxi").env.target == "rlrun.envs.gymnasium.GymnasiumEnv"
-    assert composed("algo=q_learning", "env=corridor").algo.target == "rlrun.agents.tables.q_learning.QLearning"
+    assert composed("algo=q_learning", "env=corridor").algo.target == "rlrun.agents.tables.td_control.TDControl"
 
 
 @pytest.mark.parametrize(

@@ -250,7 +250,7 @@ def test_a_run_of_a_version_that_wrote_unused_keys_down_goes_on(
     with monkeypatch.context() as before:
         before.setattr(schema, "_unused", lambda conditions, arguments: {})
         directory = train(words).directory
-    assert "huber_delta" in (directory / "receipt.json").read_text()
+    assert "huber_delta" in (directory / "manifest.json").read_text()
     assert run_command(["rlrun", "resume", str(directory), "total_steps=500"]) == 0
     assert "resuming at step 400" in capsys.readouterr().out
     assert train(words.replace("total_steps=400", "total_steps=600")).step == 600

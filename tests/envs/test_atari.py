@@ -178,10 +178,10 @@ def test_every_bundled_game_but_four_is_accepted() -> None:
 
 @pytest.mark.parametrize("game", sorted(UNLOADABLE))
 def test_games_that_would_end_the_process_are_refused_before_they_are_loaded(game: str) -> None:
-    with pytest.raises(UserError, match="cannot be played"):
+    with pytest.raises(UserError, match=game):
         atari(game)
 
 
 def test_an_unknown_game_is_refused_with_the_nearest_names() -> None:
-    with pytest.raises(UserError, match=r"env\.game=space_invader is no bundled game; near it: space_invaders"):
+    with pytest.raises(UserError, match=r"env\.game=space_invader\b.*space_invaders"):
         atari("space_invader")

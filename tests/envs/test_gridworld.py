@@ -166,7 +166,7 @@ def test_a_move_that_the_map_calls_illegal_is_refused() -> None:
     env = gridworld("karpathy_10x10", 2)
     before = env.reset(0).tolist()
     assert before == [0, 0]  # the start, in the north-western corner
-    with pytest.raises(ValueError, match=r"west is not legal in row 0, column 0 \(slot 1\): it leads off the grid"):
+    with pytest.raises(ValueError, match=r"west .*row 0, column 0 .*slot 1"):
         env.step(np.array([1, 3]))
     assert env.step(np.array([1, 2])).next_obs.tolist() == [1, 10]
     stays = gridworld("lecture", max_episode_steps=None)
@@ -281,5 +281,5 @@ def test_malformed_maps_are_refused_in_one_line_that_says_where(text: str, messa
 
 
 def test_an_unknown_map_is_refused_with_the_nearest() -> None:
-    with pytest.raises(UserError, match="nearest: lecture"):
+    with pytest.raises(UserError, match=r"lectur\b.*lecture"):
         load_map("lectur")

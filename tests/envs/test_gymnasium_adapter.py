@@ -293,7 +293,7 @@ def test_options_are_what_the_constructor_or_its_defaults_say() -> None:
     lunar.__annotations__ = {"env_id": "NotImported", "gravity": "float", "continuous": "bool"}
     taken = checked_options({"gravity": -3, "continuous": True, "env_id": 1}, lunar, "Lunar-v0")
     assert taken == {"gravity": -3, "continuous": True, "env_id": 1}
-    with pytest.raises(UserError, match=r"continuous='on' is not valid for env\.id=Lunar-v0: it must be true or false"):
+    with pytest.raises(UserError, match=r"continuous='on' .*env\.id=Lunar-v0.*true or false"):
         checked_options({"continuous": "on"}, lunar, "Lunar-v0")
 
     def counting(steps: int, scale=0, name: str | None = None, wall=(1, 2)) -> None:  # type: ignore[no-untyped-def]
@@ -303,7 +303,7 @@ def test_options_are_what_the_constructor_or_its_defaults_say() -> None:
     assert taken == {"steps": 1_000_000, "scale": 0.5, "name": "x", "wall": (3, "any")}
     assert type(taken["steps"]) is int
     for wrong in ({"steps": 1.5}, {"steps": True}, {"scale": "0"}, {"name": 3}, {"wall": "any"}):
-        with pytest.raises(UserError, match="is not valid"):
+        with pytest.raises(UserError, match=rf"\b{next(iter(wrong))}="):
             checked_options(wrong, counting, "C-v0")
 
 
@@ -330,38 +330,38 @@ def test_randomness_that_no_seed_controls_is_refused_when_a_checkpoint_is_asked_
     assert make("CartPole-v1").spec.resumable
     env.reset(0)
     env.step(np.array([0]))
-    with pytest.raises(UserError, match="rlrun_test/Unseeded-v0 cannot be resumed exactly"):
+    with pytest.raises(UserError, match="rlrun_test/Unseeded-v0"):
         env.state_dict()
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"env_id": "Acrobat-v1"}, "unknown env.id=Acrobat-v1; nearest: Acrobot-v1"),
-        ({"env_id": "MountainCar-v7"}, "unknown env.id=MountainCar-v7; nearest: MountainCar-v0"),
-        ({"env_id": "no good"}, "unknown env.id=no good"),
-        ({"env_id": "Pendulum-v1"}, "only Discrete actions are supported"),
-        ({"env_id": "CartPole-v1", "imports": ("rlrun_nowhere",)}, "env.imports: cannot import rlrun_nowhere"),
+        ({"env_id": "Acrobat-v1"}, "env.id=Acrobat-v1.*Acrobot-v1"),
+        ({"env_id": "MountainCar-v7"}, "env.id=MountainCar-v7.*MountainCar-v0"),
+        ({"env_id": "no good"}, "env.id=no good"),
+        ({"env_id": "Pendulum-v1"}, "Discrete"),
+        ({"env_id": "CartPole-v1", "imports": ("rlrun_nowhere",)}, "env.imports.*rlrun_nowhere"),
         (
             {"env_id": "FrozenLake-v1", "slippery": True},
-            "env.options do not fit env.id=FrozenLake-v1.*no slippery; nearest: env.options.is_slippery",
+            "env.id=FrozenLake-v1.* slippery.*env.options.is_slippery",
         ),
-        ({"env_id": "FrozenLake-v1", "map_name": "9x9"}, "env.options do not fit env.id=FrozenLake-v1.*9x9"),
-        ({"env_id": "FrozenLake-v1", "map_name": 4}, "env.options.map_name=4 is not valid.*must be text"),
-        ({"env_id": "FrozenLake-v1", "is_slippery": "no"}, "env.options.is_slippery='no' is not valid.*true or false"),
-        ({"env_id": "FrozenLake-v1", "is_slippery": 0}, "env.options.is_slippery=0 is not valid.*true or false"),
+        ({"env_id": "FrozenLake-v1", "map_name": "9x9"}, "env.options.*env.id=FrozenLake-v1.*9x9"),
+        ({"env_id": "FrozenLake-v1", "map_name": 4}, "env.options.map_name=4"),
+        ({"env_id": "FrozenLake-v1", "is_slippery": "no"}, "env.options.is_slippery='no'.*true or false"),
+        ({"env_id": "FrozenLake-v1", "is_slippery": 0}, "env.options.is_slippery=0 .*true or false"),
         (
             {"env_id": "gymnasium:FrozenLake-v1", "is_slippery": "off"},
-            "env.options.is_slippery='off' is not valid.*true or false",
+            "env.options.is_slippery='off'.*true or false",
         ),
         *(
-            ({"env_id": env_id, "render_mode": "human"}, "env.options.render_mode cannot be given: rlrun sets it")
+            ({"env_id": env_id, "render_mode": "human"}, "env.options.render_mode")
             for env_id in ("FrozenLake-v1", "gymnasium:FrozenLake-v1", "rlrun_test/Counting-v0")
         ),
-        ({"env_id": "FrozenLake-v1", "success_rate": 2}, "a transition would have the probability 2"),
-        ({"env_id": "FrozenLake-v1", "success_rate": math.nan}, "success_rate=nan is not valid.*a number"),
-        ({"env_id": "MountainCar-v0", "goal_velocity": "0.1"}, "goal_velocity='0.1' is not valid.*a number"),
-        ({"env_id": "rlrun_test/Counting-v0", "fast": "Yes"}, "env.options.fast='Yes' is text, which counts as true"),
+        ({"env_id": "FrozenLake-v1", "success_rate": 2}, "probability 2"),
+        ({"env_id": "FrozenLake-v1", "success_rate": math.nan}, "success_rate=nan .*number"),
+        ({"env_id": "MountainCar-v0", "goal_velocity": "0.1"}, "goal_velocity='0.1' .*number"),
+        ({"env_id": "rlrun_test/Counting-v0", "fast": "Yes"}, "env.options.fast='Yes'"),
     ],
 )
 def test_what_cannot_be_made_is_refused_in_one_line(arguments: dict[str, Any], message: str) -> None:
@@ -372,7 +372,7 @@ def test_what_cannot_be_made_is_refused_in_one_line(arguments: dict[str, Any], m
 
 @pytest.mark.filterwarnings("ignore:.*Taxi-v3 is out of date")
 def test_an_outdated_id_is_refused_with_the_new_one() -> None:
-    with pytest.raises(UserError, match=r"Taxi-v3 is outdated.*Taxi-v4"):
+    with pytest.raises(UserError, match=r"Taxi-v3.*Taxi-v4"):
         make("Taxi-v3")
 
 
@@ -383,11 +383,11 @@ def test_a_missing_extra_is_named() -> None:
 
 
 def test_an_index_that_is_not_in_the_space_is_refused() -> None:
-    with pytest.raises(UserError, match=r"step.*observation that is 25, which is not in its .* \(20 indices from 5\)"):
+    with pytest.raises(UserError, match=r"step.* 25\b.*20 .* 5\b"):
         make("rlrun_test/Outside-v0")
 
 
 @pytest.mark.parametrize(("name", "shown"), [("Below", "4"), ("Fraction", r"5\.5"), ("Pair", "a tuple of 2")])
 def test_what_is_no_index_of_the_space_is_refused_at_the_start(name: str, shown: str) -> None:
-    with pytest.raises(UserError, match=rf"{name}-v0: reset.*observation that is {shown}, which is not in its"):
+    with pytest.raises(UserError, match=rf"{name}-v0: reset.* {shown}\b"):
         make(f"rlrun_test/{name}-v0").reset(0)

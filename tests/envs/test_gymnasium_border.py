@@ -104,7 +104,7 @@ FLOATS, BYTES = Odd.observation_space, spaces.Box(0, 255, (2,), np.uint8)
         ({"step_returns": stepped(reward=1j)}, ["reward", "a single number"]),
         ({"step_returns": stepped(reward=b"1")}, ["reward", "a single number"]),
         ({"step_returns": stepped(reward=np.complex64(1))}, ["reward", "a single number"]),
-        ({"step_returns": stepped(reward=float("nan"))}, ["the reward nan", "slot 0, step 1 of the episode"]),
+        ({"step_returns": stepped(reward=float("nan"))}, ["reward nan", "slot 0, step 1 of the episode"]),
         ({"step_returns": stepped(reward=np.float32("inf"))}, ["the reward inf", "finite"]),
         ({"step_returns": stepped(reward=-1e39)}, ["the reward -1e+39", "finite in float32"]),
         ({"step_returns": stepped(terminated=None)}, ["None for terminated", "True or False"]),
@@ -118,7 +118,7 @@ FLOATS, BYTES = Odd.observation_space, spaces.Box(0, 255, (2,), np.uint8)
         (shown(np.array(["a", "b"])), ["is an array of <U1 of shape (2,), and no array of numbers"]),
         (shown(np.array([0, np.nan], np.float32)), ["holds nan at index (1,)", "at the beginning of an episode"]),
         (shown([0.0, float("-inf")]), ["holds -inf at index (1,)"]),
-        (shown(np.array([1e39, 0.0])), ["holds 1e+39 at index (0,)", "too large for float32"]),
+        (shown(np.array([1e39, 0.0])), ["holds 1e+39 at index (0,)", "float32"]),
         (shown(np.array([0.5, 1.0]), BYTES), ["holds 0.5", "integers (uint8)"]),
         (shown(np.array([3, 256]), BYTES), ["holds 256", "(uint8) 0 to 255"]),
         (shown([-1, 0], BYTES), ["holds -1", "0 to 255"]),
@@ -139,7 +139,7 @@ def test_what_cannot_be_used_is_one_line_that_says_what_it_was(attributes: dict[
 
 
 def test_a_reset_without_seed_is_named_even_within_wrappers() -> None:
-    with pytest.raises(FaultyEnvironmentError, match=r"reset\(\) of NoSeed does not take seed"):
+    with pytest.raises(FaultyEnvironmentError, match=r"reset\(\) .*NoSeed .*seed"):
         make(NoSeed)
 
 
@@ -152,13 +152,13 @@ def test_what_it_raises_itself_stays_at_hand() -> None:
 
 def test_a_missing_space_is_named() -> None:
     register(gymnasium.Env)
-    with pytest.raises(UserError, match="it has no observation_space"):
+    with pytest.raises(UserError, match="observation_space"):
         gymnasium_env(ID, max_episode_steps=9)
 
 
 def test_a_space_that_raises_is_a_fault() -> None:
     raised = NotImplementedError("not yet")
-    with pytest.raises(FaultyEnvironmentError, match=r"its action_space raised NotImplementedError: not yet, at "):
+    with pytest.raises(FaultyEnvironmentError, match=r"action_space .*NotImplementedError: not yet"):
         make(action_space=property(raising(raised)))
 
 
@@ -178,7 +178,7 @@ def test_closing_neither_ends_a_run_nor_hides_why_it_ended(caplog: pytest.LogCap
 
 
 def test_closing_does_not_hide_what_is_wrong() -> None:
-    with pytest.raises(FaultyEnvironmentError, match="the reward None"):
+    with pytest.raises(FaultyEnvironmentError, match=r"reward None"):
         make(close=raising(RuntimeError("no close")), step_returns=stepped(reward=None))
 
 
@@ -189,7 +189,7 @@ def test_pictures_that_cannot_be_drawn_are_a_fault() -> None:
     raised = KeyError("no screen")
     env = make(__init__=init, metadata={"render_modes": ["rgb_array"]}, render=raising(raised))
     env.begin_streams(np.array([3]))
-    with pytest.raises(FaultyEnvironmentError, match=r"render\(\) raised KeyError: 'no screen', at ") as refused:
+    with pytest.raises(FaultyEnvironmentError, match=r"render\(\) .*KeyError: 'no screen'") as refused:
         env.render_rgb(ended=False)
     assert refused.value.__cause__ is raised
 
@@ -199,7 +199,7 @@ def stumbling(self: Odd, action: int) -> Any:
 
 
 def test_the_line_that_is_told_is_one_of_who_wrote_the_environment() -> None:
-    with pytest.raises(FaultyEnvironmentError, match=f"at test_gymnasium_border.py, line {LINE};"):
+    with pytest.raises(FaultyEnvironmentError, match=rf"test_gymnasium_border\.py, line {LINE}\b"):
         make(step=stumbling)
 
 
@@ -218,7 +218,7 @@ def test_wrappers_are_named_beside_the_id() -> None:
     assert str(refused.value).startswith(f"env.id={ID} with env.wrappers=[{__name__}.Scrambles]: reset(")
 
 
-@pytest.mark.parametrize(("reward", "words"), [(10**400, "too large for float32"), (Decimal("NaN"), "the reward nan")])
+@pytest.mark.parametrize(("reward", "words"), [(10**400, "float32"), (Decimal("NaN"), "reward nan")])
 def test_numbers_that_no_agent_can_be_paid_are_faults(reward: Any, words: str) -> None:
     with pytest.raises(FaultyEnvironmentError, match=words):
         make(step_returns=stepped(reward=reward))

@@ -93,7 +93,7 @@ def test_where_channels_are(
 
 def test_only_a_convolution_asks_where_the_channels_are() -> None:
     spec = spec_of(encoding((10, 10, 7)))
-    with pytest.raises(UserError, match=r"\[10, 10, 7\].*give env\.channels=first or env\.channels=last"):
+    with pytest.raises(UserError, match=r"\[10, 10, 7\].*env\.channels=first.*env\.channels=last"):
         q_network(spec)
     values = q_network(spec, MLP(hidden=[8], activation="relu"))(torch.zeros(2, 10, 10, 7, dtype=torch.uint8))
     assert values.shape == (2, 3)
@@ -106,7 +106,7 @@ def test_only_a_convolution_asks_where_the_channels_are() -> None:
 @pytest.mark.parametrize("channels", ["first", "last"])
 @pytest.mark.parametrize("space", [spaces.Box(0, 1, (4,)), spaces.Discrete(3), spaces.MultiBinary(3)])
 def test_channels_of_what_is_no_picture_are_refused(space: Any, channels: Literal["first", "last"]) -> None:
-    with pytest.raises(UserError, match=rf"env\.channels={channels} has no effect: env\.id=Mine-v0 shows no pictures"):
+    with pytest.raises(UserError, match=rf"env\.channels={channels} .*env\.id=Mine-v0"):
         encoding_of(space, "env.id=Mine-v0", channels)
 
 

@@ -190,11 +190,11 @@ def test_what_learns_across_episodes_is_kept_and_cannot_be_resumed() -> None:
     assert not env.spec.resumable
     assert len(env.spec.remarks) == 1
     assert "env.fresh_instances=true" in env.spec.remarks[0]
-    with pytest.raises(UserError, match=r"cannot be resumed exactly.*env\.fresh_instances=true"):
+    with pytest.raises(UserError, match=r"env\.fresh_instances=true"):
         env.state_dict()
     other = make(num_envs=2, fresh_instances=True)
     other.reset(0)
-    with pytest.raises(UserError, match="cannot be resumed exactly"):
+    with pytest.raises(UserError, match=r"env\.fresh_instances=true"):
         env.load_state_dict(other.state_dict())
 
 
@@ -221,7 +221,7 @@ def test_what_is_kept_and_shows_late_is_named_where_a_run_cannot_go_on() -> None
     env = make()
     assert env.spec.resumable, "seven episodes do not show it"
     assert lengths(env, 80) == [[3] * 26]
-    with pytest.raises(UserError, match=r"it keeps something across episodes \(env\.fresh_instances=true\)"):
+    with pytest.raises(UserError, match=r"env\.fresh_instances=true"):
         make().load_state_dict(env.state_dict())
 
 

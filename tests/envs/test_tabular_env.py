@@ -190,7 +190,7 @@ def test_an_illegal_action_names_state_and_action_and_moves_no_slot() -> None:
     env.reset(0)
     env.load_state_dict({**env.state_dict(), "state": np.array([0, 1])})
     before = env.state_dict()
-    with pytest.raises(ValueError, match=r"^action out is not legal in state right \(slot 1\); legal there: on$"):
+    with pytest.raises(ValueError, match=r"action out .*state right .*slot 1.*: on$"):
         env.step(np.array([0, 1]))
     after = env.state_dict()
     assert all(np.array_equal(before[name], after[name]) for name in before)
@@ -200,7 +200,7 @@ def test_an_illegal_action_names_state_and_action_and_moves_no_slot() -> None:
 def test_an_action_that_there_is_not_is_refused(action: int) -> None:
     env = played(two_rooms())
     env.reset(0)
-    with pytest.raises(ValueError, match=f"there is no action {action}: actions are 0 to 1"):
+    with pytest.raises(ValueError, match=f"action {action}: .* 0 to 1"):
         env.step(np.array([action]))
 
 
@@ -228,9 +228,9 @@ def test_episodes_end_by_a_limit_or_where_no_policy_can_stay() -> None:
 
 
 def test_a_model_whose_rows_do_not_fit_together_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"state 0, action 0: probabilities sum to 0\.75"):
+    with pytest.raises(ValueError, match=r"state 0, action 0: .*0\.75"):
         played(replace(two_rooms(), probability=np.array([1, 1, 0.5, 0.25])))
-    with pytest.raises(ValueError, match="state 1, action 1: legal must say where there are rows"):
+    with pytest.raises(ValueError, match=r"state 1, action 1: .*legal"):
         played(replace(two_rooms(), legal=np.array([[True, True], [True, True], [False, False]])))
 
 

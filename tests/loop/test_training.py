@@ -26,7 +26,7 @@ from rlrun.loop.loop import train
 from rlrun.loop.saving import restore
 from rlrun.protocols import Agent
 from rlrun.replay.refusals import Refusals
-from rlrun.runs import manifest as receipt
+from rlrun.runs import manifest
 from rlrun.runs.checkpoint import Checkpoints
 from rlrun.runs.episode_log import FILE, read_episode_log
 
@@ -77,7 +77,7 @@ def test_an_agent_of_another_shape_or_kind_is_one_line(tmp_path: Path, algo: str
 
 
 def test_the_log_of_episodes_is_whole_before_there_is_a_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, seen = receipt.write_result, []
+    real, seen = manifest.write_result, []
 
     def look_first(directory: Path, result: dict[str, object]) -> None:
         seen.append((directory / FILE).read_bytes())

@@ -155,7 +155,7 @@ def test_a_state_of_settings_that_would_be_ignored_is_refused(setting: dict[str,
     other.step()
     before = copy.deepcopy(mine.state_dict())
     (name,) = setting
-    with pytest.raises(UserError, match=rf"^the saved optimizer has {name}=\S+, and FusedAdam knows no {name}: .*$"):
+    with pytest.raises(UserError, match=rf"{name}=\S+ .*FusedAdam"):
         mine.load_state_dict(other.state_dict())
     assert same(mine.state_dict(), before)
 

@@ -211,19 +211,19 @@ def test_networks_come_from_the_given_stream_alone() -> None:
     assert torch.equal(global_state, torch.random.get_rng_state())
 
 
-def test_convolutions_refuse_what_is_no_image_in_words() -> None:
-    with pytest.raises(UserError, match=r"needs images \[C, H, W\].*vector.*use network=mlp"):
+def test_convolutions_refuse_what_is_no_image() -> None:
+    with pytest.raises(UserError, match=r"\[C, H, W\].*vector.*network=mlp"):
         build_q_network(NATURE2015, VECTOR, rng(), dueling=False)
-    with pytest.raises(UserError, match=r"needs images.*cells.*use network=mlp"):
+    with pytest.raises(UserError, match=r"\[C, H, W\].*cells.*network=mlp"):
         build_q_network(NATURE2015, CELLS, rng(), dueling=False)
 
 
-def test_convolutions_refuse_small_images_in_words() -> None:
+def test_convolutions_refuse_small_images() -> None:
     spec = EnvSpec("tiny", spaces.Box(0, 255, (4, 20, 84), np.uint8), spaces.Discrete(2), 1)
-    with pytest.raises(UserError, match=r"images of tiny .* too small.*use network=mlp"):
+    with pytest.raises(UserError, match=r"tiny .*network=mlp"):
         build_q_network(NATURE2015, spec, rng(), dueling=False)
 
 
 def test_convolutions_of_different_lengths_are_refused() -> None:
-    with pytest.raises(UserError, match="lists of one length"):
+    with pytest.raises(UserError, match=r"channels|kernels|strides"):
         Convolutional(channels=[8], kernels=[3, 3], strides=[1], hidden=8)

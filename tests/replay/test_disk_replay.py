@@ -162,7 +162,7 @@ def test_the_file_is_on_the_disk_of_the_run_whether_that_exists_or_not(tmp_path:
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is not a directory"):
+    with pytest.raises(UserError, match="nowhere"):
         open_storage("disk", str(tmp_path / "nowhere"), tmp_path, CPU)
 
 
@@ -263,7 +263,7 @@ def in_a_child(work: Callable[[], object]) -> int:
 
 def test_too_little_disk_is_refused_with_the_capacity_that_fits(small_disk: Path) -> None:
     spec = Player(1, 4, 0).spec
-    with pytest.raises(UserError, match=rf"3\.8\d MiB but 2\.00 MiB are free on the disk of {small_disk}") as error:
+    with pytest.raises(UserError, match=rf"3\.8\d MiB .*2\.00 MiB .*{small_disk}") as error:
         on_disk(spec, small_disk, 1_000_000)
     assert "\n" not in str(error.value)
     fits = int(str(error.value).split("at most ")[1].split(" ")[0].replace(",", ""))
@@ -298,10 +298,10 @@ def test_a_disk_that_is_full_afterwards_harms_nothing(small_disk: Path) -> None:
         fill_up(small_disk)
         shape = (5_000, 1)
         ones, zeros = np.ones(shape), np.zeros(shape, np.int64)
-        rollout = player.follow(zeros, ones, ones, zeros > 0)
+        rollout = player.follow(zeros, ones, ones, np.arange(5_000)[:, None] == 4_999)
+        rollout.obs_sequence[-1] = rollout.obs_sequence[0]  # one episode, again and again
         for replay in (disk, memory):
-            for turn in range(45):  # beyond the end of the ring; the same steps again, which follow on nothing
-                replay._upcoming.copy_(rollout.obs_sequence[0])
+            for turn in range(45):  # beyond the end of the ring
                 replay.extend(rollout)
                 assert turn or len(replay) == 5_000
         assert_equal(*(each.sample(500, torch.Generator().manual_seed(0)) for each in (disk, memory)))
@@ -378,5 +378,5 @@ def test_a_copy_that_would_write_into_the_same_file_is_refused(
     copied: Callable[[object], object], tmp_path: Path
 ) -> None:
     replay = on_disk(Player(1, 4, 0).spec, tmp_path)
-    with pytest.raises(TypeError, match=r"a replay on disk cannot be copied, .* one in memory can"):
+    with pytest.raises(TypeError, match="copied"):
         copied(replay)

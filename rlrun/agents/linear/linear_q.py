@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import numpy as np
 import torch
 from gymnasium import spaces
 from pydantic import Field
 from torch import Tensor
 
-from rlrun.agents.legality import legal_actions
-from rlrun.agents.linear.features import Features, PairFeatures, count_features
-from rlrun.agents.tables.table_agent import tables_of
+from rlrun.agents.linear.features import Features, PairFeatures, count_features, of_states, with_bias
+from rlrun.agents.tables.epsilon_greedy import EpsilonGreedy
 from rlrun.annotations import used_unless
-from rlrun.numerics.distributions import epsilon_greedy_among_ties
-from rlrun.numerics.schedules import Schedule, require_probability
+from rlrun.numerics.schedules import Schedule
 from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, Rollout, State, Steps, Tables
-
-_STATES_AT_ONCE = 1000  # described together for tables; one-hot features of all at once would be the square of them
 
 
 class LinearQ:
@@ -65,7 +60,6 @@ class LinearQ:
     ) -> None:
         self.collection = Steps(1)
         self.finished = False
-        require_probability(epsilon, "epsilon")
         self._pairs = getattr(features, "of_pairs", None)  # None: features of the state, one weight vector an action
         self._features = features
         self._bootstrap = bootstrap
@@ -74,14 +68,8 @@ class LinearQ:
         self._trace_lambda = trace_lambda
         self._replacing = replacing
         self._bias = bias and self._pairs is None
-        self._epsilon = epsilon
+        self._policy = EpsilonGreedy(epsilon, evaluation_epsilon, spec, device)
         self._spec = spec
-        self._evaluation_epsilon = evaluation_epsilon
-        known = legal_actions(spec)
-        self._legal = None  # [S, A]; None: every action everywhere
-        if known is not None:
-            over = ~known.any(axis=1, keepdims=True)  # terminal: nothing follows, so anything may be asked
-            self._legal = None if (known | over).all() else torch.from_numpy(known | over).to(device)
         rows = 1 if self._pairs is not None else spec.num_actions
         columns = count_features(features) + self._bias
         self._weight = torch.zeros(rows, columns, dtype=torch.float64, device=device)
@@ -90,9 +78,8 @@ class LinearQ:
 
     def act(self, obs: Tensor, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
         """Epsilon-greedy in each of the B slots; among equally good actions by chance."""
-        epsilon = self._epsilon(self._steps) if explore else self._evaluation_epsilon
-        legal = None if self._legal is None else self._legal[obs]
-        return ActorOutput(epsilon_greedy_among_ties(self.q_values(obs), epsilon, rng, legal), carry, {})
+        action = self._policy.act(self.q_values(obs), obs, rng, self._steps, explore=explore)
+        return ActorOutput(action, carry, {})
 
     def learn(self, rollout: Rollout) -> Metrics:
         """One step of every slot."""
@@ -101,8 +88,8 @@ class LinearQ:
         described = self._described(obs)
         q = self._q_of(described, obs)
         taken = q.gather(1, action[:, None]).squeeze(1)
-        epsilon = self._epsilon(self._steps)
-        error = reward + discount * self._worth(rollout.next_obs[0], epsilon) - taken
+        epsilon = self._policy.epsilon(self._steps)
+        error = reward + discount * self._worth(rollout.next_obs[0]) - taken
         if self._bootstrap == "max":  # what was before a step down from the best says nothing of the best policy
             self._trace[taken < q.amax(dim=1)] = 0.0
 
@@ -113,17 +100,10 @@ class LinearQ:
         self._steps += rollout.num_steps
         return {"loss/td": error.square().mean(), "value/q_mean": taken.mean(), "policy/epsilon": epsilon}
 
-    def _worth(self, obs: Tensor, epsilon: float) -> Tensor:
-        """V of each observation: the best Q, or for `expected` (1 − ε) times that and ε times the mean of all: [B]."""
+    def _worth(self, obs: Tensor) -> Tensor:
+        """V(s') of each observation: [B]."""
         q = self.q_values(obs)
-        best = q.amax(dim=1)
-        if self._bootstrap == "max":
-            return best
-        if self._legal is None:
-            return (1.0 - epsilon) * best + epsilon * q.mean(dim=1)
-        legal = self._legal[obs]
-        mean = torch.where(legal, q, 0.0).sum(dim=1) / legal.sum(dim=1)
-        return (1.0 - epsilon) * best + epsilon * mean
+        return q.amax(dim=1) if self._bootstrap == "max" else self._policy.expected(q, obs, self._steps)
 
     def _remember(self, described: Tensor, action: Tensor) -> None:
         """Adds the gradient of Q(s, a) to the traces, or puts it in their place."""
@@ -148,12 +128,10 @@ class LinearQ:
             pairs: Tensor = self._pairs(obs)
             return pairs.to(torch.float64)
         state: Tensor = self._features(obs)  # type: ignore[operator] # has no of_pairs, so it is of the first kind
-        state = state.to(torch.float64)
-        return torch.cat([state, torch.ones_like(state[:, :1])], dim=1) if self._bias else state
+        return with_bias(state) if self._bias else state.to(torch.float64)
 
     def _q_of(self, described: Tensor, obs: Tensor) -> Tensor:
-        q = described @ (self._weight[0] if self._pairs is not None else self._weight.T)
-        return q if self._legal is None else q.masked_fill(~self._legal[obs], -torch.inf)
+        return self._policy.masked(described @ (self._weight[0] if self._pairs is not None else self._weight.T), obs)
 
     def tables(self) -> Tables:
         """Q of every numbered state, the best of it, and the policy as evaluated; 0 and none where the episode is over.
@@ -163,12 +141,8 @@ class LinearQ:
         """
         if not isinstance(self._spec.observation, spaces.Discrete):
             raise ValueError(f"there are no tables of {self._spec.shown}")
-        num_states, known = int(self._spec.observation.n), legal_actions(self._spec)
-        legal = np.ones((num_states, self._spec.num_actions), bool) if known is None else known
-        states = torch.arange(num_states, device=self._weight.device)
-        parts = [states[first : first + _STATES_AT_ONCE] for first in range(0, num_states, _STATES_AT_ONCE)]
-        q = torch.cat([self.q_values(part) for part in parts])
-        return tables_of(q, torch.from_numpy(legal).to(q.device), self._evaluation_epsilon, visits=None)
+        states = torch.arange(int(self._spec.observation.n), device=self._weight.device)
+        return self._policy.tables(of_states(self.q_values, states))
 
     def initial_carry(self, num_envs: int) -> Carry:
         """No memory."""

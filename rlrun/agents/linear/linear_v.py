@@ -11,13 +11,11 @@ from pydantic import Field
 from torch import Tensor
 
 from rlrun.agents.legality import legal_actions
-from rlrun.agents.linear.features import Features, count_features
-from rlrun.agents.tables.policies import PolicySource, load_policy
-from rlrun.agents.tables.table_agent import require_states, sample_rows
+from rlrun.agents.linear.features import Features, count_features, of_states, with_bias
+from rlrun.agents.tables.numbered_states import count_states
+from rlrun.agents.tables.policies import PolicySource, draw_actions, load_policy
 from rlrun.errors import UserError
 from rlrun.types import ActorOutput, Carry, EnvSpec, Float64Array, Metrics, Rollout, State, Steps, Tables
-
-_STATES_AT_ONCE = 1000  # described together; one-hot features of all at once would be the square of them
 
 
 class LinearV:
@@ -62,7 +60,7 @@ class LinearV:
         self._alpha = alpha
         self._trace_lambda = trace_lambda
         self._bias = bias
-        self._num_states = require_states(spec) if isinstance(spec.observation, spaces.Discrete) else None
+        self._num_states = count_states(spec) if isinstance(spec.observation, spaces.Discrete) else None
         self._policy = torch.from_numpy(_policy_of(policy, spec, self._num_states)).to(device)  # [S or 1, A]
         columns = count_features(features) + bias
         self._weight = torch.zeros(columns, dtype=torch.float64, device=device)
@@ -71,16 +69,15 @@ class LinearV:
         self._over = None if model is None else ~model.legal.any(axis=1)  # [S]
         self._start: Tensor | None = None  # [F (+ 1)] the mean description of first states
         if model is not None:
-            self._start = torch.zeros_like(self._weight)
-            for part in _parts(np.flatnonzero(model.initial)):
-                share = torch.from_numpy(model.initial[part]).to(device)
-                self._start += share @ self._described(torch.from_numpy(part).to(device))
+            initial = torch.from_numpy(model.initial).to(device)
+            (states,) = initial.nonzero(as_tuple=True)
+            self._start = of_states(lambda part: (initial[part] @ self._described(part))[None], states).sum(dim=0)
 
     def act(self, obs: Tensor, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
         """Draws from the policy, whether it explores or is evaluated."""
         del explore
         rows = obs if self._num_states is not None else torch.zeros(len(obs), dtype=torch.int64, device=obs.device)
-        return ActorOutput(sample_rows(self._policy, rows, rng), carry, {})
+        return ActorOutput(draw_actions(self._policy, rows, rng), carry, {})
 
     def learn(self, rollout: Rollout) -> Metrics:
         """One step of every slot."""
@@ -101,8 +98,8 @@ class LinearV:
 
     def _described(self, obs: Tensor) -> Tensor:
         """f(s) with the 1 that the bias weighs: [B, F (+ 1)] float64."""
-        state = self._features(obs).to(torch.float64)
-        return torch.cat([state, torch.ones_like(state[:, :1])], dim=1) if self._bias else state
+        state = self._features(obs)
+        return with_bias(state) if self._bias else state.to(torch.float64)
 
     def initial_carry(self, num_envs: int) -> Carry:
         """No memory."""
@@ -117,9 +114,8 @@ class LinearV:
         """
         if self._num_states is None:
             raise ValueError("there are no tables where states are not numbered")
-        device = self._weight.device
-        parts = [self.values(torch.from_numpy(part).to(device)) for part in _parts(np.arange(self._num_states))]
-        values: Float64Array = torch.cat(parts).cpu().numpy()
+        states = torch.arange(self._num_states, device=self._weight.device)
+        values: Float64Array = of_states(self.values, states).cpu().numpy()
         if self._over is not None:
             values[self._over] = 0.0
         policy = self._policy.cpu().numpy().copy()
@@ -138,15 +134,11 @@ class LinearV:
 def _policy_of(source: str, spec: EnvSpec, num_states: int | None) -> Float64Array:
     """Probabilities [S, A], or one row for all where states are not numbered."""
     if num_states is not None:
-        return load_policy(source, "algo.policy", spec, num_states)
+        return load_policy(source, "policy", spec, num_states)
     if source != "uniform":
         raise UserError(
-            f"algo.policy={source} needs numbered states, and {spec.name} shows {spec.shown}: set "
-            "env.observation=index where there is such a key, or algo.policy=uniform"
+            f"policy={source} needs numbered states, and {spec.name} shows {spec.shown}: choose observation=index "
+            "where the environment has it, or policy=uniform"
         )
     legal_actions(spec)  # refuses where not every action is legal
     return np.full((1, spec.num_actions), 1.0 / spec.num_actions)
-
-
-def _parts(states: np.ndarray[tuple[int], np.dtype[np.int64]]) -> list[np.ndarray[tuple[int], np.dtype[np.int64]]]:
-    return [states[first : first + _STATES_AT_ONCE] for first in range(0, len(states), _STATES_AT_ONCE)]

@@ -9,9 +9,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from rlrun.agents.planning.model import require_model
 from rlrun.agents.planning.settling import Settling, solution_if_slow
-from rlrun.agents.tables.policies import PolicySource, load_policy
-from rlrun.agents.tables.table_agent import require_model, sample_rows
+from rlrun.agents.tables.policies import PolicySource, draw_actions, load_policy
 from rlrun.numerics.bellman import Bellman
 from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, NoSteps, Rollout, State, Tables
 
@@ -48,7 +48,7 @@ class PolicyEvaluation:
         self.finished = False
         self._gamma = gamma
         self._bellman = Bellman(model, device)
-        self._policy = torch.from_numpy(load_policy(policy, "algo.policy", spec, model.num_states)).to(device)  # [S, A]
+        self._policy = torch.from_numpy(load_policy(policy, "policy", spec, model.num_states)).to(device)  # [S, A]
         self._played = self._policy.T > 0  # [A, S]
         self._initial = torch.from_numpy(model.initial).to(device)
         self._values = torch.zeros(model.num_states, dtype=torch.float64, device=device)
@@ -64,7 +64,7 @@ class PolicyEvaluation:
         """One sweep.
 
         Raises:
-            UserError: if values will never settle.
+            NoLimitError: if values will never settle.
         """
         del rollout
         policy = self._policy.T
@@ -90,7 +90,7 @@ class PolicyEvaluation:
     def act(self, obs: Tensor, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
         """Draws from the policy, whether it explores or is evaluated."""
         del explore
-        return ActorOutput(sample_rows(self._policy, obs, rng), carry, {})
+        return ActorOutput(draw_actions(self._policy, obs, rng), carry, {})
 
     def tables(self) -> Tables:
         """V and Q of the policy, and the policy."""
@@ -107,7 +107,7 @@ class PolicyEvaluation:
         }
 
     def load_state_dict(self, state: State) -> None:
-        """Goes on sweeping."""
+        """Continues exactly."""
         self._values = state["values"].to(self._values.device)
         self._sweeps = state["sweeps"]
         self._settling.load_state_dict(state["settling"])

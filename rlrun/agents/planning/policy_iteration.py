@@ -10,9 +10,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from rlrun.agents.planning.greedy_policy import GreedyPolicy
+from rlrun.agents.planning.model import require_model
 from rlrun.agents.planning.settling import Settling, solution_if_slow
-from rlrun.agents.tables.policies import PolicySource, load_policy
-from rlrun.agents.tables.table_agent import Acting, require_model, sample_rows
+from rlrun.agents.tables.policies import PolicySource, draw_actions, load_policy
 from rlrun.numerics.bellman import TIE, Bellman, as_policy, lowest, tie_margin, value_error
 from rlrun.numerics.tied_actions import keeps_promises, staying_free
 from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, NoSteps, Rollout, State, Tables
@@ -24,7 +25,7 @@ class PolicyIteration:
     """One evaluation sweep per `learn`; an improvement whenever the evaluation has settled.
 
     An action must be better by more than the evaluation may be wrong; where it is not, but is better by more than the
-    margin m = min(2 tolerance / (1 − γ), 1e-5) + 1e-9 of its value, the evaluation goes on until that is clear. So no
+    margin m = min(2 tolerance / (1 − γ), 1e-5) + 1e-9 of its value, the evaluation continues until that is clear. So no
     action is better by more than m in the end, and the policy is worth what the best one is up to 2 m / (1 − γ). For
     1 / (1 − γ) at most 1,000 is reckoned with here, and with γ = 1 the second one is the expected steps of an episode.
 
@@ -60,10 +61,10 @@ class PolicyIteration:
         self._evaluation_sweeps = evaluation_sweeps
         self._margin = tie_margin(tolerance, gamma)
         self._bellman = Bellman(model, device)
-        self._acting = Acting(self._bellman, gamma)
+        self._greedy = GreedyPolicy(self._bellman, gamma)
         self._may_wait = gamma == 1.0 and bool(self._bellman.free.any())
         self._initial = torch.from_numpy(model.initial).to(device)
-        policy = load_policy(initial_policy, "algo.initial_policy", spec, model.num_states)
+        policy = load_policy(initial_policy, "initial_policy", spec, model.num_states)
         self._policy = torch.from_numpy(np.ascontiguousarray(policy.T)).to(device)  # [A, S]
         self._played = self._policy > 0  # [A, S]
         self._values = torch.zeros(model.num_states, dtype=torch.float64, device=device)
@@ -80,7 +81,7 @@ class PolicyIteration:
         """One sweep of evaluation and, when it has settled, the improvement.
 
         Raises:
-            UserError: if the values of a policy will never settle.
+            NoLimitError: if the values of a policy will never settle.
         """
         del rollout
         values = self._bellman.expected(self._bellman.q_values(self._values, self._gamma), self._policy)
@@ -139,7 +140,7 @@ class PolicyIteration:
         if worse.any():
             return self._take(lowest(self._bellman.greedy_set(q)), worse)
         if not settled or bool((gain > margin).any()) or bool((margin < 2.0 * error).any()):
-            return 0  # the evaluation goes on
+            return 0  # the evaluation continues
         self._conclude(q)
         return 0
 
@@ -157,11 +158,11 @@ class PolicyIteration:
         """No action is better; but without discount values that no policy was evaluated by may be nobody's."""
         between_sweeps = self._evaluation_sweeps is not None
         if between_sweeps and self._gamma == 1.0 and not keeps_promises(self._bellman, self._values, self._policy):
-            go_on = self._acting.to_go_on_from(self._values, q, self._settling)
-            if go_on is not None:
-                self._values = go_on
+            values = self._greedy.unfinished(self._values, q, self._settling)
+            if values is not None:
+                self._values = values
                 return
-            self._policy = as_policy(self._acting.choice(self._values, q).action, self._bellman.num_actions)
+            self._policy = as_policy(self._greedy.choice(self._values, q).action, self._bellman.num_actions)
             self._played = self._policy > 0
         self.finished = True
 
@@ -173,7 +174,7 @@ class PolicyIteration:
     def act(self, obs: Tensor, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
         """As the policy of the moment says."""
         del explore
-        return ActorOutput(sample_rows(self._policy.T, obs, rng), carry, {})
+        return ActorOutput(draw_actions(self._policy.T, obs, rng), carry, {})
 
     def tables(self) -> Tables:
         """V and Q of the policy of the moment, and the policy."""
@@ -195,7 +196,7 @@ class PolicyIteration:
         }
 
     def load_state_dict(self, state: State) -> None:
-        """Goes on."""
+        """Continues exactly."""
         self._values = state["values"].to(self._values.device)
         self._policy = state["policy"].to(self._policy.device)
         self._played = self._policy > 0

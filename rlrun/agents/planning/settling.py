@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -14,6 +15,22 @@ from rlrun.types import State
 ROUNDING = 1e-13  # of the largest value: what sums of float64 numbers leave
 _LONGEST_PATIENCE = 10_000  # sweeps; a large model is looked at before its values have travelled through all of it
 _MOST_STATES_TO_SOLVE = 2_000  # a dense matrix of 32 MB, solved in about a second
+
+
+class NoLimitError(UserError):
+    """Values have no finite limit without discount.
+
+    Args:
+        because: they grow or fall for ever, repeat, or are promises of rewards that only cancel one another.
+        states: [S] bool, where; None: nowhere in particular.
+        message: the line.
+    """
+
+    def __init__(
+        self, because: Literal["grow", "fall", "repeat", "cancel"], states: Tensor | None, message: str
+    ) -> None:
+        super().__init__(f"{message}; choose gamma below 1")
+        self.because, self.states = because, states
 
 
 class Settling:
@@ -72,7 +89,7 @@ class Settling:
             offered: [A, S] bool, the actions that any sweep might have played.
 
         Raises:
-            UserError: if values change for ever.
+            NoLimitError: if values change for ever.
         """
         self.residual = residual
         rounding = ROUNDING * float(values.abs().max())
@@ -98,7 +115,7 @@ class Settling:
         change = values - self._first
         same = self._seen % self._period == 0 and float(change.abs().max()) <= rounding
         if same and torch.equal(now, self._first_played):
-            self._refuse(f"every {self._seen} sweeps they are the same again")
+            self._refuse("repeat", None, f"every {self._seen} sweeps they are the same again")
         if self._seen == self._length:
             self._judge(change, rounding * self._seen, self._played, offered)
             self._open(values, now)
@@ -111,27 +128,30 @@ class Settling:
     def _judge(self, change: Tensor, rounding: float, played: Tensor, offered: Tensor) -> None:
         rising = self._bellman.trapped(change > rounding, played)
         if rising.any():
-            self._refuse(f"in {int(rising.sum()):,} states, such as number {_first(rising)}, they grow for ever")
+            self._refuse("grow", rising, f"in {_some(rising)}, they grow for ever")
         falling = self._bellman.trapped(change < -rounding, offered)
         if falling.any():
-            self._refuse(f"in {int(falling.sum()):,} states, such as number {_first(falling)}, they fall for ever")
+            self._refuse("fall", falling, f"in {_some(falling)}, they fall for ever")
 
     def refuse_promises(self, kept: Tensor) -> None:
         """Refuses values that stand still although no policy gets them where `kept` [S] is False.
 
         Raises:
-            UserError: always.
+            NoLimitError: always.
         """
-        raise UserError(
-            f"values have settled, but no policy gets them in {int((~kept).sum()):,} states, such as number "
-            f"{_first(~kept)}: rewards that only cancel one another for ever have no sum without discount; give "
-            "algo.gamma below 1"
+        raise NoLimitError(
+            "cancel",
+            ~kept,
+            f"values have settled, but no policy gets them in {_some(~kept)}: rewards that only cancel one another for "
+            "ever have no sum without discount",
         )
 
-    def _refuse(self, why: str) -> None:
-        raise UserError(
+    def _refuse(self, because: Literal["grow", "fall", "repeat"], states: Tensor | None, why: str) -> None:
+        raise NoLimitError(
+            because,
+            states,
             f"values still change by {self.residual:g} a sweep and will not stop: {why}, so they have no finite limit "
-            "without discount; give algo.gamma below 1"
+            "without discount",
         )
 
     def state_dict(self) -> State:
@@ -149,19 +169,18 @@ class Settling:
         }
 
     def load_state_dict(self, state: State) -> None:
-        """Goes on waiting."""
+        """Continues exactly."""
         device = self._bellman.legal.device
         self.residual, self._least, self._waited = state["residual"], state["least"], state["waited"]
-        # older checkpoints have neither; the next sweep finds both
-        self.exact, self._settled_sweeps = state.get("exact", False), state.get("settled_sweeps", 0)
+        self.exact, self._settled_sweeps = state["exact"], state["settled_sweeps"]
         self._seen, self._length = state["seen"], state["length"]
         self._first = state["first"].to(device) if "first" in state else None
         self._first_played = state["first_played"].to(device) if "first" in state else None
         self._played = state["played"].to(device) if "first" in state else None
 
 
-def _first(marked: Tensor) -> int:
-    return int(marked.to(torch.uint8).argmax())
+def _some(marked: Tensor) -> str:
+    return f"{int(marked.sum()):,} states, such as number {int(marked.to(torch.uint8).argmax())}"
 
 
 def solution_if_slow(bellman: Bellman, policy: Tensor, gamma: float, sweeps: int) -> Tensor | None:

@@ -7,7 +7,9 @@ from typing import Annotated
 from zipfile import BadZipFile
 
 import numpy as np
+import torch
 import yaml
+from torch import Tensor
 
 from rlrun.agents.legality import legal_actions
 from rlrun.annotations import FILE, Named
@@ -27,7 +29,7 @@ def load_policy(source: str, key: str, spec: EnvSpec, num_states: int) -> Float6
     Args:
         source: `uniform`; the directory of a run that kept tables (its greedy policy); or a YAML file that maps states
             to actions, or to probabilities of actions, by name or by number.
-        key: the config key that named it, for messages.
+        key: the parameter that named it, for messages.
         spec: the environment's.
         num_states: rows.
 
@@ -53,6 +55,16 @@ def uniform_policy(legal: BoolArray) -> Float64Array:
     """Every legal action equally often; 0 where there is none. [S, A] -> [S, A]."""
     policy: Float64Array = legal / np.maximum(legal.sum(axis=1, keepdims=True), 1.0)
     return policy
+
+
+def draw_actions(policy: Tensor, states: Tensor, rng: torch.Generator) -> Tensor:
+    """An action for each of the states [B], drawn from policy [S, A]; the lowest where a row is empty."""
+    cumulative = policy.index_select(0, states).cumsum(dim=1)  # [B, A]
+    draw = torch.rand(len(states), 1, generator=rng, device=policy.device, dtype=policy.dtype)
+    total = cumulative[:, -1:]
+    return (cumulative <= draw * total).to(torch.int64).sum(dim=1).clamp_(max=policy.shape[1] - 1) * (
+        total.squeeze(1) > 0
+    )
 
 
 def _from_tables(path: Path, source: str, key: str, spec: EnvSpec, legal: BoolArray) -> Float64Array:

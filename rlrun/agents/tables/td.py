@@ -8,8 +8,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from rlrun.agents.tables.policies import PolicySource, load_policy
-from rlrun.agents.tables.table_agent import require_states, sample_rows
+from rlrun.agents.tables.numbered_states import count_states
+from rlrun.agents.tables.policies import PolicySource, draw_actions, load_policy
 from rlrun.numerics.tabular_updates import update_in_order
 from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, Rollout, State, Steps, Tables, TabularModel
 
@@ -57,7 +57,7 @@ class TD:
         spec: EnvSpec,
         device: torch.device,
     ) -> None:
-        num_states = require_states(spec)
+        num_states = count_states(spec)
         self.collection = Steps(1)
         self.finished = False
         self._gamma = gamma
@@ -66,7 +66,7 @@ class TD:
         self._trace_lambda = trace_lambda
         self._iterate_average = iterate_average
         self._sample_average = sample_average
-        policy_table = load_policy(policy, "algo.policy", spec, num_states)
+        policy_table = load_policy(policy, "policy", spec, num_states)
         self._policy = torch.from_numpy(policy_table).to(device)  # [S, A]
         model = spec.seen_model
         self._initial = None if model is None else torch.from_numpy(model.initial).to(device)
@@ -95,7 +95,7 @@ class TD:
     def act(self, obs: Tensor, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
         """Draws from the policy, whether it explores or is evaluated."""
         del explore
-        return ActorOutput(sample_rows(self._policy, obs, rng), carry, {})
+        return ActorOutput(draw_actions(self._policy, obs, rng), carry, {})
 
     def learn(self, rollout: Rollout) -> Metrics:
         """One step of every slot."""
