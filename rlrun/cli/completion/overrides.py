@@ -48,7 +48,7 @@ def overrides(
             names = configs.options(group)
             yield Candidate(f"{group}=", ", ".join(names[:4]) + (" ..." if len(names) > 4 else ""), complete=False)
     for group in made.options if key and run is None else ():  # rarely wanted, so not among all there is
-        if "@" in group and not group.startswith(("hydra/", "debug_")):
+        if "@" in group and not group.startswith(("hydra/", "debug_", "network@")):
             yield Candidate(f"{group}=", complete=False)
     for name, meaning, nested in _keys(key, made, configs):
         if nested:
