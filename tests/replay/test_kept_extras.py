@@ -120,5 +120,5 @@ def test_what_nobody_says_cannot_be_kept() -> None:
     env = Counted(4)
     agent = Random(rollout_steps=5, spec=env.spec)
     replay = replay_of(env.spec, MemoryStorage(CPU))
-    with pytest.raises(ValueError, match="log_prob.*time"):
+    with pytest.raises(ValueError, match=r"log_prob.*time"):
         replay.extend(Collector(env, agent.collection, CPU, seed=0).collect(agent))
