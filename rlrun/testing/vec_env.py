@@ -195,7 +195,7 @@ class VecEnvContract(ABC):
         large, small, other = self._made(5), self._made(2), self._made(2)
         middle = slice(2, 4)
         actions = random_actions(large.spec, self.num_steps)
-        first, mine = large.reset(5), small.reset(5, first_slot=2)
+        first, mine = large.reset(5), reset(small, 5, first_slot=2)
         message = "slots k to k + n of a larger world must show what reset(seed, first_slot=k) shows in n slots"
         assert _equal(obs_at(first, middle), mine), message
         half = self.num_steps // 2
