@@ -23,9 +23,9 @@ TABLES = {
 LEARNERS = {
     "linear_q": ["algo.alpha=0.2", "algo.epsilon.value=0.5", GREEDY],
     "dqn": [
-        *("algo.optimizer.learning_rate=0.01", "algo.learning_starts_steps=64", "algo.batch_size=32"),
-        *("algo.replay_capacity_steps=1000", "algo.replay_ratio=8", "algo.gamma=0", "algo.target_period_steps=64"),
-        *("algo.epsilon.duration_steps=400", GREEDY),
+        *("algo.optimizer.learning_rate=0.01", "algo.replay.learning_starts_steps=64", "algo.replay.batch_size=32"),
+        *("algo.replay.capacity_steps=1000", "algo.replay.ratio=8", "algo.gamma=0", "algo.target.period_steps=64"),
+        *("algo.exploration.epsilon.duration_steps=400", "algo.exploration.evaluation_epsilon=0"),
     ],
     "reinforce": [
         *("algo.optimizer.learning_rate=0.02", "algo.value_optimizer.learning_rate=0.02", "algo.value_updates=2"),

@@ -83,7 +83,8 @@ class Watched:
         return self._env.state_dict()
 
     def load_state_dict(self, state: State) -> Array:
-        return self._env.load_state_dict(state)
+        shown: Array = self._env.load_state_dict(state)
+        return shown
 
     def _began(self, obs: Array, slots: BoolArray) -> Array:
         for slot in np.flatnonzero(slots):
