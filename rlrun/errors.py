@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 __all__ = ["DoesNotFitError", "UserError"]
 
@@ -41,6 +42,30 @@ class WrongKeyError(UserError):
 
 class UnknownKeyError(WrongKeyError):
     """A key that nothing takes."""
+
+
+class ArgumentError(WrongKeyError):
+    """An argument of a constructor is wrong, or does not go with another.
+
+    A constructor knows its own parameters and not where it stands in a config: whoever calls it says so with `inside`.
+
+    Args:
+        parameter: its name.
+        problem: what is wrong, as it follows the name: "=0 is too small".
+    """
+
+    def __init__(self, parameter: str, problem: str) -> None:
+        super().__init__(parameter + problem, parameter)
+        self.problem = problem
+
+
+@contextmanager
+def inside(name: str) -> Iterator[None]:
+    """Puts `name` and a dot before the parameter of an `ArgumentError` that is raised here."""
+    try:
+        yield
+    except ArgumentError as error:
+        raise ArgumentError(f"{name}.{error.key}", error.problem) from error
 
 
 class FaultyEnvironmentError(UserError):

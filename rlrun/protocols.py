@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol, Self, runtime_checkable
+from typing import Literal, Protocol, Self, cast, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -47,7 +47,7 @@ class VecEnv(Protocol):
     """B environment slots that step together.
 
     Every slot plays streams of episodes. A stream starts from `stream_seeds(seed, slot, stream number)`, and what a
-    slot shows is a pure function of (stream seed, actions and restarts since). Slots are numbered from `first_slot`.
+    slot shows is a pure function of (stream seed, actions and restarts since).
     """
 
     @property
@@ -55,14 +55,8 @@ class VecEnv(Protocol):
         """Spaces, number of slots, and the model where there is one."""
         ...
 
-    def reset(self, seed: int, first_slot: int = 0) -> ObsArray:
-        """Starts stream 0 of every slot. Returns obs [B, ...].
-
-        Args:
-            seed: of the streams.
-            first_slot: the number of slot 0 in a larger world: slots 0 to B - 1 show what its slots first_slot to
-                first_slot + B - 1 show. It is part of the state.
-        """
+    def reset(self, seed: int) -> ObsArray:
+        """Starts stream 0 of every slot. Returns obs [B, ...]."""
         ...
 
     def restart(self, slots: BoolArray) -> ObsArray:
@@ -235,6 +229,20 @@ class Replay(Stateful, Protocol):
         ...
 
 
+class PartOfAWorld(VecEnv, Protocol):
+    """An environment whose slots may be some of those of a larger world, which many processes play together."""
+
+    def reset(self, seed: int, first_slot: int = 0) -> ObsArray:
+        """Starts stream 0 of every slot. Returns obs [B, ...].
+
+        Args:
+            seed: of the world's streams.
+            first_slot: the number of slot 0 there: slots 0 to B - 1 show what the world's slots first_slot to
+                first_slot + B - 1 show. It is part of the state.
+        """
+        ...
+
+
 def reset(env: VecEnv, seed: int, first_slot: int) -> ObsArray:
-    """Resets an environment; one that knows no `first_slot` will do where that is 0."""
-    return env.reset(seed, first_slot) if first_slot else env.reset(seed)
+    """Resets an environment, which must be a `PartOfAWorld` where `first_slot` is not 0."""
+    return cast(PartOfAWorld, env).reset(seed, first_slot) if first_slot else env.reset(seed)

@@ -9,7 +9,6 @@ bootstrapped: what is estimated is the gradient of the return within the limit.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable
 from typing import Annotated, Literal
 
@@ -19,8 +18,9 @@ from torch import Tensor, nn
 
 from rlrun.agents.baselines import Baseline, BatchMean, LearnedValue, MovingAverage, NoBaseline
 from rlrun.agents.legality import require_mask
+from rlrun.agents.rewards import clip_reward
 from rlrun.annotations import Takes, used_when
-from rlrun.errors import UserError
+from rlrun.errors import ArgumentError, UserError
 from rlrun.nn.descent import descend
 from rlrun.nn.networks import Network, build_policy, build_value, policy_head
 from rlrun.nn.optimizers import at_step
@@ -107,20 +107,23 @@ class Reinforce:
         if not spec.episodic:
             raise UserError(f"REINFORCE needs whole episodes, and those of {spec.name} may never end")
         if episodes_per_batch % spec.num_envs:
-            raise UserError(
-                f"algo.episodes_per_batch={episodes_per_batch} must be a multiple of env.num_envs={spec.num_envs}: "
-                "every environment plays the same number of episodes"
+            raise ArgumentError(
+                "episodes_per_batch",
+                f"={episodes_per_batch} must be a multiple of the {spec.num_envs} environments (num_envs): every "
+                "environment plays the same number of episodes",
             )
         if episodes_per_batch < 2 and (baseline == "batch_mean" or normalize):
-            key = "baseline=batch_mean" if baseline == "batch_mean" else "normalize=true"
-            raise UserError(
-                f"algo.{key} needs algo.episodes_per_batch of at least 2: less the mean of a single episode's returns "
-                "there may be nothing to learn from"
+            parameter, wish = ("baseline", "batch_mean") if baseline == "batch_mean" else ("normalize", "true")
+            raise ArgumentError(
+                parameter,
+                f"={wish} needs episodes_per_batch of at least 2: less the mean of a single episode's returns there "
+                "may be nothing to learn from",
             )
         if normalize and baseline in ("moving_average", "batch_mean"):
-            raise UserError(
-                f"algo.baseline={baseline} has no effect with algo.normalize=true, which subtracts the batch's mean: "
-                "set algo.baseline=none or algo.baseline=value"
+            raise ArgumentError(
+                "baseline",
+                f"={baseline} has no effect with normalize=true, which subtracts the batch's mean: set baseline=none "
+                "or baseline=value",
             )
         self.collection = WholeEpisodes(episodes_per_batch // spec.num_envs)
         self.finished = False
@@ -142,7 +145,7 @@ class Reinforce:
         self._estimator = estimator
         self._gamma = gamma
         self._normalize = normalize
-        self._entropy_bonus = schedule_from_zero(entropy_bonus, "algo.entropy_bonus")
+        self._entropy_bonus = schedule_from_zero(entropy_bonus, "entropy_bonus")
         least, largest = self._entropy_bonus.bounds()
         self._bonus_changes = least != largest
         self._max_grad_norm = max_grad_norm
@@ -213,10 +216,3 @@ def sum_per_episode(values: Tensor, rollout: Rollout) -> Tensor:
     """1/N Σᵢ Σₜ over the N episodes of a rollout, of which lost lives make more: values [T, B] to a scalar."""
     num_episodes = (cuts(rollout.discount, rollout.last) & rollout.mask).sum()
     return torch.where(rollout.mask, values, 0.0).sum() / num_episodes
-
-
-def clip_reward(rollout: Rollout, limit: float | None) -> Rollout:
-    """The rollout as the agent learns from it; its episodes keep their raw returns."""
-    if limit is None:
-        return rollout
-    return dataclasses.replace(rollout, reward=rollout.reward.clamp(-limit, limit))

@@ -1,4 +1,7 @@
-"""How observations cross to the device: whole, or only what is new in stacks of frames. The same bits arrive."""
+"""How observations cross to the device: whole, or only what is new in stacks of frames. The same bits arrive.
+
+The ways to a GPU are experimental: they have run in simulation on a CPU only.
+"""
 
 from __future__ import annotations
 

@@ -133,13 +133,14 @@ def check_plain(raw: Mapping[str, Any], labels: Mapping[str, str], overrides: Se
 
 
 def _check_that_it_learns(algo: Component, total_steps: int) -> None:
-    starts = algo.arguments.get("learning_starts_steps")
-    if isinstance(starts, int) and starts >= total_steps:
-        raise WrongKeyError(
-            f"algo.learning_starts_steps={starts} is not before total_steps={total_steps}: nothing would be "
-            "learned; for a quick try debug=short sets both",
-            "algo.learning_starts_steps",
-        )
+    for path, component in components_in(algo, "algo"):
+        starts, key = component.arguments.get("learning_starts_steps"), f"{path}.learning_starts_steps"
+        if isinstance(starts, int) and starts >= total_steps:
+            raise WrongKeyError(
+                f"{key}={starts} is not before total_steps={total_steps}: nothing would be learned; for a quick try "
+                "debug=short sets both",
+                key,
+            )
 
 
 def _check_that_it_limits(evaluation: Mapping[str, Any], env: Component) -> None:

@@ -13,7 +13,6 @@ from typing import Any
 from rlrun.config.catalogue import SETTINGS
 
 LATER_KEYS: Mapping[str, Mapping[str, Any]] = {  # by `_target_`, or the class of a section
-    "rlrun.agents.dqn.DQN": {"replay_storage": "memory", "replay_folder": None},
     "rlrun.envs.gymnasium.GymnasiumEnv": {
         "wrappers": [],
         "channels": "auto",

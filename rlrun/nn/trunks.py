@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from rlrun.annotations import Takes, used_unless
-from rlrun.errors import UserError
+from rlrun.errors import ArgumentError, UserError
 from rlrun.nn.initialisation import unfilled
 from rlrun.types import EnvSpec, Part
 
@@ -192,7 +192,7 @@ class Convolutional:
         hidden: Annotated[Positive, _WEIGHTS],
     ) -> None:
         if not len(channels) == len(kernels) == len(strides) > 0:
-            raise UserError("network.channels, network.kernels and network.strides must be lists of one length")
+            raise ArgumentError("channels", ", kernels and strides must be lists of one length")
         self._channels = channels
         self._kernels = kernels
         self._strides = strides

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 def tree_map(function: Callable[..., Tensor], tree: Any, *others: Any) -> Any:
     """Applies `function` to the matching leaves of trees of one structure."""
-    if isinstance(tree, dict):
+    if isinstance(tree, Mapping):
         return {key: tree_map(function, value, *(other[key] for other in others)) for key, value in tree.items()}
     if isinstance(tree, tuple | list):
         leaves = [tree_map(function, *each) for each in zip(tree, *others, strict=True)]

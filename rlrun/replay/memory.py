@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import torch
 
-from rlrun.errors import UserError
+from rlrun.errors import ArgumentError
 from rlrun.types import EnvSpec, Space, bytes_of
 
 STEPS_PER_FINAL = 512  # room for true last frames at first: one for so many steps. It doubles when that is too little.
@@ -81,14 +81,14 @@ def require_memory(spec: EnvSpec, capacity_steps: int, available_bytes: int) -> 
     """Refuses a replay that would not fit in memory.
 
     Raises:
-        UserError: if it needs more than `available_bytes`; says which capacity would fit.
+        ArgumentError: if it needs more than `available_bytes`; says which capacity would fit.
     """
     _require(
         capacity_steps,
         available_bytes,
         lambda steps: estimate_bytes(spec, steps),
         "are available",
-        "; algo.replay_storage=disk keeps observations in a file instead",
+        "; storage=disk keeps observations in a file instead",
     )
 
 
@@ -96,7 +96,7 @@ def require_memory_beside_disk(spec: EnvSpec, capacity_steps: int, available_byt
     """Refuses a replay of which not even that would fit in memory which is not on disk.
 
     Raises:
-        UserError: if that needs more than `available_bytes`; says which capacity would fit.
+        ArgumentError: if that needs more than `available_bytes`; says which capacity would fit.
     """
     _require(
         capacity_steps,
@@ -110,14 +110,14 @@ def require_disk(spec: EnvSpec, capacity_steps: int, free_bytes: int, folder: Pa
     """Refuses a replay that would not fit on disk.
 
     Raises:
-        UserError: if it needs more than the `free_bytes` of `folder`'s file system; says which capacity would fit.
+        ArgumentError: if it needs more than the `free_bytes` of `folder`'s file system; says which capacity would fit.
     """
     _require(
         capacity_steps,
         free_bytes,
         lambda steps: observation_bytes(spec, steps),
         f"are free on the disk of {folder}",
-        "; algo.replay_folder=DIR takes another disk",
+        "; folder=DIR takes another disk",
     )
 
 
@@ -129,9 +129,9 @@ def _require(capacity_steps: int, room: int, need: Callable[[int], int], where: 
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if need(middle) <= room else (low, middle)
-    raise UserError(
-        f"a replay of {capacity_steps:,} steps needs {readable(needed)} but {readable(room)} {where}: at most "
-        f"{low:,} steps fit{advice}"
+    raise ArgumentError(
+        "capacity_steps",
+        f"={capacity_steps} needs {readable(needed)} but {readable(room)} {where}: at most {low:,} steps fit{advice}",
     )
 
 

@@ -15,7 +15,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from rlrun.errors import UserError
+from rlrun.errors import ArgumentError, UserError
 from rlrun.replay.frames import FrameObservations
 from rlrun.replay.memory import action_dtype, kept_parts, torch_dtype
 from rlrun.replay.observations import EachPart, ObservationStore, PlainObservations
@@ -62,9 +62,10 @@ class UniformReplay:
         spec = dataclasses.replace(spec, extras={name: spec.extras[name] for name in keep})
         self._length = capacity_steps // spec.num_envs
         if self._length < n_step:
-            raise UserError(
-                f"a replay of {capacity_steps} steps is too small: {n_step}-step returns in {spec.num_envs} "
-                f"environments need at least {n_step * spec.num_envs}"
+            raise ArgumentError(
+                "capacity_steps",
+                f"={capacity_steps} is too small: {n_step}-step returns in {spec.num_envs} environments need at least "
+                f"{n_step * spec.num_envs}",
             )
         storage = storage or MemoryStorage(device)
         _LOG.info(storage.describe(spec, capacity_steps))

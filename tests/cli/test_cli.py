@@ -119,7 +119,7 @@ def test_a_run_trains_is_recorded_and_is_finished_when_asked_again(
 
 def test_a_replay_says_how_much_memory_it_takes_before_it_starts(rlrun: Command) -> None:
     done = rlrun(
-        "algo=dqn", "env=scripted", *SHORT, "algo.replay_capacity_steps=2000", "algo.learning_starts_steps=100"
+        "algo=dqn", "env=scripted", *SHORT, "algo.replay.capacity_steps=2000", "algo.replay.learning_starts_steps=100"
     )
     assert done.status == 0, done.err
     assert re.search(r"2,000 steps, [\d.]+ MiB", done.out.splitlines()[0])

@@ -39,7 +39,13 @@ MAP = "# A corridor with a way round.\nstep_reward: -1\nG : terminal\n\nS..\n{}\
 GRID = ["algo=q_learning", "env=gridworld", "env.num_envs=4", "total_steps=400", *TINY]
 DQN = [
     "algo.optimizer.learning_rate=5e-4",  # the preset's falls over total_steps
-    *("algo=dqn", "env=cartpole", "total_steps=200", "algo.learning_starts_steps=64", "algo.replay_capacity_steps=160"),
+    *(
+        "algo=dqn",
+        "env=cartpole",
+        "total_steps=200",
+        "algo.replay.learning_starts_steps=64",
+        "algo.replay.capacity_steps=160",
+    ),
     *TINY,
 ]
 
@@ -361,7 +367,7 @@ def test_a_line_that_is_no_row_does_not_hide_the_other_runs(rlrun: Command, grid
 
 
 def test_a_repetition_leaves_a_damaged_original_as_it_is_and_is_for_as_many_steps(rlrun: Command) -> None:
-    words = [*DQN, "env.num_envs=3", "algo.learning_starts_steps=30"]  # 200 steps are no whole number of turns
+    words = [*DQN, "env.num_envs=3", "algo.replay.learning_starts_steps=30"]  # 200 steps are no whole number of turns
     assert rlrun(*words).status == 0
     (directory,) = Path("runs/cartpole/dqn").glob("*/seed0")
     assert rlrun("rerun", str(directory)).status == 0

@@ -61,7 +61,7 @@ class Doors(gymnasium.Env[Any, Any]):
         return obs, float(action), self._room == 4, False, {}
 
 
-gymnasium.register("rlrun_test/Doors-v0", Doors, max_episode_steps=50)
+gymnasium.register("rlrun_test/Doors-v0", Doors, max_episode_steps=50)  # type: ignore[arg-type]
 
 
 def doors(num_envs: int = 1, **options: Any) -> GymnasiumEnv:
