@@ -72,7 +72,7 @@ def with_bias(state: Tensor) -> Tensor:
 
 def of_states(function: Callable[[Tensor], Tensor], states: Tensor) -> Tensor:
     """`function` of many states [S], a thousand at a time."""
-    return torch.cat([function(part) for part in states.split(_STATES_AT_ONCE)])
+    return torch.cat([function(part) for part in torch.split(states, _STATES_AT_ONCE)])
 
 
 class OneHot:
