@@ -70,7 +70,7 @@ def main() -> None:
         for number in range(NUM_RUNS):
             run = folder / "runs" / f"env{number % 10}" / "dqn" / f"{number // 10:010}" / "seed0"
             run.mkdir(parents=True)
-            (run / "receipt.json").write_text("{}")
+            (run / "manifest.json").write_text("{}")
         for command in commands.values():
             seconds(command, folder)  # once for the disk
         for _ in range(rounds):

@@ -5,7 +5,7 @@
 
 writes `benchmarks/results/curves_cartpole.csv` and `docs/images/cartpole.png` (`--data-only`: the CSV alone). Thin
 lines are seeds, thick ones means, by environment steps where all runs have counted them. Command, commit and machine
-are those of each run's receipt.
+are those of each run's manifest.
 """
 
 from __future__ import annotations
@@ -39,27 +39,27 @@ def collect(folder: Path, target: Path, metric: str = RETURN) -> None:
         for metrics in sorted(folder.glob("*/*/seed*/metrics.jsonl")):
             if "-" in metrics.parent.name:  # seed0-2, seed0-rerun: other attempts at the same
                 continue
-            receipt = json.loads((metrics.parent / "receipt.json").read_text())
-            about = (command_of(receipt), commit_of(receipt), machine_of(receipt))
+            manifest = json.loads((metrics.parent / "manifest.json").read_text())
+            about = (command_of(manifest), commit_of(manifest), machine_of(manifest))
             for row in read_rows(metrics):
                 if metric in row:
-                    algo, seed = metrics.parents[2].name, receipt["seed"]
+                    algo, seed = metrics.parents[2].name, manifest["seed"]
                     writer.writerow([algo, seed, int(row["step"]), row.get("env_steps", ""), row[metric], *about])
 
 
-def command_of(receipt: Mapping[str, Any]) -> str:
+def command_of(manifest: Mapping[str, Any]) -> str:
     """What was typed, less where the run was kept."""
-    return " ".join(["rlrun", *(word for word in receipt["argv"][1:] if not word.startswith("runs_dir="))])
+    return " ".join(["rlrun", *(word for word in manifest["argv"][1:] if not word.startswith("runs_dir="))])
 
 
-def commit_of(receipt: Mapping[str, Any]) -> str:
+def commit_of(manifest: Mapping[str, Any]) -> str:
     """In short, with a + where files differed from it."""
-    commit = str(receipt["git_commit"])
+    commit = str(manifest["git_commit"])
     return commit[:7] + "+" * commit.endswith("+")
 
 
-def machine_of(receipt: Mapping[str, Any]) -> str:
-    machine = receipt["machine"]
+def machine_of(manifest: Mapping[str, Any]) -> str:
+    machine = manifest["machine"]
     return f"{machine['cpu']}, {machine['cores']} cores, {machine['device']}, {machine['num_threads']} thread(s)"
 
 

@@ -58,10 +58,10 @@ WORKS: dict[str, tuple[str, ...]] = {
     "cartpole dqn": (
         "algo=dqn",
         "env=cartpole",
-        "algo.learning_starts_steps=200",
-        "algo.replay_capacity_steps=1000",
-        "algo.batch_size=16",
-        "algo.replay_ratio=8",
+        "algo.replay.learning_starts_steps=200",
+        "algo.replay.capacity_steps=1000",
+        "algo.replay.batch_size=16",
+        "algo.replay.ratio=8",
         "total_steps=2000",
         "log_every_steps=200",
         "evaluation.every_steps=600",
@@ -89,10 +89,10 @@ WORKS: dict[str, tuple[str, ...]] = {
         "env.num_threads=1",
         "env.max_episode_frames=240",
         "env.reseed_every_steps=100",
-        "algo.learning_starts_steps=150",
-        "algo.replay_capacity_steps=600",
-        "algo.batch_size=8",
-        "algo.replay_ratio=2",
+        "algo.replay.learning_starts_steps=150",
+        "algo.replay.capacity_steps=600",
+        "algo.replay.batch_size=8",
+        "algo.replay.ratio=2",
         "total_steps=900",
         "log_every_steps=100",
         "evaluation.every_steps=300",
@@ -303,7 +303,7 @@ class Watch:
         self._since = time.time_ns()
         self._directory: Path | None = None
         self._seen: set[str] = set()  # checkpoints
-        self._receipt = self._receipt_number()
+        self._manifest = self._manifest_number()
         self.saves()
         self._before = len(self._seen)
 
@@ -312,15 +312,15 @@ class Watch:
             self._directory = next(self._runs_dir.glob("*/*/*/seed0"), None)
         return (self._directory or self._runs_dir / "nowhere") / name
 
-    def _receipt_number(self) -> int:
+    def _manifest_number(self) -> int:
         try:
-            return self._path("receipt.json").stat().st_mtime_ns
+            return self._path("manifest.json").stat().st_mtime_ns
         except FileNotFoundError:
             return 0
 
     def began(self) -> bool:
-        """Whether training has begun: everything is built and loaded then, and the receipt has a new session."""
-        return self._receipt_number() != self._receipt
+        """Whether training has begun: everything is built and loaded then, and the manifest has a new session."""
+        return self._manifest_number() != self._manifest
 
     def saves(self) -> int:
         """How many checkpoints were seen that this process made; to be asked often, for old ones are removed."""
@@ -342,7 +342,7 @@ class Watch:
         """Whether an evaluation is going on: there is the row that is written just before, and not yet its own."""
         try:
             text = self._path("metrics.jsonl").read_text()
-            every = json.loads(self._path("receipt.json").read_text())["settings"]["evaluation.every_steps"]
+            every = json.loads(self._path("manifest.json").read_text())["settings"]["evaluation.every_steps"]
         except FileNotFoundError:
             return False
         if not text.endswith("\n"):
@@ -405,7 +405,7 @@ class Child:
 def start(words: Iterable[str], runs_dir: Path) -> Child:
     """The command in a forked process; its output goes to a file."""
     import rlrun.cli.main
-    import rlrun.loop.loop
+    import rlrun.loop.saving
 
     sys.stdout.flush()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # until the child can be asked
@@ -421,7 +421,7 @@ def start(words: Iterable[str], runs_dir: Path) -> Child:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
         sys.stdout = sys.stderr = log  # whoever forked may have put something else there
-        rlrun.loop.loop._MOST_TIME_SAVING = 1.0  # saves far more often than a run would, so that kills hit saves too
+        rlrun.loop.saving._MOST_TIME_SAVING = 1.0  # saves far more often than a run would, so that kills hit saves too
         with StopRequest():
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
             status = rlrun.cli.main.run_command(["rlrun", *words, f"runs_dir={runs_dir}"])

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from rlrun.pictures.table_pictures import load_tables
+from rlrun.pictures.tables_file import load_tables
 from rlrun.runs.loggers import read_rows
 
 TARGET = Path(__file__).resolve().parent / "results" / "known_answers.csv"
@@ -49,10 +49,10 @@ class Finished:
     directory: Path
     seconds: float  # wall time of the whole command
 
-    def receipt(self) -> Mapping[str, Any]:
+    def manifest(self) -> Mapping[str, Any]:
         """What made it."""
-        receipt: dict[str, Any] = json.loads((self.directory / "receipt.json").read_text())
-        return receipt
+        manifest: dict[str, Any] = json.loads((self.directory / "manifest.json").read_text())
+        return manifest
 
     def result(self) -> Mapping[str, Any]:
         """Its last evaluation."""
@@ -127,7 +127,7 @@ def cliff_path(seed: int, folder: Path) -> Answer:
 def cliff_online(seed: int, folder: Path) -> Answer:
     """The online return of Q-learning less that of Sarsa, with the same numbers."""
     learned, followed = (command([f"algo={algo}", *CLIFF, f"seed={seed}"], folder) for algo in ("q_learning", "sarsa"))
-    agents = [dict(run.receipt()["experiment"]["algo"]) for run in (learned, followed)]
+    agents = [dict(run.manifest()["experiment"]["algo"]) for run in (learned, followed)]
     assert [agent.pop("bootstrap") for agent in agents] == ["max", "next_action"]
     assert agents[0] == agents[1], "the two must have the same numbers"
     difference = learned.online_return() - followed.online_return()
@@ -167,9 +167,9 @@ def measure(work: Work, seeds: int) -> list[dict[str, object]]:
     for seed in range(seeds):
         with tempfile.TemporaryDirectory() as folder:
             answer = work.answer(seed, Path(folder))
-            receipt = answer.run.receipt()
-            machine = receipt["machine"]
-            typed = (word for word in receipt["argv"][1:] if not word.startswith("runs_dir="))
+            manifest = answer.run.manifest()
+            machine = manifest["machine"]
+            typed = (word for word in manifest["argv"][1:] if not word.startswith("runs_dir="))
             rows.append(
                 {
                     "work": work.name,
@@ -181,7 +181,7 @@ def measure(work: Work, seeds: int) -> list[dict[str, object]]:
                     "episodes": answer.run.episodes(),
                     "seconds": round(answer.run.seconds, 1),
                     "command": " ".join(["rlrun", *typed]),
-                    "commit": commit_of(receipt),
+                    "commit": commit_of(manifest),
                     "machine": f"{machine['cpu']}, {machine['cores']} cores",
                 }
             )
@@ -193,9 +193,9 @@ def measure(work: Work, seeds: int) -> list[dict[str, object]]:
     return rows
 
 
-def commit_of(receipt: Mapping[str, Any]) -> str:
+def commit_of(manifest: Mapping[str, Any]) -> str:
     """The first digits, and `+` where there were changes."""
-    commit = str(receipt["git_commit"] or "")
+    commit = str(manifest["git_commit"] or "")
     return commit[:7] + "+" * commit.endswith("+")
 
 

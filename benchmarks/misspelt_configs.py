@@ -173,7 +173,10 @@ _TOP = {
     "log_every_steps": ("integer", 1),
     "record_episodes": ("boolean", None),
 }
-_SECTIONS = {"evaluation": "rlrun.loop.loop.EvaluationSettings", "checkpoint": "rlrun.loop.loop.CheckpointSettings"}
+_SECTIONS = {
+    "evaluation": "rlrun.loop.evaluate.EvaluationSettings",
+    "checkpoint": "rlrun.runs.checkpoint.CheckpointSettings",
+}
 
 
 def entry_of(key: OurKey) -> dict[str, Any] | None:

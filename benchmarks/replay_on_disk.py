@@ -143,8 +143,13 @@ def measure(steps: int, rounds: int, folder: Path) -> list[Case]:
 def make(steps: int, runs_dir: Path) -> tuple[Built, int, float]:
     """Standard DQN on Pong: the Nature network, batch 32, one update for 4 steps, one environment."""
     words = ["algo=dqn", "env=pong", "device=cpu", "device.num_threads=1", "env.num_envs=1", "env.num_threads=1"]
-    words += ["algo.n_step=1", "algo.double=false", "algo.learning_starts_steps=1", "algo.epsilon.duration_steps=1"]
-    words += ["algo.replay_capacity_steps=1000", f"runs_dir={runs_dir}", f"total_steps={steps}", "logger=none"]
+    words += [
+        "algo.n_step=1",
+        "algo.target.double=false",
+        "algo.replay.learning_starts_steps=1",
+        "algo.exploration.epsilon.duration_steps=1",
+    ]
+    words += ["algo.replay.capacity_steps=1000", f"runs_dir={runs_dir}", f"total_steps={steps}", "logger=none"]
     config = load_config(words, [config_directory()])
     return build(config), config.algo.arguments["n_step"], config.algo.arguments["gamma"]
 

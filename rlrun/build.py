@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -19,27 +19,25 @@ from rlrun.config.constructors import product_of
 from rlrun.config.memory_need import in_words, refuse_long_rollouts, refuse_too_large
 from rlrun.config.schema import Component
 from rlrun.config.type_fit import fits
-from rlrun.errors import DoesNotFitError, UserError
+from rlrun.errors import DoesNotFitError, UserError, inside
 from rlrun.loop.collect import Collector
-from rlrun.loop.evaluate import Evaluator
-from rlrun.loop.loop import CheckpointSettings, EvaluationSettings, Run
+from rlrun.loop.evaluate import EvaluationSettings, Evaluator
 from rlrun.loop.progress import make_display
+from rlrun.loop.run import Run
 from rlrun.numerics.schedules import Schedule, unfinished
-from rlrun.pictures.table_pictures import Shown, picture, save_film, save_picture, save_tables
-from rlrun.protocols import Agent, Filmable, Tabular, VecEnv
-from rlrun.runs.checkpoint import Checkpoints
+from rlrun.pictures.artifacts import TableArtifacts
+from rlrun.protocols import Agent, Filmable, VecEnv
+from rlrun.runs.checkpoint import Checkpoints, CheckpointSettings
 from rlrun.runs.directory import attempt, check_writable, run_directory
 from rlrun.runs.episode_recorder import NOT_RECORDED, EpisodeRecorder, Recorder
-from rlrun.runs.loggers import Logger
-from rlrun.runs.manifest import experiment_hash, read_receipt
-from rlrun.types import EnvSpec, NoSteps
+from rlrun.runs.manifest import experiment_hash, read_manifest
 
 _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A run, and what the receipt wants to know of it. `close` frees its environments."""
+    """A run, and what the manifest wants to know of it. `close` frees its environments."""
 
     run: Run
     device: str
@@ -59,7 +57,10 @@ def instantiate(component: Component, runtime: Mapping[str, object], **replaced:
         runtime: values for the runtime arguments that it, or a component inside it, takes.
         replaced: keys whose configured value is not the one to use.
     """
-    arguments = {name: _built(value, runtime) for name, value in component.arguments.items()}
+    arguments = {}
+    for name, value in component.arguments.items():
+        with inside(name):
+            arguments[name] = _built(value, runtime)
     if component.partial:
         return partial(component.call, **arguments)
     return component.call(**arguments | {name: runtime[name] for name in component.runtime} | replaced)
@@ -80,7 +81,8 @@ def make_agent(config: Config, runtime: Mapping[str, object]) -> Agent:
         UserError: if it does not fit what `runtime` has.
     """
     try:
-        agent: Agent = instantiate(config.algo, runtime)
+        with inside("algo"):
+            agent: Agent = instantiate(config.algo, runtime)
     except DoesNotFitError as error:
         algo, env = (config.labels[name] for name in ("algo", "env"))
         raise UserError(f"algo={algo} cannot be used with env={env}: {error}") from error
@@ -97,11 +99,11 @@ def directory_of(config: Config) -> Path:
 def identity_of(config: Config, directory: Path) -> dict[str, Any]:
     """What a checkpoint of the run of `config` in `directory` belongs to.
 
-    That is the experiment as the run's receipt has it, where there is one: an older run wrote down keys that have no
+    That is the experiment as the run's manifest has it, where there is one: an older run wrote down keys that have no
     effect as well.
     """
-    receipt = read_receipt(directory)
-    experiment = receipt["experiment"] if receipt is not None else config.experiment()
+    manifest = read_manifest(directory)
+    experiment = manifest["experiment"] if manifest is not None else config.experiment()
     return {"experiment": experiment_hash(experiment), "seed": config.seed}
 
 
@@ -133,7 +135,8 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
             _LOG.info(remark)
         evaluation_env: VecEnv = instantiate(config.env, {}, **evaluation.environment)
         stack.callback(evaluation_env.close)
-        network = instantiate(config.network, {}) if config.network is not None else None
+        with inside("network"):
+            network = instantiate(config.network, {}) if config.network is not None else None
         runtime = {
             "spec": env.spec,
             "device": device.torch_device,
@@ -151,8 +154,6 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
                 _LOG.warning(line)
         _refuse_unheeded(config, device.execution, "as it is configured has no use for it here")
         recorder = _recorder(env, directory) if config.record_episodes else NOT_RECORDED
-        title = config.labels["algo"]
-        keep = partial(_keep_tables, agent, partial(instantiate, config.algo, runtime), env.spec, directory, title)
         run = Run(
             agent=agent,
             collector=Collector(env, agent.collection, device.torch_device, config.seed, recorder),
@@ -170,11 +171,16 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
             evaluation=evaluation,
             checkpoint=checkpoint,
             checkpoints=Checkpoints(directory, identity_of(config, directory), checkpoint.keep),
-            open_logger=_LoggerFactory(config.logger),
-            open_display=make_display,
-            began=lambda step: None,
-            still_ours=lambda: None,
-            keep=partial(keep, config.algo.arguments.get("gamma", 1.0)),
+            logger=instantiate(config.logger, {"directory": directory}),
+            display=make_display(),
+            artifacts=TableArtifacts(
+                agent=agent,
+                model=env.spec.seen_model,
+                remake=partial(instantiate, config.algo, runtime),
+                directory=directory,
+                gamma=config.algo.arguments.get("gamma", 1.0),
+                title=config.labels["algo"],
+            ),
         )
         return Built(run, str(device.torch_device), device.threads_for(env.spec.obs_shape), stack.pop_all())
 
@@ -208,38 +214,3 @@ def _recorder(env: VecEnv, directory: Path) -> Recorder:
             f"record_episodes=true cannot be: episodes of {env.spec.name} do not replay, so no film would be true"
         )
     return EpisodeRecorder(env, directory)
-
-
-def _keep_tables(
-    agent: Agent,
-    remake: Callable[[], Agent],
-    spec: EnvSpec,
-    directory: Path,
-    title: str,
-    gamma: float,
-    step: int,
-    logger: Logger,
-) -> None:
-    """Leaves tables and pictures of them, where an agent has tables of states that it sees."""
-    model = spec.seen_model
-    if model is None or not isinstance(agent, Tabular):
-        return
-    shown = Shown(agent.tables(), model)
-    save_tables(directory, shown)
-    image = picture(shown, gamma, title)
-    if image is not None:
-        save_picture(directory, image)
-        logger.image(step, "tables", image)
-    if isinstance(agent.collection, NoSteps) and model.layout is not None:
-        save_film(directory, remake, model.layout, title, step)
-
-
-@dataclass(frozen=True, slots=True)
-class _LoggerFactory:
-    """Opens the chosen logger."""
-
-    component: Component
-
-    def __call__(self, directory: Path, resume_step: int) -> Logger:
-        chosen: Logger = instantiate(self.component, {"directory": directory, "resume_step": resume_step})
-        return chosen

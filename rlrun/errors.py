@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+__all__ = ["DoesNotFitError", "UserError"]
 
 
 class UserError(Exception):
@@ -41,6 +44,30 @@ class UnknownKeyError(WrongKeyError):
     """A key that nothing takes."""
 
 
+class ArgumentError(WrongKeyError):
+    """An argument of a constructor is wrong, or does not go with another.
+
+    A constructor knows its own parameters and not where it stands in a config: whoever calls it says so with `inside`.
+
+    Args:
+        parameter: its name.
+        problem: what is wrong, as it follows the name: "=0 is too small".
+    """
+
+    def __init__(self, parameter: str, problem: str) -> None:
+        super().__init__(parameter + problem, parameter)
+        self.problem = problem
+
+
+@contextmanager
+def inside(name: str) -> Iterator[None]:
+    """Puts `name` and a dot before the parameter of an `ArgumentError` that is raised here."""
+    try:
+        yield
+    except ArgumentError as error:
+        raise ArgumentError(f"{name}.{error.key}", error.problem) from error
+
+
 class FaultyEnvironmentError(UserError):
     """What an environment did or showed cannot be used: whoever wrote it must correct it, not who typed the command.
 
@@ -67,7 +94,7 @@ def changed_environment(name: str, seen: str, maybe: str = "") -> UserError:
         reasons += f", or {maybe}"
     return UserError(
         f"{name} is not the environment that this run has played: {seen}; {reasons}; go on with what the run began "
-        "with, or fresh=true starts anew beside it"
+        "with, or fresh=true starts a new run next to it"
     )
 
 

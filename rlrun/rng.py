@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from rlrun.types import Array, Float64Array, Int64Array
 
+__all__ = ["hash_uniform", "named_seed", "numpy_generator", "stream_seeds", "torch_generator"]
+
 UInt64Array = NDArray[np.uint64]
 
 

@@ -1,93 +1,71 @@
-"""A module imports only from lower floors (docs/architecture.md has the table)."""
+"""A room imports only from rooms below it; docs/architecture.md draws them."""
 
 import ast
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "rlrun"
-
-FLOORS = {
-    0: {
-        "types",
-        "tree",
-        "rng",
-        "errors",
-        "finite",
-        "annotations",
-        "text_file",
-        "plain_values",
-        "ring",
-        "atomic_file",
-        "metrics_row",
-        "patient_output",
-    },
-    1: {"protocols", "schedules", "returns", "losses", "distributions", "bellman", "tabular_updates", "legality"}
-    | {
-        "state_file",
-        "state_comparison",
-        "row_tail",
-        "row_comparison",
-        "run_lock",
-        "episode_log",
-        "execution",
-        "event_file",
-        "allocator",
-        "cores",
-        "type_words",
-    },
-    2: {"nn", "replay", "envs", "loggers", "checkpoint", "progress", "device", "episode_meter", "interruption"}
-    | {"policies", "features", "pictures", "receipt", "episode_recorder", "upload", "tied_actions"},
-    3: {"agents", "collect", "evaluate", "course", "run_directory", "films"},
-    4: {"training", "table_pictures", "run_summary", "testing"},
-    5: {"schema", "constructors", "type_fit", "config_files", "composition", "config", "build", "plugins"}
-    | {"catalogue", "catalogue_writer", "docstrings", "units", "provenance", "config_keys", "suggestions"}
-    | {"problem_report", "launching", "hydra_settings", "repeated_words"}
-    | {"added_files", "chosen_files", "chosen_options", "checked_config", "hydra_words"}
-    | {"unused_keys", "named_files", "text_keys", "memory_need", "later_keys"},
-    6: {"help_page", "completion", "cli", "__main__", "running", "receipt_config", "verbs", "notebook", "explanation"}
-    | {"sweep_outcomes"},
-}
-FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}
+VOCABULARY = ("errors", "annotations", "types", "rng", "files", "protocols")
+ROOMS = (  # from the lowest to the highest
+    *("numerics", "nn", "compute", "replay", "envs", "agents", "runs", "loop", "pictures", "config"),
+    *("build", "api", "testing", "cli"),
+)
+DOORS = ("__init__", "__main__")  # what `import rlrun` and `python -m rlrun` open
+HEIGHT = dict.fromkeys(VOCABULARY, 0) | {name: height for height, name in enumerate(ROOMS, start=1)}
+AGENTS = ("dqn", "reinforce", "actor_critic", "random")
 TOPICLESS = {"utils", "util", "base", "common", "helpers", "misc"}
+MOST_ENTRIES = 20
+MARKERS = {"py.typed"}  # which PEP 561 wants at the top
 
 
-def module_names(path: Path) -> list[str]:
-    return list(path.relative_to(PACKAGE).with_suffix("").parts)
+def module_name(path: Path) -> str:
+    """`rlrun.nn.trunks`; a package is called by its directory."""
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imported(tree: ast.AST) -> set[str]:
-    """The first name below `rlrun` of every import, wherever in the module it stands."""
-    names = set()
-    for node in ast.walk(tree):
+SOURCES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def imported(source: str, modules: Mapping[str, object] = SOURCES) -> Iterator[str]:
+    """The modules of ours that a source imports, wherever in it that stands."""
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("rlrun.")}
-        elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "rlrun":
-            parts = node.module.split(".")
-            names |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
-    return names - {"__version__"}
+            yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "rlrun")
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            if node.module is not None and node.module.split(".")[0] == "rlrun":
+                for alias in node.names:
+                    inside = f"{node.module}.{alias.name}"
+                    yield inside if inside in modules else node.module
 
 
-# Floors whose modules make up one thing together and may know one another.
-ONE_STAGE = {0, 5, 6}
+def room(module: str) -> str:
+    """What stands below `rlrun` in the name of a module."""
+    return module.split(".")[1] if "." in module else "__init__"
 
 
 def violations(owner: str, source: str) -> list[str]:
-    floor = FLOOR[owner]
+    """Imports from rooms that are not below the one in which `owner` lies."""
     found = []
-    for name in sorted(imported(ast.parse(source)) - {owner}):
-        needs = FLOOR.get(name)
-        if needs is None:
-            found.append(f"{owner} imports {name}, which has no floor")
-        elif needs > floor or (needs == floor and floor not in ONE_STAGE):
-            found.append(f"{owner} (floor {floor}) imports {name} (floor {needs})")
+    for module in imported(source):
+        needs = room(module)
+        if needs in DOORS:  # of the package itself, names such as its version
+            continue
+        if needs not in HEIGHT:
+            found.append(f"{owner} imports {module}, which lies in no room")
+        elif HEIGHT[needs] > HEIGHT[owner] or (HEIGHT[needs] == HEIGHT[owner] > 0 and needs != owner):
+            found.append(f"{owner} imports {module}, which lies above it")
     return found
 
 
-def words(tree: ast.AST) -> set[str]:
+def identifiers(source: str) -> set[str]:
     """Every identifier of a module."""
     found = set()
-    for node in ast.walk(tree):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Name):
             found.add(node.id)
         elif isinstance(node, ast.Attribute):
@@ -99,32 +77,51 @@ def words(tree: ast.AST) -> set[str]:
     return found
 
 
-SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
-FLOORED = [path for path in SOURCES if module_names(path)[0] != "testing"]
+@pytest.mark.parametrize("module", [name for name in SOURCES if room(name) not in DOORS])
+def test_imports_go_down(module: str) -> None:
+    assert room(module) in HEIGHT, f"{room(module)} is no room: name it here and in docs/architecture.md"
+    assert violations(room(module), SOURCES[module].read_text()) == []
 
 
-@pytest.mark.parametrize("path", FLOORED, ids=lambda path: "/".join(module_names(path)))
-def test_imports_go_down(path: Path) -> None:
-    owner = module_names(path)[0]
-    assert owner in FLOOR, f"{owner} has no floor: give it one here and in docs/architecture.md"
-    assert violations(owner, path.read_text()) == []
+def circle(graph: Mapping[str, set[str]]) -> list[str]:
+    """Modules that import one another in a circle; empty if there are none."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        names: list[str] = error.args[1]
+        return names
+    return []
+
+
+def test_no_modules_import_one_another_in_a_circle() -> None:
+    graph = {name: set(imported(path.read_text())) & set(SOURCES) - {"rlrun"} for name, path in SOURCES.items()}
+    assert circle(graph) == []
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"a"}})
+
+
+def test_the_top_can_be_taken_in_at_a_glance() -> None:
+    entries = {path.name for path in PACKAGE.iterdir() if not path.name.startswith("_")} - MARKERS
+    assert {name.removesuffix(".py") for name in entries} == set(HEIGHT)
+    assert len(entries) <= MOST_ENTRIES
+
+
+def test_every_room_says_what_lives_there() -> None:
+    for path in PACKAGE.rglob("__init__.py"):
+        assert ast.get_docstring(ast.parse(path.read_text())), path
 
 
 def test_agents_do_not_know_one_another() -> None:
-    agents = {"dqn", "reinforce", "actor_critic", "random"}
-    for path in (PACKAGE / "agents").glob("*.py"):
-        others = agents - {path.stem}
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom) and node.module:
-                assert node.module.rpartition(".")[2] not in others, f"{path.name} imports {node.module}"
+    for name in AGENTS:
+        others = {f"rlrun.agents.{other}" for other in AGENTS if other != name}
+        assert not others & set(imported(SOURCES[f"rlrun.agents.{name}"].read_text()))
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: "/".join(module_names(path)))
-def test_names_have_a_topic_and_ends_have_two_facts(path: Path) -> None:
-    assert not TOPICLESS & set(module_names(path))
-    found = words(ast.parse(path.read_text()))
+@pytest.mark.parametrize("module", SOURCES)
+def test_names_have_a_topic_and_ends_have_two_facts(module: str) -> None:
+    assert not TOPICLESS & set(module.split("."))
+    found = identifiers(SOURCES[module].read_text())
     assert "done" not in found
-    if module_names(path)[0] != "envs":
+    if room(module) != "envs":
         assert not {"terminated", "truncated", "terminations", "truncations"} & found
 
 
@@ -132,12 +129,12 @@ def test_names_have_a_topic_and_ends_have_two_facts(path: Path) -> None:
     ("owner", "source"),
     [
         ("rng", "from rlrun.numerics.returns import gae"),
-        ("losses", "import rlrun.nn.networks"),
+        ("numerics", "import rlrun.nn.networks"),
         ("replay", "def f():\n    from rlrun.loop.collect import Collector"),
-        ("collect", "from rlrun.loop.loop import train"),
-        ("training", "from rlrun import build"),
+        ("runs", "from rlrun.loop.loop import train"),
+        ("loop", "from rlrun import build"),
         ("agents", "from rlrun.nowhere import thing"),
-        ("replay", "from rlrun.nn import networks"),
+        ("replay", "from rlrun.envs import cartpole"),
     ],
 )
 def test_the_check_can_fail(owner: str, source: str) -> None:

@@ -54,7 +54,7 @@ def test_it_is_what_the_command_line_makes_of_them(tmp_path: Path, capsys: pytes
     steps, losses = result.curve("loss/td")
     assert steps == [500, 1000]
     assert losses == [row["loss/td"] for row in result.rows if "loss/td" in row]
-    assert json.loads((result.directory / "receipt.json").read_text())["overrides"][0] == "algo=q_learning"
+    assert json.loads((result.directory / "manifest.json").read_text())["overrides"][0] == "algo=q_learning"
 
 
 def test_a_finished_run_is_read_and_a_fresh_one_is_another(tmp_path: Path) -> None:

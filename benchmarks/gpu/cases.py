@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from parts import Chosen
 
-from rlrun.cli.verbs.standard_works import ACTOR_CRITIC_CARTPOLE
+from rlrun.cli.bench.workloads import ACTOR_CRITIC_CARTPOLE
 from rlrun.config.repeated_words import changed
 
-_OPTIONS = ("algo.n_step=3", "algo.double=true", "algo.dueling=true")
+_OPTIONS = ("algo.n_step=3", "algo.target.double=true", "algo.dueling=true")
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ def main() -> None:
 
 def measure(seconds: float) -> dict[str, float]:
     """One value of everything, in this process, by what it is and its unit."""
-    from rlrun.cli.verbs.ceilings import (
+    from rlrun.cli.bench.ceilings import (
         emulator_frames_per_second,
         environment_steps_per_second,
         matrix_gflops,

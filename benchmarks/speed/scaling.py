@@ -87,7 +87,7 @@ def training(num_envs: int, num_threads: int, seconds: float) -> Callable[[], fl
     """Measures the loop of actor-critic CartPole in this process."""
 
     def measure() -> float:
-        from rlrun.cli.verbs.loop_speed import measure_loop
+        from rlrun.cli.bench.loop_speed import measure_loop
 
         words = [*actor_critic_cartpole(num_envs).words, f"device.num_threads={num_threads}", "device=cpu"]
         return measure_loop(words, 50 * num_envs, seconds).steps_per_second
@@ -99,7 +99,7 @@ def stepping(num_envs: int, num_threads: int, seconds: float) -> Callable[[], fl
     """Measures Pong without an agent."""
 
     def measure() -> float:
-        from rlrun.cli.verbs.ceilings import environment_steps_per_second
+        from rlrun.cli.bench.ceilings import environment_steps_per_second
 
         return environment_steps_per_second(num_envs, num_threads, seconds)
 

@@ -1,4 +1,4 @@
-"""Makes the tables of `docs/speed.md` and `README.md` from the CSVs in `benchmarks/results`.
+"""Makes the tables of `docs/speed.md` from the CSVs in `benchmarks/results`.
 
     .venv/bin/python benchmarks/speed/tables.py
 
@@ -18,14 +18,13 @@ from peers import SB3, TIANSHOU, Peer
 from provenance import RESULTS, ROOT, read_rows
 from works import COMPARISONS, WORKS
 
-PAGES = (ROOT / "docs" / "speed.md", ROOT / "README.md")
+PAGE = ROOT / "docs" / "speed.md"
 BLOCK = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 Row = Mapping[str, str]
 
 
 def main() -> None:
-    for page in PAGES:
-        page.write_text(render(page.read_text(encoding="utf-8"), RESULTS), encoding="utf-8")
+    PAGE.write_text(render(PAGE.read_text(encoding="utf-8"), RESULTS), encoding="utf-8")
 
 
 def render(text: str, results: Path) -> str:
@@ -47,7 +46,7 @@ def table(name: str, results: Path) -> str:
         return f"Not measured yet: there is no `benchmarks/results/{csv}`.\n"
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     lines += ["| " + " | ".join(row) + " |" for row in map(cells, ordered(name, rows))]
-    return "\n".join([*lines, *([] if name == "headline" else ["", *sources(csv, rows)])]) + "\n"
+    return "\n".join([*lines, "", *sources(csv, rows)]) + "\n"
 
 
 def differences(peer: Peer, results: Path) -> str:
@@ -69,7 +68,7 @@ def curves(results: Path) -> str:
 
 def ordered(name: str, rows: Sequence[Row]) -> list[Row]:
     """Works in the order in which `works.py` has them, everything else as measured."""
-    if name not in ("works", "works_again", "works_tianshou", "headline", "time", "operations"):
+    if name not in ("works", "works_again", "works_tianshou", "time", "operations"):
         return list(rows)
     places = {work: place for place, work in enumerate(WORKS if name == "operations" else COMPARISONS)}
     return sorted(rows, key=lambda row: places.get(row["work"], len(places)))
@@ -100,13 +99,6 @@ def spread(row: Row, value: str, low: str, high: str) -> str:
 def share(row: Row, name: str) -> str:
     """A percentage."""
     return "-" if row.get(name, "") == "" else f"{float(row[name]):.0%}"
-
-
-def headline(row: Row) -> list[str]:
-    """Rlrun against the peer, in short."""
-    comparison = COMPARISONS[row["work"]]
-    speeds = number(row["rlrun_steps_per_second"]), number(row["peer_steps_per_second"])
-    return [comparison.title, *speeds, f"{float(row['ratio']):.2f}"]
 
 
 def works(row: Row) -> list[str]:
@@ -186,7 +178,6 @@ TABLES: dict[str, tuple[str, Sequence[str], Callable[[Row], list[str]]]] = {
     "works": (SB3.csv, (*works_of(SB3), GOALS), works_with_goals),
     "works_again": ("speed_again.csv", (*works_of(SB3), GOALS), works_with_goals),
     "works_tianshou": (TIANSHOU.csv, works_of(TIANSHOU), works),  # no ratios were asked for
-    "headline": ("speed.csv", ("work", "rlrun", "stable-baselines3", "ratio"), headline),
     "time": ("speed.csv", ("work", "parameters", "threads", "environment", "acting", "learning"), time_split),
     "operations": ("operations.csv", ("work", "a turn", "under the profiler", "spent on", "share"), operations),
     "ceilings": ("ceilings.csv", ("what", "median", "unit", "rounds"), ceilings),

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 from pydantic import JsonValue
 
+__all__ = ["EXECUTION", "FILE", "AtMost", "Named", "Takes", "used_unless", "used_when"]
+
 TARGET: Final = "_target_"  # the key that names a constructor
 UNKNOWN: Final[Any] = object()  # a type that nobody wrote down
 
@@ -104,7 +106,7 @@ def used_when(**condition: Any) -> Condition:
 
 
 def used_unless(**condition: Any) -> Condition:
-    """Marks an argument as used but with that value, or those in a tuple: `used_unless(target_period_steps=None)`."""
+    """Marks an argument as used but with that value, or those in a tuple: `used_unless(period_steps=None)`."""
     return _condition(condition, negated=True)
 
 

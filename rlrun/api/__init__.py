@@ -36,6 +36,8 @@ from rlrun.loop.loop import iterate
 from rlrun.protocols import Agent, VecEnv
 from rlrun.types import Progress
 
+__all__ = ["Made", "Trained", "compose", "make", "train"]
+
 Given: TypeAlias = Config | str | Sequence[str]  # a config, or words: "algo=dqn env=cartpole", or a list of them
 
 
@@ -76,7 +78,7 @@ def train(given: Given, *, config_dir: str | Path | None = None) -> Trained:
     """Trains as the command line does: in the same directory, with the same numbers.
 
     It goes on from the newest checkpoint if there is one, and reads the result if the run is finished. Interrupting
-    (the notebook's stop button) saves, and raises `rlrun.runs.interruption.Interrupted`; calling it again resumes. Like
+    (the notebook's stop button) saves, and raises `rlrun.Interrupted`; calling it again resumes. Like
     the command line it sets torch's number of threads, which stays.
 
     Args:

@@ -1,4 +1,4 @@
-"""Carries one run out: what it says, where it is kept, and the session that is written into its receipt."""
+"""Carries one run out: what it says, where it is kept, and the session that is written into its manifest."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,8 @@ from rlrun.runs.manifest import (
     differing,
     facts,
     in_words,
-    make_receipt,
-    read_receipt,
+    make_manifest,
+    read_manifest,
 )
 
 
@@ -46,11 +46,11 @@ class Command:
 
 
 def run_words(config: Config, command: Command) -> None:
-    """`rlrun key=value ...`: begins the run of `config`, goes on with it, or says that it is finished.
+    """`rlrun key=value ...`: starts the run of `config`, resumes it, or says that it is finished.
 
     Raises:
         Interrupted: if a signal asked the run to stop; it has been saved.
-        UserError: if it cannot be.
+        UserError: if it cannot be trained.
     """
     for remark in config.remarks:
         print(f"rlrun: warning: {remark}", file=sys.stderr, flush=True)
@@ -64,7 +64,7 @@ def run_words(config: Config, command: Command) -> None:
 
 
 def score(result: Mapping[str, Any]) -> str:
-    """What a run came to, in words."""
+    """The result of a run, as messages say it."""
     return f"evaluation mean {result['eval/episode_return']:.2f} at step {result['step']:,}"
 
 
@@ -76,13 +76,13 @@ def carry_out(
     Args:
         config: a checked one.
         directory: where the run is kept, or will be.
-        command: what was typed, for the receipt.
+        command: what was typed, for the manifest.
         new: there must be no such directory yet.
         rerun_of: the run that this one repeats, with as many threads.
 
     Raises:
         Interrupted: if a signal asked the run to stop; it has been saved.
-        UserError: if it cannot be.
+        UserError: if it cannot be trained.
     """
     refuse_if_running(directory)
     check_can_go_on(directory, config.total_steps)
@@ -92,47 +92,47 @@ def carry_out(
         threads = before["machine.num_threads"]
     with _log_shown(), closing(build(config, directory, threads)) as built:
         code = code_state()
-        made = make_receipt(_made(config, command, built, rerun_of), code)
+        made = make_manifest(_made(config, command, built, rerun_of), code)
         if before is not None:
             _say_what_differs(before, facts(made), rerun_of)
         with opened(directory, OmegaConf.to_yaml(config.as_plain()), made, code, new=new) as session:
             print(_summary(config, built, directory), flush=True)
             _say_what_is_missing(directory)
-            result = train(replace(built.run, began=session.began, still_ours=session.still_ours))
+            result = train(built.run, session)
             session.ended("finished", result.step)
-            warn_if_unsettled(built.run.agent, result.step)
+            warn_if_not_converged(built.run.agent, result.step)
     kept = config.runs_dir if directory.is_relative_to(config.runs_dir) else directory
     print(f"finished; see it with: tensorboard --logdir {kept}")
 
 
 def _say_what_is_missing(directory: Path) -> None:
-    has_receipt, can_go_on = read_receipt(directory) is not None, has_checkpoint(directory)
-    if has_receipt and not can_go_on:
-        print("no checkpoint: starting again from step 0", flush=True)
-    if can_go_on and not has_receipt:
+    has_manifest, can_go_on = read_manifest(directory) is not None, has_checkpoint(directory)
+    if has_manifest and not can_go_on:
+        print("no checkpoint: starting over from step 0", flush=True)
+    if can_go_on and not has_manifest:
         print(
-            f"{directory} has lost its receipt.json: it goes on from its checkpoints, and what made it first, and its "
-            "earlier sessions, are not known any more",
+            f"{directory} has lost its manifest.json: it is resumed from its checkpoints; its first command and its "
+            "earlier sessions are not known any more",
             flush=True,
         )
 
 
-def warn_if_unsettled(agent: Agent, sweeps: int) -> None:
+def warn_if_not_converged(agent: Agent, sweeps: int) -> None:
     """Says so, loudly, if a planner ran out of sweeps: what it leaves is not yet the answer."""
     if isinstance(agent, Planner) and not agent.finished:
         print(
-            f"NOT SETTLED after {sweeps:,} sweeps (residual {agent.residual:.2g}): the values and the policy of this "
-            "run are not yet what was asked for; go on with a larger total_steps",
+            f"NOT CONVERGED after {sweeps:,} sweeps (residual {agent.residual:.2g}): the values and the policy of this "
+            "run are not the answer yet; resume it with a larger total_steps",
             flush=True,
         )
 
 
 def facts_before(directory: Path, rerun_of: Path | None) -> dict[str, Any] | None:
     """With what the run in `directory` was last worked on, or the one to repeat was made; None for a new run."""
-    receipt = read_receipt(rerun_of or directory)
-    if receipt is None:
+    manifest = read_manifest(rerun_of or directory)
+    if manifest is None:
         return None
-    return facts(receipt, None if rerun_of is not None else -1)
+    return facts(manifest, None if rerun_of is not None else -1)
 
 
 def _made(config: Config, command: Command, built: Built, rerun_of: Path | None) -> Made:
@@ -156,15 +156,15 @@ def _made(config: Config, command: Command, built: Built, rerun_of: Path | None)
 
 
 def _say_what_differs(before: Mapping[str, Any], after: Mapping[str, Any], rerun_of: Path | None) -> None:
-    """Another version, machine or number of threads: the run goes on, and may not be what it would have been."""
+    """Another version, machine or number of threads: the run is resumed, and may not be what it would have been."""
     mattering = {
         name: values
         for name, values in differing(before, after).items()
         if name.startswith(("versions.", "machine.", "git_commit", "code_diff"))
     }
     if mattering:
-        than = "the run that is repeated" if rerun_of is not None else "before"
-        print(f"other than {than}: {in_words(mattering)}; bits are not comparable", flush=True)
+        what = "the run that is repeated" if rerun_of is not None else "before"
+        print(f"different from {what}: {in_words(mattering)}; bits are not comparable", flush=True)
 
 
 class _Printed(logging.Handler):

@@ -1,0 +1,1 @@
+"""The command line: `rlrun key=value ...` and `rlrun VERB ...`."""

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
+from rlrun.cli.verb_table import VERBS
 from rlrun.config.files import options, summary
 
 _EXAMPLES = """\
@@ -16,16 +17,7 @@ rlrun trains, evaluates and records one reinforcement-learning experiment. Try
   rlrun algo=dqn env=cartpole debug=short              only see that it goes through
   rlrun -m algo=dqn,random env=cartpole seed=0,1,2     run every combination, one after the other
 
-The same command again goes on where it stopped, or says that it is finished. Curves: tensorboard --logdir runs
-  rlrun ls [RUNS_DIR]          all runs: state, progress, evaluation
-  rlrun show DIR               what a run is, and what it came to
-  rlrun resume DIR [key=value] go on with a run from its own config; total_steps may grow
-  rlrun video DIR --episode N  any training episode as a film (trained with record_episodes=true)
-  rlrun rerun DIR [--into NEW] the same run again, and whether every bit is equal
-  rlrun check algo=... env=... whether an agent and an environment, yours or ours, keep the contracts
-  rlrun explain KEY=VALUE ...  every key of a run: range, value, origin, meaning (algo=dqn env=pong algo.gamma)
-  rlrun diff A B               which key, version or first step differs
-  rlrun bench                  how fast this machine is, in about a minute
+The same command again resumes where it stopped, or says that it is finished. Curves: tensorboard --logdir runs
 """
 
 _KEYS = """\
@@ -33,18 +25,18 @@ Keys of every run (conf/config.yaml has them all, with units)
   seed=0                    everything random comes from it
   total_steps=100000        agent steps, all environment slots together
   runs_dir=runs name=...    where the run is kept: <runs_dir>/<env>/<algo>/<name or hash>/seed<seed>
-  fresh=true                another run beside the ones there are, instead of going on with the latest
+  fresh=true                a new run next to the ones there are, instead of resuming the latest
   evaluation.episodes=20    and evaluation.every_steps, evaluation.num_envs
 
-Flags: -m (sweep over a,b,c), --cfg job (print), --config-dir DIR (add config files of your own), --version,
-  --hydra-help (Hydra's own flags). Tab: eval "$(rlrun completion bash)", or zsh; rlrun completion fish | source
-Exit status: 0 done, 1 rerun and diff found a difference, 2 bad input (one line says what would be right),
+Flags: -m (a sweep over a,b,c), --cfg job (print the configuration), --config-dir DIR (your config files), --version
+Exit status: 0 finished, 1 rerun and diff found a difference, 2 bad input (one line says what would be right),
   75 saved and stopped because a signal asked for it (Ctrl-C, SIGTERM, SIGUSR1, SIGUSR2), 130 stopped at once."""
 
 
 def help_page(directories: Sequence[Path]) -> str:
     """The page, with the algorithms, environments and the rest that `directories` offer."""
-    sections = [_EXAMPLES]
+    verbs = [f"  rlrun {name + ' ' + verb.usage:<27} {verb.summary}" for name, verb in VERBS.items()]
+    sections = [_EXAMPLES + "\n".join([*verbs, ""])]
     for group, title in (("algo", "Algorithms"), ("env", "Environments")):
         names = options(directories, group)
         width = max((len(name) for name in names), default=0)

@@ -17,6 +17,7 @@ from typing import Any
 from rlrun import __version__
 from rlrun.cli.patient_output import be_patient
 from rlrun.cli.sweep_outcomes import Outcomes
+from rlrun.cli.verb_table import VERBS, run_verb
 from rlrun.errors import UserError, nearest
 from rlrun.runs.interruption import Interrupted, StopRequest
 
@@ -24,8 +25,6 @@ _USER_ERROR, _INTERRUPTED = 2, 130
 _FULL_ERRORS = "HYDRA_FULL_ERROR"
 _SHOWS_TRACEBACKS = os.environ.get(_FULL_ERRORS) == "1"  # before it is set below, for Hydra's sake
 STOPPED = 75  # EX_TEMPFAIL: saved and stopped because a signal asked for it, and can go on
-_VERBS = ("ls", "show", "diff", "resume", "video", "rerun", "explain", "check", "bench", "completion")
-_NO_RUN = ("ls", "show", "diff", "video", "explain", "check", "bench", "completion")  # a signal may just end them
 _PASSED_ON = ("cfg", "info", "shell_completion", "hydra_help", "experimental_rerun")  # Hydra's own business
 
 
@@ -73,14 +72,14 @@ def _refuse(error: UserError) -> int:
 
 def _dispatch(argv: list[str]) -> int:
     if argv[1:2] == ["complete"]:  # first, since the words after it may be anything; people wait for it at every Tab
-        from rlrun.cli.verbs.completion import complete
+        from rlrun.cli.completion.answer import complete
 
         return complete(argv[2:])
     if "--version" in argv[1:]:
         print(f"rlrun {__version__}")
         return 0
-    if argv[1:2] and argv[1] in _NO_RUN:
-        return _verb(argv) or 0
+    if argv[1:2] and argv[1] in VERBS and not VERBS[argv[1]].trains:
+        return run_verb(argv)  # a signal may just end it
     with StopRequest() as stop:  # before the imports, which take seconds, and for all runs of a sweep
         status = _verb(argv)
         if status is None:
@@ -104,57 +103,19 @@ def _words(argv: list[str], stop: StopRequest) -> int:
 
 
 def _verb(argv: list[str]) -> int | None:
-    """Does what a verb asks, importing only what it needs, and returns the exit status; None if there is no verb."""
-    match argv[1:2]:
-        case ["ls"]:
-            from rlrun.cli.verbs.listing import ls
+    """Does what a verb asks, and returns the exit status; None if there is no verb."""
+    word = argv[1] if len(argv) > 1 else ""
+    if word in VERBS:
+        return run_verb(argv)
+    if "=" in argv[2:3]:
+        from rlrun.config.hydra_words import NO_SPACES
 
-            return ls(argv[2:])
-        case ["show"]:
-            from rlrun.cli.verbs.showing import show
-
-            return show(argv[2:])
-        case ["diff"]:
-            from rlrun.cli.verbs.comparing import diff
-
-            return diff(argv[2:])
-        case ["resume"]:
-            from rlrun.cli.verbs.resuming import resume
-
-            return resume(argv)
-        case ["video"]:
-            from rlrun.cli.verbs.video import video
-
-            return video(argv[2:])
-        case ["rerun"]:
-            from rlrun.cli.verbs.rerunning import rerun
-
-            return rerun(argv)
-        case ["explain"]:
-            from rlrun.cli.verbs.explaining import explain
-
-            return explain(argv[2:])
-        case ["check"]:
-            from rlrun.cli.verbs.checking import check
-
-            return check(argv[2:])
-        case ["bench"]:
-            from rlrun.cli.verbs.benching import bench
-
-            return bench(argv[2:])
-        case ["completion"]:
-            from rlrun.cli.verbs.completion import completion
-
-            return completion(argv[2:])
-        case [word] if "=" in argv[2:3]:
-            from rlrun.config.hydra_words import NO_SPACES
-
-            raise UserError(f"cannot read '{word} =': {NO_SPACES}")
-        case [word] if re.fullmatch(r"[a-z]+", word):
-            raise UserError(
-                f"unknown verb '{word}'; nearest: {nearest(word, _VERBS)[0]}; available: {', '.join(_VERBS)}; "
-                "training needs none: rlrun algo=dqn env=cartpole"
-            )
+        raise UserError(f"cannot read '{word} =': {NO_SPACES}")
+    if re.fullmatch(r"[a-z]+", word):
+        raise UserError(
+            f"unknown verb '{word}'; nearest: {nearest(word, VERBS)[0]}; available: {', '.join(VERBS)}; "
+            "training needs none: rlrun algo=dqn env=cartpole"
+        )
     return None
 
 

@@ -6,7 +6,6 @@ Checking, explaining and completing configs reads this instead of the classes, m
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -16,12 +15,11 @@ from typing import Annotated, Any, Literal, Union
 from pydantic import Field, JsonValue
 
 from rlrun.annotations import EXECUTION, FILE, PARTIAL, AtMost, Condition, Kind, Named, Takes
+from rlrun.config.index import FILE_NAME as FILE_NAME
+from rlrun.config.index import SETTINGS as SETTINGS
+from rlrun.config.index import VERSION as VERSION
+from rlrun.config.index import index
 
-VERSION = 1
-FILE_NAME = "catalogue.json"
-
-# Sections of a config that name no `_target_`, and the class whose fields they have.
-SETTINGS = {"evaluation": "rlrun.loop.loop.EvaluationSettings", "checkpoint": "rlrun.loop.loop.CheckpointSettings"}
 _PLAIN: Mapping[str, Any] = {"number": float, "integer": int, "boolean": bool, "text": str, "path": Path} | {
     "value": JsonValue
 }
@@ -56,32 +54,25 @@ def target(name: object) -> Target | None:
 
 def target_names() -> list[str]:
     """Every target that the catalogue has."""
-    return list(_content()["targets"])
+    return list(index()["targets"])
 
 
 def alternatives(name: object) -> list[str]:
     """The other targets that can stand where the target called `name` does."""
-    kinds = _content()["kinds"].values()
+    kinds = index()["kinds"].values()
     found = {other for entry in kinds if name in entry["targets"] for other in entry["targets"]}
     return sorted(found - {name})
 
 
 def kind(name: str) -> Kind:
     """The kind called `name`, such as "Agent"."""
-    entry = _content()["kinds"][name]
+    entry = index()["kinds"][name]
     return Kind(name, frozenset(entry["targets"]), entry["owner"], entry["parameter"])
 
 
 @cache
-def _content() -> Any:
-    content = json.loads((Path(__file__).with_name(FILE_NAME)).read_text(encoding="utf-8"))
-    assert content["version"] == VERSION
-    return content
-
-
-@cache
 def _targets() -> _Lazily:
-    return _Lazily(_content()["targets"])
+    return _Lazily(index()["targets"])
 
 
 class _Lazily:

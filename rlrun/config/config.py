@@ -28,7 +28,7 @@ from rlrun.errors import UnknownKeyError, UserError, WrongKeyError, nearest
 RUN_VALUES = frozenset(
     {"spec", "device", "seed", "directory", "network", "execution"}
 )  # what build supplies to algorithms
-LOG_VALUES = frozenset({"directory", "resume_step"})  # what build supplies to loggers
+LOG_VALUES = frozenset({"directory"})  # what build supplies to loggers
 _RUN = {
     "seed": Annotated[int, Field(ge=0, lt=2**63)],
     "total_steps": Annotated[int, Field(ge=1)],
@@ -54,8 +54,8 @@ class Config:
     fresh: bool  # begin another run beside those there are
     log_every_steps: int
     record_episodes: bool
-    evaluation: Mapping[str, Any]  # the fields of `rlrun.loop.loop.EvaluationSettings`
-    checkpoint: Mapping[str, Any]  # the fields of `rlrun.loop.loop.CheckpointSettings`
+    evaluation: Mapping[str, Any]  # the fields of `rlrun.loop.evaluate.EvaluationSettings`
+    checkpoint: Mapping[str, Any]  # the fields of `rlrun.runs.checkpoint.CheckpointSettings`
     algo: Component
     env: Component
     network: Component | None  # None where the algorithm takes none
@@ -133,13 +133,14 @@ def check_plain(raw: Mapping[str, Any], labels: Mapping[str, str], overrides: Se
 
 
 def _check_that_it_learns(algo: Component, total_steps: int) -> None:
-    starts = algo.arguments.get("learning_starts_steps")
-    if isinstance(starts, int) and starts >= total_steps:
-        raise WrongKeyError(
-            f"algo.learning_starts_steps={starts} is not before total_steps={total_steps}: nothing would be "
-            "learned; for a quick try debug=short sets both",
-            "algo.learning_starts_steps",
-        )
+    for path, component in components_in(algo, "algo"):
+        starts, key = component.arguments.get("learning_starts_steps"), f"{path}.learning_starts_steps"
+        if isinstance(starts, int) and starts >= total_steps:
+            raise WrongKeyError(
+                f"{key}={starts} is not before total_steps={total_steps}: nothing would be learned; for a quick try "
+                "debug=short sets both",
+                key,
+            )
 
 
 def _check_that_it_limits(evaluation: Mapping[str, Any], env: Component) -> None:

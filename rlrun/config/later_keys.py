@@ -13,7 +13,6 @@ from typing import Any
 from rlrun.config.catalogue import SETTINGS
 
 LATER_KEYS: Mapping[str, Mapping[str, Any]] = {  # by `_target_`, or the class of a section
-    "rlrun.agents.dqn.DQN": {"replay_storage": "memory", "replay_folder": None},
     "rlrun.envs.gymnasium.GymnasiumEnv": {
         "wrappers": [],
         "channels": "auto",
@@ -21,7 +20,7 @@ LATER_KEYS: Mapping[str, Mapping[str, Any]] = {  # by `_target_`, or the class o
         "replay_probe_seconds": 2.0,
     },
     "rlrun.compute.device.Device": {"precision": "float32"},
-    "rlrun.loop.loop.EvaluationSettings": {
+    "rlrun.loop.evaluate.EvaluationSettings": {
         "max_episode_frames": None,
         "greedy_episodes": 0,
         "greedy_limit_steps": 4500,

@@ -29,34 +29,34 @@ _EXPERIMENT = ("algo", "env", "network", "preset", "experiment", "debug")
 
 
 def config_of_run(
-    directory: Path, receipt: Mapping[str, Any], overrides: Sequence[str] = (), directories: Sequence[Path] = ()
+    directory: Path, manifest: Mapping[str, Any], overrides: Sequence[str] = (), directories: Sequence[Path] = ()
 ) -> Config:
     """The checked config of the run in `directory`, with `overrides`.
 
     Args:
         directory: of the run.
-        receipt: of the run.
+        manifest: of the run.
         overrides: `key=value`; only such as leave the experiment what it is.
         directories: where options of groups are searched.
 
     Raises:
         UserError: naming the key, if the experiment would be another one.
     """
-    if "labels" not in receipt:
+    if "labels" not in manifest:
         raise UserError(f"{directory} was made by an older version of rlrun: give the words it was made with again")
-    raw = read_config(directory, receipt)
+    raw = read_config(directory, manifest)
     asked = []
     for override in _parsed(overrides):
         key = _refused_or_key(override)
         _set(raw, key, _value(override, key, directories))
         asked.append(key)
-    config = check_plain(raw | {"fresh": False}, receipt["labels"], overrides)
+    config = check_plain(raw | {"fresh": False}, manifest["labels"], overrides)
     refuse_unused(config, overrides)
-    _check_same(directory, receipt, config, asked)
+    _check_same(directory, manifest, config, asked)
     return config
 
 
-def read_config(directory: Path, receipt: Mapping[str, Any]) -> dict[str, Any]:
+def read_config(directory: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
     """What `config.yaml` of the run in `directory` says, as rlrun wrote it, and what keys that came later say of it.
 
     Raises:
@@ -65,7 +65,7 @@ def read_config(directory: Path, receipt: Mapping[str, Any]) -> dict[str, Any]:
     path = directory / "config.yaml"
     try:
         text = path.read_text(encoding="utf-8")
-        if digest(text) not in receipt["config_digests"]:
+        if digest(text) not in manifest["config_digests"]:
             raise UserError(
                 f"{path} was changed since rlrun wrote it: give the words that the run was made with instead, which "
                 f"write it again (`rlrun show {path.parent}` has them), or put its old content back"
@@ -124,10 +124,10 @@ def _set(raw: dict[str, Any], key: str, value: Any) -> None:
     raw[name] = value
 
 
-def _check_same(directory: Path, receipt: Mapping[str, Any], config: Config, asked: Sequence[str]) -> None:
-    if config.seed != receipt["seed"]:
-        raise UserError(f"seed={config.seed} would be another run: this one has seed={receipt['seed']}")
-    difference = differing_key(receipt["experiment"], config.experiment())
+def _check_same(directory: Path, manifest: Mapping[str, Any], config: Config, asked: Sequence[str]) -> None:
+    if config.seed != manifest["seed"]:
+        raise UserError(f"seed={config.seed} would be another run: this one has seed={manifest['seed']}")
+    difference = differing_key(manifest["experiment"], config.experiment())
     if difference is not None:
         key, old, new = difference
         if any(key == name or key.startswith(f"{name}.") for name in asked):
@@ -136,10 +136,10 @@ def _check_same(directory: Path, receipt: Mapping[str, Any], config: Config, ask
             )
         raise UserError(
             f"{key} is not what {directory} was made with: {old} then, {new} now (a relative path counts from where "
-            f"the run was begun, {receipt['working_directory']})"
+            f"the run was begun, {manifest['working_directory']})"
         )
-    if config.total_steps < receipt["total_steps"]:
+    if config.total_steps < manifest["total_steps"]:
         raise UserError(
-            f"total_steps={config.total_steps} is less than the {receipt['total_steps']} that {directory} is for: "
+            f"total_steps={config.total_steps} is less than the {manifest['total_steps']} that {directory} is for: "
             "it may only grow"
         )

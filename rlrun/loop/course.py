@@ -16,11 +16,6 @@ from rlrun.runs.loggers import Written
 from rlrun.types import Metrics, Progress, State
 
 
-def crosses(before: int, after: int, period: int | None) -> bool:
-    """Whether a multiple of `period` lies in (before, after]; steps come in batches, so `step % period` misses."""
-    return period is not None and before // period < after // period
-
-
 @dataclass(slots=True)
 class Window:
     """What happened since the last row; metrics are read from the device only when a row is due."""
@@ -126,7 +121,7 @@ class Course:
         if total_steps < self.total_steps:
             raise UserError(
                 f"the checkpoint of step {self.step:,} is of a run for {self.total_steps} steps: "
-                f"total_steps={total_steps} is less, and it may only grow; fresh=true starts anew beside it"
+                f"total_steps={total_steps} is less, and it may only grow; fresh=true starts a new run next to it"
             )
         self.total_steps = total_steps
 

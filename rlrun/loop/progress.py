@@ -17,6 +17,10 @@ _RECENT_SECONDS = 60.0  # of training, over which the speed is shown
 class Display(Protocol):
     """Shows how far a run is."""
 
+    def begin(self, start: int, total_steps: int) -> None:
+        """Training goes on from step `start` and ends at `total_steps`."""
+        ...
+
     def update(self, step: int, values: Mapping[str, float]) -> None:
         """Shows `step`, and what is new in `values`."""
         ...
@@ -83,7 +87,8 @@ class RecentSpeed:
 class LiveDisplay:
     """A progress bar with steps/s, the time left, and the newest returns."""
 
-    def __init__(self, console: Console, start: int, total_steps: int) -> None:
+    def __init__(self, console: Console) -> None:
+        self._summary: dict[str, float] = {}
         self._progress = Progress(
             TextColumn("{task.completed:,.0f}/{task.total:,.0f} steps"),
             BarColumn(bar_width=20),
@@ -91,8 +96,10 @@ class LiveDisplay:
             TextColumn("{task.fields[summary]}", style="green"),
             console=console,
         )
+
+    def begin(self, start: int, total_steps: int) -> None:
+        """Draws the bar."""
         self._speed = RecentSpeed(start, total_steps)
-        self._summary: dict[str, float] = {}
         self._task = self._progress.add_task(
             "train", total=total_steps, completed=start, speed=str(self._speed), summary=""
         )
@@ -120,12 +127,15 @@ class LiveDisplay:
 class PlainDisplay:
     """A line now and then, for files and batch jobs."""
 
-    def __init__(self, console: Console, start: int, total_steps: int) -> None:
+    def __init__(self, console: Console) -> None:
         self._console = console
+        self._summary: dict[str, float] = {}
+
+    def begin(self, start: int, total_steps: int) -> None:
+        """Prints nothing yet."""
         self._total_steps = total_steps
         self._speed = RecentSpeed(start, total_steps)
         self._printed = monotonic()
-        self._summary: dict[str, float] = {}
 
     def update(self, step: int, values: Mapping[str, float]) -> None:
         """Prints a line if the last one is old enough, and always at the end."""
@@ -161,9 +171,7 @@ def _summarise(values: Mapping[str, float]) -> str:
     return "  ".join(_SHOWN[key].format(value) for key, value in values.items())
 
 
-def make_display(start: int, total_steps: int) -> Display:
+def make_display() -> Display:
     """The live display if standard output is a terminal, plain lines otherwise."""
     console = Console()
-    if console.is_terminal:
-        return LiveDisplay(console, start, total_steps)
-    return PlainDisplay(console, start, total_steps)
+    return LiveDisplay(console) if console.is_terminal else PlainDisplay(console)

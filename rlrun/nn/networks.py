@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from rlrun.nn.initialisation import initialise_orthogonal, initialise_uniform, unfilled
 from rlrun.nn.trunks import Layers, Straight
+from rlrun.numerics.distributions import Categorical
+from rlrun.protocols import Distribution
 from rlrun.types import EnvSpec
+
+__all__ = ["Network", "build_policy", "build_policy_value", "build_q_network", "build_value"]
 
 
 class Network(Protocol):
@@ -23,6 +28,18 @@ class Network(Protocol):
     def hidden(self, in_features: int) -> Layers:
         """Features to a head's features."""
         ...
+
+
+class PolicyHead(NamedTuple):
+    """What a policy over an environment's actions is made of."""
+
+    num_outputs: int  # of the network, for each observation
+    distribution: Callable[[Tensor, Tensor | None], Distribution]  # of outputs [..., num_outputs], and a mask or None
+
+
+def policy_head(spec: EnvSpec) -> PolicyHead:
+    """The head for the kind of actions that `spec` has."""
+    return PolicyHead(spec.num_actions, Categorical)
 
 
 class Last(nn.Linear):
@@ -123,8 +140,8 @@ def build_q_network(network: Network, spec: EnvSpec, rng: torch.Generator, *, du
 
 
 def build_policy(network: Network, spec: EnvSpec, rng: torch.Generator) -> nn.Module:
-    """Observations [N, ...] to logits [N, A]; near uniform at first."""
-    policy, last = _whole(network, spec, spec.num_actions)
+    """Observations [N, ...] to what `policy_head` makes a policy of, [N, O]; near uniform at first."""
+    policy, last = _whole(network, spec, policy_head(spec).num_outputs)
     initialise_orthogonal(policy, math.sqrt(2), rng)
     initialise_orthogonal(last, 0.01, rng)
     return policy
@@ -144,7 +161,7 @@ def build_policy_value(network: Network, spec: EnvSpec, rng: torch.Generator, *,
         return PolicyValue(build_policy(network, spec, rng), build_value(network, spec, rng), None)
     trunk = network.trunk(spec)
     hidden = network.hidden(trunk.out_features)
-    policy = unfilled(Last, hidden.out_features, spec.num_actions)
+    policy = unfilled(Last, hidden.out_features, policy_head(spec).num_outputs)
     value = unfilled(Last, hidden.out_features, 1)
     body = Straight(trunk, hidden)
     initialise_orthogonal(body, math.sqrt(2), rng)

@@ -6,12 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
-from rlrun.pictures.colours import BLACK, PAPER
-from rlrun.pictures.sheet import PAD, font, text_width
-
-_SIZE, _LINE = 14, 20  # pixels: of letters, and from one line to the next
+_SIZE, _LINE, _PAD = 14, 20, 10  # pixels: of letters, from one line to the next, and of paper round them
 _LEAST_WIDTH = 336
 
 
@@ -23,18 +20,18 @@ def captioned(picture: NDArray[np.uint8], rows: Sequence[Sequence[str]]) -> NDAr
         rows: words, by row and column; columns are equally wide.
     """
     height, width = picture.shape[0], max(picture.shape[1], _LEAST_WIDTH)
-    image = Image.new("RGB", (width, height + _LINE * len(rows) + PAD), PAPER)
+    image = Image.new("RGB", (width, height + _LINE * len(rows) + _PAD), "white")
     image.paste(Image.fromarray(picture), ((width - picture.shape[1]) // 2, 0))
-    draw = ImageDraw.Draw(image)
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(_SIZE)
     for number, row in enumerate(rows):
-        column = (width - PAD) / len(row)
+        column = (width - _PAD) / len(row)
         for place, words in enumerate(row):
-            position = (PAD + place * column, height + PAD / 2 + number * _LINE)
-            draw.text(position, _cut(words, column - PAD / 2), fill=BLACK, font=font(_SIZE))
+            position = (_PAD + place * column, height + _PAD / 2 + number * _LINE)
+            draw.text(position, _cut(words, column - _PAD / 2, font), fill="black", font=font)
     return np.asarray(image, np.uint8)
 
 
-def _cut(words: str, width: float) -> str:
-    while words and text_width(words, _SIZE) > width:
+def _cut(words: str, width: float, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    while words and font.getlength(words) > width:
         words = words[:-2] + "…" if len(words) > 2 else ""
     return words

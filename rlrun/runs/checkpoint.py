@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field
 from torch import Tensor
 
 from rlrun.errors import UserError
@@ -32,6 +33,19 @@ FORMAT = 2  # of what a checkpoint holds; 1 did not know how long the run was me
 _NAME = re.compile(r"step-(\d+)\.state")
 _ROWS = "__rows__"  # a dict with this key stands for a ring whose rows are in parts
 _PIECE_BYTES = 1 << 25  # of one array in a part: what is compressed at once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointSettings:
+    """How often to save (`checkpoint` in the config).
+
+    Args:
+        every_seconds: wall time between checkpoints; longer where that would take more than 3% of it.
+        keep: newest checkpoints kept.
+    """
+
+    every_seconds: Annotated[float, Field(gt=0)]
+    keep: Annotated[int, Field(gt=0)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +217,7 @@ class Checkpoints:
             state: State = self._with_rows(content["state"], self._parts)
             return state
         if problems:
-            raise UserError(f"no checkpoint can be used: {problems[0][1]}; fresh=true starts anew beside this run")
+            raise UserError(f"no checkpoint can be used: {problems[0][1]}; fresh=true starts a new run next to it")
         return None
 
     def _set_aside(self, bad: list[Path]) -> None:

@@ -25,12 +25,12 @@ from rlrun.runs.manifest import (
     flat,
     now,
     old_results,
-    read_receipt,
+    read_manifest,
     read_result,
     result_of_run,
-    write_receipt,
+    write_manifest,
 )
-from rlrun.runs.row_tail import newest_rows
+from rlrun.runs.rows import newest_rows
 
 _METRICS, _TIMINGS = "metrics.jsonl", "timings.jsonl"
 
@@ -62,15 +62,15 @@ def check_same_experiment(directory: Path, experiment: Mapping[str, Any], seed: 
     Raises:
         UserError: naming a key that differs.
     """
-    receipt = read_receipt(directory)
-    if receipt is None:
+    manifest = read_manifest(directory)
+    if manifest is None:
         return
-    if receipt["seed"] != seed:
+    if manifest["seed"] != seed:
         raise UserError(
-            f"{directory} holds a run with seed={receipt['seed']}, and this one has seed={seed}: it was copied or "
+            f"{directory} holds a run with seed={manifest['seed']}, and this one has seed={seed}: it was copied or "
             "renamed; give it its old name back, or choose another name="
         )
-    difference = differing_key(receipt["experiment"], experiment)
+    difference = differing_key(manifest["experiment"], experiment)
     if difference is not None:
         key, old, new = difference
         raise UserError(
@@ -101,7 +101,7 @@ def _as_far_as(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]
 
 def finished_result(directory: Path, total_steps: int) -> dict[str, Any] | None:
     """The result of a run that already got as far as `total_steps`; None if there is training left."""
-    result = result_of_run(directory, read_receipt(directory))
+    result = result_of_run(directory, read_manifest(directory))
     if result is not None and result["total_steps"] >= total_steps:
         return result
     reached = [step for step in old_results(directory) if step >= total_steps]  # before it went on
@@ -112,18 +112,18 @@ def check_can_go_on(directory: Path, total_steps: int) -> None:
     """Makes sure that training what is in `directory`, if anything, up to `total_steps` loses nothing that is finished.
 
     Raises:
-        UserError: if it is unfinished and for more steps, or was finished and has no checkpoint to go on from.
+        UserError: if it is unfinished and for more steps, or was finished and has no checkpoint to resume from.
     """
-    receipt = read_receipt(directory)
-    if receipt is not None and total_steps < receipt["total_steps"]:
+    manifest = read_manifest(directory)
+    if manifest is not None and total_steps < manifest["total_steps"]:
         raise UserError(
-            f"{directory} is unfinished and for {receipt['total_steps']} steps: total_steps={total_steps} is less, and "
-            "it may only grow; fresh=true starts anew beside it"
+            f"{directory} is unfinished and for {manifest['total_steps']} steps: total_steps={total_steps} is less, "
+            "and it may only grow; fresh=true starts a new run next to it"
         )
     is_finished = (directory / RESULT).exists() or bool(old_results(directory))
     if is_finished and not has_checkpoint(directory):
         raise UserError(
-            f"{directory} was finished and has no checkpoint to go on from: fresh=true starts anew beside it"
+            f"{directory} was finished and has no checkpoint to resume from: fresh=true starts a new run next to it"
         )
 
 
@@ -175,8 +175,8 @@ class Session:
     Args:
         directory: of the run, which this process has locked.
         config_yaml: the resolved config.
-        made: what this process has found: the receipt that it would write for a new run.
-        code: what it was made from, of which the receipt has only digests.
+        made: what this process has found: the manifest that it would write for a new run.
+        code: what it was made from, of which the manifest has only digests.
         still_ours: raises UserError if the directory is not the one that is locked any more.
     """
 
@@ -188,34 +188,34 @@ class Session:
         code: Code,
         still_ours: Callable[[], None],
     ) -> None:
-        self.still_ours = still_ours
+        self._still_ours = still_ours
         self._directory, self._config_yaml, self._made, self._code = directory, config_yaml, made, code
-        self._receipt: dict[str, Any] | None = None
+        self._manifest: dict[str, Any] | None = None
         self._started, self._clock = now(), perf_counter()
 
     def began(self, step: int) -> None:
         """Training goes on from `step`: now the run is what this process makes of it.
 
-        The order matters to whoever is killed here. The receipt names both configs while one replaces the other, and a
-        result has its new name before the receipt says that the run is longer. All else that may fail comes before
+        The order matters to whoever is killed here. The manifest names both configs while one replaces the other, and a
+        result has its new name before the manifest says that the run is longer. All else that may fail comes before
         that, for a refusal must not leave a finished run without its result.
         """
-        before = read_receipt(self._directory)
+        before = read_manifest(self._directory)
         config = digest(self._config_yaml)
         if before is not None:
             self._write(before | {"config_digests": sorted({config, *before["config_digests"]})})
-        receipt = (before or dict(self._made)) | {
+        manifest = (before or dict(self._made)) | {
             "total_steps": self._made["total_steps"],
             "config_digests": [config],
         }
-        receipt["sessions"] = [*receipt.get("sessions", []), self._entry(receipt, step)]
+        manifest["sessions"] = [*manifest.get("sessions", []), self._entry(manifest, step)]
         write_atomically(self._directory / "config.yaml", lambda file: file.write(self._config_yaml.encode()))
-        _keep_diff(self._directory, self._code, len(receipt["sessions"]))
+        _keep_diff(self._directory, self._code, len(manifest["sessions"]))
         _keep_old_result(self._directory)
-        self._write(receipt)
-        self._receipt = receipt
+        self._write(manifest)
+        self._manifest = manifest
 
-    def _entry(self, receipt: Mapping[str, Any], step: int) -> dict[str, Any]:
+    def _entry(self, manifest: Mapping[str, Any], step: int) -> dict[str, Any]:
         return {
             "started": self._started,
             "ended": None,  # stays so when it is killed
@@ -228,28 +228,32 @@ class Session:
             "pid": os.getpid(),
             "cpu": self._made["machine"]["cpu"],
             "argv": self._made["argv"],
-            "differs": differing(facts(receipt), facts(self._made)),
+            "differs": differing(facts(manifest), facts(self._made)),
         }
 
     def ended(self, status: str, step: int, reason: str | None = None) -> None:
         """Nothing more will come."""
-        if self._receipt is None:
+        if self._manifest is None:
             return
-        self._receipt["sessions"][-1] |= {
+        self._manifest["sessions"][-1] |= {
             "ended": now(),
             "status": status,
             "reason": reason,
             "to_step": step,
             "wall_seconds": round(perf_counter() - self._clock, 3),
         }
-        self._write(self._receipt)
+        self._write(self._manifest)
 
-    def _write(self, receipt: Mapping[str, Any]) -> None:
-        self.still_ours()
+    def check_still_ours(self) -> None:
+        """Raises UserError if the directory is not the one that is locked any more."""
+        self._still_ours()
+
+    def _write(self, manifest: Mapping[str, Any]) -> None:
+        self.check_still_ours()
         try:
-            write_receipt(self._directory, receipt)
+            write_manifest(self._directory, manifest)
         except OSError as error:
-            raise UserError(f"the receipt in {self._directory} cannot be written: {error.strerror}") from error
+            raise UserError(f"the manifest in {self._directory} cannot be written: {error.strerror}") from error
 
 
 @contextmanager
@@ -258,13 +262,13 @@ def opened(
 ) -> Iterator[Session]:
     """Makes the directory of a run, and keeps every other process out while this one works on it.
 
-    What made the run first stays in its receipt; this process adds its session when it begins to train.
+    What made the run first stays in its manifest; this process adds its session when it begins to train.
 
     Args:
         directory: of the run.
         config_yaml: the resolved config.
-        made: a new receipt.
-        code: what it was made from, of which the receipt has only digests.
+        made: a new manifest.
+        code: what it was made from, of which the manifest has only digests.
         new: there must be nothing yet.
 
     Raises:

@@ -15,6 +15,8 @@ from typing import ClassVar
 ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _NOT_OURS = (signal.SIG_DFL, signal.SIG_IGN, signal.default_int_handler)  # they would end the process, or do nothing
 
+__all__ = ["Interrupted"]
+
 
 class Interrupted(Exception):  # noqa: N818 - nothing went wrong
     """A run has saved and stopped because it was asked to.

@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
 from time import time
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rlrun.errors import UserError
+
+if TYPE_CHECKING:
+    from rlrun.runs.event_file import EventFile
 
 TIMING_PREFIX = "time/"
 _LOG = logging.getLogger(__name__)
@@ -27,6 +30,10 @@ _METRICS, _TIMINGS = "metrics.jsonl", "timings.jsonl"
 
 class Logger(Protocol):
     """Takes one row of scalars at a time."""
+
+    def begin(self, step: int) -> None:
+        """Rows come from now on. A run that is resumed goes on from `step`: what was written later comes again."""
+        ...
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Records `values` at agent step `step`."""
@@ -88,13 +95,15 @@ class JsonLines:
     """
 
     def __init__(self, directory: Path, written: Written | None) -> None:
+        self._directory, self._resumed = directory, written
         self._files: dict[str, _LineFile] = {}
-        try:
-            self._files[_METRICS] = _LineFile(directory / _METRICS, written)
-            self._files[_TIMINGS] = _LineFile(directory / _TIMINGS, _unless_spoiled(directory / _TIMINGS, written))
-        except OSError:
-            self.close()
-            raise
+
+    def begin(self, step: int) -> None:
+        """Opens both files."""
+        del step  # how far they were written says more
+        timings = self._directory / _TIMINGS
+        self._files[_METRICS] = _LineFile(self._directory / _METRICS, self._resumed)
+        self._files[_TIMINGS] = _LineFile(timings, _unless_spoiled(timings, self._resumed))
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Appends a row to each file that has something to say."""
@@ -167,20 +176,25 @@ def read_rows(path: Path) -> list[dict[str, float]]:
 class TensorBoard:
     """Scalars and pictures for `tensorboard --logdir runs`.
 
-    A run that goes on after a kill begins a new event file from `metrics.jsonl` and `timings.jsonl`, and removes the
-    old one: that one may know of steps that are about to come again.
+    A run that is resumed begins a new event file from `metrics.jsonl` and `timings.jsonl`, and removes the old one,
+    which may know of steps that are about to come again.
     """
 
-    def __init__(self, directory: Path, resume_step: int) -> None:
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._file: EventFile | None = None
+
+    def begin(self, step: int) -> None:
+        """Opens the file."""
         from rlrun.runs.event_file import EventFile  # TensorBoard takes a while to import, so only when wanted
 
-        del resume_step  # the rows say it themselves
-        for old in directory.glob("events.out.tfevents.*"):
+        del step  # the rows say it themselves
+        for old in self._directory.glob("events.out.tfevents.*"):
             old.unlink()
-        self._file = EventFile(directory)
-        timings = read_rows(directory / _TIMINGS)
+        self._file = EventFile(self._directory)
+        timings = read_rows(self._directory / _TIMINGS)
         clock = {row["step"]: row[CLOCK] for row in timings if CLOCK in row}
-        for row in sorted([*read_rows(directory / _METRICS), *timings], key=itemgetter("step")):
+        for row in sorted([*read_rows(self._directory / _METRICS), *timings], key=itemgetter("step")):
             self._add(row, clock.get(row["step"]))
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
@@ -189,22 +203,32 @@ class TensorBoard:
 
     def _add(self, row: Mapping[str, float], clock: float | None) -> None:
         values = {key: value for key, value in row.items() if key not in ("step", CLOCK)}
-        self._file.scalars(int(row["step"]), values, clock)
+        self._begun.scalars(int(row["step"]), values, clock)
 
     def image(self, step: int, name: str, image: NDArray[np.uint8]) -> None:
         """Adds one picture."""
-        self._file.image(step, name, image)
+        self._begun.image(step, name, image)
 
     def close(self) -> None:
         """Closes the event file."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
+
+    @property
+    def _begun(self) -> EventFile:
+        if self._file is None:
+            raise RuntimeError("a logger's `begin` comes before its first row")
+        return self._file
 
 
 class Silent:
     """Keeps nothing beyond the files that every run has (`logger=none`)."""
 
-    def __init__(self, directory: Path, resume_step: int) -> None:
-        del directory, resume_step
+    def __init__(self, directory: Path) -> None:
+        del directory
+
+    def begin(self, step: int) -> None:
+        """Does nothing, on purpose."""
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Does nothing, on purpose."""
@@ -221,6 +245,11 @@ class Several:
 
     def __init__(self, loggers: list[Logger]) -> None:
         self._loggers = loggers
+
+    def begin(self, step: int) -> None:
+        """Begins with all."""
+        for logger in self._loggers:
+            logger.begin(step)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Writes to all."""

@@ -1,4 +1,4 @@
-"""The receipt of a run: what made it, with what, where, and every session in which a process worked on it.
+"""The manifest of a run: what made it, with what, where, and every session in which a process worked on it.
 
 What made a run stays as it was written first. A session that found something else (another version, another machine)
 says what, in `differs`.
@@ -16,16 +16,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from rlrun.errors import UserError
 from rlrun.files import write_atomically
 
-RECEIPT = "receipt.json"
+MANIFEST = "manifest.json"
 RESULT = "result.json"
-FORMAT = 3  # 1 had no sessions, 2 no digests
+FORMAT = 1
 _OLD_RESULT = re.compile(r"result-(\d+)\.json")
 _PACKAGES = (
     "rlrun",
@@ -78,8 +77,8 @@ class Made:
     rerun_of: str | None = None
 
 
-def make_receipt(made: Made, code: Code) -> dict[str, Any]:
-    """A new receipt, without sessions."""
+def make_manifest(made: Made, code: Code) -> dict[str, Any]:
+    """A new manifest, without sessions."""
     return {
         "format": FORMAT,
         "argv": list(made.argv),
@@ -138,20 +137,20 @@ def describe_machine(
     }
 
 
-def facts(receipt: Mapping[str, Any], session: int | None = None) -> Facts:
+def facts(manifest: Mapping[str, Any], session: int | None = None) -> Facts:
     """What may change bits, or which rows there are, apart from the experiment, the seed and the length.
 
     Args:
-        receipt: of a run.
+        manifest: of a run.
         session: as it was in this one of its sessions; None as it was at first.
     """
-    machine = receipt["machine"]
-    found = {f"versions.{name}": number for name, number in receipt["versions"].items()}
-    found |= {name: receipt.get(name) for name in ("git_commit", "code_diff")}
+    machine = manifest["machine"]
+    found = {f"versions.{name}": number for name, number in manifest["versions"].items()}
+    found |= {name: manifest.get(name) for name in ("git_commit", "code_diff")}
     names = ("cpu", "instructions", "device", "gpu", "num_threads", "compile")
     found |= {f"machine.{name}": machine.get(name) for name in names}
-    found |= receipt.get("settings", {})
-    sessions = receipt.get("sessions", [])
+    found |= manifest.get("settings", {})
+    sessions = manifest.get("sessions", [])
     if session is not None and sessions:
         found |= {name: values[1] for name, values in sessions[session]["differs"].items()}
     return found
@@ -164,11 +163,9 @@ def differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, list[
 
 def in_words(differences: Mapping[str, Sequence[Any]]) -> str:
     """What `differing` found, on one line."""
-    return ", ".join(f"{name} {_shown(new)} (was {_shown(old)})" for name, (old, new) in differences.items())
+    from rlrun.annotations.type_words import shown
 
-
-def _shown(value: Any) -> str:
-    return "none" if value is None else str(value)
+    return ", ".join(f"{name} {shown(new)} (was {shown(old)})" for name, (old, new) in differences.items())
 
 
 def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
@@ -178,24 +175,22 @@ def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
     return {key: value for name, branch in tree.items() for key, value in flat(branch, f"{prefix}{name}.").items()}
 
 
-def read_receipt(directory: Path) -> dict[str, Any] | None:
-    """The receipt in `directory`, if there is one, as rlrun wrote it.
+def read_manifest(directory: Path) -> dict[str, Any] | None:
+    """The manifest in `directory`, if there is one, as rlrun wrote it.
 
     Raises:
         UserError: if it cannot be read, or was changed since.
     """
-    path = directory / RECEIPT
-    receipt = read_json(path)
-    if receipt is None:
+    path = directory / MANIFEST
+    manifest = read_json(path)
+    if manifest is None:
         return None
-    if not {"experiment", "total_steps", "seed", "machine", "versions"} <= receipt.keys():
-        raise UserError(f"{path} is not the receipt of a run")
-    told = receipt.pop("digest", None)
-    if told is None and receipt.get("format") in (1, 2):
-        raise UserError(f"{path} was written by an older version of rlrun; fresh=true starts anew beside this run")
-    if told != _digest_of(receipt):
-        raise UserError(f"{path} was changed since rlrun wrote it; fresh=true starts anew beside this run")
-    return receipt
+    if not {"experiment", "total_steps", "seed", "machine", "versions"} <= manifest.keys():
+        raise UserError(f"{path} is not the manifest of a run")
+    told = manifest.pop("digest", None)
+    if told != _digest_of(manifest):
+        raise UserError(f"{path} was changed since rlrun wrote it; fresh=true starts a new run next to it")
+    return manifest
 
 
 def read_result(path: Path) -> dict[str, Any] | None:
@@ -212,24 +207,24 @@ def read_result(path: Path) -> dict[str, Any] | None:
     if not whole or not all(_is_whole(number) or isinstance(number, float) for number in numbers):
         raise UserError(f"{path} is not the result of a run of this version of rlrun")
     if result.pop("digest", None) != _digest_of(result):
-        raise UserError(f"{path} was changed since rlrun wrote it; fresh=true starts anew beside this run")
+        raise UserError(f"{path} was changed since rlrun wrote it; fresh=true starts a new run next to it")
     named = _OLD_RESULT.fullmatch(path.name)
     if named is not None and int(named[1]) != result["step"]:
         raise UserError(f"{path} is the result of step {result['step']}: somebody has renamed it")
     return result
 
 
-def result_of_run(directory: Path, receipt: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """`result.json` of the run with this receipt, if there is one.
+def result_of_run(directory: Path, manifest: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """`result.json` of the run with this manifest, if there is one.
 
     Raises:
         UserError: if it cannot be read, was changed since, or is not of that run.
     """
     result = read_result(directory / RESULT)
-    if result is not None and receipt is not None and result["total_steps"] != receipt["total_steps"]:
+    if result is not None and manifest is not None and result["total_steps"] != manifest["total_steps"]:
         raise UserError(
-            f"{directory / RESULT} is of a run for {result['total_steps']} steps, and {RECEIPT} says "
-            f"{receipt['total_steps']}: somebody has put it there; fresh=true starts anew beside this run"
+            f"{directory / RESULT} is of a run for {result['total_steps']} steps, and {MANIFEST} says "
+            f"{manifest['total_steps']}: it belongs to another run; fresh=true starts a new run next to it"
         )
     return result
 
@@ -249,24 +244,24 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def receipt_of_run(directory: Path) -> dict[str, Any]:
-    """The receipt of the run in `directory`.
+def manifest_of_run(directory: Path) -> dict[str, Any]:
+    """The manifest of the run in `directory`.
 
     Raises:
         UserError: if there is no run.
     """
-    receipt = read_receipt(directory)
-    if receipt is None:
+    manifest = read_manifest(directory)
+    if manifest is None:
         why = "there is no such directory"
         if directory.exists():
-            why = "there is no receipt.json in it" if directory.is_dir() else "it is a file; give the directory"
-        raise UserError(f"{directory} is no run: {why}; `rlrun ls` lists the runs there are")
-    return receipt
+            why = "there is no manifest.json in it" if directory.is_dir() else "it is a file; give the directory"
+        raise UserError(f"{directory} is not a run: {why}; `rlrun ls` lists the runs there are")
+    return manifest
 
 
-def write_receipt(directory: Path, receipt: Mapping[str, Any]) -> None:
+def write_manifest(directory: Path, manifest: Mapping[str, Any]) -> None:
     """Writes it, whole or not at all, with a digest of what it says."""
-    _write_with_digest(directory / RECEIPT, receipt)
+    _write_with_digest(directory / MANIFEST, manifest)
 
 
 def _write_with_digest(path: Path, content: Mapping[str, Any]) -> None:
@@ -289,9 +284,9 @@ def read_json(path: Path) -> dict[str, Any] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, OSError) as error:
-        raise UserError(f"{path} cannot be read ({error}); fresh=true starts anew beside this run") from error
+        raise UserError(f"{path} cannot be read ({error}); fresh=true starts a new run next to it") from error
     if not isinstance(content, dict):
-        raise UserError(f"{path} cannot be read (it holds no JSON object); fresh=true starts anew beside this run")
+        raise UserError(f"{path} cannot be read (it holds no JSON object); fresh=true starts a new run next to it")
     return content
 
 
@@ -337,6 +332,8 @@ def cpu_model() -> str:
 
 
 def _version(package: str) -> str | None:
+    from importlib.metadata import PackageNotFoundError, version  # slow to import; Tab need not wait for it
+
     try:
         return version(package)
     except PackageNotFoundError:

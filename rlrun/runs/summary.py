@@ -13,8 +13,8 @@ from typing import Any
 from rlrun.runs.directory import has_checkpoint, last_step, newest_checkpoint
 from rlrun.runs.lock import owner
 from rlrun.runs.loggers import CLOCK
-from rlrun.runs.manifest import RECEIPT, experiment_hash, receipt_of_run, result_of_run
-from rlrun.runs.row_tail import newest_value, newest_values
+from rlrun.runs.manifest import MANIFEST, experiment_hash, manifest_of_run, result_of_run
+from rlrun.runs.rows import newest_values
 
 _SCORE = "eval/episode_return"
 _GREEDY = "eval/greedy_return"
@@ -25,7 +25,7 @@ class RunSummary:
     """A run at a glance."""
 
     directory: Path
-    receipt: Mapping[str, Any]
+    manifest: Mapping[str, Any]
     state: str  # finished, running, stopped, unsaved: stopped and nothing is saved, failed, or killed: it never ended
     owner: str | None  # who is running it
     step: int  # agent steps
@@ -36,24 +36,24 @@ class RunSummary:
     @property
     def labels(self) -> Mapping[str, str]:
         """What people call its environment, algorithm and preset."""
-        labels: Mapping[str, str] = self.receipt.get("labels", {})
+        labels: Mapping[str, str] = self.manifest.get("labels", {})
         return labels
 
     @property
     def experiment(self) -> str:
         """The hash of what defines its experiment."""
-        return experiment_hash(self.receipt["experiment"])
+        return experiment_hash(self.manifest["experiment"])
 
 
 def summarise(directory: Path) -> RunSummary:
     """Looks at the run in `directory`.
 
     Raises:
-        UserError: if there is no run, or its receipt, result or rows cannot be read.
+        UserError: if there is no run, or its manifest, result or rows cannot be read.
     """
-    receipt = receipt_of_run(directory)
-    result = result_of_run(directory, receipt)
-    sessions = receipt.get("sessions", [])
+    manifest = manifest_of_run(directory)
+    result = result_of_run(directory, manifest)
+    sessions = manifest.get("sessions", [])
     busy = owner(directory)  # also where the last session ended: the next one is not written before it trains
     if result is not None:
         state, step = "finished", int(result["step"])
@@ -65,7 +65,7 @@ def summarise(directory: Path) -> RunSummary:
         _wall_seconds(session, directory, is_running=busy is not None and session is sessions[-1])
         for session in sessions
     )
-    return RunSummary(directory, receipt, state, busy, step, score, greedy, wall)
+    return RunSummary(directory, manifest, state, busy, step, score, greedy, wall)
 
 
 def _step(directory: Path, sessions: list[Mapping[str, Any]]) -> int:
@@ -89,14 +89,14 @@ def _wall_seconds(session: Mapping[str, Any], directory: Path, *, is_running: bo
     """A killed process cannot have said it: then until its last row."""
     if session["wall_seconds"] is not None:
         return float(session["wall_seconds"])
-    end = time() if is_running else newest_value(directory / "timings.jsonl", CLOCK) or 0.0
+    end = time() if is_running else newest_values(directory / "timings.jsonl", CLOCK)[0] or 0.0
     return max(0.0, end - datetime.fromisoformat(session["started"]).timestamp())
 
 
 def find_runs(folder: Path) -> Iterator[Path]:
     """The directories of all runs below `folder`, or `folder` itself, in the order of their names."""
     for path, folders, files in os.walk(folder):
-        if RECEIPT in files:
+        if MANIFEST in files:
             folders.clear()  # nothing below a run is one
             yield Path(path)
         folders.sort(key=_natural)

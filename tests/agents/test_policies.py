@@ -12,7 +12,7 @@ from rlrun.agents.tables.policies import load_policy
 from rlrun.envs.grid_map import parse_map, tabular_model
 from rlrun.envs.mdp_file import MdpEnv, parse_mdp
 from rlrun.errors import UserError
-from rlrun.pictures.table_pictures import Shown, save_tables
+from rlrun.pictures.tables_file import Shown, save_tables
 from rlrun.types import EnvSpec, Tables, TabularModel
 
 CAR = """\

@@ -293,7 +293,7 @@ def test_illegal_actions_are_never_chosen() -> None:
     assert not model.legal.all()
     for agent in (q_learning(env.spec, epsilon=1.0), sarsa(env.spec, epsilon=0.5)):
         for rollout in play(agent, env, 100):
-            assert model.legal[rollout.obs.numpy(), rollout.action.numpy()].all()
+            assert model.legal[rollout.obs["obs"].numpy(), rollout.action.numpy()].all()
         assert np.isfinite(agent.tables().q[model.legal]).all()
 
 
@@ -312,7 +312,8 @@ def test_the_tables_policy_is_the_one_that_is_evaluated(algo: Any, evaluation_ep
     assert {1, 4} <= set(best.sum(axis=1).tolist()), "there must be states with and without ties"
     draws = 4_000
     obs = torch.from_numpy(playable).repeat(draws)
-    action = agent.act(obs, (), torch.Generator().manual_seed(0), explore=False).action.numpy()
+    shown = {"obs": obs, "action_mask": torch.from_numpy(model.legal)[obs]}
+    action = agent.act(shown, (), torch.Generator().manual_seed(0), explore=False).action.numpy()
     share = np.zeros(model.legal.shape)
     np.add.at(share, (obs.numpy(), action), 1.0 / draws)
     assert (share[~model.legal] == 0.0).all()

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from rlrun.cli.bench.ceilings import nature_update_gflop
+from rlrun.cli.bench.loop_speed import measure_loop, window_speeds
+from rlrun.cli.bench.workloads import ACTOR_CRITIC_CARTPOLE
 from rlrun.cli.main import run_command
-from rlrun.cli.verbs import benching
-from rlrun.cli.verbs.benching import bench
-from rlrun.cli.verbs.ceilings import nature_update_gflop
-from rlrun.cli.verbs.loop_speed import measure_loop, window_speeds
-from rlrun.cli.verbs.standard_works import ACTOR_CRITIC_CARTPOLE
+from rlrun.cli.verb_table import run_verb
+from rlrun.cli.verbs import bench
 from rlrun.errors import UserError
 
 
@@ -28,7 +28,7 @@ def test_bench_prints_every_line_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(benching, "_SLOTS", 2)  # each costs a fifth of a second before it steps
+    monkeypatch.setattr(bench, "NUM_SLOTS", 2)  # each costs a fifth of a second before it steps
     assert run_command(["rlrun", "bench", "--seconds", "0.05", "--device", "cpu", "--threads", "1"]) == 0
     out = capsys.readouterr().out
     for line in (
@@ -48,7 +48,7 @@ def test_bench_prints_every_line_and_leaves_nothing(
 )
 def test_bad_words_are_refused(words: list[str]) -> None:
     with pytest.raises(UserError):
-        bench(words)
+        run_verb(["rlrun", "bench", *words])
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_what_the_trainings_would_refuse_is_refused_before_anything_is_measured(
     words: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(UserError, match=message):
-        bench(words)
+        run_verb(["rlrun", "bench", *words])
     assert capsys.readouterr().out == ""
 
 

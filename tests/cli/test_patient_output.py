@@ -145,5 +145,5 @@ def test_a_lost_terminal_stops_a_run_that_is_saved_or_with_nohup_nothing(
     saved = [int(path.stem[5:]) for path in (tmp_path / PLACE / "checkpoints").glob("step-*.state")]
     assert (tmp_path / PLACE / "result.json").is_file() is not stops
     assert 400 <= max(saved) < steps if stops else max(saved) == steps
-    receipt = (tmp_path / PLACE / "receipt.json").read_text()
-    assert ('"reason": "SIGHUP"' in receipt) is stops
+    manifest = (tmp_path / PLACE / "manifest.json").read_text()
+    assert ('"reason": "SIGHUP"' in manifest) is stops

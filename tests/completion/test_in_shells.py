@@ -62,7 +62,7 @@ def shells(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str],
             for seed in ("seed0", "seed1"):
                 run = folder / "runs" / "cartpole" / "dqn" / "0123456789" / seed
                 run.mkdir(parents=True)
-                (run / "receipt.json").write_text("{}")
+                (run / "manifest.json").write_text("{}")
             return stack.enter_context(Shell(name, folder))
 
         yield shell

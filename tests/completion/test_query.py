@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from rlrun.cli.completion import plugin_directories
 from rlrun.cli.main import run_command
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -38,7 +37,11 @@ def query(*words: str, path: Path = ROOT, cwd: Path | None = None) -> list[str]:
         ["--", "algo=dqn", "env=pong", "algo."],
         ["--", "algo=dqn", "env=pong", "algo.loss="],
         ["--", "env=atari", "env.game="],
-        ["--", "env=gym", "env.id="],
+        ["--", "video", "--e"],
+        ["--", "resume", "--"],
+        ["--", "explain", "--"],
+        ["--", "check", "--"],
+        ["--", "bench", "--"],
         ["--", "show", ""],
         ["--", "--version"],
         ["bash", "rlrun -m algo=dqn,reinforce env=cartpole algo.", " ="],
@@ -60,23 +63,14 @@ def test_configs_of_an_installed_package_are_completed(tmp_path: Path) -> None:
     package = tmp_path / "of_theirs"
     (package / "conf" / "algo").mkdir(parents=True)
     (package / "__init__.py").write_text("raise RuntimeError('a query runs nobody else')\n")
-    (package / "agent.py").write_text(
-        "from typing import Literal\nclass Agent:\n    def __init__(self, *, mood: Literal['calm', 'wild']): ...\n"
-    )
     (package / "conf" / "algo" / "theirs.yaml").write_text("# Theirs.\n_target_: of_theirs.agent.Agent\nmood: calm\n")
     metadata = tmp_path / "of_theirs-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: of-theirs\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text("[rlrun.configs]\ntheirs = of_theirs\n")
     assert query("--", "algo=th", path=tmp_path)[:-1] == ["algo=theirs\tTheirs."]
-    assert query("--", "algo=theirs", "algo.mood=w", path=tmp_path)[:-1] == ["algo.mood=wild"]
+    assert query("--", "algo=theirs", "algo.", path=tmp_path)[:-1] == ["algo.mood="]
     assert query("--", "algo=th")[:-1] == []
-
-
-def test_the_mark_is_that_of_the_entry_points() -> None:
-    from rlrun.config.plugins import ENTRY_POINTS
-
-    assert ENTRY_POINTS.encode() == plugin_directories._MARK
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -1,7 +1,7 @@
 from rlrun.config.suggestions import closest, foreign_letters, likeness
 
 KEYS = ["algo", "algo.gamma", "algo.optimizer", "algo.optimizer.learning_rate", "algo.optimizer.eps", "algo.epsilon"]
-KEYS += ["algo.learning_starts_steps", "env", "env.num_envs", "evaluation", "evaluation.num_envs", "seed"]
+KEYS += ["algo.replay.learning_starts_steps", "env", "env.num_envs", "evaluation", "evaluation.num_envs", "seed"]
 
 
 def test_a_misspelt_name_is_found_beside_it() -> None:

@@ -8,8 +8,9 @@ import pytest
 from rlrun.build import build
 from rlrun.config.compose import load_config
 from rlrun.config.files import config_directory
-from rlrun.loop.loop import Result, train
-from rlrun.pictures.table_pictures import load_tables
+from rlrun.loop.loop import train
+from rlrun.loop.run import Result
+from rlrun.pictures.tables_file import load_tables
 from rlrun.runs.loggers import read_rows
 
 SEED = 0

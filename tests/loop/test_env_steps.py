@@ -16,7 +16,8 @@ from rlrun.build import build
 from rlrun.config.compose import load_config
 from rlrun.config.files import config_directory
 from rlrun.loop.course import Course
-from rlrun.loop.loop import Result, train
+from rlrun.loop.loop import train
+from rlrun.loop.run import Result
 from rlrun.runs.interruption import Interrupted
 from rlrun.runs.loggers import Written, read_rows
 from rlrun.types import Episodes, Int64Array, Progress, TimeStep

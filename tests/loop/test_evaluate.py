@@ -6,9 +6,10 @@ from gymnasium import spaces
 from rlrun.agents.random import Random
 from rlrun.errors import UserError
 from rlrun.loop.evaluate import Evaluation, EvaluationStopped, Evaluator
+from rlrun.numerics.distributions import Categorical
 from rlrun.protocols import EvaluationPolicy
 from rlrun.testing.scripted_env import ScriptedEnv
-from rlrun.types import ActorOutput, Carry, EnvSpec, Int64Array, TimeStep
+from rlrun.types import Carry, EnvSpec, Int64Array, TimeStep
 
 CPU = torch.device("cpu")
 
@@ -48,9 +49,8 @@ class Drawing(Random):
 
     evaluation_policy: EvaluationPolicy = "sampled"
 
-    def act_greedily(self, obs: torch.Tensor, carry: Carry, rng: torch.Generator) -> ActorOutput:
-        del rng
-        return ActorOutput(torch.ones(len(obs), dtype=torch.int64), carry, {})
+    def policy(self, obs: torch.Tensor, carry: Carry) -> tuple[Categorical, Carry]:
+        return Categorical(torch.tensor([0.0, 1.0]).expand(len(obs), 2)), carry
 
 
 class PaidByAction(ScriptedEnv):

@@ -71,7 +71,8 @@ def test_both_displays_leave_out_what_is_no_training(
     clock: Clock, kind: type[LiveDisplay] | type[PlainDisplay]
 ) -> None:
     out = io.StringIO()
-    display = kind(Console(file=out, width=120, force_terminal=kind is LiveDisplay), start=0, total_steps=3000)
+    display = kind(Console(file=out, width=120, force_terminal=kind is LiveDisplay))
+    display.begin(start=0, total_steps=3000)
     clock.now += 90.0
     display.exclude(80.0)
     display.update(1000, {})
@@ -83,7 +84,8 @@ def test_plain_lines_show_speed_time_left_and_the_newest_returns(monkeypatch: py
     clock = [100.0]
     monkeypatch.setattr(rlrun.loop.progress, "monotonic", lambda: clock[0])
     out = io.StringIO()
-    display = PlainDisplay(Console(file=out, width=200), start=1000, total_steps=10000)
+    display = PlainDisplay(Console(file=out, width=200))
+    display.begin(start=1000, total_steps=10000)
     clock[0] += 1.0
     display.update(1100, {"train/episode_return": 5.0})  # too soon for a line, but not forgotten
     clock[0] += 29.0
@@ -93,14 +95,16 @@ def test_plain_lines_show_speed_time_left_and_the_newest_returns(monkeypatch: py
 
 def test_the_last_line_is_always_printed() -> None:
     out = io.StringIO()
-    display = PlainDisplay(Console(file=out, width=200), start=0, total_steps=10)
+    display = PlainDisplay(Console(file=out, width=200))
+    display.begin(start=0, total_steps=10)
     display.update(10, {})
     assert out.getvalue().startswith("10/10 steps")
 
 
 def test_a_terminal_shows_one_line_with_everything() -> None:
     out = io.StringIO()
-    display = LiveDisplay(Console(file=out, width=120, force_terminal=True), start=0, total_steps=200)
+    display = LiveDisplay(Console(file=out, width=120, force_terminal=True))
+    display.begin(start=0, total_steps=200)
     display.update(100, {"train/episode_return": 12.5})
     display.say("a line that stays")
     display.close()
@@ -113,7 +117,8 @@ def test_planners_show_how_much_values_still_change(monkeypatch: pytest.MonkeyPa
     clock = [0.0]
     monkeypatch.setattr(rlrun.loop.progress, "monotonic", lambda: clock[0])
     out = io.StringIO()
-    display = PlainDisplay(Console(file=out, width=200), start=0, total_steps=100)
+    display = PlainDisplay(Console(file=out, width=200))
+    display.begin(start=0, total_steps=100)
     clock[0] = 20.0
     display.update(40, {"plan/residual": 0.00123, "plan/policy_changes": 3.0})
     clock[0] = 21.0
@@ -128,7 +133,8 @@ def test_planners_show_how_much_values_still_change(monkeypatch: pytest.MonkeyPa
 
 def test_a_terminal_shows_the_residual() -> None:
     out = io.StringIO()
-    display = LiveDisplay(Console(file=out, width=120, force_terminal=True), start=0, total_steps=200)
+    display = LiveDisplay(Console(file=out, width=120, force_terminal=True))
+    display.begin(start=0, total_steps=200)
     display.update(100, {"plan/residual": 12.5})
     display.close()
     assert "residual 1.2e+01" in out.getvalue()

@@ -22,9 +22,11 @@ from rlrun.errors import UserError
 from rlrun.loop import evaluate
 from rlrun.loop import loop as training
 from rlrun.loop.evaluate import Evaluation, Evaluator
+from rlrun.loop.loop import train
+from rlrun.loop.saving import restore
 from rlrun.protocols import Agent
 from rlrun.replay.refusals import Refusals
-from rlrun.runs import manifest as receipt
+from rlrun.runs import manifest
 from rlrun.runs.checkpoint import Checkpoints
 from rlrun.runs.episode_log import FILE, read_episode_log
 
@@ -66,16 +68,16 @@ def test_an_agent_of_another_shape_or_kind_is_one_line(tmp_path: Path, algo: str
     directory = tmp_path / "run"
     directory.mkdir()
     with closing(build(first, directory)) as built:
-        training.train(built.run)
+        train(built.run)
     with closing(build(other, directory)) as built:
         run = replace(built.run, checkpoints=Checkpoints(directory, identity_of(first, directory), 1))
         with pytest.raises(UserError, match=rf"does not fit the one that was built \(.*{why}") as raised:
-            training.restore(run)
+            restore(run)
     assert "\n" not in str(raised.value)
 
 
 def test_the_log_of_episodes_is_whole_before_there_is_a_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, seen = receipt.write_result, []
+    real, seen = manifest.write_result, []
 
     def look_first(directory: Path, result: dict[str, object]) -> None:
         seen.append((directory / FILE).read_bytes())
@@ -91,7 +93,7 @@ def test_the_log_of_episodes_is_whole_before_there_is_a_result(tmp_path: Path, m
 @pytest.mark.parametrize("resumable", [True, False])
 def test_what_is_refused_late_is_told_before_there_is_a_result(tmp_path: Path, resumable: bool) -> None:
     words = ["algo=dqn", "env=cartpole", "device=cpu", "logger=none", "total_steps=64", "evaluation.episodes=1"]
-    words += ["algo.learning_starts_steps=32"]
+    words += ["algo.replay.learning_starts_steps=32"]
     config = load_config([*words, f"runs_dir={tmp_path}", "name=run"], [config_directory()])
     with closing(build(config, tmp_path)) as built:
         run, agent, env = built.run, cast(Any, built.run.agent), cast(Any, built.run.collector.env)
@@ -99,7 +101,7 @@ def test_what_is_refused_late_is_told_before_there_is_a_result(tmp_path: Path, r
         refusals = agent._replay._refusals = Refusals(torch.device("cpu"), later=True)
         refusals.all(torch.tensor([False]), "something was wrong")
         with pytest.raises(ValueError, match="something was wrong"):
-            training.train(run)
+            train(run)
     assert not (tmp_path / "result.json").exists()
 
 
@@ -108,6 +110,8 @@ class ToldDisplay:
 
     def __init__(self) -> None:
         self.excluded: list[float] = []
+
+    def begin(self, start: int, total_steps: int) -> None: ...
 
     def update(self, step: int, values: Mapping[str, float]) -> None: ...
 
@@ -132,7 +136,7 @@ def test_the_display_is_told_how_long_evaluations_and_saving_took(
     monkeypatch.setattr(evaluate.Evaluator, "evaluate", slow)
     with closing(build(load_config(words, [config_directory()]), tmp_path)) as built:
         display = ToldDisplay()
-        training.train(replace(built.run, open_display=lambda start, total_steps: display))
+        train(replace(built.run, display=display))
     first, second, save = display.excluded  # the last evaluation is followed by no more training
     assert min(first, second) >= 0.05
     assert save > 0.0

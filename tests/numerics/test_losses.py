@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable
 
 import pytest
@@ -15,7 +16,7 @@ from rlrun.numerics.losses import (
 )
 
 F64 = torch.float64
-LOG_PROBS = torch.tensor([[0.25, 0.75], [0.9, 0.1]], dtype=F64).log()
+LOG_PROB = torch.tensor([0.25, 0.1], dtype=F64).log()
 
 
 def tensor(*values: float) -> Tensor:
@@ -38,10 +39,10 @@ def test_targets_and_weights_carry_no_gradient() -> None:
     next_q = torch.ones(2, 3, dtype=F64, requires_grad=True)
     assert not q_td_target(tensor(1, 2), tensor(1, 1), next_q, None).requires_grad
     weight = tensor(1, 2).requires_grad_()
-    log_probs = LOG_PROBS.clone().requires_grad_()
-    policy_gradient_loss(log_probs, torch.tensor([0, 1]), weight).sum().backward()  # type: ignore[no-untyped-call]
+    log_prob = LOG_PROB.clone().requires_grad_()
+    policy_gradient_loss(log_prob, weight).sum().backward()  # type: ignore[no-untyped-call]
     assert weight.grad is None
-    assert log_probs.grad is not None
+    assert log_prob.grad is not None
 
 
 @pytest.mark.parametrize("loss", [lambda q, y: huber(q, y, 1.0), squared_error])
@@ -124,8 +125,8 @@ def test_rounding_is_no_spread() -> None:
 
 
 def test_policy_gradient_loss_by_hand() -> None:
-    loss = policy_gradient_loss(LOG_PROBS, torch.tensor([0, 1]), tensor(3, -5))
-    torch.testing.assert_close(loss, -torch.tensor([0.25, 0.1], dtype=F64).log() * tensor(3, -5))
+    loss = policy_gradient_loss(LOG_PROB, tensor(3, -5))
+    torch.testing.assert_close(loss, tensor(3 * 2 * math.log(2.0), -5 * math.log(10.0)))
 
 
 def test_several_means_are_taken_at_once() -> None:
@@ -138,7 +139,7 @@ def test_several_means_are_taken_at_once() -> None:
     [
         lambda x: huber(x, tensor(0.1, -2, 0.3, 0.5), 0.7),
         lambda x: squared_error(x, tensor(1, -2, 3, 0.5)),
-        lambda x: policy_gradient_loss(x.view(2, 2), torch.tensor([1, 0]), tensor(1, -2)).sum(),
+        lambda x: policy_gradient_loss(x, tensor(1, -2, 0.5, 3)).sum(),
         lambda x: masked_squared_error(x, tensor(1, -2, 3, 0.5), torch.tensor([True, True, False, True])),
     ],
 )

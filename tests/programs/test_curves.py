@@ -13,8 +13,8 @@ def run(folder: Path, algo: str, rows: list[dict[str, float]]) -> None:
     directory = folder / algo / "run" / "seed0"
     directory.mkdir(parents=True)
     (directory / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    receipt = {"seed": 0, "argv": ["rlrun", f"algo={algo}"], "git_commit": "0123456789", "machine": MACHINE}
-    (directory / "receipt.json").write_text(json.dumps(receipt))
+    manifest = {"seed": 0, "argv": ["rlrun", f"algo={algo}"], "git_commit": "0123456789", "machine": MACHINE}
+    (directory / "manifest.json").write_text(json.dumps(manifest))
 
 
 def lines(path: Path) -> list[list[str]]:

@@ -13,7 +13,7 @@ from small_disk import SmallDisk, small_disk_at
 from rlrun.api import running
 from rlrun.cli.main import run_command
 from rlrun.runs.checkpoint import Checkpoints
-from rlrun.runs.manifest import Code, read_receipt
+from rlrun.runs.manifest import Code, read_manifest
 from rlrun.testing.agent import same
 
 WORDS = (
@@ -24,8 +24,8 @@ WORDS = (
     "device.num_threads=1",
     "logger=none",
     "env.num_envs=2",
-    "algo.learning_starts_steps=100",
-    "algo.replay_capacity_steps=400",
+    "algo.replay.learning_starts_steps=100",
+    "algo.replay.capacity_steps=400",
     "log_every_steps=100",
     "evaluation.every_steps=300",
     "evaluation.episodes=2",
@@ -147,12 +147,12 @@ def test_a_result_that_says_more_steps_finishes_no_run(
     assert check(tmp_path / "runs", whole, capfd, "no result") == 0
 
 
-def test_without_its_receipt_a_run_is_made_no_shorter(
+def test_without_its_manifest_a_run_is_made_no_shorter(
     half: Path, whole: Left, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     runs_dir = tmp_path / "runs"
     shutil.copytree(half, runs_dir)
-    for path in [runs_dir / PLACE / "receipt.json", *(runs_dir / PLACE).glob("result*.json")]:
+    for path in [runs_dir / PLACE / "manifest.json", *(runs_dir / PLACE).glob("result*.json")]:
         path.unlink()
     capfd.readouterr()
     assert go(runs_dir, 500) == 2
@@ -160,8 +160,8 @@ def test_without_its_receipt_a_run_is_made_no_shorter(
     assert said.err.count("\n") == 1
     assert "is of a run for 600 steps: total_steps=500 is less, and it may only grow; fresh=true" in said.err
     assert not (runs_dir / PLACE / "result.json").exists()
-    assert "has lost its receipt.json: it goes on from its checkpoints" in said.out
-    assert check(runs_dir, whole, capfd, "no receipt") == 0
+    assert "has lost its manifest.json" in said.out
+    assert check(runs_dir, whole, capfd, "no manifest") == 0
 
 
 def test_a_checkpoint_of_another_experiment_is_refused(
@@ -203,9 +203,9 @@ def test_a_disk_that_a_log_of_episodes_fills_ends_in_one_line(
     said = capfd.readouterr().err
     assert said.count("\n") == 1
     assert "No space left on device" in said
-    receipt = read_receipt(small_disk.path / "gridworld/random/run/seed0")
-    assert receipt is not None
-    assert receipt["sessions"][-1]["status"] == "failed"
+    manifest = read_manifest(small_disk.path / "gridworld/random/run/seed0")
+    assert manifest is not None
+    assert manifest["sessions"][-1]["status"] == "failed"
 
 
 def test_a_read_only_disk_ends_in_one_line(

@@ -15,10 +15,10 @@ import pytest
 
 from rlrun.cli.main import STOPPED, run_command
 from rlrun.loop.course import Course
-from rlrun.loop.loop import Result
+from rlrun.loop.run import Result
 from rlrun.runs.interruption import ASKING, StopRequest
 from rlrun.runs.loggers import read_rows
-from rlrun.runs.manifest import receipt_of_run
+from rlrun.runs.manifest import manifest_of_run
 from rlrun.types import Progress
 
 WORDS = ("algo=q_learning", "env=gridworld", "env.num_envs=2", "log_every_steps=500", "logger=none", "name=run")
@@ -176,15 +176,14 @@ def test_verbs_that_train_take_signals_while_they_start(
     tmp_path: Path, called: list[int], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], verb: str
 ) -> None:
     assert run_command(["rlrun", *WORDS, *SMALL, "total_steps=400", f"runs_dir={tmp_path}"]) == 0
-    module = {"resume": "resuming", "rerun": "rerunning"}[verb]
     command = ["rlrun", verb, str(tmp_path / PLACE), *(["total_steps=800"] if verb == "resume" else [])]
 
     def asked(directory: Path) -> dict[str, object]:
         os.kill(os.getpid(), signal.SIGTERM)  # long before training begins
-        return receipt_of_run(directory)
+        return manifest_of_run(directory)
 
     with monkeypatch.context() as patch:
-        patch.setattr(f"rlrun.cli.verbs.{module}.receipt_of_run", asked)
+        patch.setattr(f"rlrun.cli.verbs.{verb}.manifest_of_run", asked)
         assert run_command(command) == STOPPED
     assert re.search(r"stopped by SIGTERM at step [\d,]+; everything is saved", capfd.readouterr().err)
     assert called == [signal.SIGTERM]

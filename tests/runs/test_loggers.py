@@ -17,6 +17,7 @@ from rlrun.runs.loggers import JsonLines, Logger, Several, Silent, TensorBoard, 
 
 def test_metrics_and_timings_go_into_files_of_their_own(tmp_path: Path) -> None:
     logger = JsonLines(tmp_path, None)
+    logger.begin(0)
     logger.write(10, {"train/episode_return": 2.5, "time/steps_per_second": 99.0})
     logger.write(20, {"loss/td": 0.25})
     logger.close()
@@ -31,6 +32,7 @@ def test_metrics_and_timings_go_into_files_of_their_own(tmp_path: Path) -> None:
 
 def test_resuming_drops_the_rows_that_will_be_written_again(tmp_path: Path) -> None:
     logger = JsonLines(tmp_path, None)
+    logger.begin(0)
     logger.write(10, {"x": 5.0, "time/y": 1.0})
     logger.write(20, {"x": 10.0, "time/y": 1.0})
     written = logger.written()
@@ -40,6 +42,7 @@ def test_resuming_drops_the_rows_that_will_be_written_again(tmp_path: Path) -> N
         file.write('{"step": 40, "x"')  # a crash in the middle of a row
     written.check(tmp_path)
     logger = JsonLines(tmp_path, written)
+    logger.begin(0)
     logger.write(30, {"x": 1.0})
     again = logger.written()
     logger.close()
@@ -54,6 +57,7 @@ def test_resuming_drops_the_rows_that_will_be_written_again(tmp_path: Path) -> N
 
 def test_numbers_that_were_lost_or_changed_are_found_out(tmp_path: Path) -> None:
     logger = JsonLines(tmp_path, None)
+    logger.begin(0)
     logger.write(10, {"x": 5.0})
     written = logger.written()
     logger.close()
@@ -69,12 +73,14 @@ def test_numbers_that_were_lost_or_changed_are_found_out(tmp_path: Path) -> None
 
 def test_tensorboard_begins_anew_from_the_rows_of_a_run_that_goes_on(tmp_path: Path) -> None:
     numbers = JsonLines(tmp_path, None)
-    logger = Several([numbers, TensorBoard(tmp_path, 0)])
+    logger = Several([numbers, TensorBoard(tmp_path)])
+    logger.begin(0)
     logger.write(10, {"x": 1.0, "time/y": 3.0})
     written = numbers.written()
     logger.write(20, {"x": 2.0})
     logger.close()
-    logger = Several([JsonLines(tmp_path, written), TensorBoard(tmp_path, 10)])
+    logger = Several([JsonLines(tmp_path, written), TensorBoard(tmp_path)])
+    logger.begin(0)
     logger.write(15, {"x": 1.5})
     logger.close()
     assert len(list(tmp_path.glob("events.out.tfevents.*"))) == 1
@@ -87,13 +93,15 @@ def test_tensorboard_begins_anew_from_the_rows_of_a_run_that_goes_on(tmp_path: P
 def test_starting_afresh_keeps_no_rows(tmp_path: Path) -> None:
     for _ in range(2):
         logger = JsonLines(tmp_path, None)
+        logger.begin(0)
         logger.write(1, {"x": 1.0})
         logger.close()
     assert len(read_rows(tmp_path / "metrics.jsonl")) == 1
 
 
 def test_tensorboard_reads_back_what_was_written(tmp_path: Path) -> None:
-    logger = Several([JsonLines(tmp_path, None), TensorBoard(tmp_path, 0)])
+    logger = Several([JsonLines(tmp_path, None), TensorBoard(tmp_path)])
+    logger.begin(0)
     logger.write(10, {"eval/episode_return": 1.5})
     logger.write(20, {"eval/episode_return": 2.5})
     logger.close()
@@ -104,7 +112,8 @@ def test_tensorboard_reads_back_what_was_written(tmp_path: Path) -> None:
 
 
 def test_tensorboard_has_every_row_before_the_writer_is_closed(tmp_path: Path) -> None:
-    logger = TensorBoard(tmp_path, 0)
+    logger = TensorBoard(tmp_path)
+    logger.begin(0)
     logger.write(10, {"x": 1.0, "y": float("nan")})
     events = EventAccumulator(str(tmp_path))
     events.Reload()
@@ -114,7 +123,8 @@ def test_tensorboard_has_every_row_before_the_writer_is_closed(tmp_path: Path) -
 
 
 def test_tensorboard_on_a_full_disk_is_an_error_of_the_thread_that_wrote(tmp_path: Path) -> None:
-    logger = TensorBoard(tmp_path, 0)
+    logger = TensorBoard(tmp_path)
+    logger.begin(0)
     events = next(tmp_path.glob("events.out.tfevents.*"))
     resource.setrlimit(resource.RLIMIT_FSIZE, (events.stat().st_size + 10, resource.RLIM_INFINITY))
     try:
@@ -131,7 +141,8 @@ def picture(seed: int) -> NDArray[np.uint8]:
 
 
 def test_pictures_come_back_from_tensorboard_pixel_for_pixel(tmp_path: Path) -> None:
-    logger = TensorBoard(tmp_path, 0)
+    logger = TensorBoard(tmp_path)
+    logger.begin(0)
     logger.image(10, "tables", picture(1))
     logger.image(20, "tables", picture(2))
     logger.image(20, "other", picture(3))
@@ -147,8 +158,9 @@ def test_pictures_come_back_from_tensorboard_pixel_for_pixel(tmp_path: Path) -> 
 
 
 def test_files_of_numbers_keep_no_pictures(tmp_path: Path) -> None:
-    loggers: list[Logger] = [JsonLines(tmp_path, None), Silent(tmp_path, 0)]
+    loggers: list[Logger] = [JsonLines(tmp_path, None), Silent(tmp_path)]
     for logger in loggers:
+        logger.begin(0)
         logger.image(10, "tables", picture(1))
         logger.close()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["metrics.jsonl", "timings.jsonl"]

@@ -23,7 +23,7 @@ from rlrun.runs.directory import (
     run_directory,
 )
 from rlrun.runs.interruption import Interrupted
-from rlrun.runs.manifest import Code, digest, read_receipt, read_result, write_receipt, write_result
+from rlrun.runs.manifest import Code, digest, read_manifest, read_result, write_manifest, write_result
 
 NO_CODE = Code(None, None)
 
@@ -40,11 +40,11 @@ def checkpoint(directory: Path, step: int) -> None:
 
 
 def made(total_steps: int, **differing: Any) -> dict[str, Any]:
-    """A new receipt, as far as a directory cares."""
-    receipt = {"experiment": {"algo": {"gamma": 0.9, "lr": 1}, "env": None}, "seed": 0, "argv": ["rlrun"]}
+    """A new manifest, as far as a directory cares."""
+    manifest = {"experiment": {"algo": {"gamma": 0.9, "lr": 1}, "env": None}, "seed": 0, "argv": ["rlrun"]}
     machine = {"cpu": "Z80", "num_threads": 1}
     return (
-        receipt
+        manifest
         | {"total_steps": total_steps, "machine": machine, "versions": {"torch": "2"}}
         | {"config_digests": []}
         | differing
@@ -52,9 +52,9 @@ def made(total_steps: int, **differing: Any) -> dict[str, Any]:
 
 
 def sessions(directory: Path) -> list[dict[str, Any]]:
-    receipt = read_receipt(directory)
-    assert receipt is not None
-    found: list[dict[str, Any]] = receipt["sessions"]
+    manifest = read_manifest(directory)
+    assert manifest is not None
+    found: list[dict[str, Any]] = manifest["sessions"]
     return found
 
 
@@ -143,7 +143,7 @@ def test_a_run_is_finished_up_to_the_steps_it_was_made_for(tmp_path: Path) -> No
 
 
 def test_going_on_beyond_the_end_keeps_the_old_result(tmp_path: Path) -> None:
-    write_receipt(tmp_path, made(100))
+    write_manifest(tmp_path, made(100))
     write_result(tmp_path, result(100))
     checkpoint(tmp_path, 100)
     with opened(tmp_path, "", made(200), NO_CODE) as session:
@@ -188,21 +188,21 @@ def test_killed_between_two_files_of_a_beginning_it_can_begin_again(
         real(*given)
 
     with monkeypatch.context() as patch:
-        for name in ("write_receipt", "write_atomically", "_keep_old_result", "_keep_diff"):
+        for name in ("write_manifest", "write_atomically", "_keep_old_result", "_keep_diff"):
             real = getattr(run_directory_module, name)
             patch.setattr(run_directory_module, name, partial(counted, real))
         with pytest.raises(KeyboardInterrupt), opened(tmp_path, "a: 2\n", made(200), NO_CODE) as session:
             session.began(100)
-    receipt = read_receipt(tmp_path)
-    assert receipt is not None
-    assert digest((tmp_path / "config.yaml").read_text()) in receipt["config_digests"]
+    manifest = read_manifest(tmp_path)
+    assert manifest is not None
+    assert digest((tmp_path / "config.yaml").read_text()) in manifest["config_digests"]
     assert finished_result(tmp_path, 200) is None, "it never got there"
     assert finished_result(tmp_path, 100) == result(100)
     with opened(tmp_path, "a: 2\n", made(200), NO_CODE) as session:
         session.began(100)
-    receipt = read_receipt(tmp_path)
-    assert receipt is not None
-    assert (receipt["total_steps"], receipt["config_digests"]) == (200, [digest("a: 2\n")])
+    manifest = read_manifest(tmp_path)
+    assert manifest is not None
+    assert (manifest["total_steps"], manifest["config_digests"]) == (200, [digest("a: 2\n")])
 
 
 def test_an_unfinished_run_is_not_made_shorter(tmp_path: Path) -> None:
@@ -253,7 +253,7 @@ def test_nothing_is_written_into_a_directory_that_was_replaced(tmp_path: Path) -
 
 
 def test_a_damaged_result_is_refused_by_name(tmp_path: Path) -> None:
-    write_receipt(tmp_path, made(1))
+    write_manifest(tmp_path, made(1))
     (tmp_path / "result.json").write_text("{")
     with pytest.raises(UserError, match=r"result\.json cannot be read"):
         finished_result(tmp_path, 1)
@@ -285,7 +285,7 @@ def test_a_session_says_how_it_ended(tmp_path: Path) -> None:
     assert all(entry["ended"] >= entry["started"] for entry in sessions(tmp_path))
 
 
-def test_a_session_that_goes_on_is_in_the_receipt_without_an_end(tmp_path: Path) -> None:
+def test_a_session_that_goes_on_is_in_the_manifest_without_an_end(tmp_path: Path) -> None:
     with opened(tmp_path, "", made(100), NO_CODE) as session:
         session.began(40)
         (entry,) = sessions(tmp_path)
@@ -294,15 +294,15 @@ def test_a_session_that_goes_on_is_in_the_receipt_without_an_end(tmp_path: Path)
 
 def test_what_made_a_run_stays_and_a_session_says_what_it_found_otherwise(tmp_path: Path) -> None:
     other = made(200, argv=["rlrun", "b"], versions={"torch": "3"})
-    for receipt in (made(100), other):
-        with opened(tmp_path, "", receipt, NO_CODE) as session:
+    for manifest in (made(100), other):
+        with opened(tmp_path, "", manifest, NO_CODE) as session:
             session.began(0)
-    kept = read_receipt(tmp_path)
+    kept = read_manifest(tmp_path)
     assert kept is not None
-    receipt = kept
-    assert (receipt["argv"], receipt["versions"], receipt["total_steps"]) == (["rlrun"], {"torch": "2"}, 200)
-    assert [entry["differs"] for entry in receipt["sessions"]] == [{}, {"versions.torch": ["2", "3"]}]
-    assert receipt["sessions"][1]["argv"] == ["rlrun", "b"]
+    manifest = kept
+    assert (manifest["argv"], manifest["versions"], manifest["total_steps"]) == (["rlrun"], {"torch": "2"}, 200)
+    assert [entry["differs"] for entry in manifest["sessions"]] == [{}, {"versions.torch": ["2", "3"]}]
+    assert manifest["sessions"][1]["argv"] == ["rlrun", "b"]
 
 
 def test_changes_of_the_code_are_kept_once(tmp_path: Path) -> None:
@@ -349,9 +349,9 @@ def test_whatever_fails_at_the_beginning_leaves_the_result_where_it_was(
 
 
 def test_a_result_that_was_edited_renamed_or_brought_from_elsewhere_is_refused(tmp_path: Path) -> None:
-    write_receipt(tmp_path, made(900))
+    write_manifest(tmp_path, made(900))
     write_result(tmp_path, result(400))
-    with pytest.raises(UserError, match=r"result\.json is of a run for 400 steps, and receipt\.json says 900"):
+    with pytest.raises(UserError, match=r"result\.json is of a run for 400 steps, and manifest\.json says 900"):
         finished_result(tmp_path, 900)
     path = tmp_path / "result.json"
     path.write_text(path.read_text().replace("400", "900"))
@@ -364,7 +364,7 @@ def test_a_result_that_was_edited_renamed_or_brought_from_elsewhere_is_refused(t
 
 
 def test_a_copied_directory_does_not_answer_for_another_seed(tmp_path: Path) -> None:
-    write_receipt(tmp_path, made(10))
+    write_manifest(tmp_path, made(10))
     with pytest.raises(UserError, match=r"holds a run with seed=0, and this one has seed=1: it was copied"):
         check_same_experiment(tmp_path, made(10)["experiment"], 1)
     with (
@@ -384,7 +384,7 @@ def test_the_last_step_is_that_of_either_file(tmp_path: Path) -> None:
 
 def test_a_directory_belongs_to_one_experiment(tmp_path: Path) -> None:
     check_same_experiment(tmp_path / "new", {"algo": {"gamma": 0.9}}, 0)
-    write_receipt(tmp_path, made(10))
+    write_manifest(tmp_path, made(10))
     check_same_experiment(tmp_path, {"env": None, "algo": {"lr": 1, "gamma": 0.9}}, 0)
     with pytest.raises(UserError, match=r"there algo\.gamma=0\.9, now 0\.5; choose another name="):
         check_same_experiment(tmp_path, {"env": None, "algo": {"lr": 1, "gamma": 0.5}}, 0)

@@ -9,13 +9,13 @@ import pytest
 
 from rlrun.errors import UserError
 from rlrun.runs.lock import locked
-from rlrun.runs.manifest import write_receipt, write_result
+from rlrun.runs.manifest import write_manifest, write_result
 from rlrun.runs.summary import find_runs, summarise
 
 
 def run(directory: Path, *sessions: dict[str, Any], result: dict[str, Any] | None = None) -> Path:
     directory.mkdir(parents=True)
-    receipt = {
+    manifest = {
         "experiment": {"algo": 1},
         "total_steps": 100,
         "seed": 0,
@@ -23,7 +23,7 @@ def run(directory: Path, *sessions: dict[str, Any], result: dict[str, Any] | Non
         "versions": {},
         "sessions": list(sessions),
     }
-    write_receipt(directory, receipt)
+    write_manifest(directory, manifest)
     (directory / "metrics.jsonl").write_text('{"step": 40, "eval/episode_return": 2.5}\n{"step": 50, "loss": 1}\n')
     (directory / "timings.jsonl").write_text('{"step": 50, "unix_time": 1735689690.0}\n')
     if result is not None:

@@ -1,0 +1,1 @@
+"""An agent, an environment and their configs, as a package of its own."""

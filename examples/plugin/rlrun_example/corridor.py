@@ -8,8 +8,17 @@ import numpy as np
 from gymnasium import spaces
 from pydantic import Field
 
-from rlrun.rng import hash_uniform, stream_seeds
-from rlrun.types import Array, BoolArray, EnvSpec, Float64Array, Int64Array, State, TimeStep
+from rlrun import (
+    Array,
+    BoolArray,
+    EnvSpec,
+    Float64Array,
+    Int64Array,
+    State,
+    TimeStep,
+    hash_uniform,
+    stream_seeds,
+)
 
 _LEFT, _RIGHT = -1, 1
 _STEP_REWARD, _GOAL_REWARD = -0.1, 1.0

@@ -6,9 +6,8 @@ import torch
 from rlrun_example.agent import ExpectedSarsa
 from rlrun_example.corridor import Corridor
 
-from rlrun.protocols import Agent, VecEnv
+from rlrun import Agent, EnvSpec, Episodes, Rollout, VecEnv
 from rlrun.testing import AgentContract, VecEnvContract
-from rlrun.types import EnvSpec, Episodes, Rollout
 
 
 def corridor(num_envs: int, max_episode_steps: int = 30) -> Corridor:

@@ -1,0 +1,1 @@
+"""Agents with linear functions of features."""

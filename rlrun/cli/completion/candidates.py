@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from rlrun.cli.arguments import Arguments, Kind, Taken, run_arguments
 from rlrun.cli.completion import paths
-from rlrun.cli.completion.candidate import Candidate, of_paths
-from rlrun.cli.completion.config_tree import ConfigFiles, run_config
+from rlrun.cli.completion.candidate import Candidate
+from rlrun.cli.completion.config_tree import Configs, run_config
 from rlrun.cli.completion.overrides import overrides
-from rlrun.cli.completion.verb_words import RUN_FLAGS, VERBS, Verb
+from rlrun.cli.verb_table import VERBS, parser_of
 
 
 def candidates(words: Sequence[str], directories: Sequence[Path]) -> list[Candidate]:
@@ -23,62 +24,54 @@ def candidates(words: Sequence[str], directories: Sequence[Path]) -> list[Candid
         directories: with configs: those of installed packages, and rlrun's own, which is last.
     """
     *before, word = words or [""]
-    files = ConfigFiles([*_added(before), *directories])
+    verb = before[0] if before and before[0] in VERBS else ""
+    configs = Configs([*_added(before), *directories])
     unique: dict[str, Candidate] = {}
-    for candidate in _all(before, word, files):
+    for candidate in _all(parser_of(verb) if verb else run_arguments(), before[bool(verb) :], word, configs):
         if candidate.text.startswith(word) and candidate.text not in before:
             unique.setdefault(candidate.text, candidate)
     return list(unique.values())
 
 
-def _all(before: Sequence[str], word: str, files: ConfigFiles) -> Iterator[Candidate]:
-    verb = VERBS.get(before[0]) if before else None
-    flags = verb.flags if verb is not None else RUN_FLAGS
-    rest = before[1:] if verb is not None else before
+def _all(parser: Arguments, before: Sequence[str], word: str, configs: Configs) -> Iterator[Candidate]:
+    flags = {name: taken for taken in parser.taken for name in taken.action.option_strings}
+    positions = [taken for taken in parser.taken if not taken.action.option_strings]
     flag, equals, value = word.partition("=")
-    if rest and rest[-1] in flags and flags[rest[-1]].value:
-        yield from _of_kind(flags[rest[-1]].value, word)
-    elif equals and flag in flags and flag.startswith("--"):
-        for each in _of_kind(flags[flag].value, value):
+    if before and before[-1] in flags and flags[before[-1]].has_value:
+        yield from _values(flags[before[-1]], before, word, configs)
+    elif equals and flag in flags:
+        for each in _values(flags[flag], before, value, configs):
             yield each._replace(text=f"{flag}={each.text}")
     elif word.startswith("-"):
-        yield from (Candidate(name, each.meaning) for name, each in flags.items() if each.meaning)
-    elif verb is not None:
-        yield from _after_verb(verb, rest, word, files)
+        yield from (Candidate(name, taken.action.help or "") for name, taken in flags.items() if name.startswith("--"))
     else:
-        yield from overrides(before, word, files)
-        if not before:
-            yield from (Candidate(name, each.meaning) for name, each in VERBS.items())
+        said = [
+            each
+            for each, previous in zip(before, ["", *before], strict=False)
+            if not each.startswith("-") and not (previous in flags and flags[previous].has_value)
+        ]
+        endless = bool(positions) and positions[-1].action.nargs in ("*", "+")
+        if len(said) < len(positions) or endless:
+            yield from _values(positions[min(len(said), len(positions) - 1)], said, word, configs)
+        if parser.prog == "rlrun" and not before:
+            yield from (Candidate(name, verb.summary) for name, verb in VERBS.items())
 
 
-def _after_verb(verb: Verb, rest: Sequence[str], word: str, files: ConfigFiles) -> Iterator[Candidate]:
-    said = [
-        item
-        for index, item in enumerate(rest)
-        if not item.startswith("-")
-        and not (index and rest[index - 1] in verb.flags and verb.flags[rest[index - 1]].value)
-    ]
-    if len(said) >= len(verb.positions) and not verb.endless:
-        return
-    kind = verb.positions[min(len(said), len(verb.positions) - 1)]
-    if kind == "config":
-        yield from overrides(said, word, files, bare_keys=verb.bare_keys)
-    elif kind == "config of the run":
-        yield from overrides(said[1:], word, files, run=run_config(Path(said[0]).expanduser()))
-    else:
-        yield from _of_kind(kind, word)
-
-
-def _of_kind(kind: str, begun: str) -> Iterator[Candidate]:
-    match kind:
-        case "run":
-            yield from of_paths(paths.runs(begun))
-        case "directory":
-            yield from of_paths(paths.directories(begun))
-        case "file":
-            yield from of_paths(paths.files(begun))
-        case _ if "|" in kind:
-            yield from map(Candidate, kind.split("|"))
+def _values(taken: Taken, said: Sequence[str], word: str, configs: Configs) -> Iterator[Candidate]:
+    """What an argument may be."""
+    kind: Kind = taken.kind
+    if taken.action.choices:
+        yield from (Candidate(str(choice)) for choice in taken.action.choices)
+    elif kind == "run":
+        yield from paths.runs(word)
+    elif kind == "directory":
+        yield from paths.directories(word)
+    elif kind == "file":
+        yield from paths.files(word)
+    elif kind == "run overrides":
+        yield from overrides(said[1:], word, configs, run=run_config(Path(said[0]).expanduser()))
+    elif kind:
+        yield from overrides(said, word, configs, bare_keys=kind == "keys")
 
 
 def _added(words: Sequence[str]) -> list[Path]:

@@ -1,14 +1,15 @@
-"""Which keys and values a command line would compose, read without Hydra, which is slow to import.
+"""What a command would be made of, as far as completion needs it: the YAML files are read as text, without Hydra.
 
-It follows Hydra 1.3 in what our configs and a plug-in's use: groups, `_self_`, `optional`, `override`, `@package`, and
-the interpolated preset. `tests/completion/test_config_tree.py` compares it with Hydra's own. Values stay the text that
-the file has, so `1.0e-4` is not rewritten.
+Importing Hydra and composing takes half a second; a Tab may take 0.4. Follows what rlrun's own files and a plug-in's
+use: groups with their packages, files of the same group, `_self_`, `optional`, `override`, `@package`, and the preset's
+`${oc.select:...}`. `tests/completion/test_config_tree.py` compares it with what a run would have.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,269 +19,173 @@ from rlrun.files import read_text
 
 _LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # every scalar is text; the fast one where libyaml is there
 _HEADER = re.compile(r"^# ?@package +(\S+)", re.MULTILINE)
-_HEADLINE = re.compile(r"^# (\S+-v\d+)\b")
-_GLOBAL = "_global_"
-_CHOICE = re.compile(r"\$\{(?:oc\.select: *)?([\w/]+)(?:, *(\w+))?\}")
+_CHOICE = re.compile(r"\$\{oc\.select: *([\w/]+), *(\w+)\}")
 _REFERENCE = re.compile(r"\$\{([\w.]+)\}")
-NO_OPTION = ("null", "???", "")
+_GLOBAL = "_global_"
+_NETWORK = "network@algo.network"  # what `network=` means; the key `network` of other files suggests an option
+_DEEPEST = 20  # files that include one another
 
 Tree = dict[str, Any]  # leaves are text or lists
 
 
-class Composed(NamedTuple):
-    """What one run would be made of."""
+class Item(NamedTuple):
+    """One line of a defaults list."""
 
-    values: Tree  # without Hydra's own
-    choices: Mapping[str, str]  # the option of every group: `algo`, `optimizer@algo.optimizer` ...
+    group: str  # empty: a file that nobody can choose another one for
+    option: str  # a file of the group; may refer to others' options; empty: `_self_`
+    package: str  # where its content goes
+    override: bool = False
+
+    @property
+    def key(self) -> str:
+        """What the command line calls it: with its package where that is not the group's own."""
+        return self.group if self.package == self.group.replace("/", ".") else f"{self.group}@{self.package}"
+
+    def path(self, options: Mapping[str, str]) -> str:
+        """Its file, under the options chosen so far."""
+        if not self.group:
+            return self.option
+        option = options.get(self.key, self.option)
+        return f"{self.group}/{_CHOICE.sub(lambda match: options.get(match[1], match[2]), option)}"
+
+
+class Composed(NamedTuple):
+    """What a run would be made of."""
+
+    values: Tree
+    options: dict[str, str]  # of every group: `algo`, `optimizer@algo.optimizer` ...
 
     def at(self, key: str) -> Any:
         """What stands at a dotted key; None where nothing does."""
-        return _at(self.values, key)
+        tree: Any = self.values
+        for name in key.split(".") if key else ():
+            tree = tree.get(name) if isinstance(tree, dict) else None
+        return tree
 
     def text(self, key: str) -> str | None:
-        """The value of a key as one would type it, with plain references followed; None if it is not plain text."""
+        """A value as one would type it, with references followed; None if it is not plain text."""
         value = self.at(key)
-        for _ in range(8):  # a reference to a reference; no file of ours has more than one
+        for _ in range(_DEEPEST):
             match = _REFERENCE.fullmatch(value) if isinstance(value, str) else None
-            if match is None:
-                break
-            value = self.at(match[1])
+            value = self.at(match[1]) if match else value
         return value if isinstance(value, str) and "${" not in value and value not in ("???", "") else None
 
 
-class _Item(NamedTuple):
-    """One line of a defaults list."""
-
-    group: str  # absolute; of a plain config, its directory
-    option: str
-    package: str | None  # as given after @
-    base: str  # the package where nothing gives another one
-    plain: bool  # a config by its name, which cannot be overridden
-    override: bool
-    is_self: bool
-
-
-class _File(NamedTuple):
-    items: list[_Item]
-    body: Tree
-    header: str | None
-
-
-class ConfigFiles:
-    """The YAML files of some directories, read once each; what cannot be read is empty, for the run to complain about.
-
-    Args:
-        directories: where they are searched; the first that has a file wins.
-    """
+class Configs:
+    """The YAML files of some directories; the first directory that has a file wins. What cannot be read is empty."""
 
     def __init__(self, directories: Sequence[Path]) -> None:
-        self.directories = directories
-        self._texts: dict[str, str] = {}
-        self._contents: dict[str, Tree] = {}
+        self._directories = directories
+        self._text = cache(self._find)
+        self._content = cache(lambda path: _mapping(self._text(path)))
 
     def options(self, group: str) -> list[str]:
         """The names that `group=` can take, sorted."""
-        return sorted({path.stem for directory in self.directories for path in (directory / group).glob("*.yaml")})
+        return sorted({path.stem for folder in self._directories for path in (folder / group).glob("*.yaml")})
 
     def summary(self, group: str, option: str) -> str:
         """The first comment of an option's file."""
-        text = self._text(f"{group}/{option}")
-        lines = (line for line in text.splitlines() if line.startswith("# ") and not line.startswith("# @package"))
-        return next(lines, "# ")[2:].strip()
-
-    def groups(self) -> list[str]:
-        """The groups that every run chooses from, in the order of `config.yaml`."""
-        items = self.file("config").items
-        return [item.group for item in items if not (item.override or item.is_self or item.package)]
+        found = re.search(r"^# (?!@package)(.*)$", self._text(f"{group}/{option}"), re.MULTILINE)
+        return found[1].strip() if found else ""
 
     def comments(self, path: str = "config") -> dict[str, str]:
         """What a file says of its own keys."""
-        found = re.findall(r"^(\w+):[^#\n]*# (.*)$", self._text(path), re.MULTILINE)
-        return dict(found)
+        return dict(re.findall(r"^(\w+):[^#\n]*# (.*)$", self._text(path), re.MULTILINE))
 
-    def exists(self, path: str) -> bool:
-        """Whether there is a file for `group/option`."""
-        return any((directory / f"{path}.yaml").is_file() for directory in self.directories)
+    def groups(self) -> list[str]:
+        """What every run chooses, in the order of `config.yaml`."""
+        items = [item for item in self.items("config", "") if item.key == item.group != "" and not item.override]
+        return list(dict.fromkeys([*(item.group for item in items), "network"]))
 
-    def file(self, path: str) -> _File:
-        """A config and its defaults list."""
-        text, content = self._text(path), self._content(path)
-        group = path.rpartition("/")[0]
-        body = {key: value for key, value in content.items() if key not in ("defaults", "hydra")}
-        given = content.get("defaults")
-        items = [item for line in (given if isinstance(given, list) else []) for item in _items(line, group)]
-        if not any(item.is_self for item in items):
-            items.insert(0, _self())
-        header = _HEADER.search(text.split("\n\n")[0])
-        return _File(items, body, header[1] if header else None)
+    def body(self, path: str) -> Tree:
+        """What a file says of itself."""
+        return {key: value for key, value in self._content(path).items() if key not in ("defaults", "hydra")}
 
-    def identity(self, env: str) -> tuple[str, str] | None:
-        """Which game or Gymnasium id an environment's file is about (`config_files.identity`)."""
-        text, content = self._text(f"env/{env}"), self._content(f"env/{env}")
-        given = {key: content[key] for key in ("game", "id") if key in content}
-        for key, value in given.items():
-            if isinstance(value, str) and value != "???":
-                return key, value
-        headline = _HEADLINE.match(text)
-        return ("id", headline[1]) if headline and not given else None
+    def package(self, path: str, given: str) -> str:
+        """Where a file's content goes: where it says so itself, or else where it is included."""
+        header = _HEADER.search(self._text(path))
+        return given if header is None else header[1].removeprefix(_GLOBAL).lstrip(".")
 
-    def _text(self, path: str) -> str:
-        if path not in self._texts:
-            self._texts[path] = next(
-                (text for folder in reversed(self.directories) if (text := _read(folder, path)) is not None), ""
-            )
-        return self._texts[path]
+    def items(self, path: str, package: str) -> list[Item]:
+        """The defaults list of a file that is included in a package."""
+        lines = self._content(path).get("defaults")
+        items = [item for line in (lines if isinstance(lines, list) else []) for item in _items(line, path, package)]
+        return items if any(not item.option for item in items) else [Item("", "", package), *items]
 
-    def _content(self, path: str) -> Tree:
-        if path not in self._contents:
-            self._contents[path] = _mapping(self._text(path))
-        return self._contents[path]
+    def _find(self, path: str) -> str:
+        return next((text for folder in self._directories if (text := _read(folder, path)) is not None), "")
 
 
-def run_config(directory: Path) -> Composed:
-    """What a run's own `config.yaml` says."""
-    return Composed(_mapping(_read(directory, "config") or ""), {})
-
-
-def compose(files: ConfigFiles, words: Sequence[str]) -> Composed:
-    """What `rlrun WORDS` would be made of, as far as the words go.
+def compose(configs: Configs, overrides: Sequence[str]) -> Composed:
+    """What `rlrun OVERRIDES` would be made of, as far as they go.
 
     Args:
-        files: the configs there are.
-        words: `key=value`, without commas that mean several runs.
+        configs: the files there are.
+        overrides: `key=value`, without commas that mean several runs.
     """
-    words = _with_tuned_env(files, [word.lstrip("+") for word in words if "=" in word])
-    given = dict(word.split("=", 1) for word in words)
-    groups = files.groups()
-    chosen = {key: value for key, value in given.items() if key in groups or "@" in key}
-    composition = _Composition(files, chosen)
-    values: Tree = {}
-    for package, body in composition.pieces("config", "", overrides_allowed=True):
-        _merge(values, package.split(".") if package else [], body)
-    named = given.get("network") or composition.network_named_by_an_experiment()
-    if named and isinstance(values.get("network"), dict):
-        values["network"] = dict(files.file(f"network/{named}").body)  # a preset's numbers were tuned for another one
+    given = dict(override.lstrip("+").split("=", 1) for override in overrides if "=" in override)
+    groups = configs.groups()
+    options = {key: option.strip("'\"") for key, option in given.items() if "@" in key or key in groups}
+    if "network" in options:
+        options.setdefault(_NETWORK, options["network"])
+    chosen: dict[str, str] = {}  # by files, for other groups than their own
+    for _ in range(_DEEPEST):  # a file that another one chooses may choose others
+        composed, before, chosen = Composed({}, chosen | options), chosen, {}
+        _merge(configs, "config", "", composed, chosen)
+        if chosen == before:
+            break
     for key, value in given.items():
-        if key not in chosen:
-            _assign(values, key, value)
-    return Composed(values, composition.known)
+        parent, _, name = key.rpartition(".")
+        section = composed.at(parent)
+        if key not in options and isinstance(section, dict) and not isinstance(section.get(name), dict):
+            section[name] = value
+    return composed
 
 
-class _Composition:
-    """Hydra's order of things: overrides count from the end of a list to its start, contents from start to end."""
-
-    def __init__(self, files: ConfigFiles, chosen: Mapping[str, str]) -> None:
-        self._files = files
-        self._overrides = dict(chosen)  # the command line's come first, and the first of a key wins
-        self.known: dict[str, str] = {}
-        self._network_is_an_experiments = False
-
-    def network_named_by_an_experiment(self) -> str | None:
-        """The option; None where it is the preset's or weaker."""
-        return self.known.get("network") if self._network_is_an_experiments else None
-
-    def pieces(self, path: str, package: str, *, overrides_allowed: bool, depth: int = 0) -> list[tuple[str, Tree]]:
-        """The contents that a config brings, in the order in which they are merged, each with its package."""
-        file = self._files.file(path)
-        if depth > 20:  # files that include one another
-            return []
-        for item in file.items:
-            if item.override and overrides_allowed:
-                key = _key(item, package)
-                if key == "network" and key not in self._overrides and path.startswith(("experiment/", "debug/")):
-                    self._network_is_an_experiments = True
-                self._overrides.setdefault(key, item.option)
-        found: dict[int, list[tuple[str, Tree]]] = {}
-        order = [index for index, item in enumerate(file.items) if not item.override]
-        late = [index for index in order if "${" in file.items[index].option and self._chosen(file, index, package)[2]]
-        for index in [*(index for index in reversed(order) if index not in late), *reversed(late)]:
-            item = file.items[index]
-            if item.is_self:
-                found[index] = [(package, file.body)]
-                continue
-            key, option, interpolated = self._chosen(file, index, package)
-            if interpolated:
-                option = _CHOICE.sub(self._known_option, option)
-            if not item.plain:
-                self.known[key] = option
-            inner = f"{item.group}/{option}" if item.group else option
-            if option in NO_OPTION or not self._files.exists(inner):
-                continue
-            found[index] = self.pieces(
-                inner,
-                self._package(item, inner, package),
-                overrides_allowed=overrides_allowed and not interpolated,
-                depth=depth + 1,
-            )
-        return [piece for index in sorted(found) for piece in found[index]]
-
-    def _known_option(self, reference: re.Match[str]) -> str:
-        option = self.known.get(reference[1], reference[2] or "")
-        return "None" if option == "null" else option  # Hydra's word inside of a name
-
-    def _chosen(self, file: _File, index: int, package: str) -> tuple[str, str, bool]:
-        """The key of an item, its option, and whether that is to be put together from others."""
-        item = file.items[index]
-        key = _key(item, package)
-        option = item.option if item.plain else self._overrides.get(key, item.option)
-        return key, option.strip("'\""), "${" in option
-
-    def _package(self, item: _Item, path: str, parent: str) -> str:
-        header = self._files.file(path).header
-        absolute = None if header is None else header if header.startswith(_GLOBAL) else f"{_GLOBAL}.{header}"
-        return _joined(parent, item.package or absolute or item.base)
+def _merge(
+    configs: Configs, path: str, package: str, composed: Composed, chosen: dict[str, str], depth: int = 0
+) -> None:
+    """Adds what a file and those that it includes say, in their order, and notes what they choose elsewhere."""
+    items = configs.items(path, package) if depth < _DEEPEST else []
+    for item in items:
+        if not item.option:
+            body = configs.body(path)
+            if package in ("", "env") and isinstance(body.get("network"), str):
+                chosen[_NETWORK] = body.pop("network")
+            _put(composed.values, package.split(".") if package else [], body)
+        elif not item.override:
+            inner = item.path(composed.options)
+            if item.group:
+                composed.options[item.key] = inner.rpartition("/")[2]
+            _merge(configs, inner, configs.package(inner, item.package), composed, chosen, depth + 1)
+    chosen.update({item.key: item.option for item in items if item.override})
 
 
-def _items(line: Any, group: str) -> Iterator[_Item]:
-    if isinstance(line, str):
-        if line == "_self_":
-            yield _self()
-            return
+def _items(line: Any, path: str, parent: str) -> Iterator[Item]:
+    """The line of a defaults list in the file at `path`, which is included in the package `parent`."""
+    folder = path.rpartition("/")[0]
+    if line == "_self_":
+        yield Item("", "", parent)
+    elif isinstance(line, str):
         name, _, package = line.partition("@")
-        folder, _, option = name.rpartition("/")
-        where = folder.strip("/") if name.startswith("/") else "/".join(filter(None, (group, folder)))
-        yield _Item(where, option, package or None, folder.strip("/").replace("/", "."), True, False, False)
+        yield Item("", _absolute(folder, name), _inside(parent, package))
     elif isinstance(line, dict):
-        for key, value in line.items():
+        for key, option in line.items():
             *marks, name = str(key).split()
-            relative, _, package = name.partition("@")
-            base = relative.strip("/").replace("/", ".")
-            where = relative.strip("/") if relative.startswith("/") else "/".join(filter(None, (group, relative)))
-            override = "override" in marks
-            for option in value if isinstance(value, list) else [value]:
-                yield _Item(where, str(option), package or None, base, isinstance(value, list), override, False)
+            name, _, package = name.partition("@")
+            package = _inside(parent, package or name.strip("/").replace("/", "."))
+            yield Item(_absolute(folder, name), str(option).strip("'\""), package, "override" in marks)
 
 
-def _self() -> _Item:
-    return _Item("", "_self_", None, "", True, False, True)
+def _absolute(folder: str, name: str) -> str:
+    return (name if name.startswith("/") else f"{folder}/{name}").lstrip("/")
 
 
-def _key(item: _Item, parent: str) -> str:
-    """What overrides call the group: with its package where that is not the group's own."""
-    package = _joined(parent, item.package or item.base)
-    return item.group if package == item.group.replace("/", ".") else f"{item.group}@{package or _GLOBAL}"
-
-
-def _joined(parent: str, package: str) -> str:
-    if _GLOBAL in package:
-        return package.rpartition(_GLOBAL)[2].lstrip(".")
+def _inside(parent: str, package: str) -> str:
+    """A package as a file names it, from the root."""
+    if package.startswith(_GLOBAL):
+        return package.removeprefix(_GLOBAL).lstrip(".")
     return ".".join(filter(None, (parent, package)))
-
-
-def _with_tuned_env(files: ConfigFiles, words: list[str]) -> list[str]:
-    """A plain game or id is the environment file that is tuned for it (`config_files.resolve_env`)."""
-    given = dict(word.split("=", 1) for word in words)
-    chosen = given.get("env")
-    if chosen is None or files.identity(chosen) is not None:
-        return words
-    for key in ("game", "id"):
-        wanted = given.get(f"env.{key}")
-        if wanted is None:
-            continue
-        for env in files.options("env"):
-            if files.identity(env) == (key, wanted):
-                return [f"env={env}", *(word for word in words if not word.startswith((f"env.{key}=", "env=")))]
-    return words
 
 
 def _read(directory: Path, path: str) -> str | None:
@@ -299,29 +204,20 @@ def _mapping(text: str) -> Tree:
     return content if isinstance(content, dict) else {}
 
 
-def _at(tree: Any, key: str) -> Any:
-    for name in key.split(".") if key else []:
-        if not isinstance(tree, dict) or name not in tree:
-            return None
-        tree = tree[name]
-    return tree
-
-
-def _merge(tree: Tree, package: Sequence[str], body: Tree) -> None:
-    for name in package:
+def _put(tree: Tree, package: Sequence[str], body: Tree) -> None:
+    """Merges `body` into what stands at `package`."""
+    for name in package if body else ():
         if not isinstance(tree.get(name), dict):
             tree[name] = {}
         tree = tree[name]
     for key, value in body.items():
         if isinstance(value, dict):
-            _merge(tree, [key], value)
+            _put(tree, [key], value)
+            tree.setdefault(key, {})
         else:
             tree[key] = value
 
 
-def _assign(tree: Tree, key: str, value: str) -> None:
-    """Sets a key that is there, or one beside keys that are."""
-    *parents, name = key.split(".")
-    inside = _at(tree, ".".join(parents))
-    if isinstance(inside, dict) and name and not isinstance(inside.get(name), dict):
-        inside[name] = value
+def run_config(directory: Path) -> Composed:
+    """What a run's own `config.yaml` says."""
+    return Composed(_mapping(_read(directory, "config") or ""), {})

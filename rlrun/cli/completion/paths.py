@@ -3,67 +3,52 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-_RECEIPT = "receipt.json"  # rlrun.runs.manifest.RECEIPT, whose module takes longer to import than all of this
+from rlrun.cli.completion.candidate import Candidate
+
+_MANIFEST = "manifest.json"  # runs.manifest.MANIFEST, whose module takes longer to import than all of this
 _MOST_STEPS = 8  # directories with one entry that are gone through at once
 
 
-def files(begun: str, suffixes: tuple[str, ...] = ()) -> Iterator[tuple[str, bool]]:
-    """Files and directories that begin so, each with whether the word is complete with it.
-
-    Args:
-        begun: what has been typed; `~/` is the home directory.
-        suffixes: of the files that are offered; empty: any.
-    """
+def files(begun: str) -> Iterator[Candidate]:
+    """Files and directories that begin so; `~/` is the home directory."""
     for text, path in _entries(begun):
-        if path.is_dir():
-            yield f"{text}/", False
-        elif not suffixes or path.suffix in suffixes:
-            yield text, True
+        yield Candidate(f"{text}/", complete=False) if path.is_dir() else Candidate(text)
 
 
-def directories(begun: str) -> Iterator[tuple[str, bool]]:
-    """Only directories; a word may end with each, and may go on."""
-    for text, path in _entries(begun):
-        if path.is_dir():
-            yield f"{text}/", False
+def directories(begun: str) -> Iterator[Candidate]:
+    """Only directories."""
+    return (each for each in files(begun) if not each.complete)
 
 
-def runs(begun: str) -> Iterator[tuple[str, bool]]:
+def runs(begun: str) -> Iterator[Candidate]:
     """Directories of runs, and those on the way to them: as far down as there is nothing to choose.
 
     Without a first letter, `runs/` is where they are looked for, if there is one.
     """
-    if not begun and Path("runs").is_dir():
-        begun = "runs/"
-    yield from _towards(begun, _is_run)
-
-
-def _is_run(path: Path) -> bool:
-    return (path / _RECEIPT).is_file()
-
-
-def _towards(begun: str, wanted: Callable[[Path], bool]) -> Iterator[tuple[str, bool]]:
-    found = [(text, path) for text, path in _entries(begun) if path.is_dir()]
+    found = _folders("runs/" if not begun and Path("runs").is_dir() else begun)
     for _ in range(_MOST_STEPS):
-        if len(found) != 1 or wanted(found[0][1]):
-            break
-        text = f"{found[0][0]}/"
-        below = [(inner, path) for inner, path in _entries(text) if path.is_dir()]
-        if not below:
+        if len(found) != 1 or _is_run(found[0][1]) or not (below := _folders(f"{found[0][0]}/")):
             break
         found = below
     for text, path in found:
-        is_wanted = wanted(path)
-        yield (text if is_wanted else f"{text}/"), is_wanted
+        yield Candidate(text) if _is_run(path) else Candidate(f"{text}/", complete=False)
+
+
+def _is_run(path: Path) -> bool:
+    return (path / _MANIFEST).is_file()
+
+
+def _folders(begun: str) -> list[tuple[str, Path]]:
+    return [(text, path) for text, path in _entries(begun) if path.is_dir()]
 
 
 def _entries(begun: str) -> list[tuple[str, Path]]:
     """What is in the directory that `begun` names, as one would type it. Hidden ones only when their dot is typed."""
     head, slash, tail = begun.rpartition("/")
-    folder = os.path.expanduser(head + slash) if head or slash else "."
+    folder = os.path.expanduser(head + slash) if slash else "."
     try:
         names = sorted(os.listdir(folder))
     except OSError:

@@ -1,49 +1,21 @@
-"""`rlrun completion SHELL` prints a script for a shell; `rlrun complete ...` is what that asks at every Tab."""
+"""`rlrun completion SHELL` prints a script for a shell: `eval "$(rlrun completion bash)"` (docs/completion.md)."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
+from argparse import Namespace
 from pathlib import Path
 
-_SHELLS = ("bash", "zsh", "fish")
-_PACKAGE = Path(__file__).resolve().parents[2]
+from rlrun.cli.arguments import Arguments
 
 
-def completion(words: Sequence[str]) -> int:
-    """Prints the script that a shell is to read: `eval "$(rlrun completion bash)"` (docs/completion.md)."""
-    from rlrun.cli.verbs.words import Words
-
-    parser = Words("rlrun completion", description="The script that makes a shell complete rlrun's words.")
-    parser.add_argument("shell", choices=_SHELLS, help="; docs/completion.md says where the script goes")
-    shell = parser.parse_args(words).shell
-    print((_PACKAGE / "cli" / "completion" / f"rlrun.{shell}").read_text(encoding="utf-8"), end="")
-    return 0
+def declare(parser: Arguments) -> None:
+    """Adds the arguments."""
+    shells = ("bash", "zsh", "fish")
+    parser.add_argument("shell", choices=shells, help="docs/completion.md says where the script goes")
 
 
-def complete(words: Sequence[str]) -> int:
-    """Prints candidates, one a line.
-
-    Args:
-        words: `-- WORD ...` up to the cursor, for whole words, each with a tab and its meaning; those with more to
-            come end in `=`, `.` or `/`. Or `bash LINE BREAKS`, for what bash is to insert.
-    """
-    from rlrun.cli.completion.candidates import candidates
-    from rlrun.cli.completion.plugin_directories import plugin_directories
-
-    places = (_PACKAGE / "conf", _PACKAGE.parent / "conf")  # installed, or in the repository
-    directories = [*plugin_directories(), next(path for path in places if (path / "config.yaml").is_file())]
-    if words[:1] == ["bash"] and len(words) == 3:
-        from rlrun.cli.completion.bash_line import read_line, replies
-
-        line = read_line(*words[1:3])
-        lines = replies(candidates(line.words, directories), line)
-    elif words[:1] != ["--"]:
-        from rlrun.errors import UserError
-
-        raise UserError("`rlrun complete` is what a shell asks at every Tab; `rlrun completion bash` sets that up")
-    else:
-        found = candidates(words[1:], directories)
-        lines = [f"{each.text}\t{' '.join(each.meaning.split())}".rstrip("\t") for each in found]
-    sys.stdout.write("".join(f"{text}\n" for text in lines))
+def run(chosen: Namespace) -> int:
+    """Prints the script."""
+    script = Path(__file__).parents[1] / "completion" / f"rlrun.{chosen.shell}"
+    print(script.read_text(encoding="utf-8"), end="")
     return 0

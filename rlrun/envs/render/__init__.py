@@ -1,0 +1,1 @@
+"""Pictures of single states of our own worlds, for films."""

@@ -1,0 +1,42 @@
+"""What a finished run leaves for people to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rlrun.pictures.tables_file import PICTURE, Shown, save_tables
+from rlrun.protocols import Agent, Tabular
+from rlrun.runs.loggers import Logger
+from rlrun.types import NoSteps, TabularModel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableArtifacts:
+    """Tables, a picture of them, and a film of planning, where an agent has tables of states that it sees."""
+
+    agent: Agent
+    model: TabularModel | None  # of the states that it sees
+    remake: Callable[[], Agent]  # a planner as it began, for the film
+    directory: Path
+    gamma: float
+    title: str
+
+    def save(self, step: int, logger: Logger) -> None:
+        """Writes them, and shows `logger` the picture; `step` is the last one."""
+        if self.model is None or not isinstance(self.agent, Tabular):
+            return
+        shown = Shown(self.agent.tables(), self.model)
+        save_tables(self.directory, shown)
+        from rlrun.pictures.figures import figure_of  # matplotlib takes its time: only where there is something to draw
+        from rlrun.pictures.planning_film import save_film
+        from rlrun.pictures.sheet import pixels, save_picture
+
+        figure = figure_of(shown, self.gamma, self.title)
+        if figure is not None:
+            image = pixels(figure)
+            save_picture(self.directory / PICTURE, image)
+            logger.image(step, "tables", image)
+        if isinstance(self.agent.collection, NoSteps) and self.model.layout is not None:
+            save_film(self.directory, self.remake, self.model.layout, self.title, step)

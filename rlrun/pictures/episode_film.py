@@ -1,0 +1,148 @@
+"""Plays an episode of training again, exactly, and films it."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlrun.errors import UserError
+from rlrun.pictures.caption import captioned
+from rlrun.pictures.gif import write_film
+from rlrun.protocols import Filmable
+from rlrun.rng import stream_seeds
+from rlrun.runs.episode_log import RESTARTED, Episode, EpisodeLog
+from rlrun.types import EnvSpec, Float32Array, ObsArray, map_obs
+
+MOST_PIXELS = 400_000_000  # of all pictures together; a film is put together in memory, a byte for each
+_SHORTEST = 0.02  # seconds; viewers play shorter pictures slowly, and GIF counts hundredths
+
+
+class DifferentReplayError(Exception):
+    """An episode did not come out as it was logged."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moment:
+    """What an episode showed after so many of its steps; after none, where it began."""
+
+    step: int
+    obs: ObsArray  # [...] what the agent saw; at the end of the episode, its true last observation
+    action: int | None  # that led here; None at the beginning
+    reward: float  # for that action, raw
+    episode_return: float  # so far
+    last: bool
+
+
+def replay(env: Filmable, log: EpisodeLog, episode: Episode) -> Iterator[Moment]:
+    """Plays `episode` of `log` again in slot 0 of `env`, an environment like the one of the log but with one slot.
+
+    While a moment is handed out, the environment is there: `env.render_rgb(ended=moment.last)` shows it.
+
+    Raises:
+        DifferentReplayError: after the last moment, if length or return are not those that were logged.
+    """
+    here, everywhere = np.array([episode.stream]), np.ones(1, bool)
+    obs = env.begin_streams(stream_seeds(log.header.seed, np.array([episode.slot]), here))
+    for action in episode.history[: episode.start]:
+        obs = env.restart(everywhere) if action == RESTARTED else env.step(np.array([action])).obs
+    total, last = 0.0, False
+    yield Moment(0, map_obs(itemgetter(0), obs), None, 0.0, total, last=False)
+    for step, action in enumerate(episode.history[episode.start :], 1):
+        time_step = env.step(np.array([action]))
+        reward, last = time_step.reward[0], bool(time_step.last[0])
+        total = _added(total, time_step.reward)
+        yield Moment(step, map_obs(itemgetter(0), time_step.next_obs), int(action), float(reward), total, last)
+        if last:
+            break
+    if (step, total, last) != (episode.length, episode.episode_return, True):
+        raise DifferentReplayError(
+            f"episode {episode.number} did not come out as it was: its return is {total:g} after {step:,} steps"
+            f"{'' if last else ' without an end'}, where the log has {episode.episode_return:g} after "
+            f"{episode.length:,}; another version of the environment (manifest.json has the versions) or a changed "
+            "file may be why"
+        )
+
+
+def _added(total: float, reward: Float32Array) -> float:
+    """As the returns of the log were added up."""
+    return float(np.float64(total) + reward[0])
+
+
+def film_episode(env: Filmable, log: EpisodeLog, episode: Episode, path: Path, every: int) -> int:
+    """Writes the film of an episode, and returns how many pictures it has.
+
+    Args:
+        env: as `replay` wants it.
+        log: of the run.
+        episode: one of the log.
+        path: of the GIF; it appears whole or not at all.
+        every: 1 shows all moments, K every K-th and the last; the film takes as long to watch.
+
+    Raises:
+        DifferentReplayError: if the episode did not come out as it was logged.
+        UserError: if the film would be too large, or the environment cannot be looked at.
+    """
+    reel = _Reel()
+    for moment in replay(env, log, episode):
+        if moment.step % every == 0 or moment.last:
+            reel.append(captioned(env.render_rgb(ended=moment.last), _caption(moment, episode, env.spec)))
+        if moment.step == 0:
+            _check_size(episode.length, every, reel[0].shape[0] * reel[0].shape[1])
+    write_film(path, reel, max(round(every / env.steps_per_second, 2), _SHORTEST))
+    return len(reel)
+
+
+def _check_size(length: int, every: int, pixels: int) -> None:
+    most = MOST_PIXELS // pixels
+    if length / every + 1 > most:
+        enough = -(-length // max(most - 1, 1))
+        raise UserError(
+            f"a film of {length:,} steps would have more than the {most:,} pictures that memory should hold at once; "
+            f"give --every {enough} (or more) to show one step of so many"
+        )
+
+
+def _caption(moment: Moment, episode: Episode, spec: EnvSpec) -> list[list[str]]:
+    names = spec.model.action_names if spec.model is not None else ()
+    led_here = ["start", ""]
+    if moment.action is not None:
+        action = names[moment.action] if names else str(moment.action)
+        led_here = [f"action {action}", f"reward {moment.reward:,.6g}"]
+    return [
+        [f"episode {episode.number:,}", f"step {moment.step:,} of {episode.length:,}"],
+        led_here,
+        [f"return {moment.episode_return:,.6g}", "end" if moment.last else ""],
+    ]
+
+
+class _Reel(Sequence[NDArray[np.uint8]]):
+    """Pictures of one size, kept small: neighbouring pixels are mostly alike."""
+
+    def __init__(self) -> None:
+        self._frames: list[tuple[bytes, tuple[int, ...]]] = []
+
+    def append(self, frame: NDArray[np.uint8]) -> None:
+        """Adds a picture, uint8 [h, w, 3]."""
+        self._frames.append((zlib.compress(frame.tobytes(), 1), frame.shape))
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    @overload
+    def __getitem__(self, index: int) -> NDArray[np.uint8]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[NDArray[np.uint8]]: ...
+
+    def __getitem__(self, index: int | slice) -> NDArray[np.uint8] | Sequence[NDArray[np.uint8]]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        data, shape = self._frames[index]
+        return np.frombuffer(zlib.decompress(data), np.uint8).reshape(shape)
