@@ -28,10 +28,11 @@ def chain_of(model: TabularModel, policy: Float64Array) -> tuple[Float64Array, F
     """What policies [..., S, A] make of the model: where it continues to, [..., S, S], and what it earns, [..., S]."""
     chance = policy[..., model.state, model.action] * model.probability
     matrix = np.zeros((*policy.shape[:-1], model.num_states))
-    anywhere: Any = ...  # numpy takes an ellipsis here, its types do not
-    np.add.at(matrix, (anywhere, model.state, model.next_state), chance * model.discount)
     earned = np.zeros(policy.shape[:-1])
-    np.add.at(earned, (anywhere, model.state), chance * model.reward)
+    steps: Any = (..., model.state, model.next_state)
+    starts: Any = (..., model.state)
+    np.add.at(matrix, steps, chance * model.discount)
+    np.add.at(earned, starts, chance * model.reward)
     return matrix, earned
 
 

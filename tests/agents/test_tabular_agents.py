@@ -270,19 +270,18 @@ def test_many_environments_learn_what_one_learns() -> None:
     np.testing.assert_allclose(agent.tables().values, best.tables().values, atol=1e-6)
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_td_finds_the_values_of_the_random_policy(seed: int) -> None:
+def test_td_finds_the_values_of_the_random_policy() -> None:
     env = grid(20, map="lecture", step_reward=-1.0, max_episode_steps=1000)
     agent = td(env.spec, gamma=1.0, alpha=1.0, alpha_power=0.6)
-    play(agent, env, 8000, seed)
+    play(agent, env, 8000)
     expected = [0, -14, -20, -22, -14, -18, -20, -20, -20, -20, -18, -14, -22, -20, -14, 0]
     np.testing.assert_allclose(agent.tables().values, expected, atol=0.5)
 
 
 def test_a_decaying_step_size_finds_the_values_of_noisy_outcomes() -> None:
-    env = MdpEnv(mdp="racing_car", observation="index", max_episode_steps=100, num_envs=50)
+    env = MdpEnv(mdp="racing_car", observation="index", max_episode_steps=100, num_envs=400)
     agent = q_learning(env.spec, gamma=0.5, alpha=1.0, alpha_power=0.7, epsilon=0.5)
-    play(agent, env, 4000)
+    play(agent, env, 500)
     np.testing.assert_allclose(agent.tables().values, [3.5, 2.5, 0.0], atol=0.05)
     np.testing.assert_array_equal(agent.tables().policy, [[0, 1], [1, 0], [0, 0]])
 

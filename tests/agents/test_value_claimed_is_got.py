@@ -234,7 +234,7 @@ def test_a_discount_of_almost_1_still_comes_to_the_goal() -> None:
 @pytest.mark.parametrize("algo", ["value_iteration", "q_iteration", "modified_policy_iteration"])
 def test_a_planner_that_resumes_finishes_in_the_same_sweep_with_the_same_policy(algo: str) -> None:
     rng = np.random.default_rng(5)
-    models = [random_model(rng, (0.0, 0.0, 0.0, 2.0, -3.0)) for _ in range(40)]
+    models = [random_model(rng, (0.0, 0.0, 0.0, 2.0, -3.0)) for _ in range(20)]
     compared = 0
     for model in models:
         whole = planner(algo, as_spec(model), 1.0, 1e-3)
@@ -248,4 +248,4 @@ def test_a_planner_that_resumes_finishes_in_the_same_sweep_with_the_same_policy(
         np.testing.assert_array_equal(second.tables().values, whole.tables().values)
         np.testing.assert_array_equal(second.tables().policy, whole.tables().policy)
         compared += 1
-    assert compared >= 10
+    assert compared >= 5
