@@ -27,9 +27,15 @@ import torch
 from rlrun.runs.state_file import leaves, read_state
 
 ROOT = Path(__file__).resolve().parent.parent
-KEYS_BEFORE: dict[str, str] = {}  # argument today -> argument in the older checkout
+KEYS_BEFORE: dict[str, str] = {
+    "algo.replay.capacity_steps": "algo.replay_capacity_steps",
+    "algo.replay.batch_size": "algo.batch_size",
+    "algo.replay.ratio": "algo.replay_ratio",
+    "algo.replay.learning_starts_steps": "algo.learning_starts_steps",
+    "algo.replay.storage": "algo.replay_storage",
+}  # argument today -> argument in the older checkout
 METRICS_BEFORE: dict[str, str] = {}  # metric today -> metric in the older checkout
-ADDED_METRICS = frozenset({"env_steps", "eval/greedy_return"})  # that the older checkout does not know
+ADDED_METRICS = frozenset({"env_steps", "eval/greedy_return", "grad/norm"})  # that the older checkout does not know
 
 COMMON = (
     "device=cpu",
@@ -43,10 +49,10 @@ COMMON = (
     "evaluation.every_steps=null",
 )
 SMALL_REPLAY = (
-    "algo.learning_starts_steps=150",
-    "algo.replay_capacity_steps=600",
-    "algo.batch_size=8",
-    "algo.replay_ratio=2",
+    "algo.replay.learning_starts_steps=150",
+    "algo.replay.capacity_steps=600",
+    "algo.replay.batch_size=8",
+    "algo.replay.ratio=2",
 )
 PONG = ("env=pong", "network=nips2013", "env.num_threads=1", "env.max_episode_frames=240", "log_every_steps=100")
 GREEDY = "algo.evaluation_policy=greedy"
@@ -57,7 +63,7 @@ PAIRS: dict[str, tuple[str, ...]] = {
     "dqn pong, sticky actions": (
         *("algo=dqn", *PONG, *SMALL_REPLAY, "env.protocol=machado2018", "env.num_envs=3", "total_steps=600"),
     ),
-    "dqn pong, replay on disk": ("algo=dqn", *PONG, *SMALL_REPLAY, "algo.replay_storage=disk", "total_steps=400"),
+    "dqn pong, replay on disk": ("algo=dqn", *PONG, *SMALL_REPLAY, "algo.replay.storage=disk", "total_steps=400"),
     "actor_critic cartpole, gae": ("algo=actor_critic", "env=cartpole", GREEDY, "total_steps=4000"),
     "actor_critic cartpole, resumed": (
         *("algo=actor_critic", "env=cartpole", "preset=null", "env.num_envs=4", GREEDY, "total_steps=2000"),
@@ -134,7 +140,9 @@ def differences(before: Path, now: Path) -> Iterator[str]:
         yield f"{len(old_rows)} and {len(new_rows)} rows of metrics"
     for old, row in zip(old_rows, new_rows, strict=False):
         new = {METRICS_BEFORE.get(key, key): value for key, value in row.items()}
-        for key in (key for key in old | new if key not in ADDED_METRICS and old.get(key) != new.get(key)):
+        for key in old | {key: value for key, value in new.items() if key not in ADDED_METRICS}:
+            if old.get(key) == new.get(key):
+                continue
             yield f"step {old.get('step')}: {key} {old.get(key)} and {new.get(key)}"
     old_result, new_result = (json.loads((each / "result.json").read_text()) for each in (before, now))
     if old_result["eval/returns"] != new_result["eval/returns"]:

@@ -19,7 +19,7 @@ from rlrun.config.constructors import product_of
 from rlrun.config.memory_need import in_words, refuse_long_rollouts, refuse_too_large
 from rlrun.config.schema import Component
 from rlrun.config.type_fit import fits
-from rlrun.errors import DoesNotFitError, UserError
+from rlrun.errors import DoesNotFitError, UserError, inside
 from rlrun.loop.collect import Collector
 from rlrun.loop.evaluate import EvaluationSettings, Evaluator
 from rlrun.loop.progress import make_display
@@ -57,7 +57,10 @@ def instantiate(component: Component, runtime: Mapping[str, object], **replaced:
         runtime: values for the runtime arguments that it, or a component inside it, takes.
         replaced: keys whose configured value is not the one to use.
     """
-    arguments = {name: _built(value, runtime) for name, value in component.arguments.items()}
+    arguments = {}
+    for name, value in component.arguments.items():
+        with inside(name):
+            arguments[name] = _built(value, runtime)
     if component.partial:
         return partial(component.call, **arguments)
     return component.call(**arguments | {name: runtime[name] for name in component.runtime} | replaced)
@@ -78,7 +81,8 @@ def make_agent(config: Config, runtime: Mapping[str, object]) -> Agent:
         UserError: if it does not fit what `runtime` has.
     """
     try:
-        agent: Agent = instantiate(config.algo, runtime)
+        with inside("algo"):
+            agent: Agent = instantiate(config.algo, runtime)
     except DoesNotFitError as error:
         algo, env = (config.labels[name] for name in ("algo", "env"))
         raise UserError(f"algo={algo} cannot be used with env={env}: {error}") from error

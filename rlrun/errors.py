@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 _ELSEWHERE = 0.9  # a name in another place counts a little less than one in the place that was named
 _LIKELY = 0.8  # of names in another place, only such are worth mentioning
@@ -53,6 +54,30 @@ class UnknownKeyError(WrongKeyError):
     """A key that nothing takes."""
 
 
+class ArgumentError(WrongKeyError):
+    """An argument of a constructor is wrong, or does not go with another.
+
+    A constructor knows its own parameters and not where it stands in a config: whoever calls it says so with `inside`.
+
+    Args:
+        parameter: its name.
+        problem: what is wrong, as it follows the name: "=0 is too small".
+    """
+
+    def __init__(self, parameter: str, problem: str) -> None:
+        super().__init__(parameter + problem, parameter)
+        self.problem = problem
+
+
+@contextmanager
+def inside(name: str) -> Iterator[None]:
+    """Puts `name` and a dot before the parameter of an `ArgumentError` that is raised here."""
+    try:
+        yield
+    except ArgumentError as error:
+        raise ArgumentError(f"{name}.{error.key}", error.problem) from error
+
+
 class FaultyEnvironmentError(UserError):
     """What an environment did or showed cannot be used: whoever wrote it must correct it, not who typed the command.
 
@@ -79,7 +104,7 @@ def changed_environment(name: str, seen: str, maybe: str = "") -> UserError:
         reasons += f", or {maybe}"
     return UserError(
         f"{name} is not the environment that this run has played: {seen}; {reasons}; go on with what the run began "
-        "with, or fresh=true starts anew beside it"
+        "with, or fresh=true starts a new run next to it"
     )
 
 

@@ -34,6 +34,7 @@ read as `rlrun.config.schema` reads them, so a constructor that it cannot check 
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import inspect
 import json
@@ -181,7 +182,17 @@ def _is_object(member: Any) -> bool:
     bare = get_args(member)[0] if get_origin(member) is Annotated else member
     if get_origin(bare) is list:
         return all(_is_object(item) for item in get_args(bare))
-    return is_callable(bare) or is_protocol_class(bare)
+    return is_callable(bare) or is_protocol_class(bare) or _is_settings(bare)
+
+
+def _is_settings(bare: Any) -> bool:
+    """Whether it is a class of ours that groups arguments, and that a config can give."""
+    return (
+        isinstance(bare, type)
+        and dataclasses.is_dataclass(bare)
+        and bare.__module__.startswith("rlrun.")
+        and _is_checkable(bare)
+    )
 
 
 def _asked(target: str, call: Callable[..., Any]) -> Iterator[tuple[str, _Asked]]:

@@ -59,7 +59,7 @@ def test_algorithms_get_their_network_and_the_collector_what_they_ask_for(
             "env=scripted",
             f"runs_dir={tmp_path}",
             "algo.network.hidden=[8]",
-            "algo.learning_starts_steps=100",
+            "algo.replay.learning_starts_steps=100",
             *SHORT,
         ],
         directories,
@@ -111,7 +111,7 @@ def test_an_unusable_runs_dir_is_refused_before_anything_is_built(directories: l
 @pytest.mark.parametrize(
     ("words", "key"),
     [
-        (["algo=dqn", "env=cartpole", "preset=null"], "algo.epsilon is still 0.955"),
+        (["algo=dqn", "env=cartpole", "preset=null"], "algo.exploration.epsilon is still 0.955"),
         (["algo=dqn", "env=cartpole", "preset=null", "total_steps=1050000"], None),
         (["algo=dqn", "env=cartpole"], None),
         (["algo=sarsa", "env=cliffwalking"], None),

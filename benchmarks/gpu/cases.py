@@ -9,7 +9,7 @@ from parts import Chosen
 from rlrun.cli.bench.workloads import ACTOR_CRITIC_CARTPOLE
 from rlrun.config.arguments import changed
 
-_OPTIONS = ("algo.n_step=3", "algo.double=true", "algo.dueling=true")
+_OPTIONS = ("algo.n_step=3", "algo.target.double=true", "algo.dueling=true")
 
 
 @dataclass(frozen=True, slots=True)

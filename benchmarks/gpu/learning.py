@@ -55,7 +55,7 @@ def tasks(options: Chosen) -> list[Task]:
     how = ("device.compile=graphs",) if options.device == "cuda" else ()
     cartpole = ("algo=dqn", "env=cartpole")
     if options.tiny:
-        short = (*cartpole, "total_steps=400", "algo.learning_starts_steps=100", *_TINY_EVALUATIONS)
+        short = (*cartpole, "total_steps=400", "algo.replay.learning_starts_steps=100", *_TINY_EVALUATIONS)
         return [
             Task("cartpole", (*short, *how), 0.5),
             Task("cartpole plain", short, 0.5),

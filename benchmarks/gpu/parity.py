@@ -19,6 +19,7 @@ from provenance import write_rows
 from torch import Tensor, nn
 
 from rlrun.agents.dqn import DQN
+from rlrun.agents.rewards import clip_reward
 from rlrun.compute.captured import Captured
 from rlrun.compute.execution import Compile, Precision
 from rlrun.compute.transfer import WholeArrays, upload_to
@@ -56,27 +57,21 @@ def in_float64(agent: DQN) -> DQN:
     return agent
 
 
-def drawn(agent: DQN, updates: int) -> list[tuple[Tensor, Tensor]]:
-    """Times and slots of so many updates, four at a time and then the rest."""
-    rng = torch.Generator().manual_seed(7)
-    sizes = [4] * (updates // 4) + ([updates % 4] if updates % 4 else [])
-    return [agent._replay.draw(size * agent._batch_size, rng) for size in sizes]
-
-
 def after_updates(agent: DQN, rollouts: Sequence[Rollout], updates: int) -> dict[str, list[Tensor]]:
     """Parameters, gradients, optimizer state, metrics and Q-values after so many updates, on the CPU in float64."""
     for rollout in rollouts:
-        agent._replay.extend(agent._clipped(rollout))
+        agent._replay.extend(clip_reward(rollout, agent._reward_clip))
     metrics: Mapping[str, Tensor] = {}
-    for time, slot in drawn(agent, updates):
-        metrics = agent._learn_from(time, slot)
+    for batch, next_q in agent._batches(updates):
+        metrics = agent._update(batch, next_q)
+    parameters = list(agent._q.parameters())
     states = [value for state in agent._optimizer.state.values() for value in state.values()]
     found = {
-        "parameters": [parameter.detach() for parameter in agent._parameters],
-        "gradients": [cast(Tensor, parameter.grad) for parameter in agent._parameters],
+        "parameters": [parameter.detach() for parameter in parameters],
+        "gradients": [cast(Tensor, parameter.grad) for parameter in parameters],
         "optimizer": states,
         "metrics": list(metrics.values()),
-        "Q of the last observations": [agent._values_to_act_on(rollouts[-1].obs_sequence[-1])],
+        "Q of the last observations": [agent._q_to_act_on(rollouts[-1].obs_sequence[-1])],
     }
     return {name: [tensor.cpu().double() for tensor in tensors] for name, tensors in found.items()}
 
@@ -104,8 +99,7 @@ def recorded_after_updates(
     recorder = parts.recorder()
     agent = parts.agent("graphs", precision, recorder=recorder)
     found = after_updates(in_float64(agent) if wide else agent, rollouts, updates)
-    sizes = len({len(time) for time, _ in drawn(agent, updates)})
-    return found, isinstance(agent._learn_from, Captured) and recorder.made == sizes + 1
+    return found, isinstance(agent._update, Captured) and recorder.made == 2
 
 
 def updates_agree(parts: Parts, rollouts: Sequence[Rollout], updates: int) -> Iterator[dict[str, object]]:
@@ -180,7 +174,7 @@ def state_of(agent: Agent, collector: Collector) -> dict[str, Any]:
 
 def recordings_of(agent: Any) -> dict[Any, object]:
     """Of its updates, by the shapes of inputs."""
-    updates = agent._learn_from
+    updates = agent._update
     return dict(updates._recordings) if isinstance(updates, Captured) else {}
 
 
@@ -246,7 +240,7 @@ def dqn_checks(case: Case, options: Chosen) -> Iterator[dict[str, object]]:
     rollouts = [collector.collect(agent) for _ in range(40)]
     for updates in (1, 12 if options.tiny else 100):
         yield from updates_agree(parts, rollouts, updates)
-    count = int(parts.config.algo.arguments["learning_starts_steps"]) // per_turn + case.turns
+    count = int(parts.config.algo.arguments["replay"].arguments["learning_starts_steps"]) // per_turn + case.turns
     yield from trainings_agree(parts, count, recordings=2)  # of updates and of acting
     yield from resumes_exactly(parts, count)
 

@@ -34,12 +34,16 @@ _TINY = (
     "env.num_envs=4",
     "algo.network.hidden=[16]",
     "algo.optimizer.learning_rate=5e-4",  # a number: what is timed asks no schedule
-    "algo.batch_size=8",
-    "algo.replay_ratio=1",
-    "algo.learning_starts_steps=64",
-    "algo.replay_capacity_steps=2000",
+    "algo.replay.batch_size=8",
+    "algo.replay.ratio=1",
+    "algo.replay.learning_starts_steps=64",
+    "algo.replay.capacity_steps=2000",
 )
-_FULL = ("algo.replay_capacity_steps=100000", "algo.learning_starts_steps=4000", "algo.epsilon.duration_steps=4")
+_FULL = (
+    "algo.replay.capacity_steps=100000",
+    "algo.replay.learning_starts_steps=4000",
+    "algo.exploration.epsilon.duration_steps=4",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ import torch
 from parts import Chosen, Clock, Parts, chosen
 from provenance import warn_if_busy, write_rows
 
+from rlrun.agents.dqn import DQN
+from rlrun.agents.rewards import clip_reward
 from rlrun.cli.bench.loop_speed import measure_loop
 from rlrun.compute.execution import Compile, Precision
 from rlrun.config.arguments import changed
@@ -70,13 +72,11 @@ def measure(options: Chosen, case: _Case, seconds: float) -> dict[str, object]:
     collector = parts.collector(agent)
     rollout = collector.collect(agent)
     while len(agent._replay) < starts:
-        agent._replay.extend(agent._clipped(rollout))
+        agent._replay.extend(clip_reward(rollout, agent._reward_clip))
         rollout = collector.collect(agent)
-    rng, acting = torch.Generator().manual_seed(0), torch.Generator(parts.device).manual_seed(0)
+    acting = torch.Generator(parts.device).manual_seed(0)
     agent._steps = 10**9  # past all exploration: epsilon is at its end
     obs = rollout.obs_sequence[-1]
-    together = min(_TOGETHER, agent._most_together)
-    drawn = agent._replay.draw(together * agent._batch_size, rng)
     part_seconds = seconds / 8
     collector.env.close()
     return {
@@ -90,13 +90,19 @@ def measure(options: Chosen, case: _Case, seconds: float) -> dict[str, object]:
         "act_share": round(speed.act_share, 3),
         "learn_share": round(speed.learn_share, 3),
         "act_ms": round(milliseconds(lambda: agent.act(obs, (), acting, explore=True), parts.device, part_seconds), 4),
-        "update_ms": round(milliseconds(lambda: agent._learn_from(*drawn), parts.device, part_seconds) / together, 4),
-        "updates_together": together,
+        "update_ms": round(milliseconds(lambda: update(agent), parts.device, part_seconds) / _TOGETHER, 4),
+        "updates_together": _TOGETHER,
         "measured_steps": speed.num_steps,
         "threads": speed.num_threads,
         "tiny": options.tiny,
         "gpu": options.machine(),
     }
+
+
+def update(agent: DQN) -> None:
+    """Makes `_TOGETHER` updates."""
+    for batch, next_q in agent._batches(_TOGETHER):
+        agent._update(batch, next_q)
 
 
 def rows(options: Chosen) -> Iterator[dict[str, object]]:

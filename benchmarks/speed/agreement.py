@@ -42,17 +42,19 @@ def facts_of_rlrun(words: Sequence[str]) -> Facts:
         "max_grad_norm": algo["max_grad_norm"],
         "update_steps": algo["rollout_steps"] * num_envs,
     }
-    return facts | (_dqn(config) if "replay_ratio" in algo else _actor_critic(config, num_envs))
+    return facts | (_dqn(config) if "replay" in algo else _actor_critic(config, num_envs))
 
 
 def _dqn(config: Config) -> Facts:
-    algo = config.algo.arguments
+    replay, target, exploration = (
+        config.algo.arguments[name].arguments for name in ("replay", "target", "exploration")
+    )
     return {
-        "batch_size": algo["batch_size"],
-        "updates_per_step": algo["replay_ratio"] / algo["batch_size"],
-        "replay_capacity_steps": algo["replay_capacity_steps"],
-        "target_period_steps": algo["target_period_steps"],
-        "final_epsilon": algo["epsilon"].arguments["end"],
+        "batch_size": replay["batch_size"],
+        "updates_per_step": replay["ratio"] / replay["batch_size"],
+        "replay_capacity_steps": replay["capacity_steps"],
+        "target_period_steps": target["period_steps"],
+        "final_epsilon": exploration["epsilon"].arguments["end"],
     }
 
 

@@ -87,9 +87,9 @@ class Work:
         words = [*self.words, f"device.num_threads={self.num_threads}", "device=cpu"]
         if self.exploration_ends_at_step is not None:
             words += [
-                f"algo.learning_starts_steps={self.learning_starts_steps}",
-                f"algo.epsilon.delay_steps={self._exploration_delay_steps}",
-                f"algo.epsilon.duration_steps={self.exploration_steps}",
+                f"algo.replay.learning_starts_steps={self.learning_starts_steps}",
+                f"algo.exploration.epsilon.delay_steps={self._exploration_delay_steps}",
+                f"algo.exploration.epsilon.duration_steps={self.exploration_steps}",
             ]
         return words
 
@@ -211,20 +211,20 @@ DQN_CARTPOLE_WORK = Work(
         "algo.optimizer.learning_rate=2.3e-3",  # rl-zoo3
         "algo.optimizer.eps=1e-8",  # torch's Adam
         "algo.gamma=0.99",  # rl-zoo3
-        "algo.batch_size=64",  # rl-zoo3
-        "algo.replay_ratio=32",  # rl-zoo3: 128 updates of 64 every 256 steps
+        "algo.replay.batch_size=64",  # rl-zoo3
+        "algo.replay.ratio=32",  # rl-zoo3: 128 updates of 64 every 256 steps
         "algo.rollout_steps=256",  # rl-zoo3 (train_freq)
-        "algo.replay_capacity_steps=100000",  # rl-zoo3
-        "algo.target_period_steps=10",  # rl-zoo3
+        "algo.replay.capacity_steps=100000",  # rl-zoo3
+        "algo.target.period_steps=10",  # rl-zoo3
         "algo.n_step=1",
-        "algo.double=false",
+        "algo.target.double=false",
         "algo.dueling=false",
         "algo.loss=huber",
         "algo.huber_delta=1",  # stable-baselines3
         "algo.reward_clip=null",
         "algo.max_grad_norm=10",  # stable-baselines3
-        "algo.epsilon.start=1",  # stable-baselines3
-        "algo.epsilon.end=0.04",  # rl-zoo3
+        "algo.exploration.epsilon.start=1",  # stable-baselines3
+        "algo.exploration.epsilon.end=0.04",  # rl-zoo3
     ),
     peer={
         "algorithm": "DQN",

@@ -8,6 +8,7 @@ all n (Schulman et al. 2016).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Annotated, Literal
@@ -16,13 +17,13 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from rlrun.agents.legality import require_every_action
+from rlrun.agents.legality import require_mask
+from rlrun.agents.rewards import clip_reward
 from rlrun.annotations import Takes, used_unless, used_when
 from rlrun.compute.execution import Execution, plainly
-from rlrun.errors import UserError
-from rlrun.nn.descent import descend, follow_gradient
+from rlrun.errors import ArgumentError
 from rlrun.nn.networks import Network, build_policy_value, policy_head
-from rlrun.nn.optimizers import at_step, moved_by
+from rlrun.nn.optimizers import at_step
 from rlrun.numerics.losses import masked_mean, masked_squared_error, normalised, policy_gradient_loss, squared_error
 from rlrun.numerics.returns import discounted_returns, gae, n_step_returns, td_errors
 from rlrun.numerics.schedules import Schedule, schedule_from_zero
@@ -34,10 +35,13 @@ from rlrun.types import (
     Collection,
     EnvSpec,
     Metrics,
+    Obs,
     Rollout,
     State,
     Steps,
     WholeEpisodes,
+    action_mask,
+    seen,
 )
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
@@ -98,51 +102,54 @@ class ActorCritic:
         network: Network,
         execution: Execution | None = None,
     ) -> None:
-        require_every_action(spec, "actor-critic")
+        require_mask(spec)
         if shared and value_updates > 1:
-            raise UserError(
-                f"algo.value_updates={value_updates} would also move a shared policy: set algo.shared=false or "
-                "algo.value_updates=1"
+            raise ArgumentError(
+                "value_updates",
+                f"={value_updates} would also move a shared policy: set shared=false or value_updates=1",
             )
         self.collection: Collection = Steps(rollout_steps)
         if normalize and advantage != "monte_carlo" and rollout_steps * spec.num_envs < 2:
-            raise UserError(
-                "algo.normalize=true needs more than one step per batch, since its advantage less the batch's mean "
-                "would be 0 for ever: set algo.rollout_steps or env.num_envs to at least 2, or algo.normalize=false"
+            raise ArgumentError(
+                "normalize",
+                "=true needs more than one step per batch, since its advantage less the batch's mean would be 0 for "
+                "ever: set rollout_steps or the number of environments to at least 2, or normalize=false",
             )
         if advantage == "monte_carlo":
             if not spec.episodic:
-                raise UserError(
-                    f"algo.advantage=monte_carlo needs whole episodes, and those of {spec.name} may never end: "
-                    "use td, n_step or gae"
+                raise ArgumentError(
+                    "advantage",
+                    f"=monte_carlo needs whole episodes, and those of {spec.name} may never end: use td, n_step or gae",
                 )
             if episodes_per_batch % spec.num_envs:
-                raise UserError(
-                    f"algo.episodes_per_batch={episodes_per_batch} must be a multiple of env.num_envs={spec.num_envs}: "
-                    "every environment plays the same number of episodes"
+                raise ArgumentError(
+                    "episodes_per_batch",
+                    f"={episodes_per_batch} must be a multiple of the {spec.num_envs} environments (num_envs): every "
+                    "environment plays the same number of episodes",
                 )
             if normalize and episodes_per_batch < 2:
-                raise UserError(
-                    "algo.normalize=true needs algo.episodes_per_batch of at least 2: the advantage of a single "
-                    "episode's only step, less their mean, would be 0 for ever"
+                raise ArgumentError(
+                    "normalize",
+                    "=true needs episodes_per_batch of at least 2: the advantage of a single episode's only step, less "
+                    "their mean, would be 0 for ever",
                 )
             self.collection = WholeEpisodes(episodes_per_batch // spec.num_envs)
         self.finished = False
         init = torch_generator(seed, "agent/init")
-        self._distribution = policy_head(spec).distribution
+        self._distribution, self._masked = policy_head(spec).distribution, spec.shows_mask
         self._network = build_policy_value(network, spec, init, shared=shared).to(device)
-        self._parameters = list(self._network.parameters())
-        self._optimizer = optimizer(self._parameters)
+        self._optimizer = optimizer(self._network.parameters())
         execution = execution or plainly(device)
-        self._forward = execution.in_precision(self._network.forward)
-        self._values = execution.in_precision(self._network.values)
-        logits = execution.in_precision(self._network.logits)
-        self._logits = execution.recorded_pass(logits, partial(list, self._parameters))
-        updating = execution if isinstance(self.collection, Steps) else plainly(device)
-        if updating.records:
-            moved_by(self._optimizer)  # refuses what it cannot begin
-        self._backward = updating.backward_through(self._loss_of, self._network)
-        self._learn_from = updating.recorded(self._update_from, list, partial(moved_by, self._optimizer))
+        self._logits = execution.acting(self._network.logits, self._network)
+        self._values = execution.passing(self._network.values)
+        descent = partial(
+            execution.descent,
+            optimizer=self._optimizer,
+            max_grad_norm=math.inf if max_grad_norm is None else max_grad_norm,  # measured in any case
+            many_shapes=not isinstance(self.collection, Steps),
+        )
+        self._update = descent(self.loss, self._network)
+        self._refit_value = descent(self.value_loss, self._network.value)
         self._advantage = advantage
         self._num_steps = rollout_steps
         self._gamma = gamma
@@ -150,11 +157,10 @@ class ActorCritic:
         self._value_updates = value_updates
         self._normalize = normalize
         self._value_coefficient = value_coefficient
-        self._entropy_bonus = schedule_from_zero(entropy_bonus, "algo.entropy_bonus")
+        self._entropy_bonus = schedule_from_zero(entropy_bonus, "entropy_bonus")
         self._constant_bonus, largest = self._entropy_bonus.bounds()
         self._bonus_varies = self._constant_bonus != largest  # then it is one of the inputs of an update
         self._wants_entropy = largest > 0
-        self._max_grad_norm = max_grad_norm
         self._reward_clip = reward_clip
         self.evaluation_policy = evaluation_policy
         self._steps = 0  # agent steps seen by `learn`
@@ -164,52 +170,47 @@ class ActorCritic:
         del num_envs
         return ()
 
-    def act(self, obs: Tensor, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
+    def act(self, obs: Obs, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
         """Draws from the policy; while evaluated, as `evaluation_policy` says."""
         policy, carry = self.policy(obs, carry)
         draws = explore or self.evaluation_policy == "sampled"
         return ActorOutput(policy.sample(rng) if draws else policy.mode(), carry, {})
 
-    def policy(self, obs: Tensor, carry: Carry) -> tuple[Distribution, Carry]:
+    def policy(self, obs: Obs, carry: Carry) -> tuple[Distribution, Carry]:
         """π(·|s) for obs [B, ...]."""
-        return self._distribution(self._logits(obs), None), carry
+        return self._distribution(self._logits(seen(obs)), action_mask(obs)), carry
 
     def learn(self, rollout: Rollout) -> Metrics:
         """One gradient step on policy, value and entropy together; then the value alone may learn on."""
-        reward = rollout.reward
-        if self._reward_clip is not None:
-            reward = reward.clamp(-self._reward_clip, self._reward_clip)
+        rollout = clip_reward(rollout, self._reward_clip)
         self._steps += rollout.num_steps
         known = at_step(self._optimizer, self._steps)
+        obs, mask = seen(rollout.obs), rollout.mask
         steps: tuple[Tensor, ...]
-        steps = (rollout.action, reward, rollout.discount, rollout.last, *self._values_beyond(rollout))
+        steps = (rollout.action, rollout.reward, rollout.discount, rollout.last, *self._values_beyond(rollout))
         if self._bonus_varies:
             known["policy/entropy_bonus"] = self._entropy_bonus(self._steps)
-            steps = (*steps, reward.new_full((), known["policy/entropy_bonus"]))
-        return {**self._learn_from(rollout.obs, rollout.mask, *steps), **known}
+            steps = (*steps, rollout.reward.new_full((), known["policy/entropy_bonus"]))
+        allowed = action_mask(rollout.obs)
+        if allowed is not None:
+            steps = (*steps, allowed)
+        said = self._update(obs, mask, *steps)
+        target = said.pop("target")
+        for _ in range(self._value_updates - 1):
+            self._refit_value(obs, mask, target)
+        return {**said, **known}
 
     @torch.no_grad()
     def _values_beyond(self, rollout: Rollout) -> tuple[Tensor, Tensor]:
         """V of what no step of the rollout acted on: of what follows it [B], and of where episodes ended [T, B]."""
-        unseen = rollout.obs_sequence[-1]
+        unseen, finals = seen(rollout.obs_sequence)[-1], seen(rollout.final_obs)
         at_ends = rollout.reward.new_zeros(rollout.reward.shape)
-        if len(rollout.final_obs) == 0:
+        if len(finals) == 0:
             return self._values(unseen), at_ends
-        values = self._values(torch.cat([unseen, rollout.final_obs]))
+        values = self._values(torch.cat([unseen, finals]))
         return values[: len(unseen)], at_ends.masked_scatter_(rollout.last, values[len(unseen) :])
 
-    def _update_from(self, obs: Tensor, mask: Tensor, *steps: Tensor) -> dict[str, Tensor]:
-        """What `learn` does with what `_loss_of` takes; its metrics."""
-        metrics: dict[str, Tensor]
-        metrics, target = self._backward(obs, mask, *steps)
-        metrics["grad/norm"] = follow_gradient(self._parameters, self._optimizer, self._max_grad_norm)
-        for _ in range(self._value_updates - 1):
-            refitted = self._values(obs.flatten(0, 1)).view(target.shape)
-            loss = self._value_coefficient * self._value_loss(refitted, target, mask)
-            descend(loss, self._parameters, self._optimizer, self._max_grad_norm)
-        return metrics
-
-    def _loss_of(
+    def loss(
         self,
         obs: Tensor,
         mask: Tensor,
@@ -219,14 +220,15 @@ class ActorCritic:
         last: Tensor,
         value_after: Tensor,
         value_at_end: Tensor,
-        entropy_bonus: Tensor | None = None,
-    ) -> tuple[Tensor, tuple[dict[str, Tensor], Tensor]]:
-        """The loss of steps [T, B] and `_values_beyond` them; metrics, and what the value is to learn [T, B].
+        *others: Tensor,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of steps [T, B] and `_values_beyond` them; metrics, and `target`: what the value is to learn [T, B].
 
-        The bonus is a scalar, given where it changes: a recording or compiled code would keep a number for good.
+        Others are the entropy bonus, a scalar, where it changes (a recording or compiled code would keep a number for
+        good), and then, where observations have one, the action mask [T, B, A].
         """
-        logits, values = self._forward(obs.flatten(0, 1))
-        policy = self._distribution(logits, None)
+        logits, values = self._network(obs.flatten(0, 1))
+        policy = self._distribution(logits, others[-1].flatten(0, 1) if self._masked else None)
         value = values.view(reward.shape)
         with torch.no_grad():
             following = torch.cat([value[1:], value_after[None]])
@@ -241,15 +243,20 @@ class ActorCritic:
         with torch.set_grad_enabled(self._wants_entropy):  # otherwise it is only looked at
             entropy = self._mean(policy.entropy(), mask)
             if self._wants_entropy:
-                bonus = self._constant_bonus if entropy_bonus is None else entropy_bonus
+                bonus = others[0] if self._bonus_varies else self._constant_bonus
                 loss = loss - bonus * entropy
-        metrics = {
+        return loss, {
             "loss/policy": policy_loss.detach(),
             "loss/value": critic_loss.detach(),
             "policy/entropy": entropy.detach(),
             "value/mean": self._mean(value.detach(), mask),
+            "target": target,
         }
-        return loss, (metrics, target)
+
+    def value_loss(self, obs: Tensor, mask: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The value's part of the loss, by itself; `target` [T, B] is what it is to learn."""
+        value = self._network.values(obs.flatten(0, 1)).view(target.shape)
+        return self._value_coefficient * self._value_loss(value, target, mask), {}
 
     def _mean(self, values: Tensor, mask: Tensor) -> Tensor:
         """Over the steps that count; without whole episodes, all of them do. values [T, B] or [T B]."""

@@ -9,7 +9,6 @@ bootstrapped: what is estimated is the gradient of the return within the limit.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable
 from typing import Annotated, Literal
 
@@ -18,9 +17,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from rlrun.agents.baselines import Baseline, BatchMean, LearnedValue, MovingAverage, NoBaseline
-from rlrun.agents.legality import require_every_action
+from rlrun.agents.legality import require_mask
+from rlrun.agents.rewards import clip_reward
 from rlrun.annotations import Takes, used_when
-from rlrun.errors import UserError
+from rlrun.errors import ArgumentError, UserError
 from rlrun.nn.descent import descend
 from rlrun.nn.networks import Network, build_policy, build_value, policy_head
 from rlrun.nn.optimizers import at_step
@@ -29,7 +29,7 @@ from rlrun.numerics.returns import cuts, episode_time, reward_to_go, whole_retur
 from rlrun.numerics.schedules import Schedule, schedule_from_zero
 from rlrun.protocols import Distribution, EvaluationPolicy
 from rlrun.rng import torch_generator
-from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, Rollout, State, WholeEpisodes
+from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, Obs, Rollout, State, WholeEpisodes, action_mask, seen
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 Estimator = Literal["whole_return", "reward_to_go", "discounted_reward_to_go"]
@@ -78,7 +78,8 @@ class Reinforce:
         network: trunk and hidden layers.
 
     Raises:
-        UserError: if episodes may never end, or do not divide evenly among the slots, or some actions are illegal.
+        UserError: if episodes may never end, or do not divide evenly among the slots, or some actions are illegal and
+            observations do not say which.
     """
 
     def __init__(
@@ -102,24 +103,27 @@ class Reinforce:
         seed: int,
         network: Network,
     ) -> None:
-        require_every_action(spec, "REINFORCE")
+        require_mask(spec)
         if not spec.episodic:
             raise UserError(f"REINFORCE needs whole episodes, and those of {spec.name} may never end")
         if episodes_per_batch % spec.num_envs:
-            raise UserError(
-                f"algo.episodes_per_batch={episodes_per_batch} must be a multiple of env.num_envs={spec.num_envs}: "
-                "every environment plays the same number of episodes"
+            raise ArgumentError(
+                "episodes_per_batch",
+                f"={episodes_per_batch} must be a multiple of the {spec.num_envs} environments (num_envs): every "
+                "environment plays the same number of episodes",
             )
         if episodes_per_batch < 2 and (baseline == "batch_mean" or normalize):
-            key = "baseline=batch_mean" if baseline == "batch_mean" else "normalize=true"
-            raise UserError(
-                f"algo.{key} needs algo.episodes_per_batch of at least 2: less the mean of a single episode's returns "
-                "there may be nothing to learn from"
+            parameter, wish = ("baseline", "batch_mean") if baseline == "batch_mean" else ("normalize", "true")
+            raise ArgumentError(
+                parameter,
+                f"={wish} needs episodes_per_batch of at least 2: less the mean of a single episode's returns there "
+                "may be nothing to learn from",
             )
         if normalize and baseline in ("moving_average", "batch_mean"):
-            raise UserError(
-                f"algo.baseline={baseline} has no effect with algo.normalize=true, which subtracts the batch's mean: "
-                "set algo.baseline=none or algo.baseline=value"
+            raise ArgumentError(
+                "baseline",
+                f"={baseline} has no effect with normalize=true, which subtracts the batch's mean: set baseline=none "
+                "or baseline=value",
             )
         self.collection = WholeEpisodes(episodes_per_batch // spec.num_envs)
         self.finished = False
@@ -141,7 +145,7 @@ class Reinforce:
         self._estimator = estimator
         self._gamma = gamma
         self._normalize = normalize
-        self._entropy_bonus = schedule_from_zero(entropy_bonus, "algo.entropy_bonus")
+        self._entropy_bonus = schedule_from_zero(entropy_bonus, "entropy_bonus")
         least, largest = self._entropy_bonus.bounds()
         self._bonus_changes = least != largest
         self._max_grad_norm = max_grad_norm
@@ -154,15 +158,15 @@ class Reinforce:
         del num_envs
         return ()
 
-    def act(self, obs: Tensor, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
+    def act(self, obs: Obs, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
         """Draws from the policy; while evaluated, as `evaluation_policy` says."""
         policy, carry = self.policy(obs, carry)
         draws = explore or self.evaluation_policy == "sampled"
         return ActorOutput(policy.sample(rng) if draws else policy.mode(), carry, {})
 
-    def policy(self, obs: Tensor, carry: Carry) -> tuple[Distribution, Carry]:
+    def policy(self, obs: Obs, carry: Carry) -> tuple[Distribution, Carry]:
         """π(·|s) for obs [B, ...]."""
-        return self._distribution(self._logits(obs), None), carry
+        return self._distribution(self._logits(seen(obs)), action_mask(obs)), carry
 
     def learn(self, rollout: Rollout) -> Metrics:
         """One step up the policy gradient, then the baseline learns."""
@@ -170,12 +174,13 @@ class Reinforce:
         rates = [at_step(optimizer, self._steps) for optimizer in self._optimizers]
         bonus = self._entropy_bonus(self._steps)
         rollout = clip_reward(rollout, self._reward_clip)
-        obs, mask = rollout.obs, rollout.mask
+        obs, mask = seen(rollout.obs), rollout.mask
         weight = estimate(rollout.reward, rollout.discount, rollout.last, mask, self._gamma, self._estimator)
         advantage = weight - self._baseline.predict(obs, weight, mask)
         if self._normalize:
             advantage = normalised(advantage, mask, made_of=weight)
-        policy = self._distribution(self._logits(obs.flatten(0, 1)).unflatten(0, mask.shape), None)
+        logits = self._logits(obs.flatten(0, 1)).unflatten(0, mask.shape)
+        policy = self._distribution(logits, action_mask(rollout.obs))
         entropy = policy.entropy()
         policy_loss = sum_per_episode(policy_gradient_loss(policy.log_prob(rollout.action), advantage), rollout)
         loss = policy_loss - bonus * sum_per_episode(entropy, rollout)
@@ -211,10 +216,3 @@ def sum_per_episode(values: Tensor, rollout: Rollout) -> Tensor:
     """1/N Σᵢ Σₜ over the N episodes of a rollout, of which lost lives make more: values [T, B] to a scalar."""
     num_episodes = (cuts(rollout.discount, rollout.last) & rollout.mask).sum()
     return torch.where(rollout.mask, values, 0.0).sum() / num_episodes
-
-
-def clip_reward(rollout: Rollout, limit: float | None) -> Rollout:
-    """The rollout as the agent learns from it; its episodes keep their raw returns."""
-    if limit is None:
-        return rollout
-    return dataclasses.replace(rollout, reward=rollout.reward.clamp(-limit, limit))

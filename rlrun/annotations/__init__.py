@@ -108,7 +108,7 @@ def used_when(**condition: Any) -> Condition:
 
 
 def used_unless(**condition: Any) -> Condition:
-    """Marks an argument as used but with that value, or those in a tuple: `used_unless(target_period_steps=None)`."""
+    """Marks an argument as used but with that value, or those in a tuple: `used_unless(period_steps=None)`."""
     return _condition(condition, negated=True)
 
 

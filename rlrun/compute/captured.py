@@ -1,24 +1,24 @@
-"""A function of tensors that is recorded once for each shape of its inputs, and replayed from then on.
+"""A function of tensors that is recorded once for each shape of its inputs, and replayed from then on. Experimental.
 
 A recording reads and writes fixed places in memory, and no Python of the function runs when it is replayed. That is
 what a CUDA graph is (docs.pytorch.org, "CUDA semantics", CUDA Graphs); `Recorder` is the seam, so that the logic around
-it is tested where there is no GPU.
+it is tested where there is no GPU. It has run there only, in simulation.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import is_
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from rlrun.numerics.tree import tree_leaves, tree_like
 from rlrun.types import pinned
 
-Function = Callable[..., Mapping[str, Tensor]]  # of tensors
+Function = Callable[..., dict[str, Tensor]]  # of tensors, and named tuples of them
 
 _WARM_UPS = 3  # calls before a recording: libraries choose kernels and allocate workspaces in the first ones
 _MOST_RECORDINGS = 32  # of one function; further shapes of inputs run as they are
@@ -43,11 +43,9 @@ class Recorder(Protocol):
 class Captured:
     """`function`, recorded. Outputs are copies: the next call does not change them.
 
-    A deep copy has no recordings yet, since those are of the tensors of the original.
-
     Args:
-        function: of tensors only. It must do the same to any numbers: no value may become a Python number, no shape may
-            depend on a value, and it may not draw random numbers.
+        function: of trees of tensors only. It must do the same to any numbers: no value may become a
+            Python number, no shape may depend on a value, and it may not draw random numbers.
         reads: everything that it reads besides its inputs, and that is the same memory at every call. Where another
             tensor has taken the place of one of them since (after loading a state, say), it is recorded anew.
         changes: what it changes, of the same kind. Warming up changes it too, and then puts back what was there.
@@ -70,43 +68,42 @@ class Captured:
         self._device = device
         self._recordings: dict[tuple[tuple[torch.Size, torch.dtype], ...], _Recording] = {}
 
-    def __call__(self, *inputs: Tensor) -> Mapping[str, Tensor]:
+    def __call__(self, *inputs: Any) -> dict[str, Tensor]:
         """What the function returns for `inputs`."""
+        tensors = tree_leaves(inputs)
         touched = [*self._reads(), *self._changes()]
-        key = tuple((given.shape, given.dtype) for given in inputs)
+        key = tuple((given.shape, given.dtype) for given in tensors)
         recording = self._recordings.get(key)
         if recording is None or not recording.is_of(touched):
             if recording is None and len(self._recordings) >= _MOST_RECORDINGS:
-                return self._function(*(given.to(self._device) for given in inputs))
+                return self._function(*tree_like(inputs, [given.to(self._device) for given in tensors]))
             made = self._record(inputs, touched)
             if not isinstance(made, _Recording):
                 return made
             recording = self._recordings[key] = made
-        for place, given in zip(recording.inputs, inputs, strict=True):
+        for place, given in zip(recording.inputs, tensors, strict=True):
             place.copy_(pinned(given, self._device), non_blocking=True)
         recording.replay()
         return {name: output.clone() for name, output in recording.outputs.items()}
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        functions = copy.deepcopy((self._function, self._reads, self._changes), memo)
-        return type(self)(*functions, self._recorder, self._device)
-
-    def _record(self, inputs: Sequence[Tensor], touched: list[Tensor]) -> _Recording | Mapping[str, Tensor]:
+    def _record(self, inputs: Sequence[Any], touched: list[Tensor]) -> _Recording | dict[str, Tensor]:
         """Leaves everything that the function changes as it was, bit for bit.
 
         Where other tensors took the place of some of those while it warmed up (an optimizer's, of which only a part
         was moved), that cannot be put back: then it has been called once, and this is what it returned.
         """
-        places = [given.to(self._device, copy=True, memory_format=torch.contiguous_format) for given in inputs]
+        exactly = torch.contiguous_format
+        places = [given.to(self._device, copy=True, memory_format=exactly) for given in tree_leaves(inputs)]
+        placed = tree_like(inputs, places)
         changed = self._changes()
         before = [tensor.detach().clone() for tensor in changed]
         said: list[Mapping[str, Tensor]] = []
-        self._recorder.warm_up(lambda: said.append(self._function(*places)))
+        self._recorder.warm_up(lambda: said.append(self._function(*placed)))
         if not _are(self._changes(), changed):
             return {name: output.clone() for name, output in said[0].items()}
         for _ in range(_WARM_UPS - 1):
-            self._recorder.warm_up(lambda: self._function(*places))
-        replay, outputs = self._recorder.record(lambda: self._function(*places))
+            self._recorder.warm_up(lambda: self._function(*placed))
+        replay, outputs = self._recorder.record(lambda: self._function(*placed))
         with torch.no_grad():
             for tensor, saved in zip(changed, before, strict=True):
                 tensor.copy_(saved)

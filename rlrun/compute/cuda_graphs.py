@@ -1,4 +1,4 @@
-"""Recordings as CUDA graphs: one launch instead of one for every kernel."""
+"""Recordings as CUDA graphs: one launch instead of one for every kernel. Experimental: no GPU has run this yet."""
 
 from __future__ import annotations
 

@@ -30,11 +30,11 @@ class Device:
         kind: `auto` is a GPU if there is one, otherwise the CPU.
         num_threads: CPU threads; None is 1 for vector observations (small networks are faster on one) and, for images,
             every available core that is not busy with other work when the run begins.
-        deterministic: on a GPU, only kernels that give equal bits from equal runs; the CPU's do anyway.
+        deterministic: on a GPU, only kernels that give equal bits from equal runs; the CPU's do anyway. Experimental.
         compile: `none` runs eagerly; `graphs` records updates and acting as CUDA graphs; `inductor` compiles networks
-            and losses, and on a GPU records the rest with them.
+            and losses, and on a GPU records the rest with them. Both are experimental: on a GPU they have not run yet.
         precision: of the hidden layers' matrix products and convolutions; `bfloat16` leaves last layers, parameters,
-            losses and optimizers in float32. On a GPU `float32` is that, and not TensorFloat-32.
+            losses and optimizers in float32. On a GPU `float32` is that, and not TensorFloat-32. Experimental there.
 
     Raises:
         UserError: if a GPU is asked for where there is none, more threads than there are cores, or what `compile` needs

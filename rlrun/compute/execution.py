@@ -1,19 +1,23 @@
-"""How the functions of an agent are carried out: as they are, compiled, or recorded; and in which precision."""
+"""How the functions of an agent are carried out: as they are, compiled, or recorded; and in which precision.
+
+All but the first, in float32, is experimental: compiling and bfloat16 have run on a CPU only, and recordings in
+simulation only.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from inspect import unwrap
-from types import FunctionType
 from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from rlrun.compute.captured import Captured, Function, Recorder
-from rlrun.compute.compiled import Compiled
-from rlrun.compute.gradients import Loss, backward_through, compiled_backward_through
+from rlrun.compute.compiled import compiled
+from rlrun.compute.gradients import Loss, Said, backward_through, compiled_backward_through
+from rlrun.nn.descent import gradient_norm, gradients_of, scale_down
+from rlrun.nn.optimizers import moved_by
 from rlrun.numerics.tree import tree_map
 
 Compile = Literal["none", "graphs", "inductor"]
@@ -23,10 +27,7 @@ _Wrapped = TypeVar("_Wrapped", bound=Callable[..., Any])
 
 
 class Execution:
-    """What `device.compile` and `device.precision` come to.
-
-    What it is given are methods and partial functions, of which `copy.deepcopy` of an agent copies what they hold. A
-    closure stays the original's, which a copy would act by and train: it is a TypeError.
+    """What `compile` and `precision` of a device come to.
 
     Args:
         device: where agents compute.
@@ -52,72 +53,90 @@ class Execution:
 
     @property
     def unheeded(self) -> Mapping[str, str]:
-        """Keys of `device` with values that were asked for, and that no function of an agent has met yet."""
+        """Arguments with values that were asked for, and that no function of an agent has met yet."""
         return self._unheeded
 
-    @property
-    def fixed_shapes(self) -> bool:
-        """Whether no shape should depend on values: a recording cannot have it, and on a GPU the CPU would wait."""
-        return self._recorder is not None or self._device.type == "cuda"
-
-    @property
-    def records(self) -> bool:
-        """Whether functions are recorded."""
-        return self._recorder is not None
-
-    def in_precision(self, forward: _Wrapped) -> _Wrapped:
-        """`forward` of a network in the precision that was asked for; outputs (a tree) are float32 in any case."""
-        _refuse_closures(forward)
+    def passing(self, forward: _Wrapped) -> _Wrapped:
+        """A pass through a network, to be called without gradient; outputs (a tree) are float32 in any precision."""
         if self._precision == "float32":
             return forward
         self._unheeded.pop("precision", None)
         return partial(_in_bfloat16, self._device.type, forward)  # type: ignore[return-value]
 
-    def compiled(self, function: _Wrapped) -> _Wrapped:
-        """`function` of tensors as one piece of compiled code, where that was asked for.
-
-        It may change no tensor, and should meet few shapes: it is compiled for each of them.
-        """
-        _refuse_closures(function)
-        if self._compile != "inductor":
-            return function
-        self._unheeded.pop("compile", None)
-        return Compiled(function)  # type: ignore[return-value]
-
-    def backward_through(self, loss_of: Loss, network: nn.Module) -> Callable[..., Any]:
-        """What leaves the gradient of `loss_of` in the `grad` of the parameters of `network`, which it uses.
-
-        Args:
-            loss_of: inputs to a loss and a tree of tensors without gradient, which is returned.
-            network: all of its parameters are used.
-        """
-        _refuse_closures(loss_of)
-        if self._compile != "inductor":
-            return backward_through(loss_of, network)
-        return compiled_backward_through(loss_of, network, self.compiled)
-
-    def recorded(
-        self, function: Function, reads: Callable[[], Sequence[Tensor]], changes: Callable[[], Sequence[Tensor]]
-    ) -> Callable[..., Mapping[str, Tensor]]:
-        """`function` as a recording, where that was asked for; see `Captured`."""
-        _refuse_closures(function, reads, changes)
-        if self._recorder is None:
-            return function
-        self._unheeded.pop("compile", None)
-        return Captured(function, reads, changes, self._recorder, self._device)
-
-    def recorded_pass(
-        self, forward: Callable[[Tensor], Tensor], reads: Callable[[], Sequence[Tensor]]
-    ) -> Callable[[Tensor], Tensor]:
-        """The same for a pass through a network without gradient: compiled too, but only where it is recorded.
+    def acting(self, forward: Callable[[Tensor], Tensor], network: nn.Module) -> Callable[[Tensor], Tensor]:
+        """A pass that is made for every action, through `network`: compiled too, but only where it is recorded.
 
         Compiled code by itself takes longer to be called for a few rows than operations do.
         """
-        _refuse_closures(forward, reads)
+        forward = self.passing(forward)
         if self._recorder is None:
             return forward
-        recording = self.recorded(partial(_named, self.compiled(forward)), reads, list)
-        return partial(_unnamed, recording)
+        if self._compile == "inductor":
+            forward = compiled(forward)
+
+        @torch.no_grad()  # or the mode in which it is first called would stay
+        def named(given: Tensor) -> Said:
+            return {"": forward(given)}
+
+        recording = self._recorded(self._recorder, named, lambda: list(network.parameters()), list)
+        return lambda given: recording(given)[""]
+
+    def descent(
+        self,
+        loss: Loss,
+        network: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        max_grad_norm: float | None,
+        *,
+        many_shapes: bool = False,
+    ) -> Callable[..., Said]:
+        """One step of `optimizer` down the gradient of `loss`; it takes what the loss takes.
+
+        It returns what else the loss says, and as `grad/norm` the length of the gradient before it was scaled. The
+        optimizer's parameters that the loss does not depend on stay as they are.
+
+        Args:
+            loss: of tensors and named tuples of them, in the precision that was asked for.
+            network: all parameters that it depends on; it uses each of them.
+            optimizer: of `network`, and perhaps others.
+            max_grad_norm: longer gradients are scaled down to this norm; None leaves them alone and does not measure.
+            many_shapes: inputs have so many shapes that the step is neither compiled nor recorded.
+
+        Raises:
+            UserError: if a step of the optimizer cannot be recorded.
+        """
+        loss = self.passing(loss)
+        backward = backward_through(loss)
+        if self._compile == "inductor" and not many_shapes:
+            self._unheeded.pop("compile", None)
+            backward = compiled_backward_through(loss, network, compiled)
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+        def step(*inputs: Any) -> Said:
+            for parameter in parameters:
+                parameter.grad = None
+            said = backward(*inputs)
+            if max_grad_norm is not None:
+                gradients = gradients_of(parameters, optimizer)
+                said["grad/norm"] = gradient_norm(gradients)
+                scale_down(gradients, said["grad/norm"], max_grad_norm)
+            optimizer.step()
+            return said
+
+        if self._recorder is None or many_shapes:
+            return step
+        moved_by(optimizer)  # refuses what it cannot begin
+        return self._recorded(self._recorder, step, list, lambda: moved_by(optimizer))
+
+    def _recorded(
+        self,
+        recorder: Recorder,
+        function: Function,
+        reads: Callable[[], Sequence[Tensor]],
+        changes: Callable[[], Sequence[Tensor]],
+    ) -> Callable[..., Said]:
+        self._unheeded.pop("compile", None)
+        return Captured(function, reads, changes, recorder, self._device)
 
 
 def plainly(device: torch.device) -> Execution:
@@ -125,28 +144,8 @@ def plainly(device: torch.device) -> Execution:
     return Execution(device, "none", "float32", None)
 
 
-def _refuse_closures(*functions: Callable[..., Any]) -> None:
-    for function in functions:
-        held = (function.func, *function.args, *function.keywords.values()) if isinstance(function, partial) else ()
-        for part in (function, *held):
-            if isinstance(part, FunctionType) and unwrap(part).__closure__:
-                raise TypeError(
-                    f"{part.__qualname__} holds variables of the function that it is written in, which a copy of the "
-                    "agent would share: use a method or functools.partial instead"
-                )
-
-
-@torch.no_grad()  # or the mode in which it is first called would stay
-def _named(forward: Callable[[Tensor], Tensor], given: Tensor) -> Mapping[str, Tensor]:
-    return {"": forward(given)}
-
-
-def _unnamed(recording: Callable[..., Mapping[str, Tensor]], given: Tensor) -> Tensor:
-    return recording(given)[""]
-
-
-def _in_bfloat16(kind: str, forward: Callable[..., Any], *inputs: Tensor) -> Any:
-    # Every weight is used once in a pass, so torch's cache of cast weights would only keep them longer.
+def _in_bfloat16(kind: str, forward: Callable[..., Any], *inputs: Any) -> Any:
+    # A weight is used once or twice in a pass, so torch's cache of cast weights would only keep them longer.
     with torch.autocast(kind, torch.bfloat16, cache_enabled=False):
         outputs = forward(*inputs)
     return tree_map(Tensor.float, outputs)

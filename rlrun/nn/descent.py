@@ -27,13 +27,6 @@ def descend(
     for parameter in parameters:
         parameter.grad = None
     loss.backward()  # type: ignore[no-untyped-call]
-    return follow_gradient(parameters, optimizer, max_grad_norm)
-
-
-def follow_gradient(
-    parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer, max_grad_norm: float | None
-) -> Tensor:
-    """What `descend` does once the gradient is in the parameters' `grad`."""
     gradients = gradients_of(parameters, optimizer)
     norm = gradient_norm(gradients)
     if max_grad_norm is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -96,8 +96,7 @@ class FlatOptimizer(torch.optim.Optimizer):
 
     Where a step comes in which only some parameters of a group have a gradient, they part for good: `together` in the
     group says so, and therefore in `state_dict` too. Where parameters lie in memory is settled when it is made, so
-    those of a group that is added later move each by itself. A subclass that keeps more than its groups and states
-    adds it to `__getstate__`, or copies lack it.
+    those of a group that is added later move each by itself.
 
     Args:
         parameters: to be moved.
@@ -113,7 +112,8 @@ class FlatOptimizer(torch.optim.Optimizer):
         super().__init__(parameters, defaults | {"lr": first, "together": False})
         for group in self.param_groups:
             group["together"] = _can_be_flat(group["params"])
-        self._flatten()
+        self._flats = {i: Flat(group["params"]) for i, group in enumerate(self.param_groups) if group["together"]}
+        self._asked: list[_Moving] = []  # what the next step moves, once its gradients were asked for
         # A tensor, because a recording of `step` would keep a number for good; numbers cost less where nothing changes.
         self._rate: Tensor | None = None  # of a schedule, once its step is known
         self._told_of_the_end = False
@@ -148,21 +148,8 @@ class FlatOptimizer(torch.optim.Optimizer):
             )
         return self._rate
 
-    def _flatten(self) -> None:
-        self._flats = {i: Flat(group["params"]) for i, group in enumerate(self.param_groups) if group["together"]}
-        self._asked: list[_Moving] = []  # what the next step moves, once its gradients were asked for
-
-    def __getstate__(self) -> dict[str, Any]:
-        self._groups()  # a copy is made of what the parameters are now
-        kept = ("_schedule", "_rate", "_told_of_the_end")
-        return super().__getstate__() | {name: getattr(self, name) for name in kept}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """What a copy is made of; torch's `load_state_dict` comes by too."""
-        super().__setstate__(state)
-        if "_flats" not in vars(self):
-            self._flatten()
-            self._join()
+    def __getstate__(self) -> NoReturn:  # what both `copy` and `pickle` ask for
+        raise TypeError("an optimizer cannot be copied, since it moves parameters of its own: load its `state_dict`")
 
     # As torch wraps these three, the first call of one imports its compiler, which takes a second.
     add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)

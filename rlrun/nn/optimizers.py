@@ -27,7 +27,7 @@ def at_step(optimizer: torch.optim.Optimizer, step: int) -> dict[str, float]:
 def _checked(learning_rate: LearningRate) -> LearningRate:
     """A number as it is; a schedule if it goes nowhere below 0."""
     if callable(learning_rate):
-        schedule_from_zero(learning_rate, "the learning rate")
+        schedule_from_zero(learning_rate, "learning_rate")
     return learning_rate
 
 
@@ -166,9 +166,6 @@ class _RootedRMSProp(FlatOptimizer):
         super().__init__(parameters, learning_rate, {"decay": decay, "eps": eps})
         self._initial_square = initial_square
         self._centred = centred
-
-    def __getstate__(self) -> dict[str, Any]:
-        return super().__getstate__() | {"_initial_square": self._initial_square, "_centred": self._centred}
 
     def begun(self, parameter: Tensor) -> State:
         state = {"square": torch.full_like(parameter, self._initial_square)}

@@ -6,7 +6,7 @@ from typing import Annotated, Protocol
 
 from pydantic import Field
 
-from rlrun.errors import UserError
+from rlrun.errors import ArgumentError
 
 __all__ = ["Schedule"]
 
@@ -30,27 +30,28 @@ class Schedule(Protocol):
         ...
 
 
-def require_probability(schedule: Schedule, key: str) -> None:
+def require_probability(schedule: Schedule, parameter: str) -> None:
     """Refuses a schedule that leaves [0, 1].
 
     Raises:
-        UserError: naming `key` and the value.
+        ArgumentError: naming `parameter` and the value.
     """
     for value in schedule.bounds():
         if not 0.0 <= value <= 1.0:
-            raise UserError(f"{key} goes to {value:g}, but it is a probability: every value must be from 0 to 1")
+            problem = f" goes to {value:g}, but it is a probability: every value must be from 0 to 1"
+            raise ArgumentError(parameter, problem)
 
 
-def schedule_from_zero(value: float | Schedule, key: str) -> Schedule:
+def schedule_from_zero(value: float | Schedule, parameter: str) -> Schedule:
     """A number as the schedule that it is; refuses a schedule that goes below 0.
 
     Raises:
-        UserError: naming `key` and the value.
+        ArgumentError: naming `parameter` and the value.
     """
     schedule = value if callable(value) else Constant(value=value)
     least, _ = schedule.bounds()
     if least < 0.0:
-        raise UserError(f"{key} goes to {least:g}: every value must be at least 0")
+        raise ArgumentError(parameter, f" goes to {least:g}: every value must be at least 0")
     return schedule
 
 

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from rlrun.annotations import EXECUTION
-from rlrun.errors import UserError
+from rlrun.errors import ArgumentError, UserError
 from rlrun.files import why_not_written
 from rlrun.replay.memory import (
     available_memory,
@@ -44,7 +44,7 @@ StorageFolder = Annotated[str, EXECUTION]
 
 
 def open_storage(kind: Literal["memory", "disk"], folder: str | None, directory: Path, device: torch.device) -> Storage:
-    """What the keys `replay_storage` and `replay_folder` of an algorithm say.
+    """The storage of a replay.
 
     Args:
         kind: `memory` is that of `device`.
@@ -53,7 +53,7 @@ def open_storage(kind: Literal["memory", "disk"], folder: str | None, directory:
         device: where the agent learns.
 
     Raises:
-        UserError: if the folder is none.
+        ArgumentError: if the folder is none.
     """
     if kind == "memory":
         return MemoryStorage(device)
@@ -61,7 +61,7 @@ def open_storage(kind: Literal["memory", "disk"], folder: str | None, directory:
         return DiskStorage(_existing(directory))
     chosen = Path(folder).expanduser()
     if not chosen.is_dir():
-        raise UserError(f"algo.replay_folder={folder} is not a directory")
+        raise ArgumentError("folder", f"={folder} is not a directory")
     return DiskStorage(chosen)
 
 
@@ -153,7 +153,7 @@ class DiskRows:
         weakref.finalize(self, os.close, descriptor)
 
     def __reduce__(self) -> NoReturn:  # what both `copy` and `pickle` ask for
-        raise TypeError("a replay on disk cannot be copied, since it is one file: algo.replay_storage=memory can be")
+        raise TypeError("a replay on disk cannot be copied, since it is one file: one in memory can be")
 
     def write(self, first: int, rows: Tensor) -> None:
         """See `StoredRows.write`."""

@@ -5,14 +5,16 @@ from typing import Literal
 import pytest
 import torch
 
-from rlrun.agents.dqn import DQN
-from rlrun.compute.execution import Execution
-from rlrun.errors import UserError
+from rlrun.agents.dqn import DQN, TargetSettings
+from rlrun.agents.exploration import ExplorationSettings
+from rlrun.compute.execution import Execution, plainly
+from rlrun.errors import ArgumentError, UserError
 from rlrun.loop.collect import Collector
 from rlrun.nn.optimizers import Adam, LearningRate
 from rlrun.nn.trunks import MLP
 from rlrun.numerics.schedules import Constant, Linear, Schedule
 from rlrun.protocols import Agent, VecEnv
+from rlrun.replay.settings import ReplaySettings
 from rlrun.testing.agent import AgentContract
 from rlrun.testing.scripted_env import ScriptedEnv
 from rlrun.types import Batch, EnvSpec, Rollout
@@ -40,23 +42,23 @@ def dqn(
     return DQN(
         optimizer=Adam(learning_rate=learning_rate, eps=1e-8),
         gamma=0.9,
-        batch_size=batch_size,
-        replay_ratio=replay_ratio,
-        replay_capacity_steps=64,
-        replay_storage=replay_storage,
-        replay_folder=None,
-        learning_starts_steps=learning_starts_steps,
-        rollout_steps=4,
-        target_period_steps=target_period_steps,
         n_step=n_step,
-        double=double,
+        rollout_steps=4,
         dueling=dueling,
         loss="huber",
         huber_delta=1.0,
         reward_clip=reward_clip,
         max_grad_norm=10.0,
-        epsilon=epsilon or Constant(value=0.2),
-        evaluation_epsilon=0.0,
+        replay=ReplaySettings(
+            capacity_steps=64,
+            batch_size=batch_size,
+            ratio=replay_ratio,
+            learning_starts_steps=learning_starts_steps,
+            storage=replay_storage,
+            folder=None,
+        ),
+        target=TargetSettings(period_steps=target_period_steps, double=double),
+        exploration=ExplorationSettings(epsilon=epsilon or Constant(value=0.2), evaluation_epsilon=0.0),
         spec=spec,
         device=CPU,
         seed=seed,
@@ -87,16 +89,16 @@ def rollouts(agent: DQN, env: VecEnv, turns: int) -> list[Rollout]:
     return [collector.collect(agent) for _ in range(turns)]
 
 
-def seen_updates(agent: DQN, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Batch, torch.Tensor]]:
-    """What every update learns from, as they are made: the batch, and what is known of its targets."""
+def seen_updates(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Batch, torch.Tensor]]:
+    """What every update learns from, as they are made: the batch, and what the target network says of it."""
     seen: list[tuple[Batch, torch.Tensor]] = []
-    descend = agent._descend
+    loss = DQN.loss
 
-    def watched(batch: Batch, valued: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        seen.append((batch, valued))
-        return descend(batch, valued)
+    def watched(self: DQN, batch: Batch, next_q: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        seen.append((batch, next_q))
+        return loss(self, batch, next_q)
 
-    monkeypatch.setattr(agent, "_descend", watched)
+    monkeypatch.setattr(DQN, "loss", watched)
     return seen
 
 
@@ -105,8 +107,8 @@ def test_the_replay_ratio_is_kept_whatever_the_number_of_environments(
     num_envs: int, replay_ratio: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     env = ScriptedEnv(num_envs)
+    batches = seen_updates(monkeypatch)
     agent = dqn(env.spec, replay_ratio=replay_ratio, learning_starts_steps=4 * num_envs)
-    batches = seen_updates(agent, monkeypatch)
     for rollout in rollouts(agent, env, turns=20):
         agent.learn(rollout)
     assert len(batches) == int(20 * 4 * num_envs * replay_ratio / 8)
@@ -114,8 +116,8 @@ def test_the_replay_ratio_is_kept_whatever_the_number_of_environments(
 
 def test_nothing_is_learned_before_learning_starts_and_no_burst_follows(monkeypatch: pytest.MonkeyPatch) -> None:
     env = ScriptedEnv(1)
+    batches = seen_updates(monkeypatch)
     agent = dqn(env.spec, learning_starts_steps=12, replay_ratio=8.0)
-    batches = seen_updates(agent, monkeypatch)
     counts = []
     for rollout in rollouts(agent, env, turns=4):
         agent.learn(rollout)
@@ -125,8 +127,8 @@ def test_nothing_is_learned_before_learning_starts_and_no_burst_follows(monkeypa
 
 def test_rewards_are_clipped_for_learning_only(monkeypatch: pytest.MonkeyPatch) -> None:
     env = ScriptedEnv(1)
+    batches = seen_updates(monkeypatch)
     agent = dqn(env.spec, reward_clip=2.0)
-    batches = seen_updates(agent, monkeypatch)
     played = rollouts(agent, env, turns=3)
     for rollout in played:
         agent.learn(rollout)
@@ -159,10 +161,12 @@ def test_one_update_moves_q_towards_the_hand_worked_target() -> None:
     expected = 3.0 + 0.9 * next_q.max()
     before = agent.q_values(obs)[0, 1]
     batch = Batch(obs, action, 3.0 * ones, 0.9 * ones, next_obs, ones, torch.zeros(1, dtype=torch.int64))
-    metrics = agent.update(batch)
+    loss, said = agent.loss(batch, next_q)
     error = expected - before
-    assert metrics["value/target_mean"] == pytest.approx(expected.item(), rel=1e-6)
-    assert metrics["loss/td"] == pytest.approx((error.abs() - 0.5).item(), rel=1e-5)  # Huber beyond 1
+    assert said["value/target_mean"].item() == pytest.approx(expected.item(), rel=1e-6)
+    assert loss.item() == pytest.approx((error.abs() - 0.5).item(), rel=1e-5)  # Huber beyond 1
+    assert said["loss/td"].item() == loss.item()
+    plainly(CPU).descent(agent.loss, agent._q, agent._optimizer, None)(batch, next_q)
     after = agent.q_values(obs)[0, 1]
     assert abs(expected - after) < abs(error)
     assert state["steps"] == 0
@@ -175,28 +179,26 @@ def test_double_q_learning_values_the_choice_of_the_online_network() -> None:
     state = agent.state_dict()
     # Online prefers action 0, the target network values it at -5 and the other at +7.
     state["q"]["1.1.bias"] = torch.tensor([100.0, -100.0])
-    state["target"] = {name: torch.zeros_like(tensor) for name, tensor in state["target"].items()}
-    state["target"]["1.1.bias"] = torch.tensor([-5.0, 7.0])
     agent.load_state_dict(state)
     ones = torch.ones(1)
     batch = Batch(next_obs, torch.tensor([0]), ones, 0.5 * ones, next_obs, ones, torch.zeros(1, dtype=torch.int64))
-    assert agent.update(batch)["value/target_mean"] == pytest.approx(1.0 - 2.5)
+    _, said = agent.loss(batch, torch.tensor([[-5.0, 7.0]]))
+    assert said["value/target_mean"].item() == pytest.approx(1.0 - 2.5)
 
 
-@pytest.mark.parametrize("double", [False, True])
-def test_targets_of_updates_drawn_together_are_those_of_each_batch_by_itself(
-    monkeypatch: pytest.MonkeyPatch, double: bool
+@pytest.mark.parametrize("target_period_steps", [1000, None])
+def test_what_the_target_network_says_of_batches_drawn_together_is_what_it_says_of_each(
+    monkeypatch: pytest.MonkeyPatch, target_period_steps: int | None
 ) -> None:
     env = ScriptedEnv(2)
-    agent = dqn(env.spec, replay_ratio=100.0, target_period_steps=1000, double=double)  # 8 steps, batch 8
+    seen = seen_updates(monkeypatch)
+    agent = dqn(env.spec, replay_ratio=100.0, target_period_steps=target_period_steps)  # 8 steps, batch 8
     target_network = copy.deepcopy(agent._target)
-    seen = seen_updates(agent, monkeypatch)
     agent.learn(rollouts(agent, env, turns=1)[0])
     assert len(seen) == 100
-    for batch, valued in seen:
-        next_q = target_network(batch.next_obs).detach()
-        expected = next_q if double else batch.reward + batch.discount * next_q.max(dim=1).values
-        torch.testing.assert_close(valued, expected, rtol=1e-6, atol=1e-6)
+    agree = [torch.allclose(next_q, target_network(batch.next_obs), rtol=1e-6, atol=1e-6) for batch, next_q in seen]
+    assert all(agree) is (target_period_steps is not None)  # without one it is the network itself, of that moment
+    assert agree[0]
 
 
 @pytest.mark.parametrize("double", [False, True])
@@ -206,7 +208,7 @@ def test_updates_drawn_together_are_those_drawn_one_by_one(
 ) -> None:
     weights = []
     for together in (1 << 24, 1):
-        monkeypatch.setattr("rlrun.agents.dqn._TOGETHER_BYTES", together)
+        monkeypatch.setattr("rlrun.compute.ahead._BYTES", together)
         env = ScriptedEnv(2)
         agent = dqn(env.spec, replay_ratio=float(updates), target_period_steps=1000, double=double)  # 8 steps, batch 8
         agent.learn(rollouts(agent, env, turns=1)[0])
@@ -231,10 +233,11 @@ def test_evaluation_is_greedy_when_its_epsilon_is_zero() -> None:
 
 
 def test_a_batch_larger_than_the_replay_is_refused() -> None:
-    with pytest.raises(UserError, match=r"algo\.batch_size=65 is more than algo\.replay_capacity_steps=64"):
+    with pytest.raises(UserError, match=r"^batch_size=65 is more than capacity_steps=64"):
         dqn(ScriptedEnv(1).spec, batch_size=65)
 
 
 def test_learning_before_one_window_is_complete_is_refused() -> None:
-    with pytest.raises(UserError, match="too early"):
+    with pytest.raises(ArgumentError, match="too early") as raised:
         dqn(ScriptedEnv(4).spec, n_step=3, learning_starts_steps=8)
+    assert raised.value.key == "replay.learning_starts_steps"

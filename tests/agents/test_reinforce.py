@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from rlrun.agents.baselines import BatchMean, LearnedValue, MovingAverage
 from rlrun.agents.reinforce import Estimator, OptimizerFactory, Reinforce, estimate
-from rlrun.errors import UserError
+from rlrun.errors import ArgumentError, UserError
 from rlrun.nn.optimizers import Adam
 from rlrun.nn.trunks import MLP
 from rlrun.numerics.schedules import Linear, Schedule
@@ -300,8 +300,9 @@ def test_normalized_weights_do_not_depend_on_what_all_returns_have_in_common(off
     torch.testing.assert_close(found, expected, rtol=1e-2, atol=1e-3)  # float32 of 99.34 +- 1e-2 has three digits
 
 
-@pytest.mark.parametrize("spread", [0.0, 1e-6, 1e-3])
-def test_a_batch_of_nearly_equal_returns_does_not_poison_the_optimizer(spread: float) -> None:
+def test_a_batch_of_nearly_equal_returns_does_not_poison_the_optimizer() -> None:
+    ordinary = equal_but_for(1.0, 0.0)
+
     def learned_after(rollout: Rollout) -> tuple[float, float]:
         spec = dataclasses.replace(CELLS, num_envs=1)
         agent = reinforce(spec, normalize=True, optimizer=Adam(learning_rate=1e-3, eps=1e-8))
@@ -309,12 +310,14 @@ def test_a_batch_of_nearly_equal_returns_does_not_poison_the_optimizer(spread: f
         norm = float(agent.learn(rollout)["grad/norm"])
         before = agent.state_dict()["policy"][POLICY].clone()
         for _ in range(100):
-            agent.learn(equal_but_for(1.0, 0.0))
+            agent.learn(ordinary)
         return norm, float((agent.state_dict()["policy"][POLICY] - before).norm())
 
-    ordinary, nearly = learned_after(equal_but_for(1.0, 0.0)), learned_after(equal_but_for(spread, 99.34))
-    assert nearly[0] <= 1.1 * ordinary[0]
-    assert nearly[1] == pytest.approx(ordinary[1], rel=0.25)
+    norm, moved = learned_after(ordinary)
+    for spread in (0.0, 1e-6, 1e-3):
+        nearly = learned_after(equal_but_for(spread, 99.34))
+        assert nearly[0] <= 1.1 * norm, spread
+        assert nearly[1] == pytest.approx(moved, rel=0.25), spread
 
 
 def test_rewards_are_clipped_for_learning() -> None:
@@ -362,7 +365,7 @@ def test_every_slot_plays_its_share_of_a_batch() -> None:
 
 @pytest.mark.parametrize("asked", [{"baseline": "batch_mean"}, {"normalize": True}])
 def test_less_the_mean_of_a_single_episode_nothing_may_be_left_so_it_is_refused(asked: dict[str, Any]) -> None:
-    with pytest.raises(UserError, match=r"needs algo.episodes_per_batch of at least 2"):
+    with pytest.raises(ArgumentError, match="needs episodes_per_batch of at least 2"):
         reinforce(dataclasses.replace(CELLS, num_envs=1), episodes_per_batch=1, **asked)
 
 
@@ -370,8 +373,9 @@ def test_less_the_mean_of_a_single_episode_nothing_may_be_left_so_it_is_refused(
 def test_a_baseline_that_makes_no_difference_beside_normalize_is_refused(
     baseline: Literal["batch_mean", "moving_average"],
 ) -> None:
-    with pytest.raises(UserError, match=rf"algo\.baseline={baseline} has no effect with algo\.normalize=true"):
+    with pytest.raises(ArgumentError) as raised:
         reinforce(CELLS, baseline=baseline, normalize=True)
+    assert raised.value.key == "baseline"
 
 
 # Slot 0 loses a life with its second step and terminates with its fourth; slot 1 meets a time limit.
@@ -407,8 +411,9 @@ def test_lives_are_the_episodes_that_the_gradient_averages_over() -> None:
 
 
 def test_batches_that_do_not_divide_among_the_slots_are_refused_in_words() -> None:
-    with pytest.raises(UserError, match=r"algo.episodes_per_batch=5 must be a multiple of env.num_envs=2"):
+    with pytest.raises(ArgumentError) as raised:
         reinforce(episodes_per_batch=5)
+    assert raised.value.key == "episodes_per_batch"
 
 
 def test_episodes_that_never_end_are_refused_in_words() -> None:

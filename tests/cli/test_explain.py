@@ -75,14 +75,14 @@ def test_values_come_from_the_last_file_or_the_command_line() -> None:
     assert (rows["algo.gamma"].key.value, rows["algo.gamma"].place) == (0.5, "the command line: algo.gamma=0.5")
     assert (rows["seed"].key.value, rows["seed"].place) == (3, "the command line: seed=3")
     preset = {setting.key: setting for setting in read(CONF / "preset/dqn_cartpole.yaml", "")}
-    batch = rows["algo.batch_size"]
+    batch = rows["algo.replay.batch_size"]
     assert batch.key.value == 64
-    assert batch.place == f"conf/preset/dqn_cartpole.yaml, line {preset['algo.batch_size'].line}"
+    assert batch.place == f"conf/preset/dqn_cartpole.yaml, line {preset['algo.replay.batch_size'].line}"
     assert batch.note == "rl-zoo3"
     assert batch.key.unit == "transitions"
     assert rows["algo.optimizer.eps"].place.startswith("conf/algo/dqn.yaml, line ")
     assert rows["algo.optimizer"].place == "conf/optimizer/adam.yaml, line 2"
-    assert rows["algo.epsilon.delay_steps"].key.value == 0
+    assert rows["algo.exploration.epsilon.delay_steps"].key.value == 0
 
 
 def test_a_network_that_is_named_keeps_its_own_numbers_and_their_origin() -> None:
@@ -100,8 +100,8 @@ def test_papers_and_equations_are_told() -> None:
 
 
 def test_a_prefix_shows_a_subtree_and_a_wrong_one_is_refused() -> None:
-    names = [row.key.name for row in explained("algo=dqn", "env=pong", prefixes=("algo.epsilon",)).rows]
-    assert names[0] == "algo.epsilon"
+    names = [row.key.name for row in explained("algo=dqn", "env=pong", prefixes=("algo.exploration.epsilon",)).rows]
+    assert names[0] == "algo.exploration.epsilon"
     assert len(names) == 5
     with pytest.raises(UserError, match=r"no key algo\.gama here; nearest: algo\.gamma"):
         explained("algo=dqn", "env=pong", prefixes=("algo.gama",))
@@ -117,7 +117,7 @@ def test_a_pipe_gets_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_one_key_is_told_at_length(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_command(["rlrun", "explain", "algo=dqn", "env=pong", "algo.target_period_steps"]) == 0
+    assert run_command(["rlrun", "explain", "algo=dqn", "env=pong", "algo.target.period_steps"]) == 0
     out = capsys.readouterr().out
     assert "type and range    an integer > 0 or null\n" in out
     assert "unit              agent steps\n" in out

@@ -33,7 +33,7 @@ COMMANDS = [
     "algo=dqn env=cartpole preset=dqn_pong",
     "algo=dqn env=cartpole optimizer@algo.optimizer=rmsprop algo.optimizer.decay=0.5",
     "algo=reinforce env=cartpole optimizer@algo.value_optimizer=rmsprop_centred experiment=null",
-    "algo=dqn env=cartpole algo.gamma=0.5 evaluation.episodes=3 algo.epsilon.start=0.75",
+    "algo=dqn env=cartpole algo.gamma=0.5 evaluation.episodes=3 algo.exploration.epsilon.start=0.75",
 ]
 
 QUICK = random.Random(5).sample(PRESETS + OTHERS, 8) + COMMANDS[len(PRESETS + OTHERS) :]
@@ -75,8 +75,8 @@ def test_configs_of_others_go_before_ours(tmp_path: Path) -> None:
             "# @package _global_\ndefaults:\n  - base_of_it\n  - _self_\n"
             "  - override /optimizer@algo.optimizer: rmsprop\n\nalgo: {n_step: 5, optimizer: {decay: 0.9, eps: 1e-6}}\n"
         ),
-        "experiment/base_of_it.yaml": "# @package _global_\nalgo: {n_step: 4, double: true}\nseed: 3\n",
-        "experiment/packaged.yaml": "# @package algo.epsilon\nstart: 0.25\n",
+        "experiment/base_of_it.yaml": "# @package _global_\nalgo: {n_step: 4, target: {double: true}}\nseed: 3\n",
+        "experiment/packaged.yaml": "# @package algo.exploration.epsilon\nstart: 0.25\n",
     }.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -92,8 +92,8 @@ def test_configs_of_others_go_before_ours(tmp_path: Path) -> None:
 
 def test_references_are_followed_and_missing_values_are_none() -> None:
     composed = compose(Configs([OWN]), ["algo=dqn", "env=atari"])
-    assert composed.at("algo.epsilon.delay_steps") == "${algo.learning_starts_steps}"
-    assert composed.text("algo.epsilon.delay_steps") == "50000"
+    assert composed.at("algo.exploration.epsilon.delay_steps") == "${algo.replay.learning_starts_steps}"
+    assert composed.text("algo.exploration.epsilon.delay_steps") == "50000"
     assert composed.text("env.game") is None
     assert composed.text("algo.optimizer") is None
     assert composed.text("algo.nowhere") is None

@@ -23,7 +23,7 @@ OBS = torch.rand(2000, 4, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
 
 def narrow(forward: Callable[..., Any]) -> Callable[..., Any]:
-    return Execution(CPU, "none", "bfloat16", None).in_precision(forward)
+    return Execution(CPU, "none", "bfloat16", None).passing(forward)
 
 
 def q_network(*, dueling: bool, q_near: float = 0.0) -> nn.Module:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -27,10 +28,10 @@ def network() -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(48, 2))
 
 
-def step_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> Callable[[Tensor, Tensor], Mapping[str, Tensor]]:
+def step_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> Callable[[Tensor, Tensor], dict[str, Tensor]]:
     parameters = list(model.parameters())
 
-    def step(x: Tensor, y: Tensor) -> Mapping[str, Tensor]:
+    def step(x: Tensor, y: Tensor) -> dict[str, Tensor]:
         loss = (model(x) - y).square().mean()
         return {"loss": loss.detach(), "norm": descend(loss, parameters, optimizer, 0.5)}
 
@@ -40,7 +41,7 @@ def step_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> Callable[[Ten
 FALLING = Linear(start=1e-2, end=0.0, duration_steps=10, delay_steps=0)
 
 
-def captured(function: Callable[..., Mapping[str, Tensor]], changes: Callable[[], list[Tensor]] = list) -> Captured:
+def captured(function: Callable[..., dict[str, Tensor]], changes: Callable[[], list[Tensor]] = list) -> Captured:
     return Captured(function, list, changes, RecordedOperations(), CPU)
 
 
@@ -90,6 +91,18 @@ def test_outputs_are_copies_and_inputs_are_copied() -> None:
     assert second.tolist() == [10.0] * 3
 
 
+class Pair(NamedTuple):
+    left: Tensor
+    right: Tensor
+
+
+def test_inputs_may_be_named_tuples() -> None:
+    less = captured(lambda pair, x: {"": pair.left - pair.right * x})
+    for factor in (2.0, 5.0):
+        given = Pair(torch.full((2,), 7.0), torch.full((2,), factor))
+        assert less(given, torch.ones(2))[""].tolist() == [7.0 - factor] * 2
+
+
 def test_another_tensor_in_the_place_of_one_that_is_read_is_recorded_anew() -> None:
     read = [torch.ones(2)]
     added = Captured(lambda x: {"": x + read[0]}, lambda: read, list, RecordedOperations(), CPU)
@@ -103,7 +116,7 @@ def test_another_tensor_in_the_place_of_one_that_is_read_is_recorded_anew() -> N
 def test_warming_up_leaves_what_is_changed_as_it_was() -> None:
     total = torch.zeros(2)
 
-    def add(x: Tensor) -> Mapping[str, Tensor]:
+    def add(x: Tensor) -> dict[str, Tensor]:
         return {"": total.add_(x)}
 
     recorded = captured(add, lambda: [total])
@@ -115,7 +128,7 @@ def test_only_so_many_recordings_are_kept(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("rlrun.compute.captured._MOST_RECORDINGS", 2)
     calls = []
 
-    def doubled(x: Tensor) -> Mapping[str, Tensor]:
+    def doubled(x: Tensor) -> dict[str, Tensor]:
         calls.append(len(x))
         return {"": 2 * x}
 
@@ -129,13 +142,13 @@ def test_only_so_many_recordings_are_kept(monkeypatch: pytest.MonkeyPatch) -> No
 def test_the_stand_in_shows_what_a_graph_would_do_wrong() -> None:
     numbers = iter(range(100))
 
-    def with_a_number_of_pythons(x: Tensor) -> Mapping[str, Tensor]:
+    def with_a_number_of_pythons(x: Tensor) -> dict[str, Tensor]:
         return {"": x + next(numbers)}
 
     recorded = captured(with_a_number_of_pythons)
     assert torch.equal(recorded(torch.zeros(2))[""], recorded(torch.zeros(2))[""])
 
-    def with_a_hidden_change(x: Tensor) -> Mapping[str, Tensor]:
+    def with_a_hidden_change(x: Tensor) -> dict[str, Tensor]:
         return {"": hidden.add_(x)}
 
     hidden = torch.zeros(2)
@@ -158,7 +171,7 @@ def test_the_stand_in_shows_what_a_graph_would_do_wrong() -> None:
         lambda x: {"": (x > 0).nonzero()},
     ],
 )
-def test_what_would_wait_for_the_gpu_cannot_be_recorded(function: Callable[..., Mapping[str, Tensor]]) -> None:
+def test_what_would_wait_for_the_gpu_cannot_be_recorded(function: Callable[..., dict[str, Tensor]]) -> None:
     with pytest.raises(ValueError, match="depends on values"):
         captured(function)(torch.ones(3))
 
@@ -173,7 +186,7 @@ def test_what_would_wait_for_the_gpu_cannot_be_recorded(function: Callable[..., 
     ],
 )
 def test_what_draws_random_numbers_cannot_be_recorded(
-    function: Callable[..., Mapping[str, Tensor]],
+    function: Callable[..., dict[str, Tensor]],
 ) -> None:
     with pytest.raises(ValueError, match="draws random numbers"):
         captured(function)(torch.ones(3))
@@ -187,7 +200,7 @@ def test_what_draws_random_numbers_cannot_be_recorded(
         lambda x: {"": x + torch.from_numpy(np.ones(3)).to(x.device)},
     ],
 )
-def test_what_would_copy_from_the_cpu_cannot_be_recorded(function: Callable[..., Mapping[str, Tensor]]) -> None:
+def test_what_would_copy_from_the_cpu_cannot_be_recorded(function: Callable[..., dict[str, Tensor]]) -> None:
     with pytest.raises(ValueError, match="that Python or numpy has"):
         captured(function)(torch.ones(3))
 

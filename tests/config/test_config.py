@@ -31,7 +31,7 @@ def directories(tmp_path: Path) -> list[Path]:
         "env/tails": "game: tails\n",
         "env/stick": "# Stick-v1 (a stick): keep it up.\n" + SCRIPTED,
         "preset/dqn_scripted": "# @package _global_\ntotal_steps: 700\n"
-        "algo:\n  gamma: 0.7\n  batch_size: 7\n  learning_starts_steps: 100\n",
+        "algo:\n  gamma: 0.7\n  replay:\n    batch_size: 7\n    learning_starts_steps: 100\n",
         "preset/other": "# @package _global_\nalgo:\n  gamma: 0.3\n",
         "experiment/half": "# @package _global_\nalgo:\n  gamma: 0.5\n",
         "experiment/typo": "# @package _global_\nalgo:\n  gama: 0.5\n",
@@ -82,7 +82,7 @@ def test_only_what_changes_the_experiment_changes_its_hash(directories: list[Pat
     same = ["seed=3", "total_steps=900", "device=cpu", "logger=none", "runs_dir=x", "name=y", "log_every_steps=7"]
     assert {digest(override) for override in [*same, "evaluation.episodes=3", "checkpoint.keep=4"]} == {plain}
     assert digest("algo.gamma=0.7") == plain  # the preset's own value
-    assert digest("algo.batch_size=7.0") == plain
+    assert digest("algo.replay.batch_size=7.0") == plain
     assert digest("device.compile=inductor") == plain
     others = {
         digest(override)
@@ -134,11 +134,11 @@ def test_options_of_an_environment_can_be_given_in_every_spelling(
         ("logger=tensorbord", "unknown logger 'tensorbord'; nearest: tensorboard; available: none, tensorboard"),
         ("experiment=hal", "unknown experiment 'hal'; nearest: half; available: "),
         ("preset=dqn_script", "unknown preset 'dqn_script'; nearest: dqn_scripted; available: "),
-        ("algo.epsilon.end=x", "algo.epsilon.end=x is not valid"),
+        ("algo.exploration.epsilon.end=x", "algo.exploration.epsilon.end=x is not valid"),
         (
-            "algo.learning_starts_steps=700",
-            "algo.learning_starts_steps=700 is not before total_steps=700: nothing would be learned; for a quick try "
-            "debug=short sets both",
+            "algo.replay.learning_starts_steps=700",
+            "algo.replay.learning_starts_steps=700 is not before total_steps=700: nothing would be learned; for a "
+            "quick try debug=short sets both",
         ),
         ("agent=dqn", "unknown key agent; nearest: algo"),
         ("+enviroment=scripted", "unknown key enviroment; nearest: env"),
@@ -171,7 +171,10 @@ def test_options_of_an_environment_can_be_given_in_every_spelling(
         ("algo.optimizer.learning_rate=-1", "algo.optimizer.learning_rate=-1 is not valid: it must be a number > 0"),
         ("algo.optimizer.learning_rate=inf", "algo.optimizer.learning_rate=inf is not valid"),
         ("algo.optimizer=3", "algo.optimizer=3 is not valid: it must be an object (_target_)"),
-        ("algo.epsilon._target_=rlrun.nn.optimizers.Adam", "algo.epsilon._target_ has no algo.epsilon."),
+        (
+            "algo.exploration.epsilon._target_=rlrun.nn.optimizers.Adam",
+            "epsilon._target_ has no ",
+        ),
         ("env._target_=rlrun.agents.random.Random", "env._target_ has no env.num_envs"),
         ("algo._target_=rlrun.agents.nosuch.Agent", "algo._target_=rlrun.agents.nosuch.Agent does not exist"),
         ("experiment=null,half", "experiment=null,half gives several values: add -m"),

@@ -15,11 +15,13 @@ from rlrun.errors import UserError
 
 A_RATE = "it must be a number > 0 or an object (_target_) of the kind Schedule"
 FILES = {
-    "experiment/typo": "# @package _global_\nalgo:\n  # exploration\n  epsilon:\n    ennd: 0.5\n",
+    "experiment/typo": "# @package _global_\nalgo:\n  exploration:\n    # by step\n    epsilon:\n      ennd: 0.5\n",
     "experiment/high": "# @package _global_\nalgo:\n  gamma: 1.5 # too much\n",
     "experiment/hidden": "# @package _global_\nalgo:\n  network:\n    hiden: [3]\n",
-    "preset/mine": "# @package _global_\n# numbers\nalgo:\n  batch_sizes: 3\n",
+    "preset/mine": "# @package _global_\n# numbers\nalgo:\n  replay:\n    batch_sizes: 3\n",
 }
+
+EPSILON = "algo.exploration.epsilon"
 
 
 @pytest.fixture
@@ -37,9 +39,9 @@ def refused(directories: list[Path], *overrides: str) -> tuple[str, str]:
 
 def test_a_key_in_a_file_is_told_with_file_and_line(directories: list[Path]) -> None:
     message, details = refused(directories, "algo=dqn", "env=pong", "experiment=typo")
-    assert message == "unknown key algo.epsilon.ennd; nearest: algo.epsilon.end"
+    assert message == "unknown key algo.exploration.epsilon.ennd; nearest: algo.exploration.epsilon.end"
     assert f"set in {directories[0] / 'experiment/typo.yaml'}, line 5" in details
-    assert "algo.epsilon.end = 0.02 (a number): the last value" in details
+    assert "algo.exploration.epsilon.end = 0.02 (a number): the last value" in details
     _, details = refused(directories, "algo=dqn", "env=cartpole", "preset=mine")
     assert f"set in {directories[0] / 'preset/mine.yaml'}, line 4" in details
 
@@ -62,8 +64,8 @@ def test_a_word_on_the_command_line_is_quoted(directories: list[Path]) -> None:
             "algo.gamma='0.9' is not valid: it must be a number >= 0 and <= 1",
         ),
         (
-            "algo.epsilon={_target_: builtins.dict}",
-            "algo.epsilon._target_=builtins.dict cannot be checked: it does not say what it takes",
+            "algo.exploration.epsilon={_target_: builtins.dict}",
+            "algo.exploration.epsilon._target_=builtins.dict cannot be checked: it does not say what it takes",
         ),
     ],
 )
@@ -100,7 +102,10 @@ def test_a_wrong_value_comes_with_its_meaning_and_what_it_would_be_otherwise(dir
     [
         (("algo=random", "algo.gamma=1"), "it belongs to algo=actor_critic, dqn, linear_q, linear_v, "),
         (("algo=dqn", "algo.trace_lambda=1"), "it belongs to algo=linear_q, linear_v, td, not to algo=dqn"),
-        (("algo=dqn", "algo.epsilon.value=1"), "it belongs to algo=linear_q, q_learning, sarsa, not to algo=dqn"),
+        (
+            ("algo=dqn", "algo.exploration.epsilon.value=1"),
+            "it belongs to algo=linear_q, q_learning, sarsa, not to algo=dqn",
+        ),
         (("algo=dqn", "+env.game=pong"), "it belongs to env=atari, breakout, pong, not to env=cartpole"),
         (("algo=dqn", "algo.lr=1"), "nearest: algo.optimizer.learning_rate"),
         (("algo=dqn", "gamma=1"), "nearest: algo.gamma"),
@@ -143,8 +148,11 @@ def test_keys_of_a_network_of_ones_own_are_checked_like_ours(tmp_path: Path, mon
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("algo.batch_size=200000", "algo.batch_size=200000 is more than algo.replay_capacity_steps=100000"),
-        ("algo.target_period_steps=0", "target_period_steps=0 is not valid: it must be an integer > 0 or null"),
+        (
+            "algo.replay.batch_size=200000",
+            "algo.replay.batch_size=200000 is more than algo.replay.capacity_steps=100000",
+        ),
+        ("algo.target.period_steps=0", "period_steps=0 is not valid: it must be an integer > 0 or null"),
         ("env.num_envs=0", "env.num_envs=0 is not valid: it must be an integer > 0"),
     ],
 )
@@ -180,17 +188,20 @@ def test_an_unknown_option_comes_with_what_the_nearest_are_and_where_others_are_
     assert caught.value.details[-1] == f"searched besides rlrun's own: {directories[0] / 'algo'}"
 
 
-@pytest.mark.parametrize("override", ["algo.epsilon=0.1", "algo.epsilon=null"])
+@pytest.mark.parametrize("override", ["algo.exploration.epsilon=0.1", "algo.exploration.epsilon=null"])
 def test_one_value_for_an_object_is_answered_with_its_keys_and_how_to_replace_it(override: str) -> None:
     words = ["algo=dqn", "env=cartpole"]
     _, details = refused([config_directory()], *words, override)
-    assert "it has keys of its own: algo.epsilon." in details
-    replacement = "another one: 'algo.epsilon={_target_: rlrun.numerics.schedules.Constant, value: ...}'"
+    assert "it has keys of its own: algo.exploration.epsilon." in details
+    replacement = "another one: 'algo.exploration.epsilon={_target_: rlrun.numerics.schedules.Constant, value: ...}'"
     assert replacement in details.splitlines()
-    message, _ = refused([config_directory()], *words, "algo.epsilon._target_=rlrun.numerics.schedules.Constant")
-    assert "algo.epsilon={_target_: ...}" in message
+    message, _ = refused(
+        [config_directory()], *words, "algo.exploration.epsilon._target_=rlrun.numerics.schedules.Constant"
+    )
+    assert "algo.exploration.epsilon={_target_: ...}" in message
     words += [word.replace("...", "0.1") for word in re.findall(r"'(.*?)'", replacement)]
-    assert load_config(words, [config_directory()]).algo.arguments["epsilon"].arguments == {"value": 0.1}
+    exploration = load_config(words, [config_directory()]).algo.arguments["exploration"]
+    assert exploration.arguments["epsilon"].arguments == {"value": 0.1}
 
 
 def test_an_object_that_comes_from_a_group_is_chosen_by_its_name() -> None:

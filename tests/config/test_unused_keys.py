@@ -41,7 +41,7 @@ class Rule(NamedTuple):
 
 ACTOR_CRITIC = "algo=actor_critic env=cartpole preset=null env.num_envs=4"
 REINFORCE = "algo=reinforce env=cartpole preset=null env.num_envs=4"
-DQN = "algo=dqn env=cartpole preset=null algo.learning_starts_steps=100"
+DQN = "algo=dqn env=cartpole preset=null algo.replay.learning_starts_steps=100"
 LINEAR = "algo=linear_q env=gridworld preset=null env.observation=index"
 ONE_HOT = "{_target_:rlrun.agents.linear.features.OneHot}"
 PAIRED = f"~algo.features +algo.features={{_target_:rlrun.agents.linear.features.Paired,features:{ONE_HOT}}}"
@@ -53,9 +53,16 @@ RULES = [
     Rule(REINFORCE, "algo.value_optimizer", "algo.baseline=none", "algo.baseline=value", OTHER_OPTIMIZER),
     Rule(REINFORCE, "algo.value_updates", "algo.baseline=batch_mean", "algo.baseline=value", 3),
     Rule(REINFORCE, "algo.moving_average_decay", "algo.baseline=value", "algo.baseline=moving_average", 0.5),
-    Rule(DQN, "algo.double", "algo.target_period_steps=null", "algo.target_period_steps=50", True, remedy="another"),
+    Rule(
+        DQN,
+        "algo.target.double",
+        "algo.target.period_steps=null",
+        "algo.target.period_steps=50",
+        True,
+        remedy="another",
+    ),
     Rule(DQN, "algo.huber_delta", "algo.loss=squared", "algo.loss=huber", 0.01),
-    Rule(DQN, "algo.replay_folder", "algo.replay_storage=memory", "algo.replay_storage=disk", "/nowhere"),
+    Rule(DQN, "algo.replay.folder", "algo.replay.storage=memory", "algo.replay.storage=disk", "/nowhere"),
     Rule(DQN, "algo.network.activation", "algo.network.hidden=[]", "algo.network.hidden=[8]", "relu", remedy="another"),
     Rule(LINEAR, "algo.replacing", "algo.trace_lambda=0", "algo.trace_lambda=0.5", True, "algo.trace_lambda=0.0", "a"),
     Rule(
@@ -68,7 +75,7 @@ RULES = [
         "a",
     ),
 ]
-EXECUTED = {"algo.replay_folder"}  # which has an effect, and defines no experiment all the same
+EXECUTED = {"algo.replay.folder"}  # which has an effect, and defines no experiment all the same
 NAMES = [rule.key for rule in RULES]
 
 

@@ -93,7 +93,7 @@ def test_the_log_of_episodes_is_whole_before_there_is_a_result(tmp_path: Path, m
 @pytest.mark.parametrize("resumable", [True, False])
 def test_what_is_refused_late_is_told_before_there_is_a_result(tmp_path: Path, resumable: bool) -> None:
     words = ["algo=dqn", "env=cartpole", "device=cpu", "logger=none", "total_steps=64", "evaluation.episodes=1"]
-    words += ["algo.learning_starts_steps=32"]
+    words += ["algo.replay.learning_starts_steps=32"]
     config = load_config([*words, f"runs_dir={tmp_path}", "name=run"], [config_directory()])
     with closing(build(config, tmp_path)) as built:
         run, agent, env = built.run, cast(Any, built.run.agent), cast(Any, built.run.collector.env)

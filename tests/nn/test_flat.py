@@ -273,7 +273,7 @@ def test_a_descent_is_that_of_separate_tensors(max_grad_norm: float | None) -> N
 def test_making_stepping_and_keeping_an_agent_imports_neither_torchs_compiler_nor_its_algebra() -> None:
     code = (
         "import sys; from rlrun import make\n"
-        "m = make('algo=dqn env=cartpole algo.learning_starts_steps=8 logger=none')\n"
+        "m = make('algo=dqn env=cartpole algo.replay.learning_starts_steps=8 logger=none')\n"
         "[*m.steps(32)]; m.agent.load_state_dict(m.agent.state_dict())\n"
         "print([name for name in ('torch._dynamo', 'sympy') if name in sys.modules])"
     )

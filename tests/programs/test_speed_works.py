@@ -117,9 +117,9 @@ def test_both_sides_are_told_the_same_steps() -> None:
     assert settings["arguments"]["learning_starts"] == 10_000
     assert settings["exploration_ends_at_step"] == 10_400
     assert {
-        "algo.learning_starts_steps=10000",
-        "algo.epsilon.delay_steps=10000",
-        "algo.epsilon.duration_steps=400",
+        "algo.replay.learning_starts_steps=10000",
+        "algo.exploration.epsilon.delay_steps=10000",
+        "algo.exploration.epsilon.duration_steps=400",
     } <= {*work.all_words()}
     assert f"total_steps={settings['warm_up_steps'] + settings['measured_steps']}" in speed_words(work)
     assert WORKS["dqn_cartpole"].peer_settings()["exploration_ends_at_step"] == 8000

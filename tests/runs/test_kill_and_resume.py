@@ -23,7 +23,7 @@ SHORTER = {
     "cartpole dqn": ("total_steps=1200", "evaluation.every_steps=400"),
     "pong dqn, sticky actions, 3 environments": (
         "total_steps=450",
-        "algo.replay_capacity_steps=300",
+        "algo.replay.capacity_steps=300",
         "log_every_steps=50",
         "evaluation.every_steps=150",
     ),

@@ -15,20 +15,20 @@ DQN_PONG = (
     "algo.optimizer.learning_rate=1e-4",  # rl-zoo3
     "algo.optimizer.eps=1e-8",  # torch's Adam
     "algo.gamma=0.99",  # stable-baselines3
-    "algo.batch_size=32",  # rl-zoo3
-    "algo.replay_ratio=8",  # rl-zoo3: one update of 32 every 4 steps
+    "algo.replay.batch_size=32",  # rl-zoo3
+    "algo.replay.ratio=8",  # rl-zoo3: one update of 32 every 4 steps
     "algo.rollout_steps=4",  # rl-zoo3 (train_freq)
-    "algo.replay_capacity_steps=100000",  # rl-zoo3
-    "algo.target_period_steps=1000",  # rl-zoo3
+    "algo.replay.capacity_steps=100000",  # rl-zoo3
+    "algo.target.period_steps=1000",  # rl-zoo3
     "algo.n_step=1",
-    "algo.double=false",
+    "algo.target.double=false",
     "algo.dueling=false",
     "algo.loss=huber",
     "algo.huber_delta=1",  # stable-baselines3
     "algo.reward_clip=1",  # its Atari wrapper
     "algo.max_grad_norm=10",  # stable-baselines3
-    "algo.epsilon.start=1",  # stable-baselines3
-    "algo.epsilon.end=0.01",  # rl-zoo3
+    "algo.exploration.epsilon.start=1",  # stable-baselines3
+    "algo.exploration.epsilon.end=0.01",  # rl-zoo3
 )
 
 # Policy and value have networks of their own, two layers of 64 each.

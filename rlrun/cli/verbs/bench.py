@@ -103,7 +103,11 @@ def _trainings(seconds: float, overrides: list[str]) -> Iterator[str]:
     from rlrun.config.arguments import changed
 
     # The replay is small, so that little memory is enough; epsilon is at its end when the clock starts.
-    pong = ("algo.replay_capacity_steps=10000", "algo.learning_starts_steps=400", "algo.epsilon.duration_steps=4")
+    pong = (
+        "algo.replay.capacity_steps=10000",
+        "algo.replay.learning_starts_steps=400",
+        "algo.exploration.epsilon.duration_steps=4",
+    )
     for name, workload, warm_up_steps in (
         ("actor-critic CartPole, 8 environments", changed(ACTOR_CRITIC_CARTPOLE, "env.num_envs=8"), 800),
         ("actor-critic CartPole, 64 environments", changed(ACTOR_CRITIC_CARTPOLE, "env.num_envs=64"), 6400),

@@ -46,6 +46,7 @@ def run(chosen: Namespace) -> int:
 
 def _check(config: Config, directory: Path, turns: int | None, steps: int | None) -> int:
     from rlrun.cli.checked_parts import CheckedParts
+    from rlrun.config.schema import components_in
     from rlrun.testing.checked import CheckedAgent, CheckedEnv, checked_replay
 
     parts = CheckedParts(config, directory)
@@ -53,11 +54,12 @@ def _check(config: Config, directory: Path, turns: int | None, steps: int | None
     env_contract = CheckedEnv(parts.env_of, parts.limited_env if parts.has_limit else None, steps)
     counts = {env: _check_one(f"{env} ({config.env.target})", env_contract)}
     agent_contract = CheckedAgent(parts.env, parts.agent, turns)
-    for name in sorted(config.algo.before_end):
-        starts = config.algo.arguments[name]
-        if starts > agent_contract.steps:
-            note = f"algo.{name}={starts} is too late to be checked, as learning begins then: add algo.{name}=500"
-            agent_contract.notes.append(note)
+    for path, component in components_in(config.algo, "algo"):
+        for name in sorted(component.before_end):
+            if (starts := component.arguments[name]) > agent_contract.steps:
+                agent_contract.notes.append(
+                    f"learning begins after {starts:,} steps, too late to be checked: add {path}.{name}=500"
+                )
     counts[agent] = _check_one(f"{agent} ({config.algo.target})", agent_contract)
     replay_contract = checked_replay(agent_contract.trained, parts.spec)
     if replay_contract is not None:

@@ -1,0 +1,29 @@
+"""How an agent explores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
+
+from rlrun.numerics.schedules import Schedule, require_probability
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExplorationSettings:
+    """A random action with probability epsilon, otherwise the one of the highest value.
+
+    Args:
+        epsilon: while it learns, by agent step.
+        evaluation_epsilon: while it is evaluated.
+
+    Raises:
+        ArgumentError: if `epsilon` is no probability at some step.
+    """
+
+    epsilon: Schedule
+    evaluation_epsilon: Annotated[float, Field(ge=0, le=1)]
+
+    def __post_init__(self) -> None:
+        require_probability(self.epsilon, "epsilon")
