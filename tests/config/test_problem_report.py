@@ -104,7 +104,7 @@ def test_a_wrong_value_comes_with_its_meaning_and_what_it_would_be_otherwise(dir
         (("algo=dqn", "algo.trace_lambda=1"), "it belongs to algo=linear_q, linear_v, td, not to algo=dqn"),
         (
             ("algo=dqn", "algo.exploration.epsilon.value=1"),
-            "it belongs to algo=linear_q, q_learning, sarsa, not to algo=dqn",
+            "it belongs to rlrun.numerics.schedules.Constant, not to ",
         ),
         (("algo=dqn", "+env.game=pong"), "it belongs to env=atari, breakout, pong, not to env=cartpole"),
         (("algo=dqn", "algo.lr=1"), "nearest: algo.optimizer.learning_rate"),
