@@ -112,10 +112,10 @@ class Reinforce:
                 "environment plays the same number of episodes",
             )
         if episodes_per_batch < 2 and (baseline == "batch_mean" or normalize):
-            parameter, value = ("baseline", "batch_mean") if baseline == "batch_mean" else ("normalize", "true")
+            parameter, chosen = ("baseline", "batch_mean") if baseline == "batch_mean" else ("normalize", "true")
             raise ArgumentError(
                 parameter,
-                f"={value} needs episodes_per_batch of at least 2: less the mean of a single episode's returns there "
+                f"={chosen} needs episodes_per_batch of at least 2: less the mean of a single episode's returns there "
                 "may be nothing to learn from",
             )
         if normalize and baseline in ("moving_average", "batch_mean"):

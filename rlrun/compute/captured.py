@@ -18,6 +18,7 @@ from torch import Tensor
 from rlrun.types import pinned
 
 Function = Callable[..., dict[str, Tensor]]  # of tensors, and named tuples of them
+Places = Callable[[], Sequence[Tensor]]  # where something is in memory, as it is when asked
 
 _WARM_UPS = 3  # calls before a recording: libraries choose kernels and allocate workspaces in the first ones
 _MOST_RECORDINGS = 32  # of one function; further shapes of inputs run as they are
@@ -55,8 +56,8 @@ class Captured:
     def __init__(
         self,
         function: Function,
-        reads: Callable[[], Sequence[Tensor]],
-        changes: Callable[[], Sequence[Tensor]],
+        reads: Places,
+        changes: Places,
         recorder: Recorder,
         device: torch.device,
     ) -> None:

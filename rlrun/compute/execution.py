@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
-from rlrun.compute.captured import Captured, Recorder
+from rlrun.compute.captured import Captured, Places, Recorder
 from rlrun.compute.compiled import compiled
 from rlrun.compute.gradients import Loss, Said, backward_through, compiled_backward_through
 from rlrun.nn.descent import gradient_norm, gradients_of, scale_down
@@ -128,9 +128,9 @@ class Execution:
         moved_by(optimizer)  # refuses what it cannot begin
         return self._recorded(self._recorder, step, list, lambda: moved_by(optimizer))
 
-    def _recorded(self, recorder: Recorder, *function: Any) -> Callable[..., Said]:
+    def _recorded(self, recorder: Recorder, function: Callable[..., Said], reads: Places, changes: Places) -> Captured:
         self._unheeded.pop("compile", None)
-        return Captured(*function, recorder, self._device)
+        return Captured(function, reads, changes, recorder, self._device)
 
 
 def plainly(device: torch.device) -> Execution:

@@ -132,7 +132,7 @@ def test_the_numbers_of_recorded_updates_do_not_stay_those_of_the_first(monkeypa
 
 def test_updates_from_a_replay_on_disk_can_be_recorded() -> None:
     env = ScriptedEnv(2)
-    agents = [dqn(env.spec, replay_storage=storage, execution=recorded()) for storage in ("memory", "disk")]  # type: ignore[arg-type]
+    agents = [dqn(env.spec, replay_storage=storage, execution=recorded()) for storage in ("memory", "disk")]
     for rollout in rollouts(agents[0], env, turns=5):
         for agent in agents:
             agent.learn(rollout)
