@@ -30,7 +30,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rlrun.cli.main import STOPPED
-from rlrun.config.repeated_words import changed
+from rlrun.config.arguments import changed
 from rlrun.runs.checkpoint import Checkpoints
 from rlrun.runs.interruption import StopRequest
 from rlrun.runs.loggers import read_rows
@@ -215,7 +215,6 @@ def stress(words: Iterable[str], plans: Iterable[Plan], rng: random.Random) -> O
 
 def import_all(words: Iterable[str]) -> None:
     """Imports what a run of `words` imports, so that its children spend no time on it."""
-    import hydra._internal.utils
     import hydra.main  # noqa: F401
     import torch._dynamo  # noqa: F401 - by the first optimizer
 

@@ -100,14 +100,16 @@ def our_keys() -> list[OurKey]:
     for path in sorted(conf.rglob("*.yaml")):
         group = path.parent.name if path.parent != conf else ""
         text = path.read_text(encoding="utf-8")
-        package = {"": "", "optimizer": "algo.optimizer", "debug_algo": "algo"}.get(group, group)
+        package = {"": "", "optimizer": "algo.optimizer", "network": "algo.network", "debug_algo": "algo"}.get(
+            group, group
+        )
         if text.startswith("# @package _global_"):
             package = ""
         header = _defaults(text) if group == "experiment" else ""
         found += [
             OurKey(f"{group}/{path.stem}", setting, _base(group, path.stem), header)
             for setting in read(path, package)
-            if setting.key.split(".")[0] != "hydra"
+            if setting.key.split(".")[0] != "hydra" and setting.key not in ("network", "env.network")  # names, no keys
         ]
     return found
 

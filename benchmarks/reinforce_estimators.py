@@ -175,7 +175,7 @@ def draw(rows: list[Row], episodes: Enumeration) -> None:
         axes.grid(axis="y", alpha=0.25)
         axes.set_axisbelow(True)
     PICTURE.parent.mkdir(exist_ok=True)
-    figure.savefig(PICTURE, dpi=150)
+    figure.savefig(PICTURE, dpi=120)
 
 
 def draw_variances(axes: Any, rows: list[Row]) -> None:

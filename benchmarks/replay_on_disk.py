@@ -28,6 +28,7 @@ import torch
 from torch import Tensor
 
 from rlrun.agents.dqn import DQN
+from rlrun.agents.rewards import clip_reward
 from rlrun.build import Built, build
 from rlrun.config.compose import load_config
 from rlrun.config.files import config_directory
@@ -36,6 +37,7 @@ from rlrun.replay.uniform import UniformReplay
 
 HERE = Path(__file__).resolve().parent
 CPU = torch.device("cpu")
+REWARD_CLIP = 1.0  # as DQN on Atari games
 BATCH, BATCHES = 32, 30  # transitions; batches for each measurement of drawing
 LEARNS = 15  # turns of collecting 4 steps and one update in each round; the replays take turn after turn
 BLOCK = 1 << 22  # bytes
@@ -127,7 +129,7 @@ def measure(steps: int, rounds: int, folder: Path) -> list[Case]:
             for each in (None, storage)
         ]
         while len(memory) < steps - 1:
-            rollout = agent._clipped(collector.collect(agent))
+            rollout = clip_reward(collector.collect(agent), REWARD_CLIP)
             for replay in replays:
                 replay.extend(rollout)
         cases = make_cases(memory, disk, storage)
@@ -205,7 +207,7 @@ def train(cases: Sequence[Case], built: Built, replays: Sequence[UniformReplay])
     steps, seconds = 0, [0.0] * len(cases)
     for _ in range(LEARNS):
         for number, case in enumerate(cases):
-            agent._replay = case.replay
+            agent._replay = agent._batches._replay = case.replay
             case.prepare()
             started = perf_counter()
             rollout = collector.collect(agent)
@@ -213,7 +215,7 @@ def train(cases: Sequence[Case], built: Built, replays: Sequence[UniformReplay])
             seconds[number] += perf_counter() - started
             for replay in replays:
                 if replay is not case.replay:
-                    replay.extend(agent._clipped(rollout))
+                    replay.extend(clip_reward(rollout, REWARD_CLIP))
         steps += rollout.num_steps
     for case, taken in zip(cases, seconds, strict=True):
         case.steps_per_second.append(steps / taken)

@@ -30,7 +30,7 @@ from rlrun.protocols import Agent, Filmable, VecEnv
 from rlrun.runs.checkpoint import Checkpoints, CheckpointSettings
 from rlrun.runs.directory import attempt, check_writable, run_directory
 from rlrun.runs.episode_recorder import NOT_RECORDED, EpisodeRecorder, Recorder
-from rlrun.runs.manifest import experiment_hash, read_manifest
+from rlrun.runs.manifest import experiment_hash
 
 _LOG = logging.getLogger(__name__)
 
@@ -96,15 +96,9 @@ def directory_of(config: Config) -> Path:
     return attempt(first, fresh=config.fresh)
 
 
-def identity_of(config: Config, directory: Path) -> dict[str, Any]:
-    """What a checkpoint of the run of `config` in `directory` belongs to.
-
-    That is the experiment as the run's manifest has it, where there is one: an older run wrote down keys that have no
-    effect as well.
-    """
-    manifest = read_manifest(directory)
-    experiment = manifest["experiment"] if manifest is not None else config.experiment()
-    return {"experiment": experiment_hash(experiment), "seed": config.seed}
+def identity_of(config: Config) -> dict[str, Any]:
+    """What a checkpoint of the run of `config` belongs to."""
+    return {"experiment": experiment_hash(config.experiment()), "seed": config.seed}
 
 
 def build(config: Config, directory: Path | None = None, num_threads: int | None = None) -> Built:
@@ -135,14 +129,11 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
             _LOG.info(remark)
         evaluation_env: VecEnv = instantiate(config.env, {}, **evaluation.environment)
         stack.callback(evaluation_env.close)
-        with inside("network"):
-            network = instantiate(config.network, {}) if config.network is not None else None
         runtime = {
             "spec": env.spec,
             "device": device.torch_device,
             "seed": config.seed,
             "directory": directory,
-            "network": network,
             "execution": device.execution,
         }
         if "execution" not in config.algo.runtime:
@@ -170,7 +161,7 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
             log_every_steps=config.log_every_steps,
             evaluation=evaluation,
             checkpoint=checkpoint,
-            checkpoints=Checkpoints(directory, identity_of(config, directory), checkpoint.keep),
+            checkpoints=Checkpoints(directory, identity_of(config), checkpoint.keep),
             logger=instantiate(config.logger, {"directory": directory}),
             display=make_display(),
             artifacts=TableArtifacts(

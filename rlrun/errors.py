@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+
+_ELSEWHERE = 0.9  # a name in another place counts a little less than one in the place that was named
+_LIKELY = 0.8  # of names in another place, only such are worth mentioning
+_ABBREVIATED = 0.9
+_ALSO_CALLED: Mapping[str, tuple[str, ...]] = {  # what people who come from elsewhere write
+    "algo": ("agent", "algorithm", "method"),
+    "env": ("environment", "task"),
+    "network": ("model", "net"),
+}
+_THE_OTHER_NAME = 0.85  # as like that one must be to be meant, so that misspelt ones count too
 
 __all__ = ["DoesNotFitError", "UserError"]
 
@@ -94,13 +104,41 @@ def changed_environment(name: str, seen: str, maybe: str = "") -> UserError:
         reasons += f", or {maybe}"
     return UserError(
         f"{name} is not the environment that this run has played: {seen}; {reasons}; go on with what the run began "
-        "with, or fresh=true starts anew beside it"
+        "with, or fresh=true starts a new run next to it"
     )
 
 
 def nearest(name: str, valid: Iterable[str], count: int = 3) -> list[str]:
-    """The up to `count` valid names most like `name`, best first; never empty unless `valid` is."""
+    """The up to `count` valid names that `name` most likely stands for, best first; never empty unless `valid` is.
+
+    Names may be dotted keys. The first wrong part of `name` decides: its neighbours come first by likeness, then the
+    same or a similar name in another place (`gamma` for `algo.gamma`). `lr` and `learn` are taken for abbreviations.
+    """
     names = sorted(set(valid))
-    lowered = {candidate.lower(): candidate for candidate in names}
-    close = difflib.get_close_matches(name.lower(), lowered, n=count, cutoff=0.5)
-    return [lowered[match] for match in close] or names[:count]
+    known, parts = set(names), name.split(".")
+    depth = next((n for n in range(len(parts)) if ".".join(parts[: n + 1]) not in known), len(parts) - 1)
+    parent, rest = ".".join(parts[:depth]), "".join(f".{part}" for part in parts[depth + 1 :])
+    scores: dict[str, float] = {}
+    for candidate in names:
+        above, _, last = candidate.rpartition(".")
+        if above == parent:
+            whole = candidate + rest
+            scores[whole if whole in known else candidate] = likeness(parts[depth], last)
+        elsewhere = _ELSEWHERE * likeness(parts[-1], last)
+        if elsewhere >= _LIKELY * _ELSEWHERE:
+            scores[candidate] = max(elsewhere, scores.get(candidate, 0.0))
+    ordered = sorted(scores, key=lambda candidate: (-scores[candidate], candidate)) or names
+    return ([candidate for candidate in ordered if scores.get(candidate, 0.0) >= 0.5] or ordered)[:count]
+
+
+def likeness(name: str, candidate: str) -> float:
+    """How like two names are, from 0 to 1."""
+    name, candidate = name.lower(), candidate.lower()
+    ratio = difflib.SequenceMatcher(None, name, candidate).ratio()
+    words = candidate.split("_")
+    if len(words) > 1 and name == "".join(word[0] for word in words if word):
+        return max(ratio, _ABBREVIATED)
+    if len(name) >= 3 and (name in words or candidate.startswith(name)):
+        return max(ratio, _LIKELY)
+    others = (difflib.SequenceMatcher(None, name, other).ratio() for other in _ALSO_CALLED.get(candidate, ()))
+    return max([ratio, *(other for other in others if other >= _THE_OTHER_NAME)])

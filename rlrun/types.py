@@ -9,8 +9,11 @@ Numpy below the collector (`TimeStep`), torch above it (`Rollout`, `Batch`). T i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -52,17 +55,22 @@ Int64Array: TypeAlias = NDArray[np.int64]
 Metrics: TypeAlias = Mapping[str, Tensor | float]
 State: TypeAlias = dict[str, Any]  # tensors, arrays, numbers, strings, and lists and dicts of them
 Carry: TypeAlias = Any  # a tree of tensors [B, ...]; `()` for agents without memory
+Space: TypeAlias = spaces.Box | spaces.Discrete
+# What is observed: an array (above the collector a tensor) [..., ...], or a dict of them by the keys of
+# `EnvSpec.observation`. `seen` and `action_mask` take it apart.
+Obs: TypeAlias = Any
+ObsArray: TypeAlias = Any
 
 
 class TimeStep(NamedTuple):
     """What `VecEnv.step` returns for its B slots."""
 
-    next_obs: Array  # [B, ...] the true successor, also on the last step of an episode
+    next_obs: ObsArray  # [B, ...] the true successor, also on the last step of an episode
     reward: Float32Array  # [B] raw; clipping belongs to the agent
     discount: Float32Array  # [B] 0 where the future is worth nothing, 1 elsewhere; gamma-free
     last: BoolArray  # [B] the episode ends with this step
-    obs: Array  # [B, ...] what to act on now: a new episode's first observation where `last`
-    extras: dict[str, Array]  # [B, ...] as declared in `EnvSpec.extras` (lives, legal actions ...)
+    obs: ObsArray  # [B, ...] what to act on now: a new episode's first observation where `last`
+    extras: dict[str, Array]  # [B, ...] what else happened, as declared in `EnvSpec.extras` (lives, an outcome ...)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,6 +110,11 @@ class TabularModel:
     action_names: tuple[str, ...] = ()  # [num_actions], or empty: actions are numbers
     layout: GridLayout | None = None  # where states are cells
 
+    @property
+    def forbids_actions(self) -> bool:
+        """Whether some action is illegal in some state that goes on."""
+        return not bool((self.legal | ~self.legal.any(axis=1, keepdims=True)).all())
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tables:
@@ -123,7 +136,12 @@ class Tables:
         return shares
 
 
-def space_in_words(space: spaces.Box | spaces.Discrete) -> str:
+def bytes_of(space: Space) -> int:
+    """Of one element of a space."""
+    return math.prod(space.shape or ()) * int(np.dtype(space.dtype).itemsize)
+
+
+def space_in_words(space: Space) -> str:
     """A space on one line; its own `repr` spreads the bounds of a Box over many."""
     if isinstance(space, spaces.Discrete):
         return f"Discrete({space.n})" if space.start == 0 else f"Discrete({space.n}, start={space.start})"
@@ -139,10 +157,14 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EnvSpec:
-    """What an agent may know of an environment before it acts."""
+    """What an agent may know of an environment before it acts.
+
+    Raises:
+        ValueError: if a dict of observations has no `obs`, or an `action_mask` that is not bool [num_actions].
+    """
 
     name: str
-    observation: spaces.Box | spaces.Discrete
+    observation: Space | Mapping[str, Space]  # a dict: by name. `obs` is what networks and tables see; see `PARTS`
     action: spaces.Discrete
     num_envs: int
     episodic: bool = True  # False: episodes may never end, so nothing that needs whole episodes will work
@@ -150,27 +172,56 @@ class EnvSpec:
     frame_stack: int = 1  # > 1: obs is [frame_stack, H, W] uint8, oldest plane first, zeros before an episode's first
     extras: Mapping[str, spaces.Box] = field(default_factory=dict)
     model: TabularModel | None = None
-    legal_where_seen: BoolArray | None = None  # [observation.n, A] where numbers are observed that are not the model's
     parts: tuple[Part, ...] = ()  # of an index that stands for several numbers, the first one counting most; empty: one
     channels_known: bool = True  # False: obs has three axes, and nobody says whether it is [C, H, W]
     remarks: tuple[str, ...] = ()  # what a person should know of how it is seen, a line each
+    num_players: int = 1  # 2: rewards are the mover's, and discount is -1 where the other player moves next
+
+    def __post_init__(self) -> None:
+        parts = self.parts_of_observation
+        if "obs" not in parts:
+            raise ValueError(f"observations of {self.name} have the parts {', '.join(parts)}, and none called obs")
+        mask = parts.get("action_mask")
+        if mask is not None and (mask.shape != (self.num_actions,) or mask.dtype != np.bool_):
+            raise ValueError(f"the action_mask of {self.name} must be bool [{self.num_actions}], not {mask}")
+
+    @property
+    def parts_of_observation(self) -> Mapping[str, Space]:
+        """The spaces of observations by name; where they are no dict, it is called `obs`."""
+        return self.observation if isinstance(self.observation, Mapping) else {"obs": self.observation}
+
+    @property
+    def obs_space(self) -> Space:
+        """What networks and tables see."""
+        return self.parts_of_observation["obs"]
+
+    @property
+    def shows_mask(self) -> bool:
+        """Whether observations say which actions are allowed."""
+        return "action_mask" in self.parts_of_observation
 
     @property
     def obs_shape(self) -> tuple[int, ...]:
-        """Shape of one observation; `()` for an index."""
-        return tuple(self.observation.shape or ())
+        """Shape of what networks and tables see of one observation; `()` for an index."""
+        return tuple(self.obs_space.shape or ())
+
+    @property
+    def obs_bytes(self) -> int:
+        """Of one observation, all parts together."""
+        return sum(map(bytes_of, self.parts_of_observation.values()))
 
     @property
     def shown(self) -> str:
         """What observations are, in words."""
-        return space_in_words(self.observation)
+        return space_in_words(self.obs_space)
 
     @property
     def largest_byte(self) -> int:
         """What bytes are divided by to lie in [0, 1]: the space's largest `high`. 1 where obs are no bytes."""
-        if self.observation.dtype != np.uint8 or not isinstance(self.observation, spaces.Box):
+        space = self.obs_space
+        if space.dtype != np.uint8 or not isinstance(space, spaces.Box):
             return 1
-        return max(1, int(self.observation.high.max(initial=1)))
+        return max(1, int(space.high.max(initial=1)))
 
     @property
     def num_actions(self) -> int:
@@ -180,9 +231,44 @@ class EnvSpec:
     @property
     def seen_model(self) -> TabularModel | None:
         """The model, if there is one and observations are its states; None where states look alike or are pictures."""
-        if self.model is None or not isinstance(self.observation, spaces.Discrete):
+        space = self.obs_space
+        if self.model is None or not isinstance(space, spaces.Discrete):
             return None
-        return self.model if self.observation.n == self.model.num_states else None
+        return self.model if space.n == self.model.num_states else None
+
+
+# The names that parts of an observation may have: `obs` what networks and tables see; `action_mask` bool [A], which
+# actions are allowed (all False only where the episode is over); `player` who moves, 0 or 1; `state` for agents that
+# search, never shown to networks or kept by a replay.
+PARTS = ("obs", "action_mask", "player", "state")
+
+
+def map_obs(function: Callable[..., Any], obs: Any, *others: Any) -> Any:
+    """Applies `function` to an observation, or to each part of one that is a dict, and to those of others."""
+    if isinstance(obs, Mapping):
+        return {name: function(part, *(other[name] for other in others)) for name, part in obs.items()}
+    return function(obs, *others)
+
+
+def mask_space(num_actions: int) -> spaces.Box:
+    """The space of an `action_mask`: bool [num_actions]."""
+    return spaces.Box(0, 1, (num_actions,), np.bool_)  # type: ignore[arg-type] # Gymnasium takes it, its types do not
+
+
+def obs_at(obs: Obs, index: Any) -> Obs:
+    """Observations [index]: of a time, of some slots."""
+    return map_obs(itemgetter(index), obs)
+
+
+def seen(obs: Obs) -> Tensor:
+    """What networks and tables see of observations: [..., ...]."""
+    part: Tensor = obs["obs"] if isinstance(obs, dict) else obs
+    return part
+
+
+def action_mask(obs: Obs) -> Tensor | None:
+    """Which actions are allowed, bool [..., A]; None where observations do not say so: all of them."""
+    return obs.get("action_mask") if isinstance(obs, dict) else None
 
 
 class Episodes(NamedTuple):
@@ -209,8 +295,8 @@ class Rollout:
     the true successor differ from the next entry, and those few are kept apart. `next_obs` puts them together.
     """
 
-    obs_sequence: Tensor  # [T + 1, B, ...]; entry t is what step t acted on, entry T what to act on next
-    final_obs: Tensor  # [N, ...] the true successors of the steps with `last`, in row-major order of `last`
+    obs_sequence: Obs  # [T + 1, B, ...]; entry t is what step t acted on, entry T what to act on next
+    final_obs: Obs  # [N, ...] the true successors of the steps with `last`, in row-major order of `last`
     action: Tensor  # [T, B] int64
     reward: Tensor  # [T, B] float32, raw
     discount: Tensor  # [T, B] float32
@@ -220,6 +306,7 @@ class Rollout:
     episodes: Episodes
     num_steps: int  # agent steps that count: those with `mask`
     ends: Int64Array | None = None  # [T] in how many slots an episode ended; None: only `last` says so
+    carry: Carry = ()  # the agent's memory at t = 0: what `act` was handed with the first observation
 
     @property
     def num_env_steps(self) -> int:
@@ -227,31 +314,43 @@ class Rollout:
         return self.last.numel()
 
     @property
-    def obs(self) -> Tensor:
+    def obs(self) -> Obs:
         """[T, B, ...] what each step acted on."""
-        return self.obs_sequence[:-1]
+        return map_obs(_but_last, self.obs_sequence)
 
     @property
-    def next_obs(self) -> Tensor:
+    def next_obs(self) -> Obs:
         """[T, B, ...] the true successor of each step, never a new episode's first observation."""
-        following = self.obs_sequence[1:]
-        if self.final_obs.shape[0] == 0:
-            return following
-        following = following.clone()
-        following[self.last] = self.final_obs
+        return map_obs(self._following, self.obs_sequence, self.final_obs)
+
+    def _following(self, sequence: Tensor, finals: Tensor) -> Tensor:
+        if finals.shape[0] == 0:
+            return sequence[1:]
+        following = sequence[1:].clone()
+        following[self.last] = finals
         return following
+
+
+def _but_last(sequence: Tensor) -> Tensor:
+    return sequence[:-1]
 
 
 class Batch(NamedTuple):
     """N transitions out of a replay; `reward` and `discount` already span n steps and carry gamma."""
 
-    obs: Tensor  # [N, ...]
+    obs: Obs  # [N, ...]
     action: Tensor  # [N] int64
     reward: Tensor  # [N] float32: sum over i < k of gamma^i r_{t+i}, where k <= n stops at an episode's end
     discount: Tensor  # [N] float32: gamma^k times the product of the k discounts
-    next_obs: Tensor  # [N, ...] the true successor of the k-th step
+    next_obs: Obs  # [N, ...] the true successor of the k-th step
     weight: Tensor  # [N] float32 importance weights; ones for uniform sampling
     index: Tensor  # type: ignore[assignment]  # [N] int64: where the replay keeps it; hides tuple.index
+    extras: Mapping[str, Tensor] = MappingProxyType({})  # [N, ...] of the first step: those that the replay keeps
+
+    def split(self, size: int) -> Iterator[Batch]:
+        """Batches of `size` transitions each, in order; of fewer at the end."""
+        for start in range(0, len(self.action), size):
+            yield Batch(*(obs_at(field, slice(start, start + size)) for field in self))
 
 
 class ActorOutput(NamedTuple):

@@ -58,7 +58,7 @@ def test_algorithms_get_their_network_and_the_collector_what_they_ask_for(
             "algo=dqn",
             "env=scripted",
             f"runs_dir={tmp_path}",
-            "network.hidden=[8]",
+            "algo.network.hidden=[8]",
             "algo.replay.learning_starts_steps=100",
             *SHORT,
         ],

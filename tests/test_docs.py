@@ -9,7 +9,7 @@ import pytest
 from rlrun.config.compose import load_config
 from rlrun.config.explain import explanation
 from rlrun.config.files import config_directory
-from rlrun.config.launching import check_sweep
+from rlrun.config.sweep import check_sweep
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])

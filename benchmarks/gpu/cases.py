@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from parts import Chosen
 
 from rlrun.cli.bench.workloads import ACTOR_CRITIC_CARTPOLE
-from rlrun.config.repeated_words import changed
+from rlrun.config.arguments import changed
 
 _OPTIONS = ("algo.n_step=3", "algo.target.double=true", "algo.dueling=true")
 

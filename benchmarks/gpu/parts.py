@@ -19,10 +19,10 @@ from rlrun.compute.captured import Recorder
 from rlrun.compute.cuda_graphs import CudaGraphs
 from rlrun.compute.device import Device
 from rlrun.compute.execution import Compile, Execution, Precision
+from rlrun.config.arguments import changed
 from rlrun.config.compose import load_config
 from rlrun.config.config import Config
 from rlrun.config.files import config_directory
-from rlrun.config.repeated_words import changed
 from rlrun.loop.collect import Collector
 from rlrun.protocols import Agent, VecEnv
 from rlrun.testing.recorded_operations import RecordedOperations
@@ -32,7 +32,7 @@ _TINY = (
     "algo=dqn",
     "env=cartpole",
     "env.num_envs=4",
-    "network.hidden=[16]",
+    "algo.network.hidden=[16]",
     "algo.optimizer.learning_rate=5e-4",  # a number: what is timed asks no schedule
     "algo.replay.batch_size=8",
     "algo.replay.ratio=1",
@@ -150,7 +150,6 @@ class Parts:
             "device": device,
             "seed": 0,
             "directory": Path(),
-            "network": instantiate(self.config.network, {}) if self.config.network is not None else None,
             "execution": Execution(device, compile, precision, recorder),
         }
         return instantiate(self.config.algo, runtime)

@@ -21,7 +21,7 @@ from rlrun.agents.dqn import DQN
 from rlrun.agents.rewards import clip_reward
 from rlrun.cli.bench.loop_speed import measure_loop
 from rlrun.compute.execution import Compile, Precision
-from rlrun.config.repeated_words import changed
+from rlrun.config.arguments import changed
 from rlrun.errors import UserError
 
 _Case = tuple[Compile, Precision, int]

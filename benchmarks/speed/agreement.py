@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from rlrun.build import build
+from rlrun.config.arguments import changed
 from rlrun.config.compose import load_config
 from rlrun.config.config import Config
 from rlrun.config.files import config_directory
-from rlrun.config.repeated_words import changed
 
 Facts = dict[str, Any]
 

@@ -26,7 +26,7 @@ from provenance import RESULTS, write_rows
 from rlrun_timings import NOTHING_BESIDES, command, environment
 from works import DQN_PONG_WORK
 
-from rlrun.config.repeated_words import changed
+from rlrun.config.arguments import changed
 
 NUM_ENVS = 8  # the replay fills sooner; what a step takes does not depend on it
 LEARNED_STEPS = 160  # after the replay is full; 40 updates here

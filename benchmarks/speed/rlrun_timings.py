@@ -14,7 +14,7 @@ from pathlib import Path
 
 from works import Work
 
-from rlrun.config.repeated_words import changed
+from rlrun.config.arguments import changed
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 

@@ -17,7 +17,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from rlrun.agents.legality import require_every_action
+from rlrun.agents.legality import require_mask
 from rlrun.agents.rewards import clip_reward
 from rlrun.annotations import Takes, used_unless, used_when
 from rlrun.compute.execution import Execution, plainly
@@ -35,10 +35,13 @@ from rlrun.types import (
     Collection,
     EnvSpec,
     Metrics,
+    Obs,
     Rollout,
     State,
     Steps,
     WholeEpisodes,
+    action_mask,
+    seen,
 )
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
@@ -99,7 +102,7 @@ class ActorCritic:
         network: Network,
         execution: Execution | None = None,
     ) -> None:
-        require_every_action(spec, "actor-critic")
+        require_mask(spec)
         if shared and value_updates > 1:
             raise ArgumentError(
                 "value_updates",
@@ -133,7 +136,7 @@ class ActorCritic:
             self.collection = WholeEpisodes(episodes_per_batch // spec.num_envs)
         self.finished = False
         init = torch_generator(seed, "agent/init")
-        self._distribution = policy_head(spec).distribution
+        self._distribution, self._masked = policy_head(spec).distribution, spec.shows_mask
         self._network = build_policy_value(network, spec, init, shared=shared).to(device)
         self._optimizer = optimizer(self._network.parameters())
         execution = execution or plainly(device)
@@ -167,27 +170,30 @@ class ActorCritic:
         del num_envs
         return ()
 
-    def act(self, obs: Tensor, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
+    def act(self, obs: Obs, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
         """Draws from the policy; while evaluated, as `evaluation_policy` says."""
         policy, carry = self.policy(obs, carry)
         draws = explore or self.evaluation_policy == "sampled"
         return ActorOutput(policy.sample(rng) if draws else policy.mode(), carry, {})
 
-    def policy(self, obs: Tensor, carry: Carry) -> tuple[Distribution, Carry]:
+    def policy(self, obs: Obs, carry: Carry) -> tuple[Distribution, Carry]:
         """π(·|s) for obs [B, ...]."""
-        return self._distribution(self._logits(obs), None), carry
+        return self._distribution(self._logits(seen(obs)), action_mask(obs)), carry
 
     def learn(self, rollout: Rollout) -> Metrics:
         """One gradient step on policy, value and entropy together; then the value alone may learn on."""
         rollout = clip_reward(rollout, self._reward_clip)
         self._steps += rollout.num_steps
         known = at_step(self._optimizer, self._steps)
-        obs, mask = rollout.obs, rollout.mask
+        obs, mask = seen(rollout.obs), rollout.mask
         steps: tuple[Tensor, ...]
         steps = (rollout.action, rollout.reward, rollout.discount, rollout.last, *self._values_beyond(rollout))
         if self._bonus_varies:
             known["policy/entropy_bonus"] = self._entropy_bonus(self._steps)
             steps = (*steps, rollout.reward.new_full((), known["policy/entropy_bonus"]))
+        allowed = action_mask(rollout.obs)
+        if allowed is not None:
+            steps = (*steps, allowed)
         said = self._update(obs, mask, *steps)
         target = said.pop("target")
         for _ in range(self._value_updates - 1):
@@ -197,11 +203,11 @@ class ActorCritic:
     @torch.no_grad()
     def _values_beyond(self, rollout: Rollout) -> tuple[Tensor, Tensor]:
         """V of what no step of the rollout acted on: of what follows it [B], and of where episodes ended [T, B]."""
-        unseen = rollout.obs_sequence[-1]
+        unseen, finals = seen(rollout.obs_sequence)[-1], seen(rollout.final_obs)
         at_ends = rollout.reward.new_zeros(rollout.reward.shape)
-        if len(rollout.final_obs) == 0:
+        if len(finals) == 0:
             return self._values(unseen), at_ends
-        values = self._values(torch.cat([unseen, rollout.final_obs]))
+        values = self._values(torch.cat([unseen, finals]))
         return values[: len(unseen)], at_ends.masked_scatter_(rollout.last, values[len(unseen) :])
 
     def loss(
@@ -214,14 +220,15 @@ class ActorCritic:
         last: Tensor,
         value_after: Tensor,
         value_at_end: Tensor,
-        entropy_bonus: Tensor | None = None,
+        *others: Tensor,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of steps [T, B] and `_values_beyond` them; metrics, and `target`: what the value is to learn [T, B].
 
-        The bonus is a scalar, given where it changes: a recording or compiled code would keep a number for good.
+        Others are the entropy bonus, a scalar, where it changes (a recording or compiled code would keep a number for
+        good), and then, where observations have one, the action mask [T, B, A].
         """
         logits, values = self._network(obs.flatten(0, 1))
-        policy = self._distribution(logits, None)
+        policy = self._distribution(logits, others[-1].flatten(0, 1) if self._masked else None)
         value = values.view(reward.shape)
         with torch.no_grad():
             following = torch.cat([value[1:], value_after[None]])
@@ -236,7 +243,7 @@ class ActorCritic:
         with torch.set_grad_enabled(self._wants_entropy):  # otherwise it is only looked at
             entropy = self._mean(policy.entropy(), mask)
             if self._wants_entropy:
-                bonus = self._constant_bonus if entropy_bonus is None else entropy_bonus
+                bonus = others[0] if self._bonus_varies else self._constant_bonus
                 loss = loss - bonus * entropy
         return loss, {
             "loss/policy": policy_loss.detach(),

@@ -19,7 +19,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from rlrun.agents.exploration import ExplorationSettings
-from rlrun.agents.legality import require_every_action
+from rlrun.agents.legality import require_mask
 from rlrun.agents.rewards import clip_reward
 from rlrun.annotations import Takes, used_unless, used_when
 from rlrun.compute.ahead import BatchesAhead, batches_at_once
@@ -32,7 +32,7 @@ from rlrun.numerics.losses import huber, q_td_target, squared_error
 from rlrun.numerics.schedules import crosses
 from rlrun.replay.settings import ReplaySettings, UpdatesDue
 from rlrun.rng import torch_generator
-from rlrun.types import ActorOutput, Batch, Carry, EnvSpec, Metrics, Rollout, State, Steps
+from rlrun.types import ActorOutput, Batch, Carry, EnvSpec, Metrics, Obs, Rollout, State, Steps, action_mask, seen
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
@@ -101,7 +101,7 @@ class DQN:
         network: Network,
         execution: Execution | None = None,
     ) -> None:
-        require_every_action(spec, "DQN")
+        require_mask(spec)
         if rollout_steps * spec.num_envs > replay.capacity_steps:
             raise ArgumentError(
                 "rollout_steps",
@@ -136,14 +136,15 @@ class DQN:
         del num_envs
         return ()
 
-    def act(self, obs: Tensor, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
+    def act(self, obs: Obs, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
         """Epsilon-greedy: a random action with probability epsilon, otherwise argmax_a Q(obs, a)."""
         epsilon = self._exploration.epsilon(self._steps) if explore else self._exploration.evaluation_epsilon
-        if epsilon >= 1.0:  # before learning starts; spares the forward pass
+        mask = action_mask(obs)
+        if epsilon >= 1.0 and mask is None:  # before learning starts; spares the forward pass
             return ActorOutput(
                 torch.randint(self._num_actions, obs.shape[:1], generator=rng, device=obs.device), carry, {}
             )
-        return ActorOutput(epsilon_greedy(self._q_to_act_on(obs), epsilon, rng), carry, {})
+        return ActorOutput(epsilon_greedy(self._q_to_act_on(seen(obs)), epsilon, rng, mask), carry, {})
 
     def learn(self, rollout: Rollout) -> Metrics:
         """Stores the rollout, then makes as many updates as the replay's pace asks for."""
@@ -165,15 +166,15 @@ class DQN:
             next_q: Q(s', .) [N, A] of the target network.
         """
         chosen_by = self.q_values(batch.next_obs) if self._double else None
-        target = q_td_target(batch.reward, batch.discount, next_q, chosen_by)
-        q = self._q(batch.obs).gather(1, batch.action[:, None]).squeeze(1)
+        target = q_td_target(batch.reward, batch.discount, next_q, chosen_by, action_mask(batch.next_obs))
+        q = self._q(seen(batch.obs)).gather(1, batch.action[:, None]).squeeze(1)
         loss = self._error(q, target)
         return loss, {"loss/td": loss.detach(), "value/q_mean": q.detach(), "value/target_mean": target}
 
     @torch.no_grad()
-    def q_values(self, obs: Tensor) -> Tensor:
+    def q_values(self, obs: Obs) -> Tensor:
         """Q(s, a) of the online network: obs [N, ...] to [N, A]."""
-        q: Tensor = self._q(obs)
+        q: Tensor = self._q(seen(obs))
         return q
 
     def state_dict(self) -> State:

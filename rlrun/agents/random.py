@@ -6,12 +6,11 @@ from typing import Annotated
 
 import torch
 from pydantic import Field
-from torch import Tensor
 
-from rlrun.agents.legality import forbids_actions, legal_actions
-from rlrun.agents.tables.policies import draw_actions, uniform_policy
+from rlrun.agents.legality import require_mask
 from rlrun.annotations import Takes
-from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, Rollout, State, Steps
+from rlrun.numerics.distributions import any_of
+from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, Obs, Rollout, State, Steps, action_mask, seen
 
 
 class Random:
@@ -29,22 +28,20 @@ class Random:
         self.collection = Steps(rollout_steps)
         self.finished = False
         self._num_actions = spec.num_actions
-        legal = legal_actions(spec) if forbids_actions(spec) else None
-        # [observations, A]; None: every action everywhere
-        self._policy = None if legal is None else torch.from_numpy(uniform_policy(legal))
+        require_mask(spec)
 
     def initial_carry(self, num_envs: int) -> Carry:
         """No memory."""
         del num_envs
         return ()
 
-    def act(self, obs: Tensor, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
+    def act(self, obs: Obs, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
         """A uniform legal action for each of the B slots."""
         del explore
-        if self._policy is not None:
-            self._policy = self._policy.to(obs.device)  # where it stays
-            return ActorOutput(draw_actions(self._policy, obs, rng), carry, {})
-        action = torch.randint(self._num_actions, obs.shape[:1], generator=rng, device=obs.device)
+        mask, shown = action_mask(obs), seen(obs)
+        if mask is not None:
+            return ActorOutput(any_of(mask, rng), carry, {})
+        action = torch.randint(self._num_actions, shown.shape[:1], generator=rng, device=shown.device)
         return ActorOutput(action, carry, {})
 
     def learn(self, rollout: Rollout) -> Metrics:

@@ -17,7 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from rlrun.agents.baselines import Baseline, BatchMean, LearnedValue, MovingAverage, NoBaseline
-from rlrun.agents.legality import require_every_action
+from rlrun.agents.legality import require_mask
 from rlrun.agents.rewards import clip_reward
 from rlrun.annotations import Takes, used_when
 from rlrun.errors import ArgumentError, UserError
@@ -29,7 +29,7 @@ from rlrun.numerics.returns import cuts, episode_time, reward_to_go, whole_retur
 from rlrun.numerics.schedules import Schedule, schedule_from_zero
 from rlrun.protocols import Distribution, EvaluationPolicy
 from rlrun.rng import torch_generator
-from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, Rollout, State, WholeEpisodes
+from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, Obs, Rollout, State, WholeEpisodes, action_mask, seen
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 Estimator = Literal["whole_return", "reward_to_go", "discounted_reward_to_go"]
@@ -78,7 +78,8 @@ class Reinforce:
         network: trunk and hidden layers.
 
     Raises:
-        UserError: if episodes may never end, or do not divide evenly among the slots, or some actions are illegal.
+        UserError: if episodes may never end, or do not divide evenly among the slots, or some actions are illegal and
+            observations do not say which.
     """
 
     def __init__(
@@ -102,7 +103,7 @@ class Reinforce:
         seed: int,
         network: Network,
     ) -> None:
-        require_every_action(spec, "REINFORCE")
+        require_mask(spec)
         if not spec.episodic:
             raise UserError(f"REINFORCE needs whole episodes, and those of {spec.name} may never end")
         if episodes_per_batch % spec.num_envs:
@@ -112,10 +113,10 @@ class Reinforce:
                 "environment plays the same number of episodes",
             )
         if episodes_per_batch < 2 and (baseline == "batch_mean" or normalize):
-            parameter, chosen = ("baseline", "batch_mean") if baseline == "batch_mean" else ("normalize", "true")
+            parameter, wish = ("baseline", "batch_mean") if baseline == "batch_mean" else ("normalize", "true")
             raise ArgumentError(
                 parameter,
-                f"={chosen} needs episodes_per_batch of at least 2: less the mean of a single episode's returns there "
+                f"={wish} needs episodes_per_batch of at least 2: less the mean of a single episode's returns there "
                 "may be nothing to learn from",
             )
         if normalize and baseline in ("moving_average", "batch_mean"):
@@ -157,15 +158,15 @@ class Reinforce:
         del num_envs
         return ()
 
-    def act(self, obs: Tensor, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
+    def act(self, obs: Obs, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
         """Draws from the policy; while evaluated, as `evaluation_policy` says."""
         policy, carry = self.policy(obs, carry)
         draws = explore or self.evaluation_policy == "sampled"
         return ActorOutput(policy.sample(rng) if draws else policy.mode(), carry, {})
 
-    def policy(self, obs: Tensor, carry: Carry) -> tuple[Distribution, Carry]:
+    def policy(self, obs: Obs, carry: Carry) -> tuple[Distribution, Carry]:
         """π(·|s) for obs [B, ...]."""
-        return self._distribution(self._logits(obs), None), carry
+        return self._distribution(self._logits(seen(obs)), action_mask(obs)), carry
 
     def learn(self, rollout: Rollout) -> Metrics:
         """One step up the policy gradient, then the baseline learns."""
@@ -173,12 +174,13 @@ class Reinforce:
         rates = [at_step(optimizer, self._steps) for optimizer in self._optimizers]
         bonus = self._entropy_bonus(self._steps)
         rollout = clip_reward(rollout, self._reward_clip)
-        obs, mask = rollout.obs, rollout.mask
+        obs, mask = seen(rollout.obs), rollout.mask
         weight = estimate(rollout.reward, rollout.discount, rollout.last, mask, self._gamma, self._estimator)
         advantage = weight - self._baseline.predict(obs, weight, mask)
         if self._normalize:
             advantage = normalised(advantage, mask, made_of=weight)
-        policy = self._distribution(self._logits(obs.flatten(0, 1)).unflatten(0, mask.shape), None)
+        logits = self._logits(obs.flatten(0, 1)).unflatten(0, mask.shape)
+        policy = self._distribution(logits, action_mask(rollout.obs))
         entropy = policy.entropy()
         policy_loss = sum_per_episode(policy_gradient_loss(policy.log_prob(rollout.action), advantage), rollout)
         loss = policy_loss - bonus * sum_per_episode(entropy, rollout)

@@ -20,9 +20,9 @@ UNKNOWN: Final[Any] = object()  # a type that nobody wrote down
 _DATA = (bool, int, float, str, Path, type(None))  # what YAML has, besides containers
 WORDS: Mapping[type, str] = {  # what messages call the types that YAML has
     bool: "true or false",
-    int: "a whole number",
+    int: "an integer",
     float: "a number",
-    str: "text",
+    str: "a string",
     Path: "a path",
     type(None): "null",
 }
@@ -33,12 +33,14 @@ class Meaning(Enum):
 
     FILE = "may be the path of a file, whose content is what defines an experiment"
     EXECUTION = "changes how fast results come, not which: no part of what defines an experiment"
+    BEFORE_END = "is an agent step that must come before the end of the run"
     PARTIAL = "is a callable of which a config names the class, whose first argument is what it is called with"
 
 
 EXECUTION: Final = Meaning.EXECUTION
 FILE: Final = Meaning.FILE
 PARTIAL: Final = Meaning.PARTIAL
+BEFORE_END: Final = Meaning.BEFORE_END
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ import inspect
 import json
 import types
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 
@@ -33,6 +34,12 @@ def coerced(annotation: Any, value: Any) -> Any:
         except (ValidationError, TypeError, ValueError):
             continue
     raise ValueError(f"{value!r} is not {annotation}")
+
+
+def takes_only_text(annotation: Any) -> bool:
+    """Whether a key with that annotation takes strings, and null perhaps, and nothing else: `name=2026` is one."""
+    members = [get_args(each)[0] if get_origin(each) is Annotated else each for each in members_of(annotation)]
+    return all(member in (str, Path, type(None)) for member in members)
 
 
 def _integral(value: Any) -> Any:

@@ -14,7 +14,6 @@ from rlrun.errors import nearest
 _NO_TEXT = (  # as Hydra reads it unquoted
     r"[-+]?((0|[1-9][\d_]*)(\.\d*)?|\.\d+)(e[-+]?\d+)?|[-+]?\.?(inf|nan)|true|false|null"
 )
-_PADDED = r"([-+]?)0[0_]*(\d[\d_]*(\.\d*)?)"  # which is text to Hydra, and to YAML 1.1 often a number in base 8
 _COMPARISONS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 
@@ -64,17 +63,8 @@ def shown(value: object) -> str:
 
 def quoted(value: object) -> str:
     """`shown`, in quotes where it is text that looks like something else."""
-    return f"'{shown(value)}'" if _looks_otherwise(value) else shown(value)
-
-
-def _looks_otherwise(value: object) -> bool:
-    """Whether it is text that would be a number, a truth value or null without its quotes."""
-    return isinstance(value, str) and re.fullmatch(_NO_TEXT, value.strip(), re.IGNORECASE) is not None
-
-
-def _bare(annotation: Any) -> Any:
-    """The type without its range."""
-    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+    is_otherwise = isinstance(value, str) and re.fullmatch(_NO_TEXT, value.strip(), re.IGNORECASE) is not None
+    return f"'{shown(value)}'" if is_otherwise else shown(value)
 
 
 def _bounds(metadata: tuple[Any, ...]) -> list[str]:
@@ -95,11 +85,6 @@ def _bounds(metadata: tuple[Any, ...]) -> list[str]:
 
 
 def suggestion(data: list[Any], value: Any) -> str:
-    """What to write instead of `value` where one of the types `data` is asked for; empty if nothing comes to mind."""
-    choices = [choice for member in data if get_origin(member) is Literal for choice in get_args(member)]
-    bare = [_bare(member) for member in data]
-    if isinstance(value, str) and (int in bare or float in bare) and (number := re.fullmatch(_PADDED, value.strip())):
-        return f", and no number begins with 0: write {number[1]}{number[2]}"
-    if _looks_otherwise(value) and not choices and str not in bare:
-        return ", and this is text: leave out the quotes, or write ${oc.decode:${oc.env:NAME}} to read a variable"
-    return f"; nearest: {nearest(value, map(str, choices))[0]}" if choices and isinstance(value, str) else ""
+    """The choice that `value` is nearest to, where one of the types `data` has choices."""
+    choices = [str(choice) for member in data if get_origin(member) is Literal for choice in get_args(member)]
+    return f"; nearest: {nearest(value, choices)[0]}" if choices and isinstance(value, str) else ""

@@ -16,13 +16,10 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias
-
-from hydra.core.global_hydra import GlobalHydra
 
 from rlrun.api.running import Command, run_words
 from rlrun.build import Built, build, directory_of
@@ -56,8 +53,7 @@ def compose(words: str | Sequence[str], *, config_dir: str | Path | None = None)
         if word.startswith("-") or not ("=" in word or word.startswith("~")):
             raise UserError(f"'{word}' is no setting: give key=value, one run at a time (config_dir= is an argument)")
     directories = config_directories(str(config_dir) if config_dir is not None else None)
-    with _own_hydra_set_aside():
-        return load_config(chosen, directories)
+    return load_config(chosen, directories)
 
 
 def make(given: Given, *, config_dir: str | Path | None = None) -> Made:
@@ -181,17 +177,6 @@ class Trained:
             names = sorted({name for row in self.rows for name in row} - {"step"})
             raise UserError(f"there is no metric {metric}; there are {', '.join(names)}")
         return [row["step"] for row in rows], [row[metric] for row in rows]
-
-
-@contextmanager
-def _own_hydra_set_aside() -> Iterator[None]:
-    """Hydra can be set up once in a process: where a program or notebook of one's own has done so, it stays so."""
-    own = GlobalHydra.instance().hydra
-    GlobalHydra.instance().clear()
-    try:
-        yield
-    finally:
-        GlobalHydra.instance().hydra = own
 
 
 def _split(words: str | Sequence[str]) -> list[str]:

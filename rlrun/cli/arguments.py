@@ -57,7 +57,7 @@ def positive(text: str) -> int:
 def run_arguments() -> Arguments:
     """What follows `rlrun` where no verb does."""
     parser = Arguments("rlrun", "trains, evaluates and records one experiment, or with -m a sweep of them")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", kind="overrides")
+    parser.add_argument("overrides", nargs="*", default=[], metavar="key=value", kind="overrides")
     parser.add_argument("-m", "--multirun", action="store_true", help="a sweep: a run for every combination of values")
     parser.add_argument("-c", "--cfg", choices=("job",), help="print the configuration and stop")
     parser.add_argument("--resolve", action="store_true", help="with --cfg: references replaced by their values")

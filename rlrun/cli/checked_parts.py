@@ -60,13 +60,11 @@ class CheckedParts:
 
     def agent(self, spec: EnvSpec, seed: int) -> Agent:
         """A new agent, with a network of its own."""
-        network = instantiate(self._config.network, {}) if self._config.network is not None else None
         runtime = {
             "spec": spec,
             "device": _CPU,
             "seed": seed,
             "directory": self._directory,
-            "network": network,
             "execution": plainly(_CPU),
         }
         return make_agent(self._config, runtime)

@@ -28,9 +28,8 @@ Keys of every run (conf/config.yaml has them all, with units)
   fresh=true                a new run next to the ones there are, instead of resuming the latest
   evaluation.episodes=20    and evaluation.every_steps, evaluation.num_envs
 
-Flags: -m (sweep over a,b,c), --cfg job (print), --config-dir DIR (add config files of your own), --version,
-  --hydra-help (Hydra's own flags). Tab: eval "$(rlrun completion bash)", or zsh; rlrun completion fish | source
-Exit status: 0 done, 1 rerun and diff found a difference, 2 bad input (one line says what would be right),
+Flags: -m (a sweep over a,b,c), --cfg job (print the configuration), --config-dir DIR (your config files), --version
+Exit status: 0 finished, 1 rerun and diff found a difference, 2 bad input (one line says what would be right),
   75 saved and stopped because a signal asked for it (Ctrl-C, SIGTERM, SIGUSR1, SIGUSR2), 130 stopped at once."""
 
 

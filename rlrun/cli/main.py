@@ -7,14 +7,12 @@ import os
 import re
 import shlex
 import sys
-import tempfile
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from rlrun import __version__
+from rlrun.cli.arguments import run_arguments
 from rlrun.cli.patient_output import be_patient
 from rlrun.cli.sweep_outcomes import Outcomes
 from rlrun.cli.verb_table import VERBS, run_verb
@@ -25,7 +23,19 @@ _USER_ERROR, _INTERRUPTED = 2, 130
 _FULL_ERRORS = "HYDRA_FULL_ERROR"
 _SHOWS_TRACEBACKS = os.environ.get(_FULL_ERRORS) == "1"  # before it is set below, for Hydra's sake
 STOPPED = 75  # EX_TEMPFAIL: saved and stopped because a signal asked for it, and can go on
-_PASSED_ON = ("cfg", "info", "shell_completion", "hydra_help", "experimental_rerun")  # Hydra's own business
+_REPLACED = {  # flags of Hydra's, and what to use instead
+    ("--info", "-i", "--package", "-p"): "`rlrun explain` says where every value comes from",
+    ("--hydra-help",): "`rlrun --help` names the groups",
+    ("--shell-completion", "-sc"): "`rlrun completion` sets it up",
+    ("--experimental-rerun",): "`rlrun rerun DIR` repeats a run",
+    ("--run", "-r"): "it is what a command does without -m",
+    (
+        "--config-name",
+        "-cn",
+        "--config-path",
+        "-cp",
+    ): "every run begins with rlrun's config.yaml; experiment= chooses deltas",
+}
 
 
 def main() -> None:
@@ -83,23 +93,9 @@ def _dispatch(argv: list[str]) -> int:
     with StopRequest() as stop:  # before the imports, which take seconds, and for all runs of a sweep
         status = _verb(argv)
         if status is None:
-            status = _words(argv, stop)
+            status = _runs(argv, stop)
         stop.pass_on()  # a signal that came when there was nothing more to save
         return status
-
-
-def _words(argv: list[str], stop: StopRequest) -> int:
-    """Does what settings ask, or shows the help."""
-    from rlrun.config.files import config_directories
-
-    args = _parse(argv[1:])
-    directories = config_directories(args.config_dir)
-    if args.help or len(argv) == 1:
-        from rlrun.cli.help_page import help_page
-
-        print(help_page(directories))
-        return 0
-    return _run_jobs(argv, args, directories, stop)
 
 
 def _verb(argv: list[str]) -> int | None:
@@ -108,9 +104,7 @@ def _verb(argv: list[str]) -> int | None:
     if word in VERBS:
         return run_verb(argv)
     if "=" in argv[2:3]:
-        from rlrun.config.hydra_words import NO_SPACES
-
-        raise UserError(f"cannot read '{word} =': {NO_SPACES}")
+        raise UserError(f"cannot read '{word} =': overrides look like key=value, without spaces around the =")
     if re.fullmatch(r"[a-z]+", word):
         raise UserError(
             f"unknown verb '{word}'; nearest: {nearest(word, VERBS)[0]}; available: {', '.join(VERBS)}; "
@@ -119,141 +113,49 @@ def _verb(argv: list[str]) -> int | None:
     return None
 
 
-def _parse(words: list[str]) -> argparse.Namespace:
-    from hydra._internal.utils import get_args_parser
-
-    parser = get_args_parser()
-
-    def error(message: str) -> None:
-        flag = re.match(r"unrecognized arguments: (--?([A-Za-z][\w.-]*)(?:=(\S+))?)", message)
-        meant = ""
-        if flag is not None and flag[1] in words:
-            following = words[words.index(flag[1]) + 1 :][:1]
-            value = flag[3] or next((word for word in following if "=" not in word and not word.startswith("-")), "")
-            message = f"unrecognized arguments: {flag[1]}" + (f" {value}" if value and not flag[3] else "")
-            meant = f", here {flag[2].replace('-', '_')}={value}" if value else ""
-        raise UserError(f"{message}; settings look like key=value{meant}, and `rlrun --help` shows the rest")
-
-    parser.error = error  # type: ignore[assignment,method-assign] # argparse would print the usage as well
-    args = parser.parse_intermixed_args(words)
-    if args.config_name or args.config_path:
-        flag = "--config-name" if args.config_name else "--config-path"
-        raise UserError(f"{flag} cannot be: every run begins with rlrun's own config.yaml; experiment= chooses deltas")
-    if not args.cfg and (args.resolve or args.package):
-        raise UserError("--resolve and --package belong to --cfg job, which prints the configuration")
-    return args
+def _flags(words: list[str]) -> argparse.Namespace:
+    for word in words:
+        for names, instead in _REPLACED.items():
+            if word.split("=")[0] in names:
+                raise UserError(f"{word} is a flag of Hydra's that rlrun does not have: {instead}")
+    flags = run_arguments().parse_intermixed_args(words)
+    if flags.multirun and flags.cfg:
+        raise UserError("-m cannot be combined with --cfg: give the overrides of one run")
+    if flags.resolve and not flags.cfg:
+        raise UserError("--resolve belongs to --cfg job, which prints the configuration")
+    return flags
 
 
-def _run_jobs(argv: list[str], args: argparse.Namespace, directories: list[Path], stop: StopRequest) -> int:
-    from hydra import main as hydra_main
-    from hydra.errors import HydraException
-    from yaml import YAMLError
+def _runs(argv: list[str], stop: StopRequest) -> int:
+    """Does what overrides ask: one run, or with -m a sweep; or shows the help, or the config."""
+    from rlrun.config.files import config_directories, resolve_env
 
-    from rlrun.config.compose import compose_run, explain, load_config
-    from rlrun.config.files import resolve_env, search_path
-    from rlrun.config.hydra_words import for_hydra
-    from rlrun.config.launching import check_sweep, for_sweep, without_globs
-    from rlrun.config.text_keys import as_written
+    wants_help = len(argv) == 1 or not {"-h", "--help"}.isdisjoint(argv)
+    flags = _flags([word for word in argv[1:] if word not in ("-h", "--help")])
+    directories = config_directories(flags.config_dir)
+    if wants_help:
+        from rlrun.cli.help_page import help_page
 
-    overrides = resolve_env(directories, args.overrides)
-    if overrides != args.overrides:
+        print(help_page(directories))
+        return 0
+    overrides = resolve_env(directories, flags.overrides)
+    if overrides != flags.overrides:
         print(f"using {overrides[0]}, which has a file of its own")
-    overrides = as_written(overrides, directories)
-    passed_on = [name for name in _PASSED_ON if getattr(args, name)]
-    keeps_files = False
-    if args.multirun:
-        if passed_on:
-            raise UserError(f"-m cannot be combined with --{passed_on[0].replace('_', '-')}")
-        overrides = without_globs(overrides, directories)
-        keeps_files = check_sweep(overrides, directories)
-    elif args.cfg:
-        load_config(overrides, directories)  # what is printed is what a run would have
-    elif not passed_on:  # Hydra makes a run's directory before it calls us
-        compose_run(overrides, directories, in_sweep=False)
-    outcomes = Outcomes()
-    with ExitStack() as stack:
-        flags = _flags(argv[1:], args.overrides)
-        added: list[str] = []
-        if args.multirun and not keeps_files:
-            added = [f"hydra.sweep.dir={stack.enter_context(tempfile.TemporaryDirectory(prefix='rlrun-'))}"]
-        stack.enter_context(_full_errors())
-        added += search_path(directories[args.config_dir is not None :])  # Hydra adds that one itself
-        try:
-            sys.argv = [argv[0], *flags, *(for_sweep if args.multirun else for_hydra)(overrides), *added]
-            hydra_main(version_base="1.3", config_path=str(directories[-1]), config_name="config")(
-                _job(directories, argv, outcomes, stop)
-            )()
-        except (HydraException, YAMLError) as error:
-            raise explain(error, overrides, directories) from error
-        except _RaisedWhileRunningError as wrapper:
-            raise wrapper.error from None
-    if args.multirun and outcomes.refused:
-        print("\n".join(f"rlrun: {line}" for line in outcomes.failures()), file=sys.stderr, flush=True)
-    if outcomes.stopped:
-        raise outcomes.stopped[0]
-    if args.multirun and stop.came is not None:
-        again = "the same command, without fresh=true, goes on with the rest of the sweep"
-        print(f"rlrun: stopped by {stop.came}; {again}", file=sys.stderr, flush=True)
-        return STOPPED
-    return _USER_ERROR if outcomes.refused else 0
+    if flags.cfg:
+        from rlrun.config.compose import as_yaml
+
+        print(as_yaml(overrides, directories, resolve=flags.resolve))
+        return 0
+    if not flags.multirun:
+        _run(overrides, directories, argv)
+        return 0
+    return _sweep(overrides, directories, argv, stop)
 
 
-@contextmanager
-def _full_errors() -> Iterator[None]:
-    """Exceptions reach us instead of being printed by Hydra. What others find in the environment is theirs again."""
-    before = os.environ.get(_FULL_ERRORS)
-    os.environ[_FULL_ERRORS] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[_FULL_ERRORS]
-        else:
-            os.environ[_FULL_ERRORS] = before
+def _run(overrides: Sequence[str], directories: Sequence[Path], argv: Sequence[str], *, in_sweep: bool = False) -> None:
+    from rlrun.config.compose import load_config
 
-
-class _RaisedWhileRunningError(Exception):
-    """Carries an error that somebody's agent or environment raised past those who would blame a config file for it."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(error)
-        self.error = error
-
-
-def _job(directories: list[Path], argv: list[str], outcomes: Outcomes, stop: StopRequest) -> Callable[[Any], None]:
-    def job(composed: Any) -> None:
-        from hydra.core.hydra_config import HydraConfig
-        from omegaconf import OmegaConf
-
-        settings = HydraConfig.get()
-        if stop.came is not None and settings.mode is not None and settings.mode.name == "MULTIRUN":
-            return  # the rest of the sweep is not begun
-        words = OmegaConf.to_container(settings.overrides.task, resolve=False)
-        assert isinstance(words, list)  # as they were typed, `${...}` and all
-        outcomes.begun.append(words)
-        try:
-            _run(composed, dict(settings.runtime.choices), words, directories, argv)
-        except (UserError, Interrupted) as error:  # Hydra would print about them itself
-            if "basic_launcher" not in str(settings.launcher.get("_target_")):
-                raise  # a job on another machine reports by itself
-            if isinstance(error, Interrupted):
-                outcomes.stopped.append(error)
-            else:
-                outcomes.refused.append((words, error))
-                _refuse(error)
-
-    return job
-
-
-def _run(
-    composed: Any, choices: dict[str, Any], overrides: list[str], directories: list[Path], argv: list[str]
-) -> None:
-    from hydra.errors import HydraException
-    from yaml import YAMLError
-
-    from rlrun.config.checked import check
-
-    config = check(composed, choices, overrides, directories)  # before the imports below, which take seconds
+    config = load_config(overrides, directories, in_sweep=in_sweep)  # before the import below, which takes seconds
 
     from rlrun.api.running import Command, run_words
 
@@ -262,18 +164,82 @@ def _run(
     except Interrupted as stopped:
         stopped.begins_anew = config.fresh
         raise
-    except (HydraException, YAMLError) as error:  # the config has been read: this is about something else
-        raise _RaisedWhileRunningError(error) from error
 
 
-def _flags(words: list[str], overrides: list[str]) -> list[str]:
-    left = list(overrides)
-    flags = []
-    for word in words:
-        if word in left:
-            left.remove(word)
-        else:
-            flags.append(word)
-    if flags[-1:] in (["--info"], ["-i"]):  # or it would take the word after it for its value
-        flags[-1] = "--info=all"
-    return flags
+def _sweep(overrides: Sequence[str], directories: Sequence[Path], argv: Sequence[str], stop: StopRequest) -> int:
+    """Checks all runs of a sweep, then carries them out: one after the other, or as a launcher of Hydra's has it."""
+    from rlrun.config.sweep import check_sweep
+
+    sweep = check_sweep(overrides, directories)
+    outcomes = Outcomes()
+
+    def job(words: Sequence[str]) -> None:
+        if stop.came is not None:
+            return  # the rest of the sweep is not begun
+        outcomes.begun.append(words)
+        try:
+            _run(words, directories, argv, in_sweep=True)
+        except Interrupted as error:
+            outcomes.stopped.append(error)
+        except UserError as error:
+            outcomes.refused.append((words, error))
+            _refuse(error)
+
+    if sweep.for_hydra:
+        _launch(argv[0], sweep.for_hydra, directories, argv, job)
+    else:
+        for words in sweep.jobs:
+            job(words)
+    if outcomes.refused:
+        print("\n".join(f"rlrun: {line}" for line in outcomes.failures()), file=sys.stderr, flush=True)
+    if outcomes.stopped:
+        raise outcomes.stopped[0]
+    if stop.came is not None:
+        again = "the same command, without fresh=true, goes on with the rest of the sweep"
+        print(f"rlrun: stopped by {stop.came}; {again}", file=sys.stderr, flush=True)
+        return STOPPED
+    return _USER_ERROR if outcomes.refused else 0
+
+
+def _launch(
+    program: str,
+    words: Sequence[str],
+    directories: Sequence[Path],
+    argv: Sequence[str],
+    job: Callable[[Sequence[str]], None],
+) -> None:
+    """Lets Hydra carry a sweep out, with its launchers and sweepers; each run is composed anew, where it runs."""
+    from hydra import main as hydra_main
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+
+    from rlrun.config.files import one_line
+
+    running: list[Exception] = []
+
+    def task(_: object) -> None:
+        settings = HydraConfig.get()
+        mine = OmegaConf.to_container(settings.overrides.task, resolve=False)
+        assert isinstance(mine, list)  # as they were typed, `${...}` and all
+        try:
+            if str(settings.launcher.get("_target_")).endswith("BasicLauncher"):
+                job(mine)
+            else:  # on another machine, which reports by itself
+                _run(mine, directories, argv, in_sweep=True)
+        except HydraException as error:  # somebody's agent raised it
+            running.append(error)
+            raise
+
+    before, sys.argv = os.environ.get(_FULL_ERRORS), [program, "-m", *words]
+    os.environ[_FULL_ERRORS] = "1"  # exceptions reach us instead of being printed by Hydra
+    try:
+        hydra_main(version_base="1.3", config_path=str(directories[-1]), config_name="config")(task)()
+    except HydraException as error:
+        if error in running:
+            raise
+        raise UserError(one_line(error)) from error
+    finally:
+        os.environ.pop(_FULL_ERRORS)
+        if before is not None:
+            os.environ[_FULL_ERRORS] = before

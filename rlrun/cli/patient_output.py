@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 
 class PatientOutput:
-    """Passes everything on to `stream`; once that cannot be written any more, what is said is lost, and nothing raised.
+    """Passes everything on to `stream`; once that cannot be written any more, output is lost and nothing is raised.
 
     Args:
         stream: standard output or standard error.
@@ -48,7 +48,7 @@ class PatientOutput:
         os.dup2(nowhere, self._stream.fileno())
         os.close(nowhere)
         if not isinstance(error, BrokenPipeError):
-            self._tell(f"rlrun: {self._name} cannot be written any more ({error.strerror}); the command goes on\n")
+            self._tell(f"rlrun: {self._name} cannot be written any more ({error.strerror}); the command continues\n")
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)

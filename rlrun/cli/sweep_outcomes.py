@@ -19,14 +19,14 @@ class Outcomes:
 
     def failures(self) -> list[str]:
         """Lines on how many failed, which and why; none if none did."""
-        said = [_line(self._name(words), error) for words, error in self.refused]
+        said = [_line(self._name(overrides), error) for overrides, error in self.refused]
         head = f"{len(said)} of {len(self.begun)} failed:"
         return [f"{head} {said[0]}"] if len(said) == 1 else [head, *(f"  {line}" for line in said)] if said else []
 
-    def _name(self, words: Sequence[str]) -> str:
+    def _name(self, overrides: Sequence[str]) -> str:
         """A run by the overrides that not all of them have."""
-        own = [word for word in words if not all(word in others for others in self.begun)]
-        return " ".join(own or words)
+        own = [override for override in overrides if not all(override in others for others in self.begun)]
+        return " ".join(own or overrides)
 
 
 def _line(name: str, error: UserError) -> str:

@@ -32,7 +32,7 @@ VERBS: Mapping[str, Verb] = {
     "explain": Verb("key=value ... [key]", "every key of a run: range, value, origin, meaning"),
     "check": Verb("algo=... env=...", "whether an agent and an environment, yours or ours, keep the contracts"),
     "bench": Verb("", "how fast this machine is, in about a minute"),
-    "completion": Verb("SHELL", "the script that makes bash, zsh or fish complete arguments"),
+    "completion": Verb("SHELL", "the script with which bash, zsh or fish complete arguments (docs/completion.md)"),
 }
 
 

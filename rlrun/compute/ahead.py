@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from rlrun.protocols import Replay
-from rlrun.types import Batch, EnvSpec
+from rlrun.types import Batch, EnvSpec, seen
 
 _BYTES = 1 << 24  # of transitions that are drawn at once on a CPU
 _ROWS = 1 << 11  # of them: what a layer makes of more is not in the cache when the next one reads it
@@ -48,10 +46,9 @@ class BatchesAhead:
             together = min(count, self._at_once)
             drawn = self._replay.sample(together * self._batch_size, self._rng)
             with torch.no_grad():
-                next_values = self._next_values(drawn.next_obs)
-            parts = [torch.split(field, self._batch_size) for field in (*drawn, next_values)]
-            for *fields, values in zip(*parts, strict=True):
-                yield Batch(*fields), values
+                next_values = self._next_values(seen(drawn.next_obs))
+            size = self._batch_size
+            yield from zip(drawn.split(size), torch.split(next_values, size), strict=True)
             count -= together
 
 
@@ -59,5 +56,4 @@ def batches_at_once(batch_size: int, spec: EnvSpec, device: torch.device) -> int
     """How many batches are worth drawing at once: of transitions of an environment, on a device."""
     if device.type == "cuda":
         return _BATCHES_ON_GPU
-    transition_bytes = 2 * math.prod(spec.obs_shape) * int(np.dtype(spec.observation.dtype).itemsize)
-    return max(1, min(_ROWS, _BYTES // transition_bytes) // batch_size)
+    return max(1, min(_ROWS, _BYTES // (2 * spec.obs_bytes)) // batch_size)

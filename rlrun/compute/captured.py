@@ -7,7 +7,7 @@ it is tested where there is no GPU. It has run there only, in simulation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import is_
 from typing import Any, Protocol
@@ -15,10 +15,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from rlrun.numerics.tree import tree_leaves, tree_like
 from rlrun.types import pinned
 
 Function = Callable[..., dict[str, Tensor]]  # of tensors, and named tuples of them
-Places = Callable[[], Sequence[Tensor]]  # where something is in memory, as it is when asked
 
 _WARM_UPS = 3  # calls before a recording: libraries choose kernels and allocate workspaces in the first ones
 _MOST_RECORDINGS = 32  # of one function; further shapes of inputs run as they are
@@ -44,7 +44,7 @@ class Captured:
     """`function`, recorded. Outputs are copies: the next call does not change them.
 
     Args:
-        function: of tensors and named tuples of them only. It must do the same to any numbers: no value may become a
+        function: of trees of tensors only. It must do the same to any numbers: no value may become a
             Python number, no shape may depend on a value, and it may not draw random numbers.
         reads: everything that it reads besides its inputs, and that is the same memory at every call. Where another
             tensor has taken the place of one of them since (after loading a state, say), it is recorded anew.
@@ -56,8 +56,8 @@ class Captured:
     def __init__(
         self,
         function: Function,
-        reads: Places,
-        changes: Places,
+        reads: Callable[[], Sequence[Tensor]],
+        changes: Callable[[], Sequence[Tensor]],
         recorder: Recorder,
         device: torch.device,
     ) -> None:
@@ -70,13 +70,13 @@ class Captured:
 
     def __call__(self, *inputs: Any) -> dict[str, Tensor]:
         """What the function returns for `inputs`."""
-        tensors = list(_tensors(inputs))
+        tensors = tree_leaves(inputs)
         touched = [*self._reads(), *self._changes()]
         key = tuple((given.shape, given.dtype) for given in tensors)
         recording = self._recordings.get(key)
         if recording is None or not recording.is_of(touched):
             if recording is None and len(self._recordings) >= _MOST_RECORDINGS:
-                return self._function(*_like(inputs, [given.to(self._device) for given in tensors]))
+                return self._function(*tree_like(inputs, [given.to(self._device) for given in tensors]))
             made = self._record(inputs, touched)
             if not isinstance(made, _Recording):
                 return made
@@ -93,8 +93,8 @@ class Captured:
         was moved), that cannot be put back: then it has been called once, and this is what it returned.
         """
         exactly = torch.contiguous_format
-        places = [given.to(self._device, copy=True, memory_format=exactly) for given in _tensors(inputs)]
-        placed = _like(inputs, places)
+        places = [given.to(self._device, copy=True, memory_format=exactly) for given in tree_leaves(inputs)]
+        placed = tree_like(inputs, places)
         changed = self._changes()
         before = [tensor.detach().clone() for tensor in changed]
         said: list[Mapping[str, Tensor]] = []
@@ -124,14 +124,3 @@ class _Recording:
 
 def _are(these: Sequence[Tensor], those: Sequence[Tensor]) -> bool:
     return len(these) == len(those) and all(map(is_, these, those))
-
-
-def _tensors(inputs: Sequence[Any]) -> Iterable[Tensor]:
-    for given in inputs:
-        yield from given if isinstance(given, tuple) else (given,)
-
-
-def _like(inputs: Sequence[Any], tensors: Sequence[Tensor]) -> list[Any]:
-    """Other tensors in the places of those in `inputs`."""
-    rest = iter(tensors)
-    return [type(given)(*(next(rest) for _ in given)) if isinstance(given, tuple) else next(rest) for given in inputs]

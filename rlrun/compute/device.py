@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field
 
+from rlrun.annotations import EXECUTION
 from rlrun.compute.allocator import keep_freed_memory
 from rlrun.compute.cores import available_cores, free_cores
 from rlrun.compute.cuda_graphs import CudaGraphs
@@ -43,10 +44,10 @@ class Device:
     def __init__(
         self,
         *,
-        kind: Literal["auto", "cpu", "cuda"],
-        num_threads: Annotated[int, Field(gt=0)] | None,
-        deterministic: bool,
-        compile: Compile,  # noqa: A002 (the key that a user reads)
+        kind: Annotated[Literal["auto", "cpu", "cuda"], EXECUTION],
+        num_threads: Annotated[int, Field(gt=0), EXECUTION] | None,
+        deterministic: Annotated[bool, EXECUTION],
+        compile: Annotated[Compile, EXECUTION],  # noqa: A002 (the key that a user reads)
         precision: Precision,
     ) -> None:
         has_cuda = torch.cuda.is_available()

@@ -6,14 +6,14 @@ simulation only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from rlrun.compute.captured import Captured, Places, Recorder
+from rlrun.compute.captured import Captured, Function, Recorder
 from rlrun.compute.compiled import compiled
 from rlrun.compute.gradients import Loss, Said, backward_through, compiled_backward_through
 from rlrun.nn.descent import gradient_norm, gradients_of, scale_down
@@ -128,7 +128,13 @@ class Execution:
         moved_by(optimizer)  # refuses what it cannot begin
         return self._recorded(self._recorder, step, list, lambda: moved_by(optimizer))
 
-    def _recorded(self, recorder: Recorder, function: Callable[..., Said], reads: Places, changes: Places) -> Captured:
+    def _recorded(
+        self,
+        recorder: Recorder,
+        function: Function,
+        reads: Callable[[], Sequence[Tensor]],
+        changes: Callable[[], Sequence[Tensor]],
+    ) -> Callable[..., Said]:
         self._unheeded.pop("compile", None)
         return Captured(function, reads, changes, recorder, self._device)
 

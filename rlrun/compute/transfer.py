@@ -5,13 +5,14 @@ The ways to a GPU are experimental: they have run in simulation on a CPU only.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from rlrun.types import Array, EnvSpec, TimeStep, as_tensor, pinned
+from rlrun.types import Array, EnvSpec, Obs, ObsArray, TimeStep, as_tensor, pinned
 
 
 class Upload(Protocol):
@@ -21,11 +22,11 @@ class Upload(Protocol):
         """Any array, whole."""
         ...
 
-    def begun(self, obs: Array) -> Tensor:
+    def begun(self, obs: ObsArray) -> Obs:
         """Observations that need not follow those before, whole: after a reset or a restart."""
         ...
 
-    def following(self, obs: Tensor, time_step: TimeStep) -> Tensor:
+    def following(self, obs: Obs, time_step: TimeStep) -> Obs:
         """What to act on next, [B, ...].
 
         Args:
@@ -83,6 +84,32 @@ class PinnedArrays:
         return self.array(time_step.obs)
 
 
+class EachPart:
+    """Observations that are dicts, each part in its own way.
+
+    Args:
+        parts: ways, by name.
+    """
+
+    def __init__(self, parts: Mapping[str, Upload]) -> None:
+        self._parts = parts
+
+    def array(self, array: Array) -> Tensor:
+        """See `Upload.array`."""
+        return self._parts["obs"].array(array)
+
+    def begun(self, obs: ObsArray) -> Obs:
+        """See `Upload.begun`."""
+        return {name: part.begun(obs[name]) for name, part in self._parts.items()}
+
+    def following(self, obs: Obs, time_step: TimeStep) -> Obs:
+        """See `Upload.following`."""
+        shown = time_step.obs
+        return {
+            name: part.following(obs[name], time_step._replace(obs=shown[name])) for name, part in self._parts.items()
+        }
+
+
 class NewestPlanes:
     """Of stacked frames [B, S, H, W] only the newest one, a part of 1 / S; the stack is put together on the device.
 
@@ -131,6 +158,8 @@ def _moved(before: Array, after: Array, but: Array | None) -> bool:
 
 def upload_to(device: torch.device, spec: EnvSpec) -> Upload:
     """The quickest way for what this environment shows."""
-    if device.type != "cuda":
-        return WholeArrays(device)
-    return NewestPlanes(device) if spec.frame_stack > 1 else PinnedArrays(device)
+    whole: Upload = PinnedArrays(device) if device.type == "cuda" else WholeArrays(device)
+    seen: Upload = NewestPlanes(device) if device.type == "cuda" and spec.frame_stack > 1 else whole
+    if not isinstance(spec.observation, Mapping):
+        return seen
+    return EachPart({name: seen if name == "obs" else whole for name in spec.observation})

@@ -1,7 +1,7 @@
-"""Our constructors, without importing them: `catalogue.json`, which `catalogue_writer` makes and documents.
+"""Our constructors, without importing them: `catalogue.json`, which `scripts/write_catalogue.py` makes and documents.
 
 Checking, explaining and completing configs reads this instead of the classes, most of which bring torch along.
-`python -m rlrun.config.catalogue_writer` writes the file anew; a test compares it with the constructors.
+`python scripts/write_catalogue.py` writes the file anew; a test compares it with the constructors.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from typing import Annotated, Any, Literal, Union
 
 from pydantic import Field, JsonValue
 
-from rlrun.annotations import EXECUTION, FILE, PARTIAL, AtMost, Condition, Kind, Named, Takes
+from rlrun.annotations import BEFORE_END, EXECUTION, FILE, PARTIAL, AtMost, Condition, Kind, Named, Takes
 from rlrun.config.index import FILE_NAME as FILE_NAME
 from rlrun.config.index import SETTINGS as SETTINGS
 from rlrun.config.index import VERSION as VERSION
 from rlrun.config.index import index
 
+RUN_VALUES = frozenset({"spec", "device", "seed", "directory", "execution"})  # what build supplies to algorithms
+LOG_VALUES = frozenset({"directory"})  # what build supplies to loggers
 _PLAIN: Mapping[str, Any] = {"number": float, "integer": int, "boolean": bool, "text": str, "path": Path} | {
     "value": JsonValue
 }
@@ -106,7 +108,7 @@ def _conditions(entry: Mapping[str, Any]) -> tuple[Condition, ...]:
 def annotation(entry: Mapping[str, Any]) -> Any:
     """The annotation that an entry of the file stands for."""
     marks: list[Any] = [EXECUTION] * bool(entry.get("execution")) + [FILE] * bool(entry.get("file"))
-    marks += [PARTIAL] * bool(entry.get("partial"))
+    marks += [PARTIAL] * bool(entry.get("partial")) + [BEFORE_END] * bool(entry.get("before_end"))
     if "at_most" in entry:
         marks.append(AtMost(entry["at_most"]))
     if "names" in entry:

@@ -1,34 +1,47 @@
-"""Composing configs with Hydra outside of its jobs, and saying in one line why it would not."""
+"""One run's config: overrides read once, keys looked up, composed once by Hydra's public `compose`, values checked.
+
+Nothing is built, and no directory is made, before all of it is right.
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf, open_dict
-from yaml import YAMLError
+from hydra import compose as hydra_compose
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from rlrun.annotations import TARGET
-from rlrun.config.added_files import file_not_read, misplaced_in_packages, refuse_misplaced, refuse_unheaded
-from rlrun.config.checked import check
-from rlrun.config.config import CONFIG_KEYS, Config
-from rlrun.config.files import GROUPS, not_yaml, one_line, options, resolve_env, search_path, unknown_option
-from rlrun.config.hydra_settings import refuse_references, refuse_settings, refuse_words, unknown_hydra_key
-from rlrun.config.hydra_words import NO_SPACES, OPTIONS_OF, for_hydra, override_key
-from rlrun.config.keys import valid_keys
-from rlrun.config.problem_report import of_no_network, refuse_chosen_as_a_key, reported
-from rlrun.config.provenance import shown_path
-from rlrun.config.repeated_words import refuse_repeated
-from rlrun.config.suggestions import closest, foreign_letters
-from rlrun.config.text_keys import as_written
-from rlrun.errors import UnknownKeyError, UserError
+from rlrun.annotations.plain_values import takes_only_text
+from rlrun.config.arguments import given_text, is_choice, is_hydras, keys_set, parse, refuse_repeated, refuse_several
+from rlrun.config.chosen import Chosen, choose, hydra, refuse_other_network
+from rlrun.config.config import GROUPS_OF_OBJECTS, Config, check_plain
+from rlrun.config.files import GROUPS, identity, one_line, options, refuse_unread, resolve_env, search_path
+from rlrun.config.hydra_settings import refuse_unheeded
+from rlrun.config.keys import Key, as_tree, is_wrong, valid_keys, with_comments
+from rlrun.config.messages import unknown_key, wrong_value
+from rlrun.config.provenance import Setting
+from rlrun.config.unused_keys import refuse_unused
+from rlrun.errors import UserError, WrongKeyError
 
-_SPECIAL = "[](){},:=#'\"\\"
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked for: overrides, the files that they choose, and the keys that there are. All keys are right."""
+
+    items: tuple[Override, ...]
+    chosen: Chosen
+    keys: Mapping[str, Key]
+    directories: Sequence[Path]
+
+    @property
+    def values(self) -> list[Override]:
+        """The overrides that choose no option."""
+        return [item for item in self.items if not is_choice(item)]
 
 
 def load_config(overrides: Sequence[str], directories: Sequence[Path], *, in_sweep: bool = False) -> Config:
@@ -42,204 +55,187 @@ def load_config(overrides: Sequence[str], directories: Sequence[Path], *, in_swe
     Raises:
         UserError: if anything is wrong with it.
     """
-    composed, choices = compose_run(overrides, directories, in_sweep=in_sweep)
-    task = [item for item in resolve_env(directories, overrides) if not item.startswith(("hydra.", "hydra/", "hydra="))]
-    return check(composed, choices, task, directories)
+    asked = request(overrides, directories, in_sweep=in_sweep)
+    return checked(asked, composed(asked))
 
 
-def compose_run(
-    overrides: Sequence[str], directories: Sequence[Path], *, in_sweep: bool
-) -> tuple[DictConfig, dict[str, str | None]]:
-    """The config of one run without Hydra's node, which has been checked, and the option of every group.
+def as_yaml(overrides: Sequence[str], directories: Sequence[Path], *, resolve: bool) -> str:
+    """The config of one run as YAML, once all of it is right.
 
     Args:
         overrides: as on the command line.
         directories: where config files are searched; the last one has `config.yaml`.
-        in_sweep: whether it is one of a sweep's runs.
+        resolve: whether references are followed.
 
     Raises:
-        UserError: if it cannot be composed, or asks of Hydra what rlrun would not heed.
+        UserError: if anything is wrong with it.
     """
-    refuse_misplaced(directories)
-    resolved = as_written(resolve_env(directories, overrides), directories)
-    try:
-        words = for_hydra(resolved)
-        refuse_repeated(overrides)
-        refuse_words(resolved, in_sweep=in_sweep)
-        return _compose(words, directories, in_sweep=in_sweep)
-    except (HydraException, YAMLError) as error:
-        raise explain(error, resolved, directories) from error
-    except ValueError as error:  # Hydra's and Python's own, about a file's first line or its letters
-        file = file_not_read(directories)
-        what = (
-            f"{file} must be UTF-8 text that begins with the line # @package _global_, or none such: " if file else ""
-        )
-        raise UserError(f"{what}{one_line(error)}") from error
+    asked = request(overrides, directories)
+    config = composed(asked)
+    checked(asked, config)
+    return OmegaConf.to_yaml(config, resolve=resolve)
 
 
-def _compose(
-    overrides: list[str], directories: Sequence[Path], *, in_sweep: bool
-) -> tuple[DictConfig, dict[str, str | None]]:
-    """The config without Hydra's node, which is checked, and the option of every group."""
-    added = search_path(directories)
-    with initialize_config_dir(str(directories[-1]), version_base="1.3"):
-        composed = compose("config", overrides=[*overrides, *added], return_hydra_config=True)
-    choices = dict(composed.hydra.runtime.choices)
-    hydra = OmegaConf.to_container(composed.hydra, resolve=False)
-    assert isinstance(hydra, dict)
-    refuse_settings({str(key): value for key, value in hydra.items()}, directories, in_sweep=in_sweep)
-    OmegaConf.set_readonly(composed, False)
-    with open_dict(composed):
-        del composed["hydra"]
-    raw = OmegaConf.to_container(composed, resolve=False)
-    assert isinstance(raw, dict)
-    refuse_references({str(key): value for key, value in raw.items()})
-    return composed, choices
-
-
-def explain(error: HydraException | YAMLError, overrides: Sequence[str], directories: Sequence[Path]) -> UserError:
-    """An error of composing in one line of our own.
+def request(overrides: Sequence[str], directories: Sequence[Path], *, in_sweep: bool = False) -> Request:
+    """Reads the overrides of one run and the files that they choose, and looks at every key that is set.
 
     Args:
-        error: what composing raised; of YAML, it names file and line.
-        overrides: what was composed.
-        directories: where config files are searched.
+        overrides: as on the command line.
+        directories: where config files are searched; the last one has `config.yaml`.
+        in_sweep: whether it is one of a sweep's runs, whose files may say how the sweep is launched.
+
+    Raises:
+        UserError: if an option does not exist, nothing takes a key, or something has no effect.
     """
-    text = str(error)
-    if isinstance(error, YAMLError):
-        return UserError(not_yaml(error))
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
-        group, _, name = error.missing_cfg_file.rpartition("/")
-        problem = unknown_option(group.lstrip("/"), name, sorted(error.options or []), directories)
-        return UserError(str(problem), [*problem.details, *misplaced_in_packages(directories)])
-    if match := re.match(r"You must specify '([^']+)'", text):
-        for item in overrides:  # a misspelt word may be why it is missing
-            key = override_key(item)
-            if key.split(".")[0] not in (*CONFIG_KEYS, *OPTIONS_OF, "hydra") and "/" not in key:
-                return reported(UnknownKeyError(f"unknown key {key}", key), {}, {}, overrides, directories)
-        refuse_unheaded(overrides, directories, CONFIG_KEYS)
-        refuse_chosen_as_a_key(match[1], overrides, directories)
-        known = ", ".join(options(directories, match[1]))
-        return UserError(f"no {match[1]} is chosen: give {match[1]}=, one of {known}")
-    if match := re.match(r"(?:Could not override|Could not delete from config\.) '([^']+)'", text):
-        inside = re.search(r"full_key: (\S+)", str(error.__cause__))  # what is wrong in key={name: value}
-        key = inside[1] if inside is not None and inside[1].startswith(f"{match[1]}.") else match[1]
-        if key.startswith("hydra."):
-            return unknown_hydra_key(key, directories)
-        wrong = () if match[1] in GROUPS else (match[1],)
-        right = [item for item in overrides if item.lstrip("+~").partition("=")[0] not in wrong]
-        raw, choices = _without_values(right, directories)
-        if text.startswith("Could not delete") and key in valid_keys(raw):
-            return UserError(f"~{key} would do nothing: {key} is null")
-        given = next((item for item in overrides if item.lstrip("+~").partition("=")[0] == match[1]), "")
-        group, _, package = match[1].partition("@")
-        if package and group in GROUPS:
-            value = given.partition("=")[2]
-            return UserError(f"{given} cannot be: {group} has one place, where {group}={value} puts it")
-        if (of_none := of_no_network(key, given, raw, choices, directories)) is not None:
-            return of_none
-        if places := [place for place in choices if place.startswith(f"{match[1].partition('@')[0]}@")]:
-            return _misplaced_group(match[1], places, choices, directories)
-        if key != match[1] and f"{TARGET}:" in given:
-            return UserError(
-                f"{given} would be mixed with the keys that {match[1]} has; to replace them: '~{match[1]}' '+{given}'"
-            )
-        return reported(UnknownKeyError(f"unknown key {key}", key), raw, choices, overrides, directories)
-    if match := re.match(r"Ambiguous value for argument '([^']+)'", text):
-        key = match[1].partition("=")[0]  # the word itself may have been translated
-        given = next((item for item in overrides if item.partition("=")[0] == key), match[1])
-        return UserError(
-            f"{given} gives several values: add -m on the command line to run each of them, in Python run them in a "
-            "loop, or write a list as [a,b]"
-        )
-    if match := re.match(r"In '([^']+)': Could not override '([^']+)'", text):
-        return _not_overridden(match[1], match[2], overrides, directories)
-    if match := re.match(r"Could not append to config\. An item is already at '([^']+)'", text):
-        given = next((item for item in overrides if item.startswith(f"+{match[1]}=")), f"+{match[1]}=...")
-        return UserError(f"{given} cannot be: + adds a key, and {match[1]} is there already; write {given[1:]}")
-    if match := re.match(r"Could not delete from config\. The value of '([^']+)' is (.*) and not (.*)\.", text):
-        return UserError(f"~{match[1]}={match[3]} cannot be: {match[1]} is {match[2]}")
-    if match := re.match(r"Multiple values for ([^.]+)\.|(\S+) appears more than once in the final defaults", text):
-        group = match[1] or match[2]
-        for given in (item for item in overrides if item.startswith(f"+{group}=")):
-            return _chosen_with_plus(given)
-    if match := re.match(r"force-add of config groups is not supported: '(.*)'", text):
-        return _chosen_with_plus(match[1])
-    if match := re.match(r"Error merging override (.*)", text):
-        cause = one_line(error.__cause__) if isinstance(error.__cause__, Exception) else "Hydra cannot take it"
-        return UserError(f"{match[1]} is not valid: {cause}")
-    if match := re.match(r"In '([^']+)': .*Key '\w+' not in '.*full_key: (hydra\.\S+)", text, re.DOTALL):
-        problem = unknown_hydra_key(match[2], directories)
-        return UserError(f"{problem}; set in the config file {match[1]}")
-    if match := re.match(r"Error in call to target '[^']*\b(\w+)':.*?\(['\"](.*)['\"],?\)", text, re.DOTALL):
-        return UserError(f"{match[1]}, which Hydra runs a sweep with, cannot be made: {match[2]}")
-    if isinstance(error, OverrideParseException):
-        return unreadable(error)
-    return UserError(one_line(error))
-
-
-def unreadable(error: OverrideParseException) -> UserError:
-    """An override that Hydra's grammar does not take, in words: the grammar's own are for those who know it."""
-    override = str(error.override)
-    key, equals, value = override.partition("=")
-    if not equals:
-        return UserError(f"cannot read '{override}': {NO_SPACES}")
-    is_name = key.lstrip("+~").partition("@")[0] in OPTIONS_OF
-    if foreign := foreign_letters(f"{key}{value}" if is_name else key):
-        return UserError(f"cannot read '{override}': keys and options are in Latin letters{foreign}")
-    if value.startswith("="):
-        return UserError(f"cannot read '{override}': write one =, as {key}={value.lstrip('=')}")
-    special = [character for character in _SPECIAL if character in value]
-    if not special:
-        return UserError(
-            f"cannot read '{override}': {key} and {value} must be a key and a value as they are, or text in quotes "
-            f"twice: \"{key}='...'\""
-        )
-    return UserError(
-        f"cannot read '{override}': the value has {' '.join(special)} where it cannot be; a list is {key}=[a,b], "
-        f"several runs are {key}=a,b with -m, and text with such characters is quoted twice: \"{key}='...'\""
-    )
-
-
-def _chosen_with_plus(word: str) -> UserError:
-    return UserError(f"{word} cannot be: an option of a group is chosen without +, as {word.lstrip('+')}")
-
-
-def _not_overridden(file: str, group: str, overrides: Sequence[str], directories: Sequence[Path]) -> UserError:
-    """An entry `override /group: option` of a defaults list that Hydra does not take."""
-    path = next((path for each in directories if (path := each / f"{file}.yaml").is_file()), Path(f"{file}.yaml"))
-    if group in GROUPS:
-        return UserError(
-            f"{shown_path(path)} cannot override /{group}, which is chosen after it: give {group}= on the command line"
-        )
-    kind, _, package = group.partition("@")
-    owner = package.split(".")[0]
-    if owner in GROUPS and options(directories, kind):
-        chosen = next((item for item in overrides if override_key(item) == owner), f"this {owner}")
-        return UserError(f"{shown_path(path)} overrides /{group}, but {chosen} has none: the file is not for it")
-    near = closest(group, [*GROUPS, "optimizer@algo.optimizer"])
-    return UserError(f"{shown_path(path)} overrides /{group}, which no run has here; nearest: {', '.join(near)}")
-
-
-def _misplaced_group(
-    word: str, places: Sequence[str], choices: Mapping[str, str | None], directories: Sequence[Path]
-) -> UserError:
-    """`optimizer=rmsprop`: a group whose options are put elsewhere, which the word must say."""
-    names = ", ".join(options(directories, places[0].partition("@")[0]))
-    details = [f"{place} = {choices[place]}: a group of config files: {names}" for place in places]
-    return UnknownKeyError(f"unknown key {word}; nearest: {', '.join(places)}", word, details)
-
-
-def _without_values(
-    overrides: Sequence[str], directories: Sequence[Path]
-) -> tuple[Mapping[str, Any], Mapping[str, str | None]]:
-    """The same config without the keys that were set, and its choices: it knows what keys there are."""
-    chosen = [
-        item for item in overrides if item.split("=")[0].partition("@")[0] in OPTIONS_OF and not set(item) & set(",{")
+    refuse_unread(directories)
+    items = parse(resolve_env(directories, overrides))
+    refuse_several(items)
+    refuse_repeated(items)
+    hydras = [str(item.input_line) for item in items if is_hydras(item)]
+    refuse_unheeded(hydras, in_sweep=in_sweep)
+    items = [item for item in items if not is_hydras(item)]
+    chosen = choose(items, directories)
+    refuse_unheeded((), chosen.launching, in_sweep=in_sweep)
+    objects = [
+        (str(item.key_or_group), item.value())
+        for item in items
+        if not is_choice(item) and any(key.rpartition(".")[2] == TARGET for key in keys_set(item))
     ]
-    with suppress(HydraException):  # then it is a group that is wrong, and top-level names are all that helps
-        composed, choices = _compose(for_hydra(chosen), directories, in_sweep=True)
-        content = OmegaConf.to_container(composed)
-        assert isinstance(content, dict)
-        return {str(key): value for key, value in content.items()}, choices
-    return {}, {}
+    written = [(each.key, each.value or {}) for each in chosen.settings]
+    tree = as_tree([*(each for each in written if each[0] not in GROUPS_OF_OBJECTS), *objects])
+    keys = with_comments(valid_keys(tree), chosen.settings)
+    asked = Request(tuple(items), chosen, keys, directories)
+    _refuse_unchosen(asked)
+    _refuse_wrong(asked)
+    refuse_other_network(chosen)
+    return asked
+
+
+def _refuse_unchosen(asked: Request) -> None:
+    """Refuses a run without algorithm or environment; a misspelt key may be why."""
+    group = next((group for group in ("algo", "env") if asked.chosen.choices.get(group) is None), None)
+    if group is None:
+        return
+    for item in asked.values:
+        for key in keys_set(item):
+            if key.split(".")[0] not in GROUPS and is_wrong(key, asked.keys):
+                raise _unknown(key, f"set on the command line: {item.input_line}", asked)
+    for setting in asked.chosen.settings:
+        _refuse_below_its_group(setting, asked.chosen)
+    raise UserError(f"no {group} is chosen: give {group}=, one of {', '.join(options(asked.directories, group))}")
+
+
+def _unknown(key: str, where: str, asked: Request) -> UserError:
+    return unknown_key(key, where, asked.keys, asked.chosen.choices, asked.directories)
+
+
+def _refuse_below_its_group(setting: Setting, chosen: Chosen) -> None:
+    """Refuses a key of an experiment that its file puts below `experiment`, where nothing takes it."""
+    if setting.key.split(".")[0] in ("preset", "experiment", "debug") and setting.order:
+        group = chosen.entries[setting.order].group
+        raise UserError(f"{setting.path} must begin with the line # @package _global_: it sets keys below {group}")
+
+
+def _refuse_wrong(asked: Request) -> None:
+    targets = {str(item.key_or_group) for item in asked.values if str(item.key_or_group).endswith(f".{TARGET}")}
+    replaced = tuple(
+        f"{item.key_or_group}." for item in asked.values if isinstance(value := item.value(), dict) and TARGET in value
+    )
+    for setting in asked.chosen.settings:
+        if is_wrong(setting.key, asked.keys) and not setting.key.startswith(replaced):
+            _refuse_below_its_group(setting, asked.chosen)
+            parent = setting.key.rpartition(".")[0]
+            if f"{parent}.{TARGET}" in targets:
+                raise UserError(f"{parent}.{TARGET} has no {setting.key}: replace all, as '{parent}={{{TARGET}: ...}}'")
+            raise _unknown(setting.key, f"set in {setting.place}", asked)
+    for item in asked.values:
+        for key in keys_set(item) or [str(item.key_or_group)]:
+            if is_wrong(key, asked.keys):
+                raise _unknown(key, f"set on the command line: {item.input_line}", asked)
+
+
+def composed(asked: Request) -> DictConfig:
+    """The config, composed by Hydra from the files that are chosen, with the overrides' values; unresolved.
+
+    Raises:
+        UserError: if it cannot be composed.
+    """
+    with hydra(asked.directories):
+        config = hydra_compose("config", overrides=[*asked.chosen.words, *search_path(asked.directories)])
+    OmegaConf.set_struct(config, False)
+    for node in (config, config.get("env")):
+        if isinstance(node, DictConfig):
+            node.pop("network", None)  # a suggestion, which has been heard
+    return with_values(config, asked)
+
+
+def with_values(config: DictConfig, asked: Request) -> DictConfig:
+    """A config with the values that the overrides of a run give; an object takes the place of what was there.
+
+    Raises:
+        UserError: if one cannot be given, or taken away.
+    """
+    for item in asked.values:
+        key, value = str(item.key_or_group), item.value()
+        try:
+            if item.is_delete():
+                parent, _, name = key.rpartition(".")
+                node = OmegaConf.select(config, parent) if parent else config
+                if item.value_type is not None or name not in node:
+                    raise UserError(f"{item.input_line} is not allowed: ~{key} takes away a key that a file sets")
+                del node[name]
+            else:
+                if (
+                    key in asked.keys
+                    and isinstance(value, bool | int | float)
+                    and takes_only_text(asked.keys[key].annotation)
+                ):
+                    value = given_text(item)
+                OmegaConf.update(config, key, value, merge=not (isinstance(value, dict) and TARGET in value))
+        except OmegaConfBaseException as error:
+            raise UserError(f"{item.input_line} is not valid: {one_line(error)}") from error
+    return config
+
+
+def checked(asked: Request, config: DictConfig) -> Config:
+    """Checks everything about a composed config.
+
+    Args:
+        asked: what it was composed from.
+        config: composed.
+
+    Raises:
+        UserError: at the first thing that is wrong.
+    """
+    raw = _resolved(config)
+    labels = _labels(raw, asked)
+    try:
+        result = check_plain(raw, labels)
+        refuse_unused(result, asked.items, asked.chosen)
+    except WrongKeyError as problem:
+        raise wrong_value(problem, asked.items, asked.keys, asked.chosen.settings) from problem
+    return result
+
+
+def _resolved(config: DictConfig) -> dict[str, Any]:
+    try:
+        missing = sorted(OmegaConf.missing_keys(config))
+        if missing:
+            raise UserError(f"{missing[0]} has no value yet: give {missing[0]}=...")
+        container = OmegaConf.to_container(config, resolve=True)
+    except (OmegaConfBaseException, ValueError) as error:
+        raise UserError(one_line(error)) from error
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}
+
+
+def _labels(raw: Mapping[str, Any], asked: Request) -> dict[str, str]:
+    """Names for people and paths: `pong`, `gym-Acrobot-v1`, `atari-space_invaders`; and the preset that counts."""
+    env = str(asked.chosen.choices["env"])
+    found = identity(asked.directories, env)
+    inside = raw["env"] if isinstance(raw.get("env"), Mapping) else {}
+    about = next((str(inside[key]) for key in ("game", "id") if inside.get(key) is not None), None)
+    if about is not None and (found is None or found[1] != about):
+        env = f"{env}-{about}"
+    labels = {"algo": str(asked.chosen.choices["algo"]), "env": env}
+    return labels | ({"preset": asked.chosen.preset} if asked.chosen.preset is not None else {})

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from rlrun.config import catalogue
-from rlrun.config.catalogue import SETTINGS, kind
+from rlrun.config.catalogue import LOG_VALUES, RUN_VALUES, SETTINGS, kind
 from rlrun.config.schema import (
     Component,
     as_plain,
@@ -20,15 +19,10 @@ from rlrun.config.schema import (
     check_value,
     components_in,
     experiment,
-    keys_of,
-    runtime_annotation,
+    signature_of,
 )
-from rlrun.errors import UnknownKeyError, UserError, WrongKeyError, nearest
+from rlrun.errors import UnknownKeyError, WrongKeyError, nearest
 
-RUN_VALUES = frozenset(
-    {"spec", "device", "seed", "directory", "network", "execution"}
-)  # what build supplies to algorithms
-LOG_VALUES = frozenset({"directory"})  # what build supplies to loggers
 _RUN = {
     "seed": Annotated[int, Field(ge=0, lt=2**63)],
     "total_steps": Annotated[int, Field(ge=1)],
@@ -39,8 +33,7 @@ _RUN = {
 }
 _ASKED = {"fresh": bool}  # of this command, not of the run
 TOP: Mapping[str, Any] = _RUN | _ASKED
-GROUPS_OF_OBJECTS = ("algo", "env", "network", "device", "logger")
-CONFIG_KEYS = (*TOP, *SETTINGS, *GROUPS_OF_OBJECTS)
+GROUPS_OF_OBJECTS = ("algo", "env", "device", "logger")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,18 +51,14 @@ class Config:
     checkpoint: Mapping[str, Any]  # the fields of `rlrun.runs.checkpoint.CheckpointSettings`
     algo: Component
     env: Component
-    network: Component | None  # None where the algorithm takes none
     device: Component
     logger: Component
     labels: Mapping[str, str]  # what a person calls the algorithm and the environment: `algo`, `env`, `preset`
-    remarks: Sequence[str] = ()  # what a person should know before it runs, a line each
 
     def components(self) -> Iterator[tuple[str, Component]]:
         """All components that have an effect, also inside others, with where they stand, dotted."""
         for group in GROUPS_OF_OBJECTS:
-            component: Component | None = getattr(self, group)
-            if component is not None:
-                yield from components_in(component, group)
+            yield from components_in(getattr(self, group), group)
 
     def as_plain(self) -> dict[str, Any]:
         """What `config.yaml` of a run holds."""
@@ -78,24 +67,19 @@ class Config:
 
     def experiment(self) -> dict[str, Any]:
         """What defines the experiment, whatever its seed, length, machine, speed, logging and evaluation."""
-        defining = {name: experiment(getattr(self, name)) for name in ("algo", "env", "network")}
-        precision = self.device.arguments.get("precision", "float32")
-        if precision != "float32":  # the only thing of the device that is chosen for its effect on numbers
-            defining["device"] = {"precision": precision}
-        return defining
+        return {name: experiment(getattr(self, name)) for name in ("algo", "env", "device")}
 
     def settings(self) -> dict[str, Any]:
         """What decides which rows of numbers there are, besides the experiment, the seed and the length."""
         return {"log_every_steps": self.log_every_steps, "evaluation": dict(self.evaluation)}
 
 
-def check_plain(raw: Mapping[str, Any], labels: Mapping[str, str], overrides: Sequence[str] = ()) -> Config:
+def check_plain(raw: Mapping[str, Any], labels: Mapping[str, str]) -> Config:
     """Checks a config that is composed and resolved already, such as a run's `config.yaml`.
 
     Args:
         raw: plain values.
         labels: what people call the algorithm and the environment.
-        overrides: what the command line asked for, for messages.
 
     Raises:
         UserError: at the first thing that is wrong.
@@ -104,43 +88,36 @@ def check_plain(raw: Mapping[str, Any], labels: Mapping[str, str], overrides: Se
     for name in raw:
         if name not in expected:
             raise UnknownKeyError(f"unknown key {name}; nearest: {', '.join(nearest(str(name), expected))}", str(name))
-    for name in ("algo", "env", "device", "logger"):
+    for name in GROUPS_OF_OBJECTS:
         if name not in raw:
             raise WrongKeyError(f"{name} is missing", name)
     top = {name: check_value(annotation, raw.get(name), name) for name, annotation in TOP.items()}
     settings = {name: check_fields(raw.get(name), _fields(target), name) for name, target in SETTINGS.items()}
-    algo = check_component(raw["algo"], "algo", expected=kind("Agent"), runtime=RUN_VALUES)
-    _check_that_it_learns(algo, top["total_steps"])
-    env = check_component(raw["env"], "env", expected=kind("VecEnv"))
-    _check_that_it_limits(settings["evaluation"], env)
-    return Config(
-        seed=top["seed"],
-        total_steps=top["total_steps"],
-        runs_dir=Path(top["runs_dir"]),
-        name=top["name"],
-        fresh=top["fresh"],
-        log_every_steps=top["log_every_steps"],
-        record_episodes=top["record_episodes"],
+    config = Config(
+        **top | {"runs_dir": Path(top["runs_dir"])},
         evaluation=settings["evaluation"],
         checkpoint=settings["checkpoint"],
-        algo=algo,
-        env=env,
-        network=_network(raw.get("network"), algo, labels["algo"], overrides),
+        algo=check_component(raw["algo"], "algo", expected=kind("Agent"), runtime=RUN_VALUES),
+        env=check_component(raw["env"], "env", expected=kind("VecEnv")),
         device=check_component(raw["device"], "device", expected=kind("Device")),
         logger=check_component(raw["logger"], "logger", expected=kind("Logger"), runtime=LOG_VALUES),
         labels=labels,
     )
+    _check_ends(config)
+    _check_that_it_limits(config.evaluation, config.env)
+    return config
 
 
-def _check_that_it_learns(algo: Component, total_steps: int) -> None:
-    for path, component in components_in(algo, "algo"):
-        starts, key = component.arguments.get("learning_starts_steps"), f"{path}.learning_starts_steps"
-        if isinstance(starts, int) and starts >= total_steps:
-            raise WrongKeyError(
-                f"{key}={starts} is not before total_steps={total_steps}: nothing would be learned; for a quick try "
-                "debug=short sets both",
-                key,
-            )
+def _check_ends(config: Config) -> None:
+    """Refuses what would happen only after the run: learning that starts too late."""
+    for path, component in config.components():
+        for name in component.before_end:
+            if component.arguments[name] >= config.total_steps:
+                raise WrongKeyError(
+                    f"{path}.{name}={component.arguments[name]} is not before total_steps={config.total_steps}: "
+                    "nothing would be learned; for a quick try debug=short sets both",
+                    f"{path}.{name}",
+                )
 
 
 def _check_that_it_limits(evaluation: Mapping[str, Any], env: Component) -> None:
@@ -155,19 +132,7 @@ def _check_that_it_limits(evaluation: Mapping[str, Any], env: Component) -> None
             f"evaluation.{name}=null",
             f"evaluation.{name}",
         )
-    check_value(keys_of(env.target, "env", frozenset())[name], limit, f"evaluation.{name}")
-
-
-def _network(raw: Any, algo: Component, algo_name: str, overrides: Sequence[str]) -> Component | None:
-    """The network if the algorithm takes one; an environment's suggestion is dropped where it does not."""
-    if "network" in algo.runtime:
-        if raw is None:
-            raise UserError(f"algo={algo_name} needs a network: choose one with network=")
-        return check_component(raw, "network", expected=runtime_annotation(algo, "network"))
-    asked = [item for item in overrides if re.match(r"[+~]*network[.=@]", item) and item != "network=null"]
-    if asked:
-        raise UserError(f"algo={algo_name} uses no network, so {asked[0]} would do nothing: leave it out")
-    return None
+    check_value(signature_of(env.target, "env", frozenset()).keys[name], limit, f"evaluation.{name}")
 
 
 def _fields(target: str) -> dict[str, Any]:

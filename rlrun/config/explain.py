@@ -8,14 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from rlrun.annotations import TARGET
-from rlrun.config.compose import load_config
-from rlrun.config.files import resolve_env
-from rlrun.config.hydra_words import choosing
+from rlrun.config.compose import Request, checked, composed, request
 from rlrun.config.keys import GROUP_MEANINGS, About, Key, about, valid_keys, with_comments
-from rlrun.config.provenance import Setting, origin, settings
-from rlrun.config.suggestions import closest
+from rlrun.config.messages import origin
 from rlrun.config.unused_keys import Unused, unused_keys
-from rlrun.errors import UnknownKeyError
+from rlrun.errors import UnknownKeyError, nearest
 
 _DEFAULT = "the default of"
 
@@ -48,18 +45,17 @@ def explanation(overrides: Sequence[str], directories: Sequence[Path], prefixes:
     Raises:
         UserError: if the config is not valid, or has no such key.
     """
-    config = load_config(overrides, directories)
+    asked = request(overrides, directories)
+    config = checked(asked, composed(asked))
     raw: dict[str, Any] = config.as_plain() | {"fresh": config.fresh}
     keys = valid_keys(raw)
     for prefix in prefixes:
         if prefix not in keys:
-            raise UnknownKeyError(f"no key {prefix} here; nearest: {', '.join(closest(prefix, keys))}", prefix)
-    resolved = resolve_env(directories, overrides)
-    found = settings(choosing(resolved), directories)
-    keys = with_comments(keys, found)
+            raise UnknownKeyError(f"no key {prefix} here; nearest: {', '.join(nearest(prefix, keys))}", prefix)
+    keys = with_comments(keys, asked.chosen.settings)
     wanted = [key for name, key in keys.items() if not prefixes or any(_below(name, prefix) for prefix in prefixes)]
     unused = unused_keys(config)
-    rows = [_marked(_row(key, resolved, found), unused) for key in wanted]
+    rows = [_marked(_row(key, asked), unused) for key in wanted]
     components = [
         (row.key.name, str(row.key.value), about(str(row.key.value)))
         for row in rows
@@ -76,8 +72,9 @@ def _is_component(key: Key) -> bool:
     return key.name in GROUP_MEANINGS or TARGET in key.kind
 
 
-def _row(key: Key, overrides: Sequence[str], found: Sequence[Setting]) -> Row:
-    place = origin(key.name, overrides, found)
+def _row(key: Key, asked: Request) -> Row:
+    found = asked.chosen.settings
+    place = origin(key.name, asked.items, found)
     target = f"{key.name}.{TARGET}" if _is_component(key) else key.name
     own = [setting for setting in found if setting.key == target]
     if target != key.name and own and not (place or "").startswith("the command line"):

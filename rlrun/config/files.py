@@ -16,8 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError
 
 from rlrun.annotations import TARGET
-from rlrun.config.plugins import installed
-from rlrun.config.suggestions import foreign_letters
+from rlrun.config.plugins import installed, own_directories
 from rlrun.errors import UserError, nearest
 from rlrun.files import read_text
 
@@ -57,6 +56,20 @@ def search_path(directories: Sequence[Path]) -> list[str]:
     """The override that makes Hydra search `directories`, the last of which it is given anyway."""
     places = [str(directory).replace("'", "\\'") for directory in directories[:-1]]
     return ["hydra.searchpath=[" + ",".join(f"'file://{place}'" for place in places) + "]"] if places else []
+
+
+def refuse_unread(directories: Sequence[Path]) -> None:
+    """Refuses files in directories that a person added which nothing would ever read.
+
+    Raises:
+        UserError: naming the file.
+    """
+    for directory in own_directories(directories):
+        for file in (*directory.glob("config.y*ml"), *directory.glob("*/*.yml")):
+            why = (
+                "files end in .yaml" if file.parent != directory else "what a run sets is an experiment's or a preset's"
+            )
+            raise UserError(f"{file} would not be read: {why} (docs/plugins.md)")
 
 
 def options(directories: Sequence[Path], group: str) -> list[str]:
@@ -179,9 +192,7 @@ def unknown_option(group: str, name: str, known: Sequence[str], directories: Seq
     if not known:
         return UserError(f"unknown {group} '{name}': there is none to choose{troubles}")
     close = nearest(name, known)
-    message = (
-        f"unknown {group} '{name}'; nearest: {close[0]}; available: {', '.join(known)}{foreign_letters(name)}{troubles}"
-    )
+    message = f"unknown {group} '{name}'; nearest: {close[0]}; available: {', '.join(known)}{troubles}"
     worth_telling = close if len(known) > _FEW else [*close, *(option for option in known if option not in close)]
     meanings = [(option, summary(directories, group, option)) for option in worth_telling]
     details = [
@@ -197,10 +208,10 @@ def unknown_option(group: str, name: str, known: Sequence[str], directories: Seq
     return UserError(message, details)
 
 
-def not_yaml(error: YAMLError) -> str:
+def not_yaml(error: YAMLError, path: object = None) -> str:
     """Where a file is not YAML, and what is wrong there, in one line."""
     mark = error.problem_mark if isinstance(error, MarkedYAMLError) else None
-    return f"{mark.name if mark is not None else 'a config file'} is not YAML: {_reason(error)}"
+    return f"{path or (mark.name if mark is not None else 'a config file')} is not YAML: {_reason(error)}"
 
 
 def _reason(error: Exception) -> str:
@@ -213,9 +224,7 @@ def _reason(error: Exception) -> str:
 
 def one_line(error: Exception) -> str:
     """The part of a message of Hydra or OmegaConf that says what is wrong."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if lines[:1] == ["Interpolation to parent node detected"]:
-        key = next((line.removeprefix("full_key: ") for line in lines if line.startswith("full_key: ")), "a key")
-        return f"{key} refers to a section that it is part of: ${{...}} must name another key"
-    lines = [line for line in lines if not line.startswith(("See https", "full_key", "object_type"))]
+    text = str(error) or str(error.__cause__)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith(("See https", "object_type"))]
     return "; ".join(lines[:2]) or type(error).__name__

@@ -19,7 +19,7 @@ SETTINGS = {
 
 @cache
 def index() -> Any:
-    """The file's content, which `catalogue_writer` documents."""
+    """The file's content, which `scripts/write_catalogue.py` documents."""
     content = json.loads(Path(__file__).with_name(FILE_NAME).read_text(encoding="utf-8"))
     assert content["version"] == VERSION
     return content

@@ -1,34 +1,35 @@
-"""Every key of a composed config: its value, type, unit and meaning, from the constructor that takes it."""
+"""Every key of a config: its value, type, unit and meaning, from the constructor that takes it; wrong keys."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
-from rlrun.annotations import TARGET, is_partial, item_of
+from pydantic import JsonValue
+
+from rlrun.annotations import TARGET, UNKNOWN, is_data, is_partial, item_of, members_of
 from rlrun.annotations.type_words import describe
 from rlrun.config import catalogue
-from rlrun.config.catalogue import SETTINGS
-from rlrun.config.config import LOG_VALUES, RUN_VALUES, TOP
+from rlrun.config.catalogue import LOG_VALUES, RUN_VALUES, SETTINGS
+from rlrun.config.config import TOP
 from rlrun.config.constructors import import_target
 from rlrun.config.docstrings import argument_meanings, paragraphs, sources
 from rlrun.config.files import config_directory
 from rlrun.config.provenance import Setting, read
-from rlrun.config.schema import defaults_of, keys_of
+from rlrun.config.schema import signature_of
 from rlrun.config.units import unit_of
 from rlrun.errors import UserError
 
 GROUP_MEANINGS = {
     "algo": "the algorithm",
     "env": "the environment",
-    "network": "the network, for algorithms that use one",
     "device": "where it is computed",
     "logger": "where numbers go besides metrics.jsonl",
 }
-_GROUP_KINDS = {"algo": "Agent", "env": "VecEnv", "network": "Network", "device": "Device", "logger": "Logger"}
+_GROUP_KINDS = {"algo": "Agent", "env": "VecEnv", "device": "Device", "logger": "Logger"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class Key:
     name: str  # dotted
     value: Any  # the present one; the target for components; None for plain sections
     kind: str  # type and range in words
+    annotation: Any  # the same as Python has it
     unit: str | None
     meaning: str
     target: str | None  # what takes it
@@ -51,33 +53,30 @@ class About:
     sources: tuple[str, ...]
 
 
-def valid_keys(raw: Mapping[str, Any], about_key: str | None = None) -> dict[str, Key]:
+def valid_keys(raw: Mapping[str, Any]) -> dict[str, Key]:
     """The keys that the constructors named in `raw` take, by dotted name, whatever keys `raw` has.
 
     Args:
-        raw: a composed config.
-        about_key: constructors that are not ours are only imported for the group of this key; None: for all. Of the
-            others' keys, names and values are known.
+        raw: a config, or as much of it as files say (`as_tree`).
     """
-    wanted = None if about_key is None else about_key.split(".")[0]
     found = {}
     for name, annotation in TOP.items():
         meaning = _root_comments().get(name, "")
         kind = describe(annotation)
         unit = unit_of(name) if "number" in kind else None
-        found[name] = Key(name, raw.get(name), kind, unit, meaning, None)
+        found[name] = Key(name, raw.get(name), kind, annotation, unit, meaning, None)
     for name, target in SETTINGS.items():
         known = catalogue.target(target)
         assert known is not None
-        found[name] = Key(name, None, "a section", None, known.summary, None)
+        found[name] = Key(name, None, "a section", None, None, known.summary, None)
         inside = raw.get(name)
         found |= _inside(name, {**(inside if isinstance(inside, Mapping) else {}), TARGET: target})
     for name, meaning in GROUP_MEANINGS.items():
         value = raw.get(name)
         if isinstance(value, Mapping):
             kind = f"an object ({TARGET}) of the kind {_GROUP_KINDS[name]}"
-            found[name] = Key(name, value.get(TARGET), kind, None, meaning, None)
-            found |= _inside(name, value, may_import=wanted in (None, name))
+            found[name] = Key(name, value.get(TARGET), kind, None, None, meaning, None)
+            found |= _inside(name, value)
     return found
 
 
@@ -104,35 +103,34 @@ def _root_comments() -> dict[str, str]:
     return {setting.key: setting.comment for setting in read(config_directory() / "config.yaml", "")}
 
 
-def _inside(path: str, value: Mapping[str, Any], *, may_import: bool = True, partial: bool = False) -> dict[str, Key]:
+def _inside(path: str, value: Mapping[str, Any], *, partial: bool = False) -> dict[str, Key]:
     found: dict[str, Key] = {}
     target = value.get(TARGET)
-    if catalogue.target(target) is None and not may_import:
-        names = [name for name in value if name != TARGET]
-        return {f"{path}.{name}": Key(f"{path}.{name}", value[name], "a value", None, "", None) for name in names}
     with suppress(UserError):  # a wrong target is somebody else's to report
-        annotations = keys_of(target, path, RUN_VALUES | LOG_VALUES, partial=partial)
-        meanings = _meanings(str(target), annotations)
-        defaults = defaults_of(target, path, RUN_VALUES | LOG_VALUES, partial=partial)
-        for name, annotation in annotations.items():
-            key, inside = f"{path}.{name}", value.get(name, _in_words(defaults.get(name)))
+        takes = signature_of(target, path, RUN_VALUES | LOG_VALUES, partial=partial)
+        known = catalogue.target(target)
+        documented = argument_meanings(import_target(target, "")) if known is None else {}
+        for name, annotation in takes.keys.items():
+            key, inside = f"{path}.{name}", value.get(name, _in_words(takes.defaults.get(name)))
+            meaning = known.parameters[name].meaning if known is not None else documented.get(name, "")
+            unit = known.parameters[name].entry["unit"] if known is not None else unit_of(name)
             component = inside if isinstance(inside, Mapping) and TARGET in inside else None
             shown = component[TARGET] if component is not None else inside
-            found[key] = Key(key, shown, describe(annotation), _unit(str(target), name), meanings[name], str(target))
+            found[key] = Key(key, shown, describe(annotation), annotation, unit, meaning, str(target))
             if component is not None:
-                found |= _inside(key, component, may_import=may_import)
+                found |= _inside(key, component)
             elif is_partial(item_of(annotation)) and isinstance(inside, list):
-                found |= _listed(key, inside, describe(item_of(annotation)), may_import=may_import)
+                found |= _listed(key, inside, describe(item_of(annotation)))
     return found
 
 
-def _listed(path: str, items: Sequence[Any], kind: str, *, may_import: bool) -> dict[str, Key]:
+def _listed(path: str, items: Sequence[Any], kind: str) -> dict[str, Key]:
     """The keys of objects in a list, `path[0].name`."""
     found: dict[str, Key] = {}
     for place, item in enumerate(items):
         key, component = f"{path}[{place}]", item if isinstance(item, Mapping) else {TARGET: item}
-        found[key] = Key(key, component.get(TARGET), kind, None, "", None)
-        found |= _inside(key, component, may_import=may_import, partial=True)
+        found[key] = Key(key, component.get(TARGET), kind, None, None, "", None)
+        found |= _inside(key, component, partial=True)
     return found
 
 
@@ -142,23 +140,41 @@ def _in_words(default: Any) -> Any:
     return default if plain else f"an object of type {type(default).__name__}"
 
 
-def _meanings(target: str, annotations: Mapping[str, Any]) -> dict[str, str]:
-    known = catalogue.target(target)
-    if known is not None:
-        return {name: known.parameters[name].meaning for name in annotations}
-    documented = argument_meanings(import_target(target, ""))
-    return {name: documented.get(name, "") for name in annotations}
+def as_tree(settings: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """What is set by dotted keys, the last one winning, nested; an object takes the place of what was there."""
+    tree: dict[str, Any] = {}
+    for key, value in settings:
+        *parents, name = key.split(".")
+        node = tree
+        for parent in parents:
+            if not isinstance(node.get(parent), dict):
+                node[parent] = {}
+            node = node[parent]
+        if isinstance(value, Mapping):
+            inside = {} if TARGET in value or not isinstance(node.get(name), dict) else node[name]
+            node[name] = {**inside, **value}
+        else:
+            node[name] = value
+    return tree
 
 
-def _unit(target: str, name: str) -> str | None:
-    known = catalogue.target(target)
-    return known.parameters[name].entry["unit"] if known is not None else unit_of(name)
+def is_wrong(key: str, keys: Mapping[str, Key]) -> bool:
+    """Whether nothing takes a dotted key. What is inside plain mappings is for their constructors to judge."""
+    parents = {name.rpartition(".")[0] for name in keys}
+    parts = key.split(".")
+    for depth, part in enumerate(parts):
+        name, parent = ".".join(parts[: depth + 1]), ".".join(parts[:depth])
+        if part == TARGET and parent in keys:
+            return depth + 1 < len(parts)
+        if name not in keys:
+            return parent in parents or not _may_hold_keys(keys[parent].annotation)
+    return False
 
 
-def leaves(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every dotted key of a nested mapping, mappings themselves included."""
-    for name, inside in value.items():
-        key = f"{prefix}{name}"
-        yield key, inside
-        if isinstance(inside, Mapping):
-            yield from leaves(inside, f"{key}.")
+def _may_hold_keys(annotation: Any) -> bool:
+    """Whether the value may be a mapping: a plain one, or an object, whose constructor could not be read here."""
+    members = members_of(annotation)
+    return any(
+        not is_data(member) or member is JsonValue or get_origin(member) is dict or member in (None, UNKNOWN)
+        for member in members
+    )

@@ -6,14 +6,12 @@ could not be. What they cannot know, such as the size of observations, is asked 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import torch
 
 from rlrun.annotations import Takes
@@ -119,8 +117,7 @@ def refuse_long_rollouts(collection: Collection, spec: EnvSpec) -> None:
     """
     if not isinstance(collection, Steps):
         return  # how long whole episodes are is not known
-    observed = math.prod(spec.obs_shape) * int(np.dtype(spec.observation.dtype).itemsize)
-    need = spec.num_envs * (collection.num_steps * (observed + _STEP) + observed)
+    need = spec.num_envs * (collection.num_steps * (spec.obs_bytes + _STEP) + spec.obs_bytes)
     if need > _ALWAYS_THERE and need > (room := available_memory(_HOST)):
         raise WrongKeyError(
             f"rollouts of {collection.num_steps:,} steps in env.num_envs={spec.num_envs} slots need {readable(need)} "

@@ -1,18 +1,23 @@
-"""Where the values of a composed config come from: which file and line set each key, and its comment there."""
+"""What one config file sets: each key with its line and comment. What YAML 1.1 would misread is refused."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import yaml
 
-from rlrun.config.chosen_files import ChosenFiles
-from rlrun.config.files import GROUPS, config_directory
-from rlrun.config.hydra_words import override_key
+from rlrun.config.files import config_directory, not_yaml
+from rlrun.errors import UserError
 from rlrun.files import read_text
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_BASE_8 = re.compile(r"[-+]?0[0-7_]+")  # YAML 1.1, as PyYAML reads it: 010 is 8
+_BASE_60 = re.compile(r"[-+]?\d[\d_]*(:[0-5]?\d)+(\.[\d_]*)?")  # 1:30 is 90
+_OVERRIDE = re.compile(r"^\s*- override /?hydra/(\w+): *(\S+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +29,7 @@ class Setting:
     path: Path
     line: int  # from 1
     comment: str  # behind it on its line; unit, meaning or source
-    counts: bool = True  # not where a preset has numbers for another network than the one that is named
+    order: int = 0  # among the files of a run: later ones win
 
     @property
     def place(self) -> str:
@@ -38,48 +43,12 @@ def shown_path(path: Path) -> Path:
     return Path("conf") / path.relative_to(own) if path.is_relative_to(own) else path
 
 
-def origin(key: str, overrides: Sequence[str], found: Sequence[Setting]) -> str | None:
-    """Where the value of `key` comes from: the word on the command line, or else a file and line; None if nowhere.
-
-    Args:
-        key: dotted.
-        overrides: the command line's.
-        found: what files set, the weakest first.
-    """
-    for item in reversed(overrides):
-        name = override_key(item)
-        holds = key.startswith(f"{name}[") or (key.startswith(f"{name}.") and "{" in item)
-        inside = name != "" and (holds or name.startswith(f"{key}."))
-        if ("." in key + name and (key == name or inside)) or (key == name and key not in GROUPS):
-            return f"the command line: {item}"
-    return next((setting.place for setting in reversed(found) if setting.key == key), None)
-
-
-def settings(overrides: Sequence[str], directories: Sequence[Path]) -> list[Setting]:
-    """Everything that files set, the weakest first.
-
-    Args:
-        overrides: as Hydra takes them.
-        directories: where config files are searched; the last one has `config.yaml`.
+def read(path: Path, package: str) -> list[Setting]:
+    """What one file sets below `package` (dotted; empty for the top), and which part of Hydra it chooses.
 
     Raises:
-        HydraException: if a group or an option does not exist.
+        UserError: if it is not YAML, or says something that YAML 1.1 reads otherwise than it looks.
     """
-    chosen = ChosenFiles(overrides, directories)
-    result: list[Setting] = []
-    weaker: list[Setting] = []
-    for entry in chosen.entries:
-        path = entry.file(directories)
-        for setting in read(path, entry.package) if path is not None else []:
-            if setting.key.split(".")[0] == "network" and entry.branch == chosen.weak_preset:
-                weaker.append(replace(setting, counts=False))
-            else:
-                result.append(setting)
-    return [setting for setting in weaker + result if setting.key.split(".")[0] != "hydra"]
-
-
-def read(path: Path, package: str) -> list[Setting]:
-    """What one file sets below `package` (dotted; empty for the top)."""
     return _read(path, package, path.stat().st_mtime_ns)
 
 
@@ -87,24 +56,52 @@ def read(path: Path, package: str) -> list[Setting]:
 def _read(path: Path, package: str, changed: int) -> list[Setting]:
     del changed  # a file that was edited is read again
     text = read_text(path)
-    node = yaml.compose(text, Loader=yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader)
-    if not isinstance(node, yaml.MappingNode):
-        return []
+    try:
+        node = yaml.compose(text, Loader=_LOADER)
+    except yaml.YAMLError as error:
+        raise UserError(not_yaml(error, path)) from error
     lines = text.splitlines()
-    return [
-        Setting(key, value, path, line, _comment(lines[line - 1]))
-        for key, value, line in _walk(node, package)
-        if key not in ("defaults", f"{package}.defaults")
+    found = [
+        Setting(f"hydra.{match[1]}", match[2], path, number, "")
+        for number, line in enumerate(lines, 1)
+        if (match := _OVERRIDE.match(line)) and match[1] in ("launcher", "sweeper")
     ]
+    for key, value, line in _walk(node, package, path) if isinstance(node, yaml.MappingNode) else ():
+        if key not in ("defaults", f"{package}.defaults"):
+            found.append(Setting(key, value, path, line, _comment(lines[line - 1])))
+    return found
 
 
-def _walk(node: yaml.MappingNode, prefix: str) -> Iterator[tuple[str, str, int]]:
+def _walk(node: yaml.MappingNode, prefix: str, path: Path) -> Iterator[tuple[str, str, int]]:
     for name, value in node.value:
+        line = name.start_mark.line + 1
+        if "." in name.value and not prefix.startswith("hydra."):  # a sweeper's params are dotted
+            raise UserError(
+                f"{shown_path(path)}, line {line}: dots in keys are for the command line; nest {name.value}"
+            )
         key = f"{prefix}.{name.value}" if prefix else str(name.value)
+        _refuse_misread(value, path)
         inner = isinstance(value, yaml.MappingNode)
-        yield key, "" if inner else _written(value), name.start_mark.line + 1
+        yield key, "" if inner else _written(value), line
         if inner:
-            yield from _walk(value, key)
+            yield from _walk(value, key, path)
+
+
+def _refuse_misread(node: yaml.Node, path: Path) -> None:
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            for inner in [value for _, value in item.value] if isinstance(item, yaml.MappingNode) else [item]:
+                _refuse_misread(inner, path)
+    if not isinstance(node, yaml.ScalarNode) or node.style:
+        return
+    written = node.value
+    if _BASE_8.fullmatch(written) or _BASE_60.fullmatch(written):
+        value = yaml.safe_load(written)
+        if isinstance(value, int | float):
+            raise UserError(
+                f"{shown_path(path)}, line {node.start_mark.line + 1}: {written} is read as {value} (YAML 1.1, base "
+                f"{8 if _BASE_8.fullmatch(written) else 60}): write {value}, or '{written}' in quotes for a string"
+            )
 
 
 def _written(value: yaml.Node) -> str:

@@ -6,18 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
-from hydra.errors import OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from rlrun.config.compose import unreadable
+from rlrun.config.arguments import parse, refuse_repeated
 from rlrun.config.config import Config, check_plain
 from rlrun.config.files import one_line, options, read_option, unknown_option
-from rlrun.config.later_keys import with_later_keys
-from rlrun.config.repeated_words import refuse_repeated
 from rlrun.config.unused_keys import refuse_unused
 from rlrun.errors import UserError
 from rlrun.runs.directory import differing_key
@@ -42,22 +38,22 @@ def config_of_run(
     Raises:
         UserError: naming the key, if the experiment would be another one.
     """
-    if "labels" not in manifest:
-        raise UserError(f"{directory} was made by an older version of rlrun: give the words it was made with again")
     raw = read_config(directory, manifest)
+    items = parse(overrides)
+    refuse_repeated(items)
     asked = []
-    for override in _parsed(overrides):
+    for override in items:
         key = _refused_or_key(override)
         _set(raw, key, _value(override, key, directories))
         asked.append(key)
-    config = check_plain(raw | {"fresh": False}, manifest["labels"], overrides)
-    refuse_unused(config, overrides)
+    config = check_plain(raw | {"fresh": False}, manifest["labels"])
+    refuse_unused(config, items)
     _check_same(directory, manifest, config, asked)
     return config
 
 
 def read_config(directory: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """What `config.yaml` of the run in `directory` says, as rlrun wrote it, and what keys that came later say of it.
+    """What `config.yaml` of the run in `directory` says, as rlrun wrote it.
 
     Raises:
         UserError: if it cannot be read, or was changed since.
@@ -75,16 +71,7 @@ def read_config(directory: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
         raise UserError(f"{path} cannot be read: {one_line(error)}") from error
     if not isinstance(content, dict):
         raise UserError(f"{path} is not the config of a run")
-    complete: dict[str, Any] = with_later_keys({str(key): value for key, value in content.items()})
-    return complete
-
-
-def _parsed(overrides: Sequence[str]) -> list[Override]:
-    try:
-        refuse_repeated(overrides)
-        return OverridesParser.create().parse_overrides(list(overrides))
-    except OverrideParseException as error:
-        raise unreadable(error) from error
+    return {str(key): value for key, value in content.items()}
 
 
 def _refused_or_key(override: Override) -> str:

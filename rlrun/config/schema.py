@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from rlrun.annotations import (
+    BEFORE_END,
     EXECUTION,
     FILE,
     TARGET,
@@ -35,7 +36,6 @@ from rlrun.annotations.plain_values import as_far_as_known, coerced
 from rlrun.annotations.type_words import describe, quoted, shown, suggestion
 from rlrun.config import catalogue
 from rlrun.config.constructors import conditions_of, hints_of, import_target, parameters_of, product_of
-from rlrun.config.later_keys import LATER_KEYS
 from rlrun.config.type_fit import fits
 from rlrun.errors import UnknownKeyError, UserError, WrongKeyError, nearest
 
@@ -51,6 +51,7 @@ class Component:
     files: Mapping[str, Named | None] = field(default_factory=dict)  # that may be paths; other names, if they are known
     takes: Mapping[str, Takes] = field(default_factory=dict)  # arguments that take memory, and how much
     unused: Mapping[str, Condition] = field(default_factory=dict)  # arguments without effect: what is not met
+    before_end: frozenset[str] = frozenset()  # agent steps that must come before the end of the run
     partial: bool = False  # building makes a callable of it, which is given the constructor's first argument
 
     @property
@@ -63,15 +64,10 @@ class Component:
         return {TARGET: self.target} | {key: as_plain(value) for key, value in self.arguments.items()}
 
     def experiment(self) -> dict[str, Any]:
-        """The same without what changes only the speed or nothing, and with files' content instead of their paths.
-
-        Keys that came later are left out where they say what was done before, so that older runs are found.
-        """
+        """The same without what changes only the speed or nothing, and with files' content instead of their paths."""
         plain: dict[str, Any] = {TARGET: self.target}
-        before = LATER_KEYS.get(self.target, {})
         for key, value in self.arguments.items():
-            as_before = key in before and value == before[key]
-            if key not in self.execution and key not in self.unused and not as_before:
+            if key not in self.execution and key not in self.unused:
                 named = self.files.get(key)
                 is_path = key in self.files and (named is None or value not in named.names)
                 plain[key] = _digest(value) if is_path else experiment(value)
@@ -135,14 +131,14 @@ def check_component(
     """
     if not isinstance(value, Mapping) or TARGET not in value:
         raise WrongKeyError(f"{path} must be a mapping with {TARGET}, not {shown(value)}", path)
-    return _check_arguments(value, path, _signature(value[TARGET], path, runtime), expected, runtime)
+    return _check_arguments(value, path, signature_of(value[TARGET], path, runtime), expected, runtime)
 
 
 def _check_partial(partial: Any, value: object, path: str) -> Component:
     """Checks what is called later, with its first argument."""
     if not isinstance(value, Mapping) or TARGET not in value:
         raise WrongKeyError(f"{path}={shown(value)} is not valid: it must be {describe(partial)}", path)
-    signature = _signature(value[TARGET], path, frozenset(), partial=True)
+    signature = signature_of(value[TARGET], path, frozenset(), partial=True)
     asked = get_args(partial)[0]
     if isinstance(asked, Kind):
         asked = get_args(real_annotation(asked))[0]
@@ -152,7 +148,7 @@ def _check_partial(partial: Any, value: object, path: str) -> Component:
 
 
 def _check_arguments(
-    value: Mapping[str, Any], path: str, signature: _Signature, expected: Any, runtime: frozenset[str]
+    value: Mapping[str, Any], path: str, signature: Signature, expected: Any, runtime: frozenset[str]
 ) -> Component:
     if expected is not UNKNOWN and not signature.fits(expected):
         raise WrongKeyError(
@@ -184,6 +180,7 @@ def _check_arguments(
         },
         takes={name: mark for name, found in marks.items() for mark in found if isinstance(mark, Takes)},
         unused=_unused(signature.conditions, arguments),
+        before_end=frozenset(name for name, found in marks.items() if BEFORE_END in found),
     )
 
 
@@ -206,7 +203,7 @@ def _unused(conditions: Mapping[str, Sequence[Condition]], arguments: Mapping[st
 
 
 @dataclass(frozen=True, slots=True)
-class _Signature:
+class Signature:
     """What a constructor takes, from the catalogue or from itself."""
 
     target: str
@@ -234,43 +231,32 @@ def real_annotation(kind: Kind) -> Any:
     return item_of(hints_of(call)[kind.parameter]) if kind.parameter else call
 
 
-def _signature(target: object, path: str, runtime: frozenset[str], *, partial: bool = False) -> _Signature:
-    """What `target` takes; if `partial`, without its first argument, and as far as somebody else's code says."""
+def signature_of(target: object, path: str, runtime: frozenset[str], *, partial: bool = False) -> Signature:
+    """What `target` takes; if `partial`, without its first argument, and as far as somebody else's code says.
+
+    Raises:
+        UserError: if there is no such target, or it cannot be checked.
+    """
     known = catalogue.target(target) if not partial else None
     if known is not None and known.runtime.keys() <= runtime:
         keys = {name: parameter.annotation for name, parameter in known.parameters.items()}
         conditions = {name: parameter.conditions for name, parameter in known.parameters.items()}
-        return _Signature(str(target), keys, {}, frozenset(known.runtime), ours=True, conditions=conditions)
+        return Signature(str(target), keys, {}, frozenset(known.runtime), ours=True, conditions=conditions)
     call = import_target(target, path)
     parameters = parameters_of(call, path, supplied=int(partial))
     hints = as_far_as_known(call, parameters) if partial else hints_of(call)
-    return _Signature(
+    return Signature(
         str(target),
         {name: hints.get(name, UNKNOWN) for name in parameters if name not in runtime},
-        {name: each.default for name, each in parameters.items() if each.default is not inspect.Parameter.empty},
+        {
+            name: each.default
+            for name, each in parameters.items()
+            if each.default is not inspect.Parameter.empty and name not in runtime
+        },
         frozenset(parameters) & runtime,
         ours=False,
         conditions=conditions_of(call),
     )
-
-
-def keys_of(target: object, path: str, runtime: frozenset[str], *, partial: bool = False) -> Mapping[str, Any]:
-    """The keys that a target takes, with their annotations; of what is `partial` without its first argument.
-
-    Raises:
-        UserError: if there is no such target, or it cannot be checked.
-    """
-    return _signature(target, path, runtime, partial=partial).keys
-
-
-def defaults_of(target: object, path: str, runtime: frozenset[str], *, partial: bool = False) -> Mapping[str, Any]:
-    """The values that a constructor gives its own arguments where a config leaves them out; ours give none.
-
-    Raises:
-        UserError: if there is no such target, or it cannot be checked.
-    """
-    signature = _signature(target, path, runtime, partial=partial)
-    return {name: value for name, value in signature.defaults.items() if name in signature.keys}
 
 
 def _plain(value: Any) -> Any:
@@ -330,12 +316,6 @@ def check_value(annotation: Any, value: Any, path: str, *, runtime: frozenset[st
     raise WrongKeyError(
         f"{path}={quoted(value)} is not valid: it must be {describe(annotation)}{suggestion(data, value)}", path
     )
-
-
-def runtime_annotation(component: Component, name: str) -> Any:
-    """The annotation of the runtime argument `name` of a checked component."""
-    known = catalogue.target(component.target)
-    return known.runtime[name] if known is not None else hints_of(component.call)[name]
 
 
 def _union(members: list[Any]) -> Any:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 
 from rlrun.annotations import TARGET
 from rlrun.annotations.type_words import shown
-from rlrun.config.chosen_files import ChosenFiles
+from rlrun.config.arguments import keys_set
+from rlrun.config.chosen import Chosen
 from rlrun.config.config import Config
-from rlrun.config.hydra_settings import set_by
-from rlrun.config.provenance import read
 from rlrun.config.schema import Component
 from rlrun.errors import WrongKeyError
 
@@ -56,9 +54,7 @@ def unused_keys(config: Config) -> dict[str, Unused]:
     return found
 
 
-def refuse_unused(
-    config: Config, overrides: Sequence[str], chosen: ChosenFiles | None = None, directories: Sequence[Path] = ()
-) -> None:
+def refuse_unused(config: Config, items: Sequence[Override], chosen: Chosen | None = None) -> None:
     """Refuses keys without effect that a person gives: on the command line, or in an experiment of their own.
 
     What an experiment gives may lose its effect by something stronger: then it is only not used, as defaults and
@@ -66,9 +62,8 @@ def refuse_unused(
 
     Args:
         config: a checked one.
-        overrides: what the command line asked for.
+        items: the command line's overrides.
         chosen: the files of the config; None where it comes from none.
-        directories: where config files are searched; the last one is rlrun's own.
 
     Raises:
         WrongKeyError: naming the key, and what would give it an effect.
@@ -76,16 +71,18 @@ def refuse_unused(
     unused = unused_keys(config)
     if not unused:
         return
-    typed = {key: item for item in overrides for key in _keys(item)}
-    set_last, given = _set_by_files(chosen, directories) if chosen is not None else ({}, {})
+    typed = {key: str(item.input_line) for item in items for key in keys_set(item)}
+    files = chosen.settings if chosen is not None else ()
+    set_last = {setting.key: setting.order for setting in files}
     for key, why in unused.items():
         for item in (item for name, item in typed.items() if _concerns(name, key)):
             raise _refused(key, why, f"set on the command line: {item}")
         if any(_concerns(name, why.decided_by) for name in typed):
             continue
-        for order, place in (found for name, found in given.items() if _concerns(name, key)):
-            if set_last.get(why.decided_by, -1) <= order:
-                raise _refused(key, why, f"set in {place}")
+        for setting in (each for each in files if _concerns(each.key, key)):
+            assert chosen is not None
+            if chosen.own(setting, _GIVEN_BY) and set_last.get(why.decided_by, -1) <= setting.order:
+                raise _refused(key, why, f"set in {setting.place}")
 
 
 def _refused(key: str, why: Unused, where: str) -> WrongKeyError:
@@ -95,31 +92,3 @@ def _refused(key: str, why: Unused, where: str) -> WrongKeyError:
 
 def _concerns(name: str, key: str) -> bool:
     return name == key or name.startswith(f"{key}.")
-
-
-def _keys(override: str) -> list[str]:
-    """The dotted keys that an override sets; `group@key=option` sets `key`."""
-    if override.startswith("~"):
-        return []
-    if "{" in override:
-        return [key for item in OverridesParser.create().parse_overrides([override]) for key in set_by(item)]
-    name = override.lstrip("+").partition("=")[0]
-    return [name.partition("@")[2] or name]
-
-
-def _set_by_files(
-    chosen: ChosenFiles, directories: Sequence[Path]
-) -> tuple[Mapping[str, int], Mapping[str, tuple[int, str]]]:
-    """By key, which of the chosen files sets it last, and, of a person's own experiments, which and where in it."""
-    files = [(entry.group, entry.file(directories), entry.package) for entry in chosen.entries if entry.exists]
-    own = [path for group, path, _ in files if group in _GIVEN_BY and path and not path.is_relative_to(directories[-1])]
-    if not own:
-        return {}, {}  # the usual case: nothing needs to be read
-    set_last: dict[str, int] = {}
-    given: dict[str, tuple[int, str]] = {}
-    for order, (_, path, package) in enumerate(files):
-        for setting in read(path, package) if path is not None else []:
-            set_last[setting.key] = order
-            if path in own:
-                given[setting.key] = (order, setting.place)
-    return set_last, given

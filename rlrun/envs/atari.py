@@ -91,7 +91,7 @@ class Atari:
         )
         self._max_episode_steps = max_episode_frames // FRAME_SKIP
         self._reseed_every_steps = reseed_every_steps
-        self._seed = 0
+        self._seed = self._first_slot = 0
         self._log = StreamLog(num_envs)
         self._shown = StreamDigest(num_envs)  # without screens: the one shown last is compared by who resumes
         self._everybody = np.ones(num_envs, bool)
@@ -105,10 +105,11 @@ class Atari:
         assert isinstance(space, spaces.Discrete)
         return space
 
-    def reset(self, seed: int) -> Array:
+    def reset(self, seed: int, first_slot: int = 0) -> Array:
         """Starts stream 0 of every slot. Returns obs uint8 [B, 4, 84, 84], oldest screen first."""
-        self._seed = seed
-        return self.begin_streams(stream_seeds(seed, np.arange(self.spec.num_envs), np.zeros(1, np.int64)))
+        self._seed, self._first_slot = seed, first_slot
+        slots = first_slot + np.arange(self.spec.num_envs)
+        return self.begin_streams(stream_seeds(seed, slots, np.zeros(1, np.int64)))
 
     def begin_streams(self, seeds: Int64Array) -> Array:
         """Starts the streams with these seeds [B]. Returns obs."""
@@ -170,7 +171,7 @@ class Atari:
         reseeded = slots & (self._log.steps_since() >= self._reseed_every_steps)
         (chosen,) = np.nonzero(reseeded)
         numbers = self._log.numbers[chosen] + 1
-        self._log.begin(reseeded, stream_seeds(self._seed, chosen, numbers), numbers)
+        self._log.begin(reseeded, stream_seeds(self._seed, self._first_slot + chosen, numbers), numbers)
         self._shown.begin(reseeded)
         seeds = np.where(reseeded, self._log.seeds, UNSEEDED)[slots]
         obs: Array
@@ -184,7 +185,8 @@ class Atari:
 
     def state_dict(self) -> State:
         """Seeds of the running streams and the actions since: playing them again leads here."""
-        return {"seed": self._seed, "log": self._log.state_dict(), "shown": self._shown.values()}
+        streams = {"log": self._log.state_dict(), "shown": self._shown.values()}
+        return {"seed": self._seed, "first_slot": self._first_slot, **streams}
 
     def load_state_dict(self, state: State) -> Array:
         """Seeds and replays the running streams of all slots, side by side. Returns obs, as `reset` does.
@@ -192,7 +194,7 @@ class Atari:
         Raises:
             UserError: if rewards, lives or ends are not what they were.
         """
-        self._seed = state["seed"]
+        self._seed, self._first_slot = state["seed"], state["first_slot"]
         self._log.load_state_dict(state["log"])
         rows, starts, seeds = state["log"]["rows"], state["log"]["starts"], self._log.seeds
         self._screens, _ = self._env.reset(seed=seeds.copy())

@@ -49,15 +49,15 @@ class CartPole:
         self._max_episode_steps = max_episode_steps
         self._state: Float64Array = np.zeros((4, num_envs))  # position, velocity, angle, angular velocity
         self._steps = np.zeros(num_envs, np.int32)  # [B] of the running episodes
-        self._seed = 0
+        self._seed = self._first_slot = 0
         self._episode = np.zeros(num_envs, np.int64)  # [B] stream number of each slot
         self._drawn_from = np.zeros(num_envs, np.int64)  # [B] the episode that `_drawn[:, :, 0]` is for
         self._drawn = np.zeros((4, num_envs, _EPISODES_DRAWN))  # initial states of the next episodes
         self._end_obs = np.zeros(4, np.float32)  # what slot 0 showed when an episode ended
 
-    def reset(self, seed: int) -> Array:
+    def reset(self, seed: int, first_slot: int = 0) -> Array:
         """Starts episode 0 of every slot. Returns obs [B, 4]: position, velocity, angle, angular velocity."""
-        self._seed = seed
+        self._seed, self._first_slot = seed, first_slot
         self._episode[:] = 0
         self._draw()
         self._begin(np.arange(self.spec.num_envs))
@@ -129,7 +129,7 @@ class CartPole:
     def _draw(self) -> None:
         """Initial states in advance: hashing those of many episodes costs little more than those of one."""
         self._drawn_from = self._episode.copy()
-        slots, ahead = np.arange(self.spec.num_envs)[:, None], np.arange(_EPISODES_DRAWN)
+        slots, ahead = self._first_slot + np.arange(self.spec.num_envs)[:, None], np.arange(_EPISODES_DRAWN)
         seeds = stream_seeds(self._seed, slots, self._drawn_from[:, None] + ahead)
         self._drawn = initial_states(seeds.ravel()).reshape(4, *seeds.shape)
 
@@ -140,6 +140,7 @@ class CartPole:
         """The state arrays."""
         return {
             "seed": self._seed,
+            "first_slot": self._first_slot,
             "episode": self._episode.copy(),
             "state": self._state.copy(),
             "steps": self._steps.copy(),
@@ -147,7 +148,7 @@ class CartPole:
 
     def load_state_dict(self, state: State) -> Array:
         """Continues in the middle of the episodes. Returns obs [B, 4]."""
-        self._seed = state["seed"]
+        self._seed, self._first_slot = state["seed"], state["first_slot"]
         self._episode = state["episode"].copy()
         self._state = state["state"].copy()
         self._steps = state["steps"].copy()

@@ -15,8 +15,9 @@ from pydantic import Field
 from rlrun.annotations import FILE, Named
 from rlrun.envs.grid_map import ACTION_NAMES, GridMap, bundled_maps, load_map, outcomes, tabular_model
 from rlrun.envs.render.grid import render_ansi, render_rgb
+from rlrun.envs.tabular import with_mask
 from rlrun.rng import hash_uniform, stream_seeds
-from rlrun.types import Array, BoolArray, EnvSpec, Int64Array, State, TimeStep
+from rlrun.types import Array, BoolArray, EnvSpec, Int64Array, ObsArray, State, TimeStep
 
 Observation = Literal["one_hot", "index", "image"]
 
@@ -57,17 +58,19 @@ class GridWorld:
         self._outcomes = outcomes(self.grid)
         self._some_are_illegal = self.grid.off_grid_is_illegal
         self._observation = observation
+        model = tabular_model(self.grid)
+        self._legal = model.legal if model.forbids_actions else None  # [S, A]
         self._max_episode_steps = max_episode_steps
         self._starts = np.flatnonzero(self.grid.start)
         self.spec = EnvSpec(
             name="gridworld",
-            observation=observation_space(self.grid, observation),
+            observation=with_mask(observation_space(self.grid, observation), model),
             action=spaces.Discrete(4),
             num_envs=num_envs,
             episodic=max_episode_steps is not None,  # whatever the policy; one that walks into a wall never ends
-            model=tabular_model(self.grid),
+            model=model,
         )
-        self._seed = 0
+        self._seed = self._first_slot = 0
         self._slots = np.arange(num_envs)
         self._episode = np.zeros(num_envs, np.int64)
         self._stream = np.zeros(num_envs, np.int64)  # the running episode's seed
@@ -75,19 +78,19 @@ class GridWorld:
         self._cell = np.zeros(num_envs, np.int64)
         self._end_cell = 0  # where slot 0 was when an episode ended
 
-    def reset(self, seed: int) -> Array:
+    def reset(self, seed: int, first_slot: int = 0) -> ObsArray:
         """Starts episode 0 of every slot."""
-        self._seed = seed
+        self._seed, self._first_slot = seed, first_slot
         self._episode[:] = 0
         self._begin(self._slots)
-        return observe(self.grid, self._cell, self._observation)
+        return self._observe()
 
-    def restart(self, slots: BoolArray) -> Array:
+    def restart(self, slots: BoolArray) -> ObsArray:
         """Begins the next episode in `slots` [B]."""
         (chosen,) = np.nonzero(slots)
         self._episode[chosen] += 1
         self._begin(chosen)
-        return observe(self.grid, self._cell, self._observation)
+        return self._observe()
 
     def step(self, action: Int64Array) -> TimeStep:
         """Moves every slot one cell, if nothing is in the way.
@@ -105,7 +108,7 @@ class GridWorld:
         discount = np.where(ends, 0.0, 1.0).astype(np.float32)
         limit = self._max_episode_steps
         last = ends if limit is None else ends | (self._time >= limit)
-        next_obs = obs = observe(self.grid, self._cell, self._observation)
+        next_obs = obs = self._observe()
         if last.any():
             self._end_cell = int(self._cell[0])
             obs = self.restart(last)
@@ -128,13 +131,17 @@ class GridWorld:
         """[B] the number of each slot's running episode."""
         return self._episode.copy()
 
-    def begin_streams(self, seeds: Int64Array) -> Array:
+    def begin_streams(self, seeds: Int64Array) -> ObsArray:
         """Starts the episodes with these seeds [B]."""
         self._begin_from(self._slots, seeds)
-        return observe(self.grid, self._cell, self._observation)
+        return self._observe()
+
+    def _observe(self) -> ObsArray:
+        shown = observe(self.grid, self._cell, self._observation)
+        return shown if self._legal is None else {"obs": shown, "action_mask": self._legal[self._cell]}
 
     def _begin(self, chosen: Int64Array) -> None:
-        self._begin_from(chosen, stream_seeds(self._seed, chosen, self._episode[chosen]))
+        self._begin_from(chosen, stream_seeds(self._seed, self._first_slot + chosen, self._episode[chosen]))
 
     def _begin_from(self, chosen: Int64Array, seeds: Int64Array) -> None:
         self._stream[chosen] = seeds
@@ -153,16 +160,20 @@ class GridWorld:
     def state_dict(self) -> State:
         """The state arrays."""
         arrays = {"episode": self._episode, "stream": self._stream, "time": self._time, "cell": self._cell}
-        return {"seed": self._seed, **{name: array.copy() for name, array in arrays.items()}}
+        return {
+            "seed": self._seed,
+            "first_slot": self._first_slot,
+            **{name: array.copy() for name, array in arrays.items()},
+        }
 
-    def load_state_dict(self, state: State) -> Array:
+    def load_state_dict(self, state: State) -> ObsArray:
         """Continues in the middle of the episodes. Returns obs."""
-        self._seed = state["seed"]
+        self._seed, self._first_slot = state["seed"], state["first_slot"]
         self._episode = state["episode"].copy()
         self._stream = state["stream"].copy()
         self._time = state["time"].copy()
         self._cell = state["cell"].copy()
-        return observe(self.grid, self._cell, self._observation)
+        return self._observe()
 
 
 def slipped(action: Int64Array, draw: Array, slip: float) -> Int64Array:

@@ -7,6 +7,7 @@ as fast as Gymnasium's `SyncVectorEnv` and lets a slot be replayed, or replaced 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any
 
 import gymnasium
@@ -24,7 +25,18 @@ from rlrun.envs.stream_log import StreamLog
 from rlrun.envs.toy_text import model_of
 from rlrun.errors import FaultyEnvironmentError, UserError, changed_environment
 from rlrun.rng import stream_seeds
-from rlrun.types import Array, BoolArray, EnvSpec, Int64Array, State, TabularModel, TimeStep
+from rlrun.types import (
+    Array,
+    BoolArray,
+    EnvSpec,
+    Int64Array,
+    ObsArray,
+    State,
+    TabularModel,
+    TimeStep,
+    map_obs,
+    mask_space,
+)
 
 _STEPS_PER_SECOND = 30.0  # of films, where the environment does not say; ours
 
@@ -71,7 +83,8 @@ class GymnasiumEnv:
         self._border = Border(first, self._maker.name, num_envs, channels)
         seen, action = self._border.encoding, self._border.action
         limit = max_episode_steps or (first.spec.max_episode_steps if first.spec else None)
-        self.spec = EnvSpec(id, seen.space, action, num_envs, episodic=limit is not None, model=_model(first, id))
+        shown = {"obs": seen.space, "action_mask": mask_space(int(action.n))} if seen.shows_mask else seen.space
+        self.spec = EnvSpec(id, shown, action, num_envs, episodic=limit is not None, model=_model(first, id))
         self.spec = replace(self.spec, parts=seen.parts, channels_known=seen.channels_known, remarks=seen.remarks)
         self._fresh_instances, self._draws = fresh_instances, False
         key = (self._maker.identity, first.spec and (first.spec.entry_point, repr(first.spec.kwargs)))
@@ -89,21 +102,23 @@ class GymnasiumEnv:
         self._maybe = "" if fresh_instances else "it keeps something across episodes (env.fresh_instances=true)"
         self._log = StreamLog(num_envs)
         self._shown = StreamDigest(num_envs)
-        self._seed = 0
-        self._obs = np.zeros((num_envs, *self.spec.obs_shape), seen.space.dtype)
+        self._seed = self._first_slot = 0
+        everything = self.spec.parts_of_observation.items()
+        parts = {name: np.zeros((num_envs, *(space.shape or ())), space.dtype) for name, space in everything}
+        self._obs: ObsArray = parts if seen.shows_mask else parts["obs"]
         self._end_picture: Array | None = None  # of slot 0 when an episode ended; only where pictures are drawn
 
-    def reset(self, seed: int) -> Array:
+    def reset(self, seed: int, first_slot: int = 0) -> ObsArray:
         """Starts episode 0 of every slot. Returns obs [B, ...]."""
-        self._seed = seed
+        self._seed, self._first_slot = seed, first_slot
         everywhere = np.ones(self.spec.num_envs, bool)
         self._begin(everywhere, np.zeros(self.spec.num_envs, np.int64))
-        return self._obs.copy()
+        return map_obs(np.copy, self._obs)
 
-    def restart(self, slots: BoolArray) -> Array:
+    def restart(self, slots: BoolArray) -> ObsArray:
         """Begins the next episode in the slots of the mask [B]. Returns obs [B, ...]."""
         self._begin(slots, self._log.numbers[slots] + 1)
-        return self._obs.copy()
+        return map_obs(np.copy, self._obs)
 
     def step(self, action: Int64Array) -> TimeStep:
         """Plays action [B]; an episode that terminates at its time limit has terminated."""
@@ -116,7 +131,7 @@ class GymnasiumEnv:
             if terminated:
                 discount[slot] = 0.0
         self._log.record(action)
-        next_obs = obs_now = self._obs.copy()
+        next_obs = obs_now = map_obs(np.copy, self._obs)
         if last.any():
             self._end_picture = self._picture() if self._envs[0].render_mode == PICTURES else None
             obs_now = self.restart(last)
@@ -124,9 +139,13 @@ class GymnasiumEnv:
 
     def _play(self, slot: int, action: int) -> tuple[float, bool, bool]:
         """The slot's next observation goes into its place. Returns reward, terminated and truncated."""
-        self._obs[slot], reward, terminated, truncated = self._border.step(slot, self._envs[slot], action)
-        self._shown.add(slot, reward, 2 * terminated + truncated, self._obs[slot])
+        obs, reward, terminated, truncated = self._border.step(slot, self._envs[slot], action)
+        self._show(slot, obs)
+        map_obs(partial(self._digest, slot, reward, 2 * terminated + truncated), self._obs)
         return reward, terminated, truncated
+
+    def _digest(self, slot: int, reward: float, code: int, part: Array) -> None:
+        self._shown.add(slot, reward, code, part[slot])
 
     @property
     def steps_per_second(self) -> float:
@@ -140,7 +159,7 @@ class GymnasiumEnv:
         """[B] the number of each slot's running episode."""
         return self._log.numbers.copy()
 
-    def begin_streams(self, seeds: Int64Array) -> Array:
+    def begin_streams(self, seeds: Int64Array) -> ObsArray:
         """Starts the episodes with these seeds [B], in fresh instances that draw pictures. Returns obs [B, ...].
 
         Raises:
@@ -154,7 +173,7 @@ class GymnasiumEnv:
         self._log.begin(np.ones(self.spec.num_envs, bool), seeds, np.zeros(self.spec.num_envs, np.int64))
         for slot, seed in enumerate(seeds.tolist()):
             self._start_episode(slot, seed)
-        return self._obs.copy()
+        return map_obs(np.copy, self._obs)
 
     def render_rgb(self, *, ended: bool) -> Array:
         """Slot 0 as a picture, uint8 [H, W, 3], once `begin_streams` was called; as its last episode `ended`, or now.
@@ -189,7 +208,7 @@ class GymnasiumEnv:
     def _begin(self, slots: BoolArray, numbers: Int64Array) -> None:
         """Stream `numbers[i]` begins in the i-th slot of the mask."""
         (chosen,) = np.nonzero(slots)
-        seeds = stream_seeds(self._seed, chosen, numbers)
+        seeds = stream_seeds(self._seed, self._first_slot + chosen, numbers)
         self._log.begin(slots, seeds, numbers)
         self._shown.begin(slots)
         for slot, seed in zip(chosen.tolist(), seeds.tolist(), strict=True):
@@ -199,7 +218,14 @@ class GymnasiumEnv:
         if self._fresh_instances:
             self._maker.close(self._envs[slot])
             self._envs[slot] = self._maker.make(pictures=self._draws)
-        self._obs[slot] = self._border.reset(slot, self._envs[slot], seed)
+        self._show(slot, self._border.reset(slot, self._envs[slot], seed))
+
+    def _show(self, slot: int, obs: ObsArray) -> None:
+        if isinstance(obs, dict):
+            for name, part in obs.items():
+                self._obs[name][slot] = part
+        else:
+            self._obs[slot] = obs
 
     def state_dict(self) -> State:
         """The seeds and actions of the running episodes.
@@ -208,13 +234,14 @@ class GymnasiumEnv:
             UserError: if its episodes do not replay.
         """
         self._check_resumable()
-        return {"seed": self._seed, "streams": self._log.state_dict(), "shown": self._shown.values()}
+        state = {"streams": self._log.state_dict(), "shown": self._shown.values()}
+        return {"seed": self._seed, "first_slot": self._first_slot, **state}
 
     def _check_resumable(self) -> None:
         if self._why_not is not None:
             raise UserError(f"{self._border.name} cannot be resumed exactly: {self._why_not}")
 
-    def load_state_dict(self, state: State) -> Array:
+    def load_state_dict(self, state: State) -> ObsArray:
         """Plays the running episodes again up to where they were. Returns obs [B, ...].
 
         Raises:
@@ -222,7 +249,7 @@ class GymnasiumEnv:
                 episodes do not replay.
         """
         self._check_resumable()
-        self._seed = state["seed"]
+        self._seed, self._first_slot = state["seed"], state["first_slot"]
         self._log.load_state_dict(state["streams"])
         self._shown.begin(np.ones(self.spec.num_envs, bool))
         for slot in range(self.spec.num_envs):
@@ -233,7 +260,7 @@ class GymnasiumEnv:
             except FaultyEnvironmentError as error:  # third parties' code may refuse anything that it once did
                 raise changed_environment(self._border.name, error.fault, self._maybe) from error
         self._shown.check(self._border.name, state["shown"], self._maybe)
-        return self._obs.copy()
+        return map_obs(np.copy, self._obs)
 
 
 def _why_not_resumable(verdict: Verdict, *, fresh_instances: bool) -> str | None:

@@ -20,7 +20,7 @@ from rlrun.envs.gymnasium_observations import check_of, described
 from rlrun.envs.gymnasium_spaces import Channels, Encoding, actions_of, encoding_of
 from rlrun.errors import FaultyEnvironmentError
 from rlrun.numerics.finite import LARGEST_FLOAT32
-from rlrun.types import Array
+from rlrun.types import ObsArray
 
 _NUM_RETURNED = 5  # by step
 _WANTED = {
@@ -33,7 +33,7 @@ _WRAPPERS = tuple(Path(gymnasium.__file__).parent / name for name in ("core.py",
 class Shown(NamedTuple):
     """What a step shows, once it is known to be right."""
 
-    obs: Array  # [...] as agents see it
+    obs: ObsArray  # [...] as agents see it
     reward: float
     terminated: bool
     truncated: bool
@@ -57,7 +57,7 @@ class Border:
         observation, action = (self._space(env, each) for each in ("observation_space", "action_space"))
         self.action: spaces.Discrete
         self.action, self._first_action = actions_of(action, name)
-        self._encoding = encoding_of(observation, name, channels)
+        self._encoding = encoding_of(observation, name, channels, int(self.action.n))
         self._trouble_with = check_of(observation)
         self._times = [0] * num_envs  # steps of each slot's running episode
 
@@ -77,7 +77,7 @@ class Border:
         """How agents see its observations."""
         return self._encoding
 
-    def reset(self, slot: int, env: Env, seed: int) -> Array:
+    def reset(self, slot: int, env: Env, seed: int) -> ObsArray:
         """Begins an episode. Returns its first observation.
 
         Raises:
@@ -94,7 +94,7 @@ class Border:
         trouble = self._trouble_with(returned[0])
         if trouble is not None:
             raise self._fault(slot, f"reset(seed=...) returned an observation that {trouble}")
-        return self._encoding.encode(returned[0])
+        return self._playable(slot, "reset(seed=...)", self._encoding.encode(returned[0]))
 
     def step(self, slot: int, env: Env, action: int) -> Shown:
         """Plays an action, counted from 0.
@@ -122,7 +122,15 @@ class Border:
         trouble = self._trouble_with(obs)
         if trouble is not None:
             raise self._fault(slot, f"step({theirs}) returned an observation that {trouble}")
-        return Shown(self._encoding.encode(obs), reward, terminated, truncated)
+        shown = self._encoding.encode(obs)
+        if not terminated:
+            self._playable(slot, f"step({theirs})", shown)
+        return Shown(shown, reward, terminated, truncated)
+
+    def _playable(self, slot: int, call: str, shown: ObsArray) -> ObsArray:
+        if self._encoding.shows_mask and not shown["action_mask"].any():
+            raise self._fault(slot, f"{call} returned an action_mask without any action, and it has not terminated")
+        return shown
 
     def _number(self, slot: int, action: int, reward: Any) -> float:
         """A reward of any kind of number, or an array of a single one."""

@@ -13,9 +13,12 @@ from collections.abc import Iterator
 from time import perf_counter
 from typing import Any, NamedTuple, TypeAlias
 
+import numpy as np
+
 from rlrun.envs.gymnasium_border import Border
 from rlrun.envs.gymnasium_making import Env, Maker
 from rlrun.rng import numpy_generator
+from rlrun.types import ObsArray
 
 _LOG = logging.getLogger(__name__)
 _STEPS = 40  # of each episode; enough for caches (physics, terrain) to show
@@ -76,6 +79,19 @@ def _same(left: Episode | None, right: Episode | None) -> bool:
     return left is None or right is None or left == right
 
 
+def _bytes(obs: ObsArray) -> bytes:
+    parts = obs.values() if isinstance(obs, dict) else [obs]
+    return b"".join(part.tobytes() for part in parts)
+
+
+def _allowed(action: int, obs: ObsArray) -> int:
+    """The action itself, or one that the mask allows."""
+    if not isinstance(obs, dict):
+        return action
+    places = np.flatnonzero(obs["action_mask"])
+    return int(places[action % len(places)])
+
+
 class _Trial:
     """Plays episodes within a time, each as far as all of them can be played in it.
 
@@ -126,11 +142,13 @@ class _Trial:
         return seen
 
     def _episode(self, env: Env, seed: int) -> Iterator[tuple[Any, ...]]:
-        yield (self._border.reset(_SLOT, env, seed).tobytes(),)
+        obs = self._border.reset(_SLOT, env, seed)
+        yield (_bytes(obs),)
         for action in self._actions:
             self._say_if_slow()
-            shown = self._border.step(_SLOT, env, action)
-            yield (shown.obs.tobytes(), *shown[1:])
+            shown = self._border.step(_SLOT, env, _allowed(action, obs))
+            obs = shown.obs
+            yield (_bytes(obs), *shown[1:])
             if shown.terminated or shown.truncated:
                 return
 

@@ -7,6 +7,7 @@
 | Box | the same numbers; bytes stay bytes, all else becomes float32; pictures [H, W, C] become [C, H, W] |
 | Dict and Tuple with a Box in them | one float32 vector, as `gymnasium.spaces.flatten` orders it |
 | Dict and Tuple of a single part | that part |
+| Dict with an `action_mask`, a zero or one for each action | the other parts as above, and the mask beside them |
 
 A part comes after those that stand before it in the space; Gymnasium sorts the keys of a plain dict. Observations are
 expected to be elements of the environment's space.
@@ -17,7 +18,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -25,12 +26,13 @@ from gymnasium import spaces
 
 from rlrun.envs.space_words import in_words, refusal, too_long
 from rlrun.errors import UserError
-from rlrun.types import Array, Int64Array, Part
+from rlrun.types import Array, Int64Array, ObsArray, Part
 
 Channels: TypeAlias = Literal["auto", "first", "last"]
 
 _LARGEST_INDEX = 2**62  # of int64, with room to count on; what is larger is shown as a vector
 _LONGEST_VECTOR = 16_384  # numbers; a first layer of 64 units has a million weights then
+_MASK = "action_mask"  # the part of a Dict that says which actions are allowed, as PettingZoo calls it
 _COLOURS = (1, 3, 4)  # channels of pictures: grey, RGB, RGBA
 
 
@@ -39,10 +41,11 @@ class Encoding:
     """How observations of one space are handed to agents."""
 
     space: spaces.Box | spaces.Discrete  # what agents see
-    encode: Callable[[Any], Array]  # one observation of the environment as an element of it: [...] or, an index, []
+    encode: Callable[[Any], ObsArray]  # one observation of the environment as an element of it: [...] or, an index, []
     parts: tuple[Part, ...] = ()  # of an index
     channels_known: bool = True  # False: three axes, of which nobody says that they are [C, H, W]
     remarks: tuple[str, ...] = ()  # what was done, a line each
+    shows_mask: bool = False  # True: `encode` gives a dict of `obs`, an element of `space`, and `action_mask`
 
 
 class Leaf(NamedTuple):
@@ -142,7 +145,30 @@ class _AsVector:
         return vector
 
 
-def encoding_of(space: spaces.Space[Any], name: str, channels: Channels) -> Encoding:
+class _WithMask:
+    """What another encoding makes of the rest of a dict, and its mask."""
+
+    def __init__(self, encode: Callable[[Any], ObsArray]) -> None:
+        self._encode = encode
+
+    def __call__(self, obs: Any) -> ObsArray:
+        return {"obs": self._encode(obs), "action_mask": np.asarray(obs[_MASK]).astype(np.bool_)}
+
+
+def _without_mask(space: spaces.Space[Any], name: str, num_actions: int) -> spaces.Dict | None:
+    """A dict's other parts, where it has an action mask; None where it has none."""
+    if not isinstance(space, spaces.Dict) or _MASK not in space.spaces:
+        return None
+    mask, rest = space.spaces[_MASK], {key: part for key, part in space.spaces.items() if key != _MASK}
+    if not isinstance(mask, spaces.Box | spaces.MultiBinary) or mask.shape != (num_actions,) or not rest:
+        raise UserError(
+            f"the action_mask of {name} is {in_words(mask)}; it must be a number for each of the {num_actions} actions "
+            "(a Box or MultiBinary), beside what is observed"
+        )
+    return spaces.Dict(rest)
+
+
+def encoding_of(space: spaces.Space[Any], name: str, channels: Channels, num_actions: int) -> Encoding:
     """How observations of `space` are handed to agents.
 
     Args:
@@ -150,10 +176,15 @@ def encoding_of(space: spaces.Space[Any], name: str, channels: Channels) -> Enco
         name: of what is played, for messages.
         channels: which axis of pictures the channels are; "first": as they come; "auto": the end of 1, 3 or 4, if one
             end alone is so, and as they come otherwise.
+        num_actions: how many actions there are, for a mask.
 
     Raises:
         UserError: if they cannot be, or `channels` is given for what is no picture.
     """
+    rest = _without_mask(space, name, num_actions)
+    if rest is not None:
+        encoding = encoding_of(rest, name, channels, num_actions)
+        return replace(encoding, encode=_WithMask(encoding.encode), shows_mask=True)
     leaves = list(_leaves(space))
     strange = [leaf for leaf in leaves if not isinstance(leaf.space, _KNOWN)]
     if strange or not leaves:

@@ -15,7 +15,19 @@ from pydantic import Field
 from rlrun.annotations import Takes
 from rlrun.envs.render.names import render_name
 from rlrun.rng import hash_uniform, stream_seeds
-from rlrun.types import Array, BoolArray, EnvSpec, Float64Array, Int64Array, State, TabularModel, TimeStep
+from rlrun.types import (
+    Array,
+    BoolArray,
+    EnvSpec,
+    Float64Array,
+    Int64Array,
+    ObsArray,
+    Space,
+    State,
+    TabularModel,
+    TimeStep,
+    mask_space,
+)
 
 Observation = Literal["index", "one_hot"]
 
@@ -56,20 +68,21 @@ class TabularEnv:
         self._num_looks = int(self._looks.max()) + 1
         self._one_hot = observation == "one_hot"
         self._max_episode_steps = max_episode_steps
+        self._shows_mask = model.forbids_actions
         self.spec = EnvSpec(
             name=name,
-            observation=(
+            observation=with_mask(
                 spaces.Box(0.0, 1.0, (self._num_looks,), np.float32)
                 if self._one_hot
-                else spaces.Discrete(self._num_looks)
+                else spaces.Discrete(self._num_looks),
+                model,
             ),
             action=spaces.Discrete(model.num_actions),
             num_envs=num_envs,
             episodic=max_episode_steps is not None or always_ends(model),
             model=model,
-            legal_where_seen=None if looks is None or self._one_hot else _legal_by_look(model, self._looks),
         )
-        self._seed = 0
+        self._seed = self._first_slot = 0
         self._slots = np.arange(num_envs)
         self._episode = np.zeros(num_envs, np.int64)
         self._stream = np.zeros(num_envs, np.int64)  # the running episode's seed
@@ -77,14 +90,14 @@ class TabularEnv:
         self._state = np.zeros(num_envs, np.int64)
         self._end_state = 0  # where slot 0 was when an episode ended
 
-    def reset(self, seed: int) -> Array:
+    def reset(self, seed: int, first_slot: int = 0) -> ObsArray:
         """Starts episode 0 of every slot."""
-        self._seed = seed
+        self._seed, self._first_slot = seed, first_slot
         self._episode[:] = 0
         self._begin(self._slots)
         return self._observe()
 
-    def restart(self, slots: BoolArray) -> Array:
+    def restart(self, slots: BoolArray) -> ObsArray:
         """Begins the next episode in `slots` [B]."""
         (chosen,) = np.nonzero(slots)
         self._episode[chosen] += 1
@@ -117,11 +130,15 @@ class TabularEnv:
     def state_dict(self) -> State:
         """The state arrays."""
         arrays = {"episode": self._episode, "stream": self._stream, "time": self._time, "state": self._state}
-        return {"seed": self._seed, **{name: array.copy() for name, array in arrays.items()}}
+        return {
+            "seed": self._seed,
+            "first_slot": self._first_slot,
+            **{name: array.copy() for name, array in arrays.items()},
+        }
 
-    def load_state_dict(self, state: State) -> Array:
+    def load_state_dict(self, state: State) -> ObsArray:
         """Continues in the middle of the episodes. Returns obs."""
-        self._seed = state["seed"]
+        self._seed, self._first_slot = state["seed"], state["first_slot"]
         self._episode = state["episode"].copy()
         self._stream = state["stream"].copy()
         self._time = state["time"].copy()
@@ -132,7 +149,7 @@ class TabularEnv:
         """[B] the number of each slot's running episode."""
         return self._episode.copy()
 
-    def begin_streams(self, seeds: Int64Array) -> Array:
+    def begin_streams(self, seeds: Int64Array) -> ObsArray:
         """Starts the episodes with these seeds [B]."""
         self._begin_from(self._slots, seeds)
         return self._observe()
@@ -144,7 +161,7 @@ class TabularEnv:
         return render_name(names, state)
 
     def _begin(self, chosen: Int64Array) -> None:
-        self._begin_from(chosen, stream_seeds(self._seed, chosen, self._episode[chosen]))
+        self._begin_from(chosen, stream_seeds(self._seed, self._first_slot + chosen, self._episode[chosen]))
 
     def _begin_from(self, chosen: Int64Array, seeds: Int64Array) -> None:
         self._stream[chosen] = seeds
@@ -153,7 +170,11 @@ class TabularEnv:
         draw = hash_uniform(self._stream[chosen], 0) * self._start_cumulative[-1]
         self._state[chosen] = self._starts[np.searchsorted(self._start_cumulative, draw, side="right")]
 
-    def _observe(self) -> Array:
+    def _observe(self) -> ObsArray:
+        shown = self._look()
+        return {"obs": shown, "action_mask": self._model.legal[self._state]} if self._shows_mask else shown
+
+    def _look(self) -> Array:
         look: Int64Array = self._looks[self._state]
         if not self._one_hot:
             return look
@@ -196,14 +217,11 @@ def differing_looks(legal: BoolArray, looks: Int64Array) -> tuple[int, int] | No
     return (int(example[differing[0]]), int(playable[differing[0]])) if len(differing) else None
 
 
-def _legal_by_look(model: TabularModel, looks: Int64Array) -> BoolArray | None:
-    """[looks, A] what is legal in the states of each look, none where all of them are terminal; None: looks differ."""
-    if differing_looks(model.legal, looks) is not None:
-        return None
-    legal = np.zeros((int(looks.max()) + 1, model.num_actions), bool)
-    (playable,) = np.nonzero(model.legal.any(axis=1))
-    legal[looks[playable]] = model.legal[playable]
-    return legal
+def with_mask(space: Space, model: TabularModel) -> Space | dict[str, Space]:
+    """Observations of `space`, with an action mask beside them if `model` forbids some actions."""
+    if not model.forbids_actions:
+        return space
+    return {"obs": space, "action_mask": mask_space(model.num_actions)}
 
 
 def _called(names: tuple[str, ...], number: int) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
+from operator import itemgetter
 from time import perf_counter
 
 import numpy as np
@@ -12,10 +15,11 @@ from torch import Tensor
 from rlrun.compute.transfer import Upload, upload_to
 from rlrun.errors import changed_environment
 from rlrun.loop.meter import EpisodeMeter
-from rlrun.numerics.tree import tree_where
-from rlrun.protocols import Agent, VecEnv
+from rlrun.numerics.tree import tree_leaves, tree_like, tree_where
+from rlrun.protocols import Agent, VecEnv, reset
 from rlrun.rng import named_seed, torch_generator
 from rlrun.runs.episode_recorder import NOT_RECORDED, Recorder
+from rlrun.runs.state_comparison import first_difference
 from rlrun.types import (
     ActorOutput,
     Array,
@@ -26,12 +30,14 @@ from rlrun.types import (
     Episodes,
     Int64Array,
     NoSteps,
+    Obs,
     Rollout,
     State,
     Steps,
     TimeStep,
     WholeEpisodes,
     as_tensor,
+    map_obs,
 )
 
 
@@ -45,6 +51,7 @@ class Collector:
         seed: the run's seed; the environment's and the acting stream come from it.
         recorder: is told what is played.
         upload: how arrays come to `device`; None: the quickest way for what `env` shows.
+        first_slot: the number of slot 0 among those of all processes, by which environment streams go.
     """
 
     def __init__(
@@ -55,19 +62,21 @@ class Collector:
         seed: int,
         recorder: Recorder = NOT_RECORDED,
         upload: Upload | None = None,
+        first_slot: int = 0,
     ) -> None:
         self.env = env
         self._upload = upload or upload_to(device, env.spec)
         self._collection = collection
         self._device = device
-        self._seed = seed
+        self._seed, self._first_slot = seed, first_slot
         self.recorder = recorder
         self._num_envs = env.spec.num_envs
         self._rng = torch_generator(seed, "collector/act", device)
         self._meter = EpisodeMeter(env.spec.name, self._num_envs)
         self._fresh: BoolArray = np.ones(self._num_envs, bool)  # at the first observation of an episode
-        self._obs: Tensor | None = None  # [B, ...] what to act on next
+        self._obs: Obs | None = None  # [B, ...] what to act on next
         self._carry: Carry = ()
+        self._saved_carry: list[Tensor] | None = None  # leaves, until the agent says what they belong to
         self.seconds = {"env": 0.0, "act": 0.0}  # wall time so far, for the run's time split
 
     def collect(self, agent: Agent) -> Rollout:
@@ -76,11 +85,15 @@ class Collector:
             return empty_rollout(self._device)
         if self._obs is None:
             env_seed = named_seed(self._seed, "collector/env")
-            begun = self.env.reset(env_seed)
+            begun = reset(self.env, env_seed, self._first_slot)
             self._meter.begun(begun, np.ones(self._num_envs, bool))
             self._obs = self._upload.begun(begun)
             self.recorder.begin(env_seed)
             self._carry = agent.initial_carry(self._num_envs)
+        if self._saved_carry is not None:
+            begun = agent.initial_carry(self._num_envs)  # of the right kind, and on the right device
+            saved = [leaf.to(like.device) for leaf, like in zip(self._saved_carry, tree_leaves(begun), strict=True)]
+            self._carry, self._saved_carry = tree_like(begun, saved), None
         if isinstance(self._collection, WholeEpisodes):
             self._restart_unfinished(agent)
         return self._play(agent, self._obs)
@@ -97,8 +110,9 @@ class Collector:
         self._carry = agent.initial_carry(self._num_envs)
 
     @torch.no_grad()
-    def _play(self, agent: Agent, obs: Tensor) -> Rollout:
-        initial_carry = agent.initial_carry(self._num_envs)
+    def _play(self, agent: Agent, obs: Obs) -> Rollout:
+        carry, initial_carry = self._carry, agent.initial_carry(self._num_envs)
+        remembers = bool(tree_leaves(initial_carry))
         sequence = [obs]
         outputs: list[ActorOutput] = []
         time_steps: list[TimeStep] = []
@@ -122,14 +136,14 @@ class Collector:
             self.recorder.played(action, time_step.last, mask, ended)
             self._fresh = time_step.last
             self._carry = output.carry
-            if output.carry != () and time_step.last.any():
+            if remembers and time_step.last.any():
                 self._carry = tree_where(self._upload.array(time_step.last), initial_carry, output.carry)
             sequence.append(obs)
             outputs.append(output)
             time_steps.append(time_step)
             masks.append(mask)
         self._obs = obs
-        return self._assemble(sequence, outputs, time_steps, masks)
+        return self._assemble(sequence, outputs, time_steps, masks, carry)
 
     def _quota(self) -> Int64Array | None:
         """[B] how many more episodes of each slot count; None when it is steps that are collected."""
@@ -143,19 +157,28 @@ class Collector:
         return episodes_left is not None and bool((episodes_left > 0).any())
 
     def _assemble(
-        self, sequence: list[Tensor], outputs: list[ActorOutput], time_steps: list[TimeStep], masks: list[BoolArray]
+        self,
+        sequence: list[Obs],
+        outputs: list[ActorOutput],
+        time_steps: list[TimeStep],
+        masks: list[BoolArray],
+        carry: Carry,
     ) -> Rollout:
         def stacked(name: str) -> Tensor:
             return self._upload.array(_stacked([getattr(time_step, name) for time_step in time_steps]))
 
-        finals = [time_step.next_obs[time_step.last] for time_step in time_steps if time_step.last.any()]
+        def finals(first: Tensor, *parts: Array) -> Tensor:
+            """Of one part of all observations: `first` [B, ...], and those that follow where an episode ended."""
+            return self._upload.array(np.concatenate(parts)) if parts else first[:0]
+
+        ended = [map_obs(itemgetter(step.last), step.next_obs) for step in time_steps if step.last.any()]
         mask = _stacked(masks)
         extras = {name: torch.stack([output.extras[name] for output in outputs]) for name in outputs[0].extras}
         for name in self.env.spec.extras:
             extras[name] = self._upload.array(_stacked([time_step.extras[name] for time_step in time_steps]))
         return Rollout(
-            obs_sequence=torch.stack(sequence),
-            final_obs=self._upload.array(np.concatenate(finals)) if finals else sequence[0][:0],
+            obs_sequence=map_obs(_stacked_tensors, *sequence),
+            final_obs=map_obs(finals, sequence[0], *ended),
             action=torch.stack([output.action for output in outputs]),
             reward=stacked("reward"),
             discount=stacked("discount"),
@@ -165,6 +188,7 @@ class Collector:
             episodes=self._meter.pop(),
             num_steps=int(mask.sum()),
             ends=np.array([time_step.last.sum() for time_step in time_steps], np.int64),
+            carry=carry,
         )
 
     def state_dict(self) -> State:
@@ -176,8 +200,8 @@ class Collector:
             "spaces": _spaces(self.env.spec),
             "env": self.env.state_dict(),
             "rng": self._rng.get_state(),
-            "obs": self._obs.cpu(),
-            "carry": self._carry,
+            "obs": map_obs(Tensor.cpu, self._obs),
+            "carry": [leaf.cpu() for leaf in tree_leaves(self._carry)],  # a file knows no named tuples
             "fresh": self._fresh.copy(),
             "running_return": self._meter.running_return.copy(),
             "running_length": self._meter.running_length.copy(),
@@ -191,21 +215,26 @@ class Collector:
             UserError: if the environment is not the one that was played, or its episodes were not recorded.
         """
         spaces = _spaces(self.env.spec)
-        for name, number in state["spaces"].items():
-            if spaces[name] != number:
-                raise changed_environment(self.env.spec.name, f"{name} was {number} and is {spaces[name]}")
+        for name in spaces | state["spaces"]:
+            before, now = state["spaces"].get(name), spaces.get(name)
+            if before != now:
+                raise changed_environment(self.env.spec.name, f"{name} was {before} and is {now}")
         if not state["started"]:
             return
-        shown = as_tensor(self.env.load_state_dict(state["env"]), torch.device("cpu"))
-        if shown.numpy().tobytes() != state["obs"].numpy().tobytes():  # bits: NaN is equal to itself
+        shown = map_obs(partial(as_tensor, device=torch.device("cpu")), self.env.load_state_dict(state["env"]))
+        if first_difference(shown, state["obs"]) is not None:
             raise changed_environment(self.env.spec.name, "what it shows now is not what it showed there")
         self._rng.set_state(state["rng"])
-        self._obs = self._upload.begun(state["obs"].numpy())  # they do not follow what was shown before
-        self._carry = state["carry"]
+        self._obs = self._upload.begun(map_obs(Tensor.numpy, state["obs"]))  # they do not follow what was shown before
+        self._carry, self._saved_carry = (), state["carry"]
         self._fresh = state["fresh"]
         self._meter.running_return = state["running_return"]
         self._meter.running_length = state["running_length"]
         self.recorder.load_state_dict(state["recorder"])
+
+
+def _stacked_tensors(*tensors: Tensor) -> Tensor:
+    return torch.stack(tensors)
 
 
 def _stacked(arrays: list[Array]) -> Array:
@@ -215,10 +244,13 @@ def _stacked(arrays: list[Array]) -> Array:
 
 def _spaces(spec: EnvSpec) -> State:
     """What an agent was built for, in words for people."""
+    space = spec.obs_space
+    parts = {"the parts of observations": list(spec.observation)} if isinstance(spec.observation, Mapping) else {}
     return {
+        **parts,
         "the shape of observations": list(spec.obs_shape),
-        "the type of observations": str(spec.observation.dtype),
-        "the number of observations": int(spec.observation.n) if isinstance(spec.observation, Discrete) else None,
+        "the type of observations": str(space.dtype),
+        "the number of observations": int(space.n) if isinstance(space, Discrete) else None,
         "the number of actions": spec.num_actions,
     }
 

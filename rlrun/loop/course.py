@@ -121,7 +121,7 @@ class Course:
         if total_steps < self.total_steps:
             raise UserError(
                 f"the checkpoint of step {self.step:,} is of a run for {self.total_steps} steps: "
-                f"total_steps={total_steps} is less, and it may only grow; fresh=true starts anew beside it"
+                f"total_steps={total_steps} is less, and it may only grow; fresh=true starts a new run next to it"
             )
         self.total_steps = total_steps
 

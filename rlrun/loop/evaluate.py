@@ -11,14 +11,13 @@ from typing import Annotated
 import numpy as np
 import torch
 from pydantic import Field
-from torch import Tensor
 
 from rlrun.errors import UserError
 from rlrun.loop.meter import EpisodeMeter
 from rlrun.numerics.tree import tree_where
-from rlrun.protocols import Agent, Stochastic, VecEnv
+from rlrun.protocols import Agent, Stochastic, VecEnv, reset
 from rlrun.rng import named_seed, torch_generator
-from rlrun.types import ActorOutput, Carry, Episodes, Float64Array, Int64Array, as_tensor
+from rlrun.types import ActorOutput, Carry, Episodes, Float64Array, Int64Array, Obs, as_tensor, map_obs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +92,7 @@ class Evaluation:
         }
 
 
-def _greedily(agent: Stochastic, obs: Tensor, carry: Carry, rng: torch.Generator) -> ActorOutput:
+def _greedily(agent: Stochastic, obs: Obs, carry: Carry, rng: torch.Generator) -> ActorOutput:
     """The likeliest actions [B]; it draws nothing."""
     del rng
     policy, carry = agent.policy(obs, carry)
@@ -117,6 +116,7 @@ class Evaluator:
         greedy_limit_steps: agent steps after which one of those counts as far as it came.
         seed: the run's seed; evaluation k has streams of its own, whatever happened before.
         device: where the agent lives.
+        first_slot: the number of slot 0 among those of all processes; `episodes` are those of this one's slots.
 
     Raises:
         UserError: if episodes of `env` may never end.
@@ -130,6 +130,7 @@ class Evaluator:
         device: torch.device,
         greedy_episodes: int = 0,
         greedy_limit_steps: float = math.inf,
+        first_slot: int = 0,
     ) -> None:
         if not env.spec.episodic:
             raise UserError(f"episodes of {env.spec.name} may never end: set env.max_episode_steps to evaluate it")
@@ -139,6 +140,7 @@ class Evaluator:
         self._episodes = episodes
         self._greedy_episodes = greedy_episodes
         self._greedy_limit_steps = greedy_limit_steps
+        self._first_slot = first_slot
 
     def evaluate(self, agent: Agent, index: int, stopping: Callable[[], bool] = lambda: False) -> Evaluation:
         """Evaluation number `index` of this run.
@@ -157,7 +159,7 @@ class Evaluator:
     def _play(
         self,
         initial_carry: Carry,
-        act: Callable[[Tensor, Carry, torch.Generator], ActorOutput],
+        act: Callable[[Obs, Carry, torch.Generator], ActorOutput],
         name: str,
         count: int,
         *,
@@ -167,7 +169,7 @@ class Evaluator:
         """`count` episodes of the streams called `name`; those longer than the limit are cut off there."""
         num_envs = self.env.spec.num_envs
         rng = torch_generator(self._seed, f"{name}/act", self._device)
-        obs = self.env.reset(named_seed(self._seed, f"{name}/env"))
+        obs = reset(self.env, named_seed(self._seed, f"{name}/env"), self._first_slot)
         carry = initial_carry
         share, rest = divmod(count, num_envs)
         left = share + (np.arange(num_envs) < rest)  # [B]
@@ -177,7 +179,7 @@ class Evaluator:
             if stopping():
                 raise EvaluationStopped
             with torch.no_grad():
-                output = act(as_tensor(obs, self._device), carry, rng)
+                output = act(map_obs(partial(as_tensor, device=self._device), obs), carry, rng)
             time_step = self.env.step(output.action.cpu().numpy())
             obs, carry, ended = time_step.obs, output.carry, time_step.last
             cut = (left > 0) & ~ended & (meter.running_length + 1 >= limit_steps)
@@ -187,6 +189,5 @@ class Evaluator:
             meter.record(time_step._replace(last=ended, obs=obs), left > 0)
             if ended.any():
                 left = left - ended
-                if carry != ():
-                    carry = tree_where(as_tensor(ended, self._device), initial_carry, carry)
+                carry = tree_where(as_tensor(ended, self._device), initial_carry, carry)
         return meter.pop()

@@ -10,7 +10,7 @@ import numpy as np
 
 from rlrun.errors import FaultyEnvironmentError
 from rlrun.numerics.finite import first_unfit, fits_float32
-from rlrun.types import Array, BoolArray, Episodes, TimeStep
+from rlrun.types import Array, BoolArray, Episodes, ObsArray, TimeStep, map_obs
 
 
 class EpisodeMeter:
@@ -35,7 +35,7 @@ class EpisodeMeter:
         """
         self.running_length += 1
         self._check("reward", time_step.reward)
-        self._check("observation", time_step.next_obs)
+        map_obs(self._check_obs, time_step.next_obs)
         self.running_return += time_step.reward
         if not time_step.last.any():
             return Episodes.none()
@@ -45,13 +45,16 @@ class EpisodeMeter:
         self.begun(time_step.obs, time_step.last)
         return ended
 
-    def begun(self, obs: Array, slots: BoolArray) -> None:
+    def begun(self, obs: ObsArray, slots: BoolArray) -> None:
         """Episodes begin with `obs` [B, ...] in the slots of the mask [B].
 
         Raises:
             FaultyEnvironmentError: if an observation is not finite.
         """
         self.forget(slots)
+        map_obs(self._check_obs, obs)
+
+    def _check_obs(self, obs: Array) -> None:
         self._check("observation", obs)
 
     def _check(self, what: str, numbers: Array) -> None:

@@ -41,7 +41,7 @@ class Encode(nn.Module):
 
     def __init__(self, spec: EnvSpec, *, flatten: bool) -> None:
         super().__init__()
-        space = spec.observation
+        space = spec.obs_space
         self._is_index = isinstance(space, spaces.Discrete)
         self._has_parts = len(spec.parts) > 0
         self.out_features = int(np.prod(spec.obs_shape))
@@ -222,7 +222,7 @@ class Convolutional:
                     f"images of {spec.name} ({list(spec.obs_shape)}) are too small for this network: use network=mlp"
                 )
             size = (in_channels, out_channels, kernel, stride)
-            if len(layers) == 2 and spec.observation.dtype == np.uint8:
+            if len(layers) == 2 and spec.obs_space.dtype == np.uint8:
                 layers.append(unfilled(OfPixels, *size, spec.largest_byte))
             else:
                 layers.append(unfilled(nn.Conv2d, *size))

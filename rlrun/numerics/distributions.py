@@ -11,6 +11,13 @@ import torch
 from torch import Tensor, nn
 
 
+def allowed(scores: Tensor, mask: Tensor | None) -> Tensor:
+    """Scores [..., A], −inf outside the mask [..., A]; as they are in rows without an action, where nothing follows."""
+    if mask is None:
+        return scores
+    return scores.masked_fill(~mask & mask.any(dim=-1, keepdim=True), -torch.inf)
+
+
 class Categorical:
     """Actions 0 to A - 1 with probabilities softmax(logits), of which those outside the mask have exactly 0.
 
@@ -18,7 +25,7 @@ class Categorical:
 
     Args:
         logits: [..., A].
-        mask: [..., A] bool, at least one in every row; None: every action.
+        mask: [..., A] bool, see `allowed`; None: every action.
     """
 
     def __init__(self, logits: Tensor, mask: Tensor | None = None) -> None:
@@ -26,15 +33,11 @@ class Categorical:
         self.mask = mask
         self._log_probs: Tensor | None = None
 
-    def _allowed(self, scores: Tensor) -> Tensor:
-        """Scores [..., A], -inf outside the mask."""
-        return scores if self.mask is None else scores.masked_fill(~self.mask, -torch.inf)
-
     @property
     def log_probs(self) -> Tensor:
         """[..., A], worked out once; -inf outside the mask."""
         if self._log_probs is None:
-            self._log_probs = torch.log_softmax(self._allowed(self.logits), dim=-1)
+            self._log_probs = torch.log_softmax(allowed(self.logits, self.mask), dim=-1)
         return self._log_probs
 
     def sample(self, rng: torch.Generator) -> Tensor:
@@ -43,7 +46,7 @@ class Categorical:
         The first of A exponential clocks with rates exp(logits) rings at a with probability softmax(logits)[a].
         """
         clocks = torch.empty_like(self.logits).exponential_(generator=rng)
-        return self._allowed(self.logits - clocks.log()).argmax(dim=-1)  # masked last: a clock may show 0
+        return allowed(self.logits - clocks.log(), self.mask).argmax(dim=-1)  # masked last: a clock may show 0
 
     def log_prob(self, draw: Tensor) -> Tensor:
         """See `Distribution.log_prob`; -inf outside the mask. draw int64 [...]."""
@@ -57,7 +60,7 @@ class Categorical:
 
     def mode(self) -> Tensor:
         """See `Distribution.mode`; the lowest index where several are likeliest."""
-        return self._allowed(self.logits).argmax(dim=-1)
+        return allowed(self.logits, self.mask).argmax(dim=-1)
 
     def kl(self, other: Self) -> Tensor:
         """See `Distribution.kl`."""
@@ -81,12 +84,15 @@ def epsilon_greedy_probs(q: Tensor, epsilon: float) -> Tensor:
     return probs.scatter_add(1, greedy(q)[:, None], torch.full_like(q[:, :1], 1.0 - epsilon))
 
 
-def epsilon_greedy(q: Tensor, epsilon: float, rng: torch.Generator) -> Tensor:
-    """Draws from `epsilon_greedy_probs`. q [B, A] -> [B] int64."""
+def epsilon_greedy(q: Tensor, epsilon: float, rng: torch.Generator, mask: Tensor | None = None) -> Tensor:
+    """Draws from `epsilon_greedy_probs`, among the actions of the mask [B, A]. q [B, A] -> [B] int64."""
     num_slots, num_actions = q.shape
-    random_action = torch.randint(num_actions, (num_slots,), generator=rng, device=q.device)
+    if mask is None:
+        random_action = torch.randint(num_actions, (num_slots,), generator=rng, device=q.device)
+    else:
+        random_action = any_of(mask, rng)
     explores = torch.rand(num_slots, generator=rng, device=q.device) < epsilon
-    return torch.where(explores, random_action, greedy(q))
+    return torch.where(explores, random_action, greedy(allowed(q, mask)))
 
 
 def tied_best(q: Tensor) -> Tensor:
@@ -116,14 +122,14 @@ def epsilon_greedy_among_ties(q: Tensor, epsilon: float, rng: torch.Generator, l
     best, action = q.max(dim=1)
     tied = q == best[:, None]
     if int(tied.sum()) > len(q):  # seldom once something is learned
-        action = _any_of(tied if legal is None else tied & legal, rng)
+        action = any_of(tied if legal is None else tied & legal, rng)
     explores = torch.rand(len(q), generator=rng, device=q.device) < epsilon
     if legal is not None:
-        return torch.where(explores, _any_of(legal, rng), action)
+        return torch.where(explores, any_of(legal, rng), action)
     return torch.where(explores, torch.randint(q.shape[1], action.shape, generator=rng, device=q.device), action)
 
 
-def _any_of(eligible: Tensor, rng: torch.Generator) -> Tensor:
+def any_of(eligible: Tensor, rng: torch.Generator) -> Tensor:
     """One of the marked actions of each row, all equally likely; 0 where there is none. [B, A] bool -> [B] int64."""
     draws = torch.rand(eligible.shape, generator=rng, device=eligible.device)
     return torch.where(eligible, draws, -1.0).argmax(dim=1)

@@ -7,12 +7,20 @@ import math
 import torch
 from torch import Tensor, nn
 
+from rlrun.numerics.distributions import allowed
+
 # A return is a sum of up to thousands of rounded terms, whose errors add up like a random walk: some units in the last
 # place of the largest of them are no spread.
 _ROUNDING_UNITS = 16.0
 
 
-def q_td_target(reward: Tensor, discount: Tensor, next_q: Tensor, next_q_selector: Tensor | None) -> Tensor:
+def q_td_target(
+    reward: Tensor,
+    discount: Tensor,
+    next_q: Tensor,
+    next_q_selector: Tensor | None,
+    next_mask: Tensor | None = None,
+) -> Tensor:
     """Y = r + discount · max_a Q(s′, a), or double Q: Q(s′, argmax_a selector(s′, a)). [N].
 
     Args:
@@ -20,13 +28,15 @@ def q_td_target(reward: Tensor, discount: Tensor, next_q: Tensor, next_q_selecto
         discount: [N], with gamma in it.
         next_q: [N, A] of the network that values.
         next_q_selector: [N, A] of the network that chooses (van Hasselt et al. 2016, eq. 4); None: the same one.
+        next_mask: [N, A] bool, the actions that are allowed in s′; None: every one.
     """
     if next_q.ndim != 2 or reward.shape != discount.shape or reward.shape != next_q.shape[:1]:
         raise ValueError("expected reward [N], discount [N] and next_q [N, A]")
     if next_q_selector is None:
-        next_value = next_q.amax(dim=1)
+        next_value = allowed(next_q, next_mask).amax(dim=1)
     else:
-        next_value = next_q.gather(1, next_q_selector.argmax(dim=1, keepdim=True)).squeeze(1)
+        chosen = allowed(next_q_selector, next_mask).argmax(dim=1, keepdim=True)
+        next_value = next_q.gather(1, chosen).squeeze(1)
     return (reward + discount * next_value).detach()
 
 

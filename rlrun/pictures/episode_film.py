@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import overload
 
@@ -17,9 +18,9 @@ from rlrun.pictures.gif import write_film
 from rlrun.protocols import Filmable
 from rlrun.rng import stream_seeds
 from rlrun.runs.episode_log import RESTARTED, Episode, EpisodeLog
-from rlrun.types import Array, EnvSpec, Float32Array
+from rlrun.types import EnvSpec, Float32Array, ObsArray, map_obs
 
-_MOST_PIXELS = 400_000_000  # of all pictures together; a film is put together in memory, a byte for each
+MOST_PIXELS = 400_000_000  # of all pictures together; a film is put together in memory, a byte for each
 _SHORTEST = 0.02  # seconds; viewers play shorter pictures slowly, and GIF counts hundredths
 
 
@@ -32,7 +33,7 @@ class Moment:
     """What an episode showed after so many of its steps; after none, where it began."""
 
     step: int
-    obs: Array  # [...] what the agent saw; at the end of the episode, its true last observation
+    obs: ObsArray  # [...] what the agent saw; at the end of the episode, its true last observation
     action: int | None  # that led here; None at the beginning
     reward: float  # for that action, raw
     episode_return: float  # so far
@@ -52,12 +53,12 @@ def replay(env: Filmable, log: EpisodeLog, episode: Episode) -> Iterator[Moment]
     for action in episode.history[: episode.start]:
         obs = env.restart(everywhere) if action == RESTARTED else env.step(np.array([action])).obs
     total, last = 0.0, False
-    yield Moment(0, obs[0], None, 0.0, total, last=False)
+    yield Moment(0, map_obs(itemgetter(0), obs), None, 0.0, total, last=False)
     for step, action in enumerate(episode.history[episode.start :], 1):
         time_step = env.step(np.array([action]))
         reward, last = time_step.reward[0], bool(time_step.last[0])
         total = _added(total, time_step.reward)
-        yield Moment(step, time_step.next_obs[0], int(action), float(reward), total, last)
+        yield Moment(step, map_obs(itemgetter(0), time_step.next_obs), int(action), float(reward), total, last)
         if last:
             break
     if (step, total, last) != (episode.length, episode.episode_return, True):
@@ -99,7 +100,7 @@ def film_episode(env: Filmable, log: EpisodeLog, episode: Episode, path: Path, e
 
 
 def _check_size(length: int, every: int, pixels: int) -> None:
-    most = _MOST_PIXELS // pixels
+    most = MOST_PIXELS // pixels
     if length / every + 1 > most:
         enough = -(-length // max(most - 1, 1))
         raise UserError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -9,21 +10,13 @@ import numpy as np
 from rlrun.pictures.numbers import best_actions, decimals_for, fewer_decimals, written
 from rlrun.types import BoolArray, Float64Array, GridLayout
 
-COLUMNS = 100  # of the terminal
-MOST_ROWS = 50
-_ARROWS = {
-    (-1, 0): "↑",
-    (0, 1): "→",
-    (1, 0): "↓",
-    (0, -1): "←",
-    (-1, 1): "↗",
-    (1, 1): "↘",
-    (1, -1): "↙",
-    (-1, -1): "↖",
-    (0, 0): "o",
-}
-_Signs: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.object_]]  # [H, W] strings
+COLUMNS, MOST_ROWS = 100, 50  # of the terminal
+_ARROWS = dict(
+    zip([(-1, 0), (0, 1), (1, 0), (0, -1), (-1, 1), (1, 1), (1, -1), (-1, -1), (0, 0)], "↑→↓←↗↘↙↖o", strict=True)
+)
 _SEVERAL, _WALL, _END = "+", "####", "·"
+_GAPS = (" ", "  "), (" ", " "), ("", " ")  # between a number and its arrows, and between cells
+_Lines: TypeAlias = list[list[str]]  # the texts of the cells, by row and column
 
 
 def values_as_text(
@@ -39,24 +32,38 @@ def values_as_text(
         layout: how the S states lie.
         values: [S].
         policy: [S, A] probabilities; None: no arrows.
-        counts: whether values are whole numbers.
+        counts: whether values are integers.
     """
-    height, width = layout.shape
-    corner = np.s_[: min(height, MOST_ROWS), : min(width, COLUMNS)]
-    wall, terminal = layout.wall[corner], layout.terminal[corner] & ~layout.wall[corner]
-    grid = values.reshape(height, width)[corner]
-    arrows = np.full(grid.shape, "", dtype=object)
+    corner = np.s_[:MOST_ROWS, :COLUMNS]
+    grid, wall = values.reshape(layout.shape)[corner], layout.wall[corner]
+    plain = ~(wall | layout.terminal[corner])
+    arrows = [["" for _ in line] for line in grid]
     if policy is not None:
-        chosen = policy.reshape(height, width, -1)[corner] > 0
-        for row, column in np.argwhere(~wall & ~terminal):
-            arrows[row, column] = _arrows(chosen[row, column], layout.moves)
-    wanted = 0 if counts else decimals_for(grid[~wall & ~terminal])
-    lines, gap = _most_that_fits(grid, wall, terminal, arrows, wanted)
-    shown = len(lines[0])
-    text = [gap.join(line).rstrip() for line in lines]
-    left_out = [
-        f"{left} more {name}" for left, name in ((height - len(lines), "rows"), (width - shown, "columns")) if left
-    ]
+        chosen = (policy > 0).reshape(*layout.shape, -1)[corner]
+        for row, column in np.argwhere(plain):
+            arrows[row][column] = "".join(_arrow(layout.moves[a]) for a in np.flatnonzero(chosen[row, column]))
+
+    def drawn() -> Iterator[tuple[_Lines, str]]:
+        """From what says most to what takes least room: the cells, and what goes between them."""
+        for decimals in [0] if counts else fewer_decimals(decimals_for(grid[plain])):
+            numbers = [[written(value, decimals) for value in line] for line in grid.tolist()]
+            for between, gap in _GAPS:
+                yield _cells(_labelled(numbers, wall, plain), arrows, between), gap
+        if policy is not None:
+            blank = _labelled([["" for _ in line] for line in grid], wall, plain)
+            yield _arrow_cells(blank, arrows), " "
+            one_sign = _arrow_cells(blank, [[sign if len(sign) < 2 else _SEVERAL for sign in line] for line in arrows])
+            yield one_sign, " "
+            yield one_sign, ""
+
+    lines: _Lines = []
+    for lines, gap in drawn():
+        if max(len(gap.join(line)) for line in lines) <= COLUMNS:
+            break
+    shown = (COLUMNS + len(gap)) // (len(lines[0][0]) + len(gap))  # as many whole cells as fit
+    text = [gap.join(line[:shown]).rstrip() for line in lines]
+    left = layout.shape[0] - len(lines), layout.shape[1] - min(shown, len(lines[0]))
+    left_out = [f"{count} more {name}" for count, name in zip(left, ("rows", "columns"), strict=True) if count]
     return "\n".join([*text, f"... and {' and '.join(left_out)}"] if left_out else text)
 
 
@@ -73,107 +80,58 @@ def q_as_text(layout: GridLayout, q: Float64Array, legal: BoolArray) -> str | No
     Returns:
         None where it does not fit 100 columns and 50 rows.
     """
-    height = layout.shape[0]
-    able = legal & ~(layout.wall | layout.terminal).reshape(-1, 1)
-    if height * (len(layout.moves) + 1) > MOST_ROWS or not able.any():
+    height, width = layout.shape
+    plain = ~(layout.wall | layout.terminal)
+    able, actions = legal & plain.reshape(-1, 1), range(len(layout.moves))
+    if height * (len(actions) + 1) > MOST_ROWS or not able.any():
         return None
-    wanted = decimals_for(q[able])
-    for decimals in fewer_decimals(wanted):
-        numbers = np.full(q.shape, "", dtype=object)
-        for at in map(tuple, np.argwhere(able)):
-            numbers[at] = written(float(q[at]), decimals)
-        for between, gap in ((" ", "  "), (" ", " "), ("", " ")):
-            text = _q_lines(layout, numbers, best_actions(q, able), between, gap)
+    best, signs = best_actions(q, able), [_arrow(move) for move in layout.moves]
+    labels = [text for line in _labelled([[""] * width] * height, layout.wall, plain) for text in line]
+    for decimals in fewer_decimals(decimals_for(q[able])):
+        digits = max(len(written(value, decimals)) for value in q[able].tolist())
+        for between, gap in _GAPS:
+            cells = [  # [S, A]
+                [
+                    f"{signs[a]}{between}{written(q[state, a], decimals):>{digits}}{'*' if best[state, a] else ' '}"
+                    if able[state, a]
+                    else (labels[state] if a == 0 else "").center(2 + len(between) + digits)
+                    for a in actions
+                ]
+                for state in range(len(q))
+            ]
+            rows = [cells[first : first + width] for first in range(0, len(q), width)]
+            text = "\n\n".join("\n".join(gap.join(cell[a] for cell in row).rstrip() for a in actions) for row in rows)
             if max(map(len, text.splitlines())) <= COLUMNS:
                 return text
     return None
 
 
-def _q_lines(layout: GridLayout, numbers: _Signs, best: BoolArray, between: str, gap: str) -> str:
-    """Cells of as many lines as there are actions; numbers [S, A] are texts, empty where an action is illegal."""
-    width = layout.shape[1]
-    digits = max(map(len, numbers.reshape(-1)))
-    empty = " " * (len("→") + len(between) + digits + len("*"))
-
-    def cell(state: int, action: int) -> str:
-        if numbers[state, action]:
-            row, column = layout.moves[action]
-            star = "*" if best[state, action] else " "
-            return f"{_ARROWS[_sign(row), _sign(column)]}{between}{numbers[state, action]:>{digits}}{star}"
-        at = divmod(state, width)
-        sign = _WALL if layout.wall[at] else _END if layout.terminal[at] else ""
-        return sign.center(len(empty)) if action == 0 else empty
-
-    blocks = [
-        "\n".join(
-            gap.join(cell(row + column, action) for column in range(width)).rstrip()
-            for action in range(len(layout.moves))
-        )
-        for row in range(0, numbers.shape[0], width)
-    ]
-    return "\n\n".join(blocks)
-
-
-def _arrows(chosen: BoolArray, moves: tuple[tuple[int, int], ...]) -> str:
-    return "".join(_ARROWS[_sign(move[0]), _sign(move[1])] for move, there in zip(moves, chosen, strict=True) if there)
-
-
-def _sign(number: int) -> int:
-    return (number > 0) - (number < 0)
-
-
-def _width(lines: list[list[str]], gap: str) -> int:
-    return max(len(gap.join(line)) for line in lines)
-
-
-def _most_that_fits(
-    grid: Float64Array, wall: BoolArray, terminal: BoolArray, arrows: _Signs, wanted: int
-) -> tuple[list[list[str]], str]:
-    """The cells of every line, and what goes between them."""
-    for decimals in fewer_decimals(wanted):
-        for between, gap in ((" ", "  "), (" ", " "), ("", " ")):
-            lines = _cells(grid, wall, terminal, arrows, decimals, between)
-            if _width(lines, gap) <= COLUMNS:
-                return lines, gap
-    if not any(arrows.reshape(-1)):  # as many whole cells as fit
-        most = (COLUMNS + 1) // (len(lines[0][0]) + 1)
-        return [line[:most] for line in lines], " "
-    one_sign = np.array([[arrow if len(arrow) < 2 else _SEVERAL for arrow in line] for line in arrows], dtype=object)
-    for signs in (arrows, one_sign):
-        lines = _cells(grid, wall, terminal, signs, None, "")
-        if _width(lines, " ") <= COLUMNS:
-            return lines, " "
-    return lines, ""
-
-
-def _cells(
-    grid: Float64Array,
-    wall: BoolArray,
-    terminal: BoolArray,
-    arrows: _Signs,
-    decimals: int | None,
-    between: str,
-) -> list[list[str]]:
-    """Every cell in the same width; `decimals` None: arrows alone."""
-    texts = [
-        [
-            _WALL if wall[at] else _END if terminal[at] else "" if decimals is None else written(grid[at], decimals)
-            for at in ((row, column) for column in range(grid.shape[1]))
-        ]
-        for row in range(grid.shape[0])
-    ]
-    arrow_width = max(map(len, arrows.reshape(-1)))
-    if decimals is None:
-        return [
-            [(text[:arrow_width] or arrow).ljust(arrow_width) for text, arrow in zip(line, signs, strict=True)]
-            for line, signs in zip(texts, arrows, strict=True)
-        ]
-    widest = max(len(text) for line in texts for text in line)
-    total = widest + (len(between) + arrow_width if arrow_width else 0)
+def _labelled(texts: _Lines, wall: BoolArray, plain: BoolArray) -> _Lines:
+    """The texts of plain cells, and what walls and ends are instead."""
     return [
-        [
-            (f"{text:>{widest}}{between}{arrow}" if arrow else f"{text:>{widest}}").ljust(total)
-            for text, arrow in zip(line, signs, strict=True)
-        ]
-        for line, signs in zip(texts, arrows, strict=True)
+        [_WALL if is_wall else text if is_plain else _END for text, is_wall, is_plain in zip(*line, strict=True)]
+        for line in zip(texts, wall, plain, strict=True)
     ]
+
+
+def _cells(texts: _Lines, arrows: Sequence[Sequence[str]], between: str) -> _Lines:
+    """Texts on the right of equally wide cells, and arrows behind them."""
+    widest, longest = (max(len(text) for line in lines for text in line) for lines in (texts, arrows))
+    total = widest + (len(between) + longest if longest else 0)
+    return [
+        [f"{text:>{widest}}{between if sign else ''}{sign}".ljust(total) for text, sign in zip(*line, strict=True)]
+        for line in zip(texts, arrows, strict=True)
+    ]
+
+
+def _arrow_cells(labels: _Lines, arrows: Sequence[Sequence[str]]) -> _Lines:
+    """Arrows alone, with as much of the label of a wall or an end as fits."""
+    longest = max(len(sign) for line in arrows for sign in line)
+    return [
+        [(label[:longest] or sign).ljust(longest) for label, sign in zip(*line, strict=True)]
+        for line in zip(labels, arrows, strict=True)
+    ]
+
+
+def _arrow(move: tuple[int, int]) -> str:
+    return _ARROWS[int(np.sign(move[0])), int(np.sign(move[1]))]

@@ -47,7 +47,7 @@ class FrameObservations:
         fixed_shapes: bool = False,
         refusals: Refusals | None = None,
     ) -> None:
-        shape, dtype = spec.obs_shape, spec.observation.dtype
+        shape, dtype = spec.obs_shape, spec.obs_space.dtype
         if len(shape) != 3 or shape[0] != spec.frame_stack or spec.frame_stack < 2 or dtype != "uint8":
             raise ValueError(f"expected uint8 observations [{spec.frame_stack}, height, width], not {dtype} {shape}")
         self._fixed_shapes = fixed_shapes

@@ -9,7 +9,7 @@ import psutil  # type: ignore[import-untyped]
 import torch
 
 from rlrun.errors import ArgumentError
-from rlrun.types import EnvSpec
+from rlrun.types import EnvSpec, Space, bytes_of
 
 STEPS_PER_FINAL = 512  # room for true last frames at first: one for so many steps. It doubles when that is too little.
 _GIB = 2**30
@@ -22,10 +22,15 @@ def action_dtype(num_actions: int) -> torch.dtype:
     return torch.int16 if num_actions <= 2**15 else torch.int32
 
 
-def observation_dtype(spec: EnvSpec) -> torch.dtype:
-    """The torch dtype of an environment's observations."""
-    dtype: torch.dtype = getattr(torch, str(spec.observation.dtype))
+def torch_dtype(space: Space) -> torch.dtype:
+    """What elements of a space are kept as."""
+    dtype: torch.dtype = getattr(torch, str(space.dtype))
     return dtype
+
+
+def kept_parts(spec: EnvSpec) -> dict[str, Space]:
+    """The parts of observations that a replay keeps: all but the state of a simulator."""
+    return {name: space for name, space in spec.parts_of_observation.items() if name != "state"}
 
 
 def initial_finals(length: int, num_envs: int) -> int:
@@ -34,7 +39,7 @@ def initial_finals(length: int, num_envs: int) -> int:
 
 
 def estimate_bytes(spec: EnvSpec, capacity_steps: int) -> int:
-    """What `UniformReplay` allocates for `capacity_steps` agent steps, in bytes.
+    """What `UniformReplay` allocates for `capacity_steps` agent steps, in bytes; it keeps all extras of `spec`.
 
     With stacked frames there is room for one time limit or end of an episode in 512 steps; shorter episodes take one
     frame more each, later.
@@ -43,31 +48,27 @@ def estimate_bytes(spec: EnvSpec, capacity_steps: int) -> int:
 
 
 def observation_bytes(spec: EnvSpec, capacity_steps: int) -> int:
-    """What of that are observations, which may be kept on disk."""
+    """What of that are observations and extras, which may be kept on disk."""
     length = capacity_steps // spec.num_envs
+    seen, all_parts = bytes_of(spec.obs_space), sum(map(bytes_of, kept_parts(spec).values()))
+    beside = length * spec.num_envs * (2 * (all_parts - seen) + sum(map(bytes_of, spec.extras.values())))
     if spec.frame_stack == 1:
-        return 2 * length * spec.num_envs * _obs_bytes(spec)
+        return beside + 2 * length * spec.num_envs * seen
     ring = (length + spec.frame_stack) * spec.num_envs
-    return (1 + ring + initial_finals(length, spec.num_envs)) * (_obs_bytes(spec) // spec.frame_stack)
+    return beside + (1 + ring + initial_finals(length, spec.num_envs)) * (seen // spec.frame_stack)
 
 
 def _fact_bytes(spec: EnvSpec, capacity_steps: int) -> int:
     """What is always in memory."""
     length = capacity_steps // spec.num_envs
     step_bytes = action_dtype(spec.num_actions).itemsize + 4 + 4 + 1  # reward, discount, last
-    facts = length * spec.num_envs * step_bytes + spec.num_envs * _obs_bytes(spec)  # and the observation to come
+    upcoming = sum(map(bytes_of, kept_parts(spec).values()))  # the observation to come
+    facts = spec.num_envs * (length * step_bytes + upcoming)
     if spec.frame_stack == 1:
         return facts
     ages = (length + spec.frame_stack) * spec.num_envs
     serials = 4 * length * spec.num_envs
     return facts + ages + serials + 8 * spec.frame_stack
-
-
-def _obs_bytes(spec: EnvSpec) -> int:
-    count = observation_dtype(spec).itemsize
-    for size in spec.obs_shape:
-        count *= size
-    return count
 
 
 def describe(capacity_steps: int, in_memory: int, on_disk: int = 0, folder: Path | None = None) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Protocol
 
 from torch import Tensor
 
-from rlrun.replay.memory import observation_dtype
+from rlrun.replay.memory import torch_dtype
 from rlrun.replay.ring import newest
 from rlrun.replay.storage import Storage, StoredRing
-from rlrun.types import EnvSpec, Rollout, State
+from rlrun.types import Obs, Rollout, Space, State
 
 
 class ObservationStore(Protocol):
@@ -22,7 +24,7 @@ class ObservationStore(Protocol):
         """Writes times start ... start + T - 1, where T <= L."""
         ...
 
-    def gather(self, first: Tensor, final: Tensor, slot: Tensor) -> tuple[Tensor, Tensor]:
+    def gather(self, first: Tensor, final: Tensor, slot: Tensor) -> tuple[Obs, Obs]:
         """What was seen at times `first` [N], and the true successors of times `final` [N], in slots `slot` [N].
 
         Callers that look one step ahead pass one tensor as both, which may be cheaper.
@@ -50,16 +52,17 @@ class PlainObservations:
 
     Args:
         length: L, how many times are kept.
-        spec: shape and dtype of observations, and the number of slots B.
+        space: their shape and dtype.
+        num_envs: the number of slots B.
         storage: where they are kept.
     """
 
-    def __init__(self, *, length: int, spec: EnvSpec, storage: Storage) -> None:
+    def __init__(self, *, length: int, space: Space, num_envs: int, storage: Storage) -> None:
         self._length = length
-        self._num_envs = spec.num_envs
-        shape, dtype = (length * spec.num_envs, *spec.obs_shape), observation_dtype(spec)
+        self._num_envs = num_envs
+        shape, dtype = (length * num_envs, *(space.shape or ())), torch_dtype(space)
         self._stored = [storage.allocate(shape, dtype) for _ in range(2)]  # [L B, ...] obs and next_obs
-        self._obs, self._next_obs = (StoredRing(stored, spec.num_envs) for stored in self._stored)
+        self._obs, self._next_obs = (StoredRing(stored, num_envs) for stored in self._stored)
 
     def extend(self, start: int, rollout: Rollout) -> None:
         """Writes times start ... start + T - 1."""
@@ -88,3 +91,38 @@ class PlainObservations:
         """Continues exactly."""
         self._obs.refill(state["obs"])
         self._next_obs.refill(state["next_obs"])
+
+
+class EachPart:
+    """Observations that are dicts, each part in a store of its own.
+
+    Args:
+        parts: stores, by name.
+    """
+
+    def __init__(self, parts: Mapping[str, ObservationStore]) -> None:
+        self._parts = parts
+
+    def extend(self, start: int, rollout: Rollout) -> None:
+        """See `ObservationStore.extend`."""
+        sequence, finals = rollout.obs_sequence, rollout.final_obs
+        for name, part in self._parts.items():
+            part.extend(start, replace(rollout, obs_sequence=sequence[name], final_obs=finals[name]))
+
+    def gather(self, first: Tensor, final: Tensor, slot: Tensor) -> tuple[Obs, Obs]:
+        """See `ObservationStore.gather`."""
+        both = {name: part.gather(first, final, slot) for name, part in self._parts.items()}
+        return {name: obs for name, (obs, _) in both.items()}, {name: next_obs for name, (_, next_obs) in both.items()}
+
+    def tensors(self) -> list[Tensor]:
+        """Everything they allocated."""
+        return [tensor for part in self._parts.values() for tensor in part.tensors()]
+
+    def state_dict(self, stop: int) -> State:
+        """Those of the parts, by name."""
+        return {name: part.state_dict(stop) for name, part in self._parts.items()}
+
+    def load_state_dict(self, state: State) -> None:
+        """Continues exactly."""
+        for name, part in self._parts.items():
+            part.load_state_dict(state[name])

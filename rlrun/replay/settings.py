@@ -9,7 +9,7 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from rlrun.annotations import AtMost, Takes, used_when
+from rlrun.annotations import BEFORE_END, AtMost, Takes, used_when
 from rlrun.errors import ArgumentError
 from rlrun.replay.disk import StorageFolder, StorageKind, open_storage
 from rlrun.replay.uniform import UniformReplay
@@ -35,7 +35,7 @@ class ReplaySettings:
     capacity_steps: Annotated[int, Field(gt=0), Takes(10)]
     batch_size: Annotated[int, Field(gt=0), AtMost("capacity_steps")]
     ratio: Annotated[float, Field(gt=0)]
-    learning_starts_steps: Annotated[int, Field(ge=1)]
+    learning_starts_steps: Annotated[int, Field(ge=1), BEFORE_END]
     storage: StorageKind
     folder: Annotated[StorageFolder | None, used_when(storage="disk")]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Collection, Mapping
 from typing import Annotated
 
 import torch
@@ -16,12 +17,12 @@ from torch import Tensor
 
 from rlrun.errors import ArgumentError, UserError
 from rlrun.replay.frames import FrameObservations
-from rlrun.replay.memory import action_dtype, observation_dtype
-from rlrun.replay.observations import ObservationStore, PlainObservations
+from rlrun.replay.memory import action_dtype, kept_parts, torch_dtype
+from rlrun.replay.observations import EachPart, ObservationStore, PlainObservations
 from rlrun.replay.refusals import Refusals
 from rlrun.replay.ring import newest, refill
-from rlrun.replay.storage import MemoryStorage, Storage
-from rlrun.types import Batch, EnvSpec, Rollout, State, pinned
+from rlrun.replay.storage import MemoryStorage, Storage, StoredRing
+from rlrun.types import Batch, EnvSpec, Obs, Rollout, State, map_obs, pinned
 
 _LOG = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ class UniformReplay:
         spec: shapes, dtypes and the number of slots; stacked frames (`frame_stack` > 1) are stored once each.
         device: where batches are.
         storage: where everything is kept; None is the memory of `device`.
+        keep: names of extras of `spec` that batches are to have too: those of a transition's first step.
         fixed_shapes: no shape within `gather` depends on values, so that it can be recorded. Equal bits; slower on CPU.
             What is wrong with a rollout is then told by one of the next 256 calls of `extend`, or by `state_dict`.
 
@@ -54,8 +56,10 @@ class UniformReplay:
         spec: EnvSpec,
         device: torch.device,
         storage: Storage | None = None,
+        keep: Collection[str] = (),
         fixed_shapes: bool = False,
     ) -> None:
+        spec = dataclasses.replace(spec, extras={name: spec.extras[name] for name in keep})
         self._length = capacity_steps // spec.num_envs
         if self._length < n_step:
             raise ArgumentError(
@@ -76,31 +80,42 @@ class UniformReplay:
         self._reward = torch.empty(shape, dtype=torch.float32, device=device)
         self._discount = torch.empty(shape, dtype=torch.float32, device=device)
         self._last = torch.empty(shape, dtype=torch.bool, device=device)
-        self._upcoming = torch.zeros(  # what the next rollout must begin with
-            (spec.num_envs, *spec.obs_shape), dtype=observation_dtype(spec), device=device
-        )
         self._refusals = Refusals(device, later=fixed_shapes)
-        self._observations: ObservationStore
-        if spec.frame_stack > 1:
-            self._observations = FrameObservations(
-                length=self._length,
-                spec=spec,
-                storage=storage,
-                fixed_shapes=fixed_shapes,
-                refusals=self._refusals,
-            )
-        else:
-            self._observations = PlainObservations(length=self._length, spec=spec, storage=storage)
+        upcoming: dict[str, Tensor] = {}
+        stores: dict[str, ObservationStore] = {}
+        for name, space in kept_parts(spec).items():
+            upcoming[name] = torch.zeros((spec.num_envs, *(space.shape or ())), dtype=torch_dtype(space), device=device)
+            if name == "obs" and spec.frame_stack > 1:
+                stores[name] = FrameObservations(
+                    length=self._length,
+                    spec=spec,
+                    storage=storage,
+                    fixed_shapes=fixed_shapes,
+                    refusals=self._refusals,
+                )
+            else:
+                stores[name] = PlainObservations(
+                    length=self._length, space=space, num_envs=spec.num_envs, storage=storage
+                )
+        in_parts = isinstance(spec.observation, Mapping)
+        self._upcoming: Obs = upcoming if in_parts else upcoming["obs"]  # what the next rollout must begin with
+        self._observations: ObservationStore = EachPart(stores) if in_parts else stores["obs"]
+        self._extras = {
+            name: storage.allocate((self._length * spec.num_envs, *space.shape), torch_dtype(space))
+            for name, space in spec.extras.items()
+        }
         self._stop = 0  # times written so far, forgotten ones too
 
     @property
     def num_bytes(self) -> int:
         """Bytes allocated now, in memory and on disk."""
-        return sum(tensor.nbytes for tensor in (*self.tensors(), self._upcoming))
+        upcoming = self._upcoming.values() if isinstance(self._upcoming, dict) else [self._upcoming]
+        return sum(tensor.nbytes for tensor in (*self.tensors(), *upcoming))
 
     def tensors(self) -> list[Tensor]:
         """All that batches are made of."""
-        return [*self._rings().values(), *self._observations.tensors()]
+        kept = [stored.tensor for stored in self._extras.values()]
+        return [*self._rings().values(), *kept, *self._observations.tensors()]
 
     def __len__(self) -> int:
         """How many transitions can be drawn: the newest n - 1 times of every slot wait for their successors."""
@@ -129,28 +144,40 @@ class UniformReplay:
         self._reward[row] = rollout.reward
         self._discount[row] = rollout.discount
         self._last[row] = rollout.last
-        self._upcoming.copy_(rollout.obs_sequence[-1])
+        for name, stored in self._extras.items():
+            StoredRing(stored, self._num_envs).write(self._stop, rollout.extras[name].to(stored.tensor.dtype))
+        map_obs(_keep_newest, self._upcoming, rollout.obs_sequence)
         self._stop += num_steps
 
     def _brought(self, rollout: Rollout) -> Rollout:
         """What is going to be kept, to where it is kept."""
         if self._device == self._batch_device:
             return rollout
-        names = ("obs_sequence", "final_obs", "action", "reward", "discount", "last", "mask")
-        return dataclasses.replace(rollout, **{name: getattr(rollout, name).to(self._device) for name in names})
+        names = ("obs_sequence", "final_obs", "action", "reward", "discount", "last", "mask", "extras")
+        return dataclasses.replace(rollout, **{name: map_obs(self._to_here, getattr(rollout, name)) for name in names})
+
+    def _to_here(self, tensor: Tensor) -> Tensor:
+        return tensor.to(self._device)
 
     def _refuse_gaps(self, rollout: Rollout) -> None:
-        given, wanted = rollout.obs_sequence[0], self._upcoming
+        for name in self._extras:
+            if name not in rollout.extras:
+                known = ", ".join(rollout.extras) or "none"
+                raise ValueError(f"the replay is to keep {name}, and the rollout has these extras: {known}")
+        every = "a replay needs every step of every slot; this rollout has masked-out steps"
+        self._refusals.all(rollout.mask, every)
+        map_obs(self._refuse_gap, self._upcoming, rollout.obs_sequence)
+        self._refusals.read_sometimes()
+
+    def _refuse_gap(self, wanted: Tensor, sequence: Tensor) -> None:
+        given = sequence[0]
         if given.shape != wanted.shape or given.dtype != wanted.dtype:
             raise ValueError(
                 f"expected observations {wanted.dtype} {tuple(wanted.shape)}, not {given.dtype} {tuple(given.shape)}"
             )
-        every = "a replay needs every step of every slot; this rollout has masked-out steps"
-        self._refusals.all(rollout.mask, every)
         if self._stop > 0:
             follows = "a rollout must begin with the observation that the one before ended with"
             self._refusals.equal(given, wanted, follows)
-        self._refusals.read_sometimes()
 
     def sample(self, batch_size: int, rng: torch.Generator) -> Batch:
         """Draws `batch_size` transitions, with replacement; see `draw` and `gather`."""
@@ -181,8 +208,14 @@ class UniformReplay:
         reward, discount, final = self._returns(time, slot)
         obs, next_obs = self._observations.gather(time, final, slot)
         action = self._action.flatten().index_select(0, index).long()
-        batch = Batch(obs, action, reward, discount, next_obs, torch.ones_like(reward), index)
-        return Batch(*(item.to(self._batch_device) for item in batch))
+        for stored in self._extras.values():
+            stored.expect(index)
+        extras = {name: stored.tensor.index_select(0, index) for name, stored in self._extras.items()}
+        batch = Batch(obs, action, reward, discount, next_obs, torch.ones_like(reward), index, extras)
+        return Batch(*(map_obs(self._to_batch_device, item) for item in batch))
+
+    def _to_batch_device(self, tensor: Tensor) -> Tensor:
+        return tensor.to(self._batch_device)
 
     def _returns(self, time: Tensor, slot: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Walks all windows at once: sum of rewards [N], what the future is worth [N], and the last time of each."""
@@ -202,6 +235,7 @@ class UniformReplay:
         return reward, discount, final
 
     def _rings(self) -> dict[str, Tensor]:
+        """Of what is always in memory: [L, B] each."""
         return {"action": self._action, "reward": self._reward, "discount": self._discount, "last": self._last}
 
     def state_dict(self) -> State:
@@ -210,6 +244,10 @@ class UniformReplay:
         return {
             **{name: newest(tensor, self._stop) for name, tensor in self._rings().items()},
             "upcoming": self._upcoming,
+            "extras": {
+                name: newest(StoredRing(stored, self._num_envs).tensor, self._stop)
+                for name, stored in self._extras.items()
+            },
             "observations": self._observations.state_dict(self._stop),
             "stop": self._stop,
         }
@@ -218,6 +256,12 @@ class UniformReplay:
         """Continues exactly where `state` was taken; `state` is copied."""
         for name, tensor in self._rings().items():
             refill(tensor, state[name])
-        self._upcoming.copy_(state["upcoming"])
+        map_obs(Tensor.copy_, self._upcoming, state["upcoming"])
+        for name, stored in self._extras.items():
+            StoredRing(stored, self._num_envs).refill(state["extras"][name])
         self._observations.load_state_dict(state["observations"])
         self._stop = state["stop"]
+
+
+def _keep_newest(upcoming: Tensor, sequence: Tensor) -> None:
+    upcoming.copy_(sequence[-1])

@@ -217,7 +217,7 @@ class Checkpoints:
             state: State = self._with_rows(content["state"], self._parts)
             return state
         if problems:
-            raise UserError(f"no checkpoint can be used: {problems[0][1]}; fresh=true starts anew beside this run")
+            raise UserError(f"no checkpoint can be used: {problems[0][1]}; fresh=true starts a new run next to it")
         return None
 
     def _set_aside(self, bad: list[Path]) -> None:

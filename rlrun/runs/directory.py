@@ -112,18 +112,18 @@ def check_can_go_on(directory: Path, total_steps: int) -> None:
     """Makes sure that training what is in `directory`, if anything, up to `total_steps` loses nothing that is finished.
 
     Raises:
-        UserError: if it is unfinished and for more steps, or was finished and has no checkpoint to go on from.
+        UserError: if it is unfinished and for more steps, or was finished and has no checkpoint to resume from.
     """
     manifest = read_manifest(directory)
     if manifest is not None and total_steps < manifest["total_steps"]:
         raise UserError(
             f"{directory} is unfinished and for {manifest['total_steps']} steps: total_steps={total_steps} is less, "
-            "and it may only grow; fresh=true starts anew beside it"
+            "and it may only grow; fresh=true starts a new run next to it"
         )
     is_finished = (directory / RESULT).exists() or bool(old_results(directory))
     if is_finished and not has_checkpoint(directory):
         raise UserError(
-            f"{directory} was finished and has no checkpoint to go on from: fresh=true starts anew beside it"
+            f"{directory} was finished and has no checkpoint to resume from: fresh=true starts a new run next to it"
         )
 
 

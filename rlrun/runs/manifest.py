@@ -24,7 +24,7 @@ from rlrun.files import write_atomically
 
 MANIFEST = "manifest.json"
 RESULT = "result.json"
-FORMAT = 3  # 1 had no sessions, 2 no digests
+FORMAT = 1
 _OLD_RESULT = re.compile(r"result-(\d+)\.json")
 _PACKAGES = (
     "rlrun",
@@ -188,10 +188,8 @@ def read_manifest(directory: Path) -> dict[str, Any] | None:
     if not {"experiment", "total_steps", "seed", "machine", "versions"} <= manifest.keys():
         raise UserError(f"{path} is not the manifest of a run")
     told = manifest.pop("digest", None)
-    if told is None and manifest.get("format") in (1, 2):
-        raise UserError(f"{path} was written by an older version of rlrun; fresh=true starts anew beside this run")
     if told != _digest_of(manifest):
-        raise UserError(f"{path} was changed since rlrun wrote it; fresh=true starts anew beside this run")
+        raise UserError(f"{path} was changed since rlrun wrote it; fresh=true starts a new run next to it")
     return manifest
 
 
@@ -209,7 +207,7 @@ def read_result(path: Path) -> dict[str, Any] | None:
     if not whole or not all(_is_whole(number) or isinstance(number, float) for number in numbers):
         raise UserError(f"{path} is not the result of a run of this version of rlrun")
     if result.pop("digest", None) != _digest_of(result):
-        raise UserError(f"{path} was changed since rlrun wrote it; fresh=true starts anew beside this run")
+        raise UserError(f"{path} was changed since rlrun wrote it; fresh=true starts a new run next to it")
     named = _OLD_RESULT.fullmatch(path.name)
     if named is not None and int(named[1]) != result["step"]:
         raise UserError(f"{path} is the result of step {result['step']}: somebody has renamed it")
@@ -226,7 +224,7 @@ def result_of_run(directory: Path, manifest: Mapping[str, Any] | None) -> dict[s
     if result is not None and manifest is not None and result["total_steps"] != manifest["total_steps"]:
         raise UserError(
             f"{directory / RESULT} is of a run for {result['total_steps']} steps, and {MANIFEST} says "
-            f"{manifest['total_steps']}: somebody has put it there; fresh=true starts anew beside this run"
+            f"{manifest['total_steps']}: it belongs to another run; fresh=true starts a new run next to it"
         )
     return result
 
@@ -257,7 +255,7 @@ def manifest_of_run(directory: Path) -> dict[str, Any]:
         why = "there is no such directory"
         if directory.exists():
             why = "there is no manifest.json in it" if directory.is_dir() else "it is a file; give the directory"
-        raise UserError(f"{directory} is no run: {why}; `rlrun ls` lists the runs there are")
+        raise UserError(f"{directory} is not a run: {why}; `rlrun ls` lists the runs there are")
     return manifest
 
 
@@ -286,9 +284,9 @@ def read_json(path: Path) -> dict[str, Any] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, OSError) as error:
-        raise UserError(f"{path} cannot be read ({error}); fresh=true starts anew beside this run") from error
+        raise UserError(f"{path} cannot be read ({error}); fresh=true starts a new run next to it") from error
     if not isinstance(content, dict):
-        raise UserError(f"{path} cannot be read (it holds no JSON object); fresh=true starts anew beside this run")
+        raise UserError(f"{path} cannot be read (it holds no JSON object); fresh=true starts a new run next to it")
     return content
 
 

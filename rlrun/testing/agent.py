@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from abc import ABC, abstractmethod
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,11 +14,12 @@ import numpy as np
 import torch
 
 from rlrun.loop.collect import Collector
+from rlrun.numerics.tree import tree_leaves
 from rlrun.protocols import Agent, Stochastic, VecEnv
 from rlrun.replay.ring import Ring
 from rlrun.runs.checkpoint import Checkpoints
 from rlrun.runs.state_comparison import first_difference
-from rlrun.types import EnvSpec, Rollout, as_tensor
+from rlrun.types import EnvSpec, Obs, Rollout, action_mask, as_tensor, map_obs, obs_at, seen
 
 _CPU = torch.device("cpu")
 
@@ -58,13 +60,17 @@ class AgentContract(ABC):
         """Take B from obs.shape[0], not from spec.num_envs: evaluation has another number of slots than training."""
         agent, _, env = self._trained(0)
         obs = _first_obs(env)
-        for slots in (obs, torch.cat([obs, obs[:1], obs])):
+        more = map_obs(lambda part: torch.cat([part, part[:1], part]), obs)
+        for slots in (obs, more):
+            num_slots, mask = len(seen(slots)), action_mask(slots)
             for explore in (True, False):
-                carry = agent.initial_carry(len(slots))
+                carry = agent.initial_carry(num_slots)
                 action = agent.act(slots, carry, torch.Generator(), explore=explore).action
-                assert action.shape == (len(slots),), "act must return one action for each slot: [B]"
+                assert action.shape == (num_slots,), "act must return one action for each slot: [B]"
                 assert action.dtype == torch.int64, "actions must be int64"
                 assert bool(((action >= 0) & (action < env.spec.num_actions)).all()), "an action is out of range"
+                if mask is not None:
+                    assert bool(mask.gather(1, action[:, None]).all()), "an action is outside the action_mask"
         env.close()
 
     def test_act_draws_only_from_the_generator_it_is_given(self) -> None:
@@ -121,8 +127,9 @@ class AgentContract(ABC):
             equal = torch.equal(whole.action, part.action)
             assert equal, f"a resumed agent must act as the whole run did, and does not in turn {turn} after it"
         for rollout in played[-1:]:
-            for obs in rollout.obs_sequence if len(rollout.action) else ():
-                carry = agent.initial_carry(len(obs))
+            for time in range(len(rollout.action)):
+                obs = obs_at(rollout.obs, time)
+                carry = agent.initial_carry(env.spec.num_envs)
                 acted, again = (each.act(obs, carry, _rng(1), explore=False).action for each in (agent, other))
                 assert torch.equal(acted, again), "a resumed agent must be evaluated as the one of the whole run"
         env.close()
@@ -141,6 +148,18 @@ class AgentContract(ABC):
             other.load_state_dict(loaded["agent"])
         place = first_difference(state, other.state_dict(), "state")
         assert place is None, f"a loaded agent must save what it was loaded from; first difference: {place}"
+        env.close()
+
+    def test_memory_has_a_row_for_each_slot_and_keeps_its_form(self) -> None:
+        """Return from act the kind of tree that initial_carry makes: tensors [B, ...] of the same shapes and types."""
+        agent, _, env = self._trained(1)
+        obs = _first_obs(env)
+        carry = agent.initial_carry(env.spec.num_envs)
+        leaves = tree_leaves(carry)
+        assert all(leaf.shape[:1] == (env.spec.num_envs,) for leaf in leaves), "memory must have a row for each slot"
+        after = tree_leaves(agent.act(obs, carry, _rng(0), explore=True).carry)
+        kept = [(leaf.shape, leaf.dtype, leaf.device) for leaf in leaves]
+        assert [(leaf.shape, leaf.dtype, leaf.device) for leaf in after] == kept, "act must return such memory again"
         env.close()
 
     def test_metrics_are_finite_scalars(self) -> None:
@@ -171,8 +190,8 @@ def _global_generators() -> dict[str, object]:
     }
 
 
-def _first_obs(env: VecEnv) -> torch.Tensor:
-    return as_tensor(env.reset(5), _CPU)
+def _first_obs(env: VecEnv) -> Obs:
+    return map_obs(partial(as_tensor, device=_CPU), env.reset(5))
 
 
 def _rng(seed: int) -> torch.Generator:

@@ -257,7 +257,7 @@ def _rng(seed: int) -> torch.Generator:
 
 
 def _equal(left: Batch, right: Batch) -> bool:
-    return all(torch.equal(mine, other) for mine, other in zip(left, right, strict=True))
+    return same(left._asdict(), right._asdict())
 
 
 def _where(obs: Tensor, player: Player) -> tuple[int, int]:

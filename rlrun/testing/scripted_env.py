@@ -18,16 +18,17 @@ class ScriptedEnv:
     def __init__(self, num_envs: int) -> None:
         low, high = np.zeros(3, np.float32), np.full(3, np.inf, np.float32)
         self.spec = EnvSpec("scripted", spaces.Box(low, high), spaces.Discrete(2), num_envs)
-        self._slot = np.arange(num_envs)
+        self._slot = np.arange(num_envs)  # their numbers
         self._episode = np.zeros(num_envs, np.int64)
         self._time = np.zeros(num_envs, np.int64)
 
     def _obs(self) -> Array:
         return np.stack([self._slot, self._episode, self._time], axis=1).astype(np.float32)
 
-    def reset(self, seed: int) -> Array:
+    def reset(self, seed: int, first_slot: int = 0) -> Array:
         """Starts episode 0 everywhere; nothing is random, so the seed is not used."""
         del seed
+        self._slot = first_slot + np.arange(self.spec.num_envs)
         self._episode[:] = 0
         self._time[:] = 0
         return self._obs()
@@ -53,10 +54,11 @@ class ScriptedEnv:
 
     def state_dict(self) -> State:
         """Episode numbers and times."""
-        return {"episode": self._episode.copy(), "time": self._time.copy()}
+        return {"slot": self._slot.copy(), "episode": self._episode.copy(), "time": self._time.copy()}
 
     def load_state_dict(self, state: State) -> Array:
         """Continues from there. Returns obs."""
+        self._slot = state["slot"].copy()
         self._episode = state["episode"].copy()
         self._time = state["time"].copy()
         return self._obs()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from copy import deepcopy
+from inspect import signature
 
 import numpy as np
 from gymnasium import spaces
 
 from rlrun.loop.meter import EpisodeMeter
-from rlrun.protocols import VecEnv
+from rlrun.protocols import VecEnv, reset
 from rlrun.testing.agent import same
-from rlrun.types import Array, BoolArray, EnvSpec, Int64Array, TimeStep
+from rlrun.types import Array, BoolArray, EnvSpec, Int64Array, ObsArray, State, TimeStep, map_obs, obs_at
 
 Histories = list[TimeStep]  # T steps of B slots
 
@@ -40,9 +42,16 @@ class VecEnvContract(ABC):
         del num_envs, max_episode_steps
         return None
 
+    def _made(self, num_envs: int) -> VecEnv:
+        return permitted(self.make(num_envs))
+
+    def _made_limited(self, num_envs: int, max_episode_steps: int) -> VecEnv | None:
+        env = self.make_limited(num_envs, max_episode_steps)
+        return None if env is None else permitted(env)
+
     def test_arrays_have_the_shapes_and_dtypes_of_the_spec(self) -> None:
         """Compare what reset, restart and step return with the `spec` that the environment declares."""
-        env = self.make(3)
+        env = self._made(3)
         assert env.spec.num_envs == 3, "spec.num_envs must be the number of slots asked for"
         _check_obs(env.reset(0), env.spec, "reset")
         _check_obs(env.restart(np.array([True, False, True])), env.spec, "restart")
@@ -57,22 +66,28 @@ class VecEnvContract(ABC):
                 _check_array(step.extras[name], (3, *space.shape), space.dtype, f"extras[{name!r}]")
         env.close()
 
-    def test_what_is_shown_is_finite_and_discounts_are_0_or_1(self) -> None:
-        """Set discount to 0 where the episode terminates and to 1 elsewhere; gamma is a key of the algorithm."""
-        env = self.make(3)
+    def test_what_is_shown_is_finite_and_discounts_are_those_of_the_game(self) -> None:
+        """Set discount to 0 where the episode terminates and to 1 elsewhere; gamma is a key of the algorithm.
+
+        In a game of two players it is -1 where the other one moves next: what is good for one is bad for the other.
+        """
+        env = self._made(3)
         everywhere = np.ones(3, bool)
         meter = EpisodeMeter(env.spec.name, 3)
         meter.begun(env.reset(0), everywhere)
+        allowed = (0.0, 1.0) if env.spec.num_players == 1 else (-1.0, 0.0, 1.0)
         for step in _play(env, random_actions(env.spec, self.num_steps)):
             meter.record(step, everywhere)  # refuses rewards and observations that are not
-            assert np.isin(step.discount, (0.0, 1.0)).all(), "a discount must be 0 or 1: gamma belongs to the agent"
+            assert np.isin(step.discount, allowed).all(), (
+                f"a discount must be one of {allowed}: gamma belongs to the agent"
+            )
         env.close()
 
     def test_a_time_limit_ends_an_episode_and_not_the_future(self) -> None:
         """Set last to True at the time limit and leave discount at 1, unless the episode also terminates there."""
         reached = 0
         for limit in (1, 3, 10):
-            env, longer = self.make_limited(3, limit), self.make_limited(3, limit + 5)
+            env, longer = self._made_limited(3, limit), self._made_limited(3, limit + 5)
             if env is None or longer is None:
                 return
             for seed in range(5):
@@ -98,15 +113,16 @@ class VecEnvContract(ABC):
 
     def test_only_the_end_of_an_episode_separates_obs_from_next_obs(self) -> None:
         """Return the observation before the reset as next_obs and the one after it as obs, in the same step."""
-        env = self.make(3)
+        env = self._made(3)
         env.reset(0)
         ends = differing = 0
         for step in _play(env, random_actions(env.spec, self.num_steps)):
-            assert _equal(step.obs[~step.last], step.next_obs[~step.last]), (
+            assert _equal(obs_at(step.obs, ~step.last), obs_at(step.next_obs, ~step.last)), (
                 "inside an episode, obs must be next_obs: what to act on is what the step led to"
             )
             ends += int(step.last.sum())
-            differing += sum(not _equal(step.obs[slot], step.next_obs[slot]) for slot in np.flatnonzero(step.last))
+            for slot in np.flatnonzero(step.last):
+                differing += not _equal(obs_at(step.obs, slot), obs_at(step.next_obs, slot))
         if env.spec.episodic:
             assert ends > 0, "no episode ended: raise num_steps, or make environments with shorter episodes"
         if ends and self.true_successor_shows:
@@ -117,7 +133,7 @@ class VecEnvContract(ABC):
 
     def test_equal_seeds_and_actions_show_equal_things(self) -> None:
         """Draw everything from rlrun.rng.stream_seeds(seed, slot, episode), and nothing from global generators."""
-        env, other = self.make(3), self.make(3)
+        env, other = self._made(3), self._made(3)
         actions = random_actions(env.spec, self.num_steps)
         assert _equal(env.reset(5), other.reset(5)), "equal seeds must begin alike"
         _check_same(_play(env, actions), _play(other, actions), "equal seeds and actions must show equal things")
@@ -126,7 +142,7 @@ class VecEnvContract(ABC):
 
     def test_a_reset_forgets_what_was_played_before(self) -> None:
         """Set every attribute that steps change in reset, episode numbers and caches too."""
-        env = self.make(3)
+        env = self._made(3)
         actions = random_actions(env.spec, self.num_steps)
         first = env.reset(5)
         history = _play(env, actions)
@@ -138,14 +154,14 @@ class VecEnvContract(ABC):
         """Begin each episode from rlrun.rng.stream_seeds(seed, slot, episode); all three must matter."""
         if not self.stochastic_start:
             return
-        env = self.make(3)
+        env = self._made(3)
         first = env.reset(5)
         seeds, slots, episodes = False, False, False
         for seed in range(6, 26):  # where there are few ways to begin, two episodes may well begin alike
             second = env.reset(seed)
             again = env.restart(np.ones(3, bool))
             seeds |= not _equal(first, second)
-            slots |= any(not _equal(second[0], second[slot]) for slot in (1, 2))
+            slots |= any(not _equal(obs_at(second, 0), obs_at(second, slot)) for slot in (1, 2))
             episodes |= not _equal(second, again)
             if seeds and slots and episodes:
                 break
@@ -156,7 +172,7 @@ class VecEnvContract(ABC):
 
     def test_a_slot_depends_neither_on_the_other_slots_nor_on_their_number(self) -> None:
         """Give every slot a random stream of its own, from rlrun.rng.stream_seeds(seed, slot, episode)."""
-        env, other, alone = self.make(3), self.make(3), self.make(1)
+        env, other, alone = self._made(3), self._made(3), self._made(1)
         actions = random_actions(env.spec, self.num_steps)
         elsewhere = random_actions(env.spec, self.num_steps, seed=1)
         elsewhere[:, 1] = actions[:, 1]
@@ -170,9 +186,29 @@ class VecEnvContract(ABC):
         for each in (env, other, alone):
             each.close()
 
+    def test_slots_of_a_larger_world_show_what_it_shows(self) -> None:
+        """Add `first_slot` of reset to the slots that stream_seeds is given, and keep it in state_dict."""
+        alone = self.make(1)
+        alone.close()
+        if "first_slot" not in signature(alone.reset).parameters:
+            return  # it can only be played in one process
+        large, small, other = self._made(5), self._made(2), self._made(2)
+        middle = slice(2, 4)
+        actions = random_actions(large.spec, self.num_steps)
+        first, mine = large.reset(5), reset(small, 5, first_slot=2)
+        message = "slots k to k + n of a larger world must show what reset(seed, first_slot=k) shows in n slots"
+        assert _equal(obs_at(first, middle), mine), message
+        half = self.num_steps // 2
+        history = [_of_slots(step, middle) for step in _play(large, actions)]
+        _check_same(history[:half], _play(small, actions[:half, middle]), message)
+        other.load_state_dict(small.state_dict())
+        _check_same(history[half:], _play(other, actions[half:, middle]), f"{message}, also after a resume")
+        for each in (large, small, other):
+            each.close()
+
     def test_restart_touches_only_the_slots_it_is_asked_for(self) -> None:
         """Use the mask for everything that restart sets, and return the running observations of the other slots."""
-        env, other = self.make(3), self.make(3)
+        env, other = self._made(3), self._made(3)
         actions = random_actions(env.spec, self.num_steps)
         env.reset(5)
         other.reset(5)
@@ -180,7 +216,9 @@ class VecEnvContract(ABC):
         _play(other, actions[:20])
         slots = np.array([False, True, False])
         after = env.restart(slots)
-        assert _equal(after[~slots], before[~slots]), "restart must return the running observation of other slots"
+        assert _equal(obs_at(after, ~slots), obs_at(before, ~slots)), (
+            "restart must return the running observation of other slots"
+        )
         history, undisturbed = _play(env, actions[20:]), _play(other, actions[20:])
         for slot in (0, 2):
             message = "restart must not change what the other slots show"
@@ -190,7 +228,7 @@ class VecEnvContract(ABC):
 
     def test_restarting_nothing_changes_nothing(self) -> None:
         """Count, draw and reset only where the mask is True."""
-        env, other = self.make(2), self.make(2)
+        env, other = self._made(2), self._made(2)
         actions = random_actions(env.spec, self.num_steps)
         first = env.reset(5)
         other.reset(5)
@@ -201,7 +239,7 @@ class VecEnvContract(ABC):
 
     def test_a_loaded_state_continues_as_if_never_interrupted(self) -> None:
         """Put all that steps change into state_dict: positions, times, episode numbers, the seed."""
-        env = self.make(2)
+        env = self._made(2)
         for played in (0, 1, 23, self.num_steps):
             actions = random_actions(env.spec, played + 52)
             env.reset(5)
@@ -210,7 +248,7 @@ class VecEnvContract(ABC):
             before = _play(env, actions[played : played + 2])[-1].obs
             state = deepcopy(env.state_dict())
             expected = _play(env, actions[played + 2 :])
-            fresh, used = self.make(2), self.make(2)
+            fresh, used = self._made(2), self._made(2)
             used.reset(9)
             _play(used, random_actions(env.spec, 15, seed=2))
             for other, kind in ((fresh, "new"), (used, "used")):
@@ -225,7 +263,7 @@ class VecEnvContract(ABC):
 
     def test_a_saved_state_does_not_change_when_the_environment_goes_on(self) -> None:
         """Copy arrays in state_dict and in load_state_dict."""
-        env = self.make(2)
+        env = self._made(2)
         env.reset(5)
         actions = random_actions(env.spec, 60)
         _play(env, actions[:20])
@@ -241,7 +279,7 @@ class VecEnvContract(ABC):
 
     def test_what_is_handed_in_is_not_changed_and_what_is_handed_out_is_not_overwritten(self) -> None:
         """Return new arrays from every call, and copy the ones that are handed in before changing them."""
-        env = self.make(2)
+        env = self._made(2)
         observations = [env.reset(5)]
         kept = [observations[0].copy()]
         actions = random_actions(env.spec, self.num_steps)
@@ -262,7 +300,7 @@ class VecEnvContract(ABC):
 
     def test_writing_into_what_was_handed_out_changes_nothing(self) -> None:
         """Return copies of the arrays that the environment goes on with."""
-        env, other = self.make(2), self.make(2)
+        env, other = self._made(2), self._made(2)
         actions = random_actions(env.spec, self.num_steps)
         _scribble(env.reset(5))
         other.reset(5)
@@ -270,16 +308,74 @@ class VecEnvContract(ABC):
             step, expected = env.step(action), other.step(action)
             message = "writing into arrays that were handed out must not change what comes next"
             _check_same([step], [expected], message)
-            for array in (*step[:5], *step.extras.values()):
+            for array in (*step[:5], step.extras):
                 _scribble(array)
             _scribble(env.restart(np.zeros(2, bool)))
         env.close()
         other.close()
 
 
-def _scribble(array: Array) -> None:
+def _scribble(obs: ObsArray) -> None:
+    map_obs(_overwrite, obs)
+
+
+def _overwrite(array: Array) -> None:
     if array.flags.writeable:
         array[...] = 1
+
+
+class Permitted:
+    """An environment that is told what may be done: of the k actions that are allowed, action i stands for i mod k.
+
+    Args:
+        env: whose observations have an action mask.
+    """
+
+    def __init__(self, env: VecEnv) -> None:
+        self._env = env
+        self.spec = env.spec
+        self._mask: BoolArray = np.zeros((env.spec.num_envs, env.spec.num_actions), bool)  # of what is shown now
+
+    def _shown(self, obs: ObsArray) -> ObsArray:
+        mask: BoolArray = obs["action_mask"]
+        assert mask.any(axis=1).all(), "the mask of an observation to act on must allow some action"
+        self._mask = mask.copy()
+        return obs
+
+    def reset(self, seed: int, first_slot: int = 0) -> ObsArray:
+        """See `VecEnv.reset`."""
+        return self._shown(reset(self._env, seed, first_slot))
+
+    def restart(self, slots: BoolArray) -> ObsArray:
+        """See `VecEnv.restart`."""
+        return self._shown(self._env.restart(slots))
+
+    def step(self, action: Int64Array) -> TimeStep:
+        """See `VecEnv.step`."""
+        rank = action % self._mask.sum(axis=1)  # among those that are allowed
+        place = (self._mask.cumsum(axis=1) > rank[:, None]).argmax(axis=1)
+        step = self._env.step(place)
+        over = ~step.next_obs["action_mask"].any(axis=1)
+        assert (step.discount[over] == 0).all(), "an observation that allows no action must have discount 0"
+        self._shown(step.obs)
+        return step
+
+    def close(self) -> None:
+        """See `VecEnv.close`."""
+        self._env.close()
+
+    def state_dict(self) -> State:
+        """See `VecEnv.state_dict`."""
+        return self._env.state_dict()
+
+    def load_state_dict(self, state: State) -> ObsArray:
+        """See `VecEnv.load_state_dict`."""
+        return self._shown(self._env.load_state_dict(state))
+
+
+def permitted(env: VecEnv) -> VecEnv:
+    """The environment, playable by actions that take no notice of its mask."""
+    return Permitted(env) if env.spec.shows_mask and not isinstance(env, Permitted) else env
 
 
 def random_actions(spec: EnvSpec, num_steps: int, seed: int = 0) -> Int64Array:
@@ -301,18 +397,20 @@ def _of(history: Histories, slot: int) -> Histories:
 def _of_slots(step: TimeStep, slots: slice) -> TimeStep:
     """A copy."""
     return TimeStep(
-        next_obs=step.next_obs[slots].copy(),
+        next_obs=map_obs(lambda part: part[slots].copy(), step.next_obs),
         reward=step.reward[slots].copy(),
         discount=step.discount[slots].copy(),
         last=step.last[slots].copy(),
-        obs=step.obs[slots].copy(),
+        obs=map_obs(lambda part: part[slots].copy(), step.obs),
         extras={name: extra[slots].copy() for name, extra in step.extras.items()},
     )
 
 
-def _equal(left: Array, right: Array) -> bool:
+def _equal(left: ObsArray, right: ObsArray) -> bool:
     """Bit for bit, NaN included."""
-    return left.dtype == right.dtype and left.shape == right.shape and left.tobytes() == right.tobytes()
+    if isinstance(left, dict) or isinstance(right, dict):
+        return left.keys() == right.keys() and all(_equal(left[name], right[name]) for name in left)
+    return bool(left.dtype == right.dtype and left.shape == right.shape and left.tobytes() == right.tobytes())
 
 
 def _check_same(left: Histories, right: Histories, message: str) -> None:
@@ -330,8 +428,16 @@ def _check_array(array: Array, shape: tuple[int, ...], dtype: object, name: str)
     assert array.dtype == dtype, f"{name} must be {dtype}, not {array.dtype}"
 
 
-def _check_obs(obs: Array, spec: EnvSpec, source: str) -> None:
-    _check_array(obs, (spec.num_envs, *spec.obs_shape), spec.observation.dtype, f"the observation of {source}")
-    if isinstance(spec.observation, spaces.Discrete):
-        inside: BoolArray = (obs >= 0) & (obs < spec.observation.n)
-        assert inside.all(), f"an observation of {source} is outside 0 to {spec.observation.n - 1}"
+def _check_obs(obs: ObsArray, spec: EnvSpec, source: str) -> None:
+    what = f"the observation of {source}"
+    if isinstance(spec.observation, Mapping):
+        names = ", ".join(spec.observation)
+        assert isinstance(obs, dict), f"{what} must be a dict of {names}"
+        assert obs.keys() == spec.observation.keys(), f"{what} must have the parts {names}, not {', '.join(obs)}"
+    for name, space in spec.parts_of_observation.items():
+        part = obs[name] if isinstance(obs, dict) else obs
+        place = f"{what}[{name!r}]" if isinstance(obs, dict) else what
+        _check_array(part, (spec.num_envs, *(space.shape or ())), space.dtype, place)
+        if isinstance(space, spaces.Discrete):
+            inside: BoolArray = (part >= 0) & (part < space.n)
+            assert inside.all(), f"{place} is outside 0 to {space.n - 1}"

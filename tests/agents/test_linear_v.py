@@ -25,7 +25,7 @@ from rlrun.loop.collect import Collector
 from rlrun.protocols import Agent, VecEnv
 from rlrun.testing.agent import AgentContract
 from rlrun.testing.scripted_env import ScriptedEnv
-from rlrun.types import EnvSpec, Episodes, Float64Array, Rollout
+from rlrun.types import EnvSpec, Episodes, Float64Array, Rollout, Space, mask_space
 
 CPU = torch.device("cpu")
 
@@ -288,9 +288,12 @@ def test_illegal_actions_are_not_drawn() -> None:
     wide = np.zeros((5, 2), bool)
     wide[:, :1] = model.legal
     env_model = replace(model, num_actions=2, legal=wide, action_names=())
-    spec = EnvSpec("walk", spaces.Discrete(5), spaces.Discrete(2), 1, model=env_model)
+    shown: dict[str, Space] = {"obs": spaces.Discrete(5), "action_mask": mask_space(2)}
+    spec = EnvSpec("walk", shown, spaces.Discrete(2), 1, model=env_model)
     agent = agent_of(spec, OneHot(spec=spec))
-    action = agent.act(torch.tensor([1, 2, 3] * 100), (), torch.Generator().manual_seed(0), explore=True).action
+    obs = torch.tensor([1, 2, 3] * 100)
+    seen = {"obs": obs, "action_mask": torch.from_numpy(wide)[obs]}
+    action = agent.act(seen, (), torch.Generator().manual_seed(0), explore=True).action
     assert action.tolist() == [0] * 300
 
 

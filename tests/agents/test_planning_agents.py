@@ -20,7 +20,7 @@ from rlrun.agents.planning.policy_evaluation import PolicyEvaluation
 from rlrun.agents.planning.policy_iteration import PolicyIteration
 from rlrun.agents.planning.settling import NoLimitError
 from rlrun.agents.tables.policies import draw_actions
-from rlrun.api.running import warn_if_unsettled
+from rlrun.api.running import warn_if_not_converged
 from rlrun.cli.main import run_command
 from rlrun.envs.cartpole import CartPole
 from rlrun.envs.gridworld import GridWorld
@@ -302,7 +302,7 @@ def test_a_planner_that_runs_out_of_sweeps_says_so(tmp_path: Path, capsys: pytes
     quick = ["evaluation.episodes=1", "evaluation.num_envs=1", "logger=none", "device=cpu", "name=a"]
     assert run_command(["rlrun", *words, *quick, f"runs_dir={tmp_path / 'runs'}"]) == 0
     said = capsys.readouterr().out
-    assert "NOT SETTLED after 20 sweeps (residual 10)" in said
+    assert "NOT CONVERGED after 20 sweeps (residual 10)" in said
     (run,) = (tmp_path / "runs").glob("gridworld/value_iteration/a/seed0")
     assert (run / "result.json").is_file()
     with Image.open(run / "values.gif") as film:
@@ -311,9 +311,9 @@ def test_a_planner_that_runs_out_of_sweeps_says_so(tmp_path: Path, capsys: pytes
 
 def test_a_planner_that_settles_does_not_say_so(capsys: pytest.CaptureFixture[str]) -> None:
     agent = planner("value_iteration", grid().spec, 1.0)
-    warn_if_unsettled(agent, 0)
-    assert "NOT SETTLED after 0 sweeps (residual inf)" in capsys.readouterr().out
-    warn_if_unsettled(agent, solve(agent))
+    warn_if_not_converged(agent, 0)
+    assert "NOT CONVERGED after 0 sweeps (residual inf)" in capsys.readouterr().out
+    warn_if_not_converged(agent, solve(agent))
     assert capsys.readouterr().out == ""
 
 

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from every_policy import every_policy, long_run
 from gymnasium import spaces
 from planners import NOTHING, planner, refusal_of, solve
 
 from rlrun.agents.planning.settling import NoLimitError
 from rlrun.envs.gridworld import GridWorld
 from rlrun.envs.mdp_file import MdpEnv
-from rlrun.types import EnvSpec, Float64Array, TabularModel
+from rlrun.types import EnvSpec, TabularModel
 
 ALGOS = ("value_iteration", "q_iteration", "modified_policy_iteration")
 DEAR_EXIT = """
@@ -143,31 +144,12 @@ def random_model(rng: np.random.Generator, most: int) -> TabularModel:
     )
 
 
-def best_gain(model: TabularModel) -> Float64Array:
-    """The largest long-run reward a step of each state: every policy tried (Puterman 1994, theorem 9.1.8)."""
-    best = np.full(model.num_states, -np.inf)
-    for policy in itertools.product(range(model.num_actions), repeat=model.num_states - 1):
-        chain, earned = np.zeros((model.num_states, model.num_states)), np.zeros(model.num_states)
-        chain[-1, -1] = 1.0
-        for s, a, to, p, r in zip(
-            model.state, model.action, model.next_state, model.probability, model.reward, strict=True
-        ):
-            if policy[s] == a:
-                chain[s, to] += p
-                earned[s] += p * r
-        lazy = (chain + np.eye(model.num_states)) / 2  # as often in every state as the chain, without its periods
-        for _ in range(60):
-            lazy = lazy @ lazy
-        best = np.maximum(best, lazy @ earned)
-    return best
-
-
 def test_refused_are_those_models_whose_best_policy_gains_or_loses_for_ever() -> None:
     rng = np.random.default_rng(0)
     ends = {"settled": 0, "grow": 0, "fall": 0, "repeat": 0, "cancel": 0}
     for most in [-1, 0, 1] * 60:
         model = random_model(rng, most)
-        gain = best_gain(model)
+        gain = long_run(model, every_policy(model.legal)).gain.max(axis=0)  # Puterman 1994, theorem 9.1.8
         refused = refusal_of(planner("value_iteration", _as_spec(model)))
         end = "settled" if refused is None else refused.because
         ends[end] += 1

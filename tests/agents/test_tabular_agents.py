@@ -270,19 +270,18 @@ def test_many_environments_learn_what_one_learns() -> None:
     np.testing.assert_allclose(agent.tables().values, best.tables().values, atol=1e-6)
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_td_finds_the_values_of_the_random_policy(seed: int) -> None:
+def test_td_finds_the_values_of_the_random_policy() -> None:
     env = grid(20, map="lecture", step_reward=-1.0, max_episode_steps=1000)
     agent = td(env.spec, gamma=1.0, alpha=1.0, alpha_power=0.6)
-    play(agent, env, 8000, seed)
+    play(agent, env, 8000)
     expected = [0, -14, -20, -22, -14, -18, -20, -20, -20, -20, -18, -14, -22, -20, -14, 0]
     np.testing.assert_allclose(agent.tables().values, expected, atol=0.5)
 
 
 def test_a_decaying_step_size_finds_the_values_of_noisy_outcomes() -> None:
-    env = MdpEnv(mdp="racing_car", observation="index", max_episode_steps=100, num_envs=50)
+    env = MdpEnv(mdp="racing_car", observation="index", max_episode_steps=100, num_envs=400)
     agent = q_learning(env.spec, gamma=0.5, alpha=1.0, alpha_power=0.7, epsilon=0.5)
-    play(agent, env, 4000)
+    play(agent, env, 500)
     np.testing.assert_allclose(agent.tables().values, [3.5, 2.5, 0.0], atol=0.05)
     np.testing.assert_array_equal(agent.tables().policy, [[0, 1], [1, 0], [0, 0]])
 
@@ -294,7 +293,7 @@ def test_illegal_actions_are_never_chosen() -> None:
     assert not model.legal.all()
     for agent in (q_learning(env.spec, epsilon=1.0), sarsa(env.spec, epsilon=0.5)):
         for rollout in play(agent, env, 100):
-            assert model.legal[rollout.obs.numpy(), rollout.action.numpy()].all()
+            assert model.legal[rollout.obs["obs"].numpy(), rollout.action.numpy()].all()
         assert np.isfinite(agent.tables().q[model.legal]).all()
 
 
@@ -313,7 +312,8 @@ def test_the_tables_policy_is_the_one_that_is_evaluated(algo: Any, evaluation_ep
     assert {1, 4} <= set(best.sum(axis=1).tolist()), "there must be states with and without ties"
     draws = 4_000
     obs = torch.from_numpy(playable).repeat(draws)
-    action = agent.act(obs, (), torch.Generator().manual_seed(0), explore=False).action.numpy()
+    shown = {"obs": obs, "action_mask": torch.from_numpy(model.legal)[obs]}
+    action = agent.act(shown, (), torch.Generator().manual_seed(0), explore=False).action.numpy()
     share = np.zeros(model.legal.shape)
     np.add.at(share, (obs.numpy(), action), 1.0 / draws)
     assert (share[~model.legal] == 0.0).all()

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from every_policy import chain_of, every_policy, long_run
 from gymnasium import spaces
 from gymnasium_env import gymnasium_env
 from planners import CPU, NOTHING, planner, refusal_of, solve
 
 from rlrun.agents.planning.policy_iteration import PolicyIteration
 from rlrun.agents.planning.settling import NoLimitError
+from rlrun.agents.tables.policies import uniform_policy
 from rlrun.envs.gridworld import GridWorld
 from rlrun.envs.mdp_file import MdpEnv
 from rlrun.protocols import VecEnv
@@ -23,16 +24,6 @@ from rlrun.types import BoolArray, EnvSpec, Float64Array, TabularModel
 
 OPTIMAL = ("value_iteration", "q_iteration", "policy_iteration", "modified_policy_iteration")
 TOLERANCE = 1e-10
-
-
-def chain_of(model: TabularModel, policy: Float64Array) -> tuple[Float64Array, Float64Array]:
-    """What a policy makes of the model: where it goes on to, [S, S], and what it earns, [S]."""
-    chance = policy[model.state, model.action] * model.probability
-    matrix = np.zeros((model.num_states, model.num_states))
-    np.add.at(matrix, (model.state, model.next_state), chance * model.discount)
-    earned = np.zeros(model.num_states)
-    np.add.at(earned, model.state, chance * model.reward)
-    return matrix, earned
 
 
 def worth(model: TabularModel, policy: Float64Array, gamma: float) -> tuple[Float64Array, Float64Array]:
@@ -152,47 +143,9 @@ def as_spec(model: TabularModel) -> EnvSpec:
     return EnvSpec("random", spaces.Discrete(model.num_states), spaces.Discrete(model.num_actions), 1, model=model)
 
 
-def every_policy(legal: BoolArray) -> Iterator[Float64Array]:
-    for actions in itertools.product(*[np.flatnonzero(row).tolist() or [-1] for row in legal]):
-        policy: Float64Array = np.zeros(legal.shape)
-        for state, action in enumerate(actions):
-            policy[state, action] = action >= 0
-        yield policy
-
-
-def total(model: TabularModel, policy: Float64Array) -> tuple[Float64Array, BoolArray]:
-    """What a policy earns for ever without discount, [S], and where its rewards cancel without an end, [S].
-
-    -inf where it loses and inf where it gains for ever. Where rewards cancel it is the mean of the sums over n steps
-    for n to infinity (Puterman 1994, section 8.2.3).
-    """
-    matrix, earned = chain_of(model, policy)
-    whole = np.pad(matrix, (0, 1))  # with a state of its own for what has ended
-    whole[:, -1] = (1.0 - whole.sum(axis=1)).round(12)  # what rounding leaves is no end
-    reward, every = np.append(earned, 0.0), np.eye(model.num_states + 1)
-    limit = (whole + every) / 2  # as often in every state as the chain, without its periods
-    for _ in range(60):
-        limit = limit @ limit
-        limit /= limit.sum(axis=1, keepdims=True)
-    gain = limit @ reward
-    sums = np.linalg.solve(every - whole + limit, reward - gain)
-    values = np.where(gain < -1e-9, -np.inf, np.where(gain > 1e-9, np.inf, sums))
-    cancels = (np.abs(gain) <= 1e-9) & (limit @ np.abs(reward) > 1e-9)
-    return values[:-1], cancels[:-1]
-
-
-def best_of_all(model: TabularModel) -> tuple[Float64Array, bool]:
-    """The largest value without discount of every deterministic policy, [S], and whether one's rewards cancel."""
-    best, cancelling = np.full(model.num_states, -np.inf), False
-    for policy in every_policy(model.legal):
-        values, cancels = total(model, policy)
-        best, cancelling = np.maximum(best, values), cancelling or bool(cancels.any())
-    return best, cancelling
-
-
 def may_be_refused(algo: str, model: TabularModel, cancelling: bool) -> bool:
     """Only where rewards may cancel for ever, or the policy that is evaluated first earns or loses for ever."""
-    at_random, _ = total(model, model.legal / np.maximum(model.legal.sum(axis=1, keepdims=True), 1))
+    at_random = long_run(model, uniform_policy(model.legal)).total
     return cancelling or (algo == "policy_iteration" and not np.isfinite(at_random).all())
 
 
@@ -204,7 +157,8 @@ def test_random_models_give_what_is_claimed_and_the_best_there_is() -> None:
     ends: Counter[str] = Counter()
     for rewards in REWARDS * 34:
         model = random_model(rng, rewards)
-        best, cancelling = best_of_all(model)
+        every = long_run(model, every_policy(model.legal))
+        best, cancelling = every.total.max(axis=0), bool(every.cancels.any())
         if not np.isfinite(best).all():  # refused: tests/agents/test_settling.py
             continue
         for algo in OPTIMAL:
@@ -280,7 +234,7 @@ def test_a_discount_of_almost_1_still_comes_to_the_goal() -> None:
 @pytest.mark.parametrize("algo", ["value_iteration", "q_iteration", "modified_policy_iteration"])
 def test_a_planner_that_resumes_finishes_in_the_same_sweep_with_the_same_policy(algo: str) -> None:
     rng = np.random.default_rng(5)
-    models = [random_model(rng, (0.0, 0.0, 0.0, 2.0, -3.0)) for _ in range(40)]
+    models = [random_model(rng, (0.0, 0.0, 0.0, 2.0, -3.0)) for _ in range(20)]
     compared = 0
     for model in models:
         whole = planner(algo, as_spec(model), 1.0, 1e-3)
@@ -294,4 +248,4 @@ def test_a_planner_that_resumes_finishes_in_the_same_sweep_with_the_same_policy(
         np.testing.assert_array_equal(second.tables().values, whole.tables().values)
         np.testing.assert_array_equal(second.tables().policy, whole.tables().policy)
         compared += 1
-    assert compared >= 10
+    assert compared >= 5

@@ -349,7 +349,7 @@ def test_the_verdict_says_how_far_it_looked(capsys: pytest.CaptureFixture[str]) 
     _, lines = report(capsys)
     assert lines[-1].endswith("as far as 400 steps and 3 turns of learning show; --steps and --turns look further")
     assert run_command(["rlrun", "check", *words, "--turns", "0"]) == 2
-    assert "0 is not a whole number from 1" in capsys.readouterr().err
+    assert "--turns" in capsys.readouterr().err
 
 
 def test_an_agent_that_raises_is_named_with_its_line(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -81,8 +81,8 @@ def test_a_full_disk_is_told_once_and_two_streams_do_not_tell_each_other_for_eve
     os.close(reader)
     os.close(writer)
     assert told == [
-        "rlrun: standard error cannot be written any more (No space left on device); the command goes on\n",
-        "rlrun: standard output cannot be written any more (No space left on device); the command goes on\n",
+        "rlrun: standard error cannot be written any more (No space left on device); the command continues\n",
+        "rlrun: standard output cannot be written any more (No space left on device); the command continues\n",
     ]
 
 
@@ -104,7 +104,7 @@ def test_a_log_file_on_a_full_disk_is_told_on_the_other_stream() -> None:
         words = [sys.executable, "-m", "rlrun", "--version"]
         done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
     assert done.stderr == (
-        "rlrun: standard output cannot be written any more (No space left on device); the command goes on\n"
+        "rlrun: standard output cannot be written any more (No space left on device); the command continues\n"
     )
     assert done.returncode == 0
 

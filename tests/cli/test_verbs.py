@@ -139,13 +139,13 @@ def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
         time.sleep(0.01)
 
 
-def one_line(answer: Answer) -> str:
-    """The line of a refusal; what is below it is indented."""
+def refused(answer: Answer, *named: str) -> None:
+    """Status 2 and one line that names all of these; what is below it is indented."""
     assert (answer.status, answer.out) == (2, ""), answer
-    assert answer.err.startswith("rlrun: error: ")
     line, *details = answer.err.splitlines()
+    assert line.startswith("rlrun: error: ")
     assert all(detail.startswith("  ") for detail in details)
-    return f"{line}\n"
+    assert [each for each in named if each not in line] == [], line
 
 
 def manifest(directory: Path) -> dict[str, Any]:
@@ -181,35 +181,35 @@ def test_a_manifest_says_what_made_the_run(rlrun: Command, grid: Path) -> None:
 
 
 def test_the_same_words_say_of_a_finished_run_that_it_is(rlrun: Command, grid: Path) -> None:
-    before = {path: path.read_bytes() for path in grid.rglob("*") if path.is_file()}
+    before = contents(grid)
     again = rlrun(*GRID)
     assert again.status == 0
-    assert again.out.startswith(f"{grid} is finished: evaluation mean ")
-    assert {path: path.read_bytes() for path in grid.rglob("*") if path.is_file()} == before
+    assert str(grid) in again.out
+    assert contents(grid) == before
 
 
 def test_fresh_starts_another_one_beside_and_words_without_it_mean_the_latest(rlrun: Command, grid: Path) -> None:
-    before = {path: path.read_bytes() for path in grid.rglob("*") if path.is_file()}
+    before = contents(grid)
     assert rlrun(*GRID, "fresh=true").status == 0
     second = grid.with_name("seed0-2")
     assert (second / "metrics.jsonl").read_bytes() == (grid / "metrics.jsonl").read_bytes()
     assert "fresh" not in (second / "config.yaml").read_text()
-    assert f"{second} is finished" in rlrun(*GRID).out
+    assert str(second) in rlrun(*GRID).out
     assert rlrun(*GRID, "fresh=true").status == 0
     assert sorted(path.name for path in grid.parent.iterdir()) == ["seed0", "seed0-2", "seed0-3"]
-    assert {path: path.read_bytes() for path in grid.rglob("*") if path.is_file()} == before
+    assert contents(grid) == before
 
 
 def test_a_longer_run_goes_on_and_the_shorter_one_stays_finished(rlrun: Command, grid: Path) -> None:
     longer = rlrun("resume", str(grid), "total_steps=600")
     assert longer.status == 0
-    assert "resuming at step 400" in longer.out
     sessions = manifest(grid)["sessions"]
     assert [(session["from_step"], session["to_step"]) for session in sessions] == [(0, 400), (400, 600)]
     assert manifest(grid)["argv"] == ["rlrun", *GRID], "what made it stays"
     assert manifest(grid)["total_steps"] == 600
     assert sessions[1]["argv"][1:3] == ["resume", str(grid)]
-    assert f"{grid} is finished: evaluation mean" in rlrun(*GRID).out
+    assert str(grid) in rlrun(*GRID).out
+    assert len(manifest(grid)["sessions"]) == 2
     assert rlrun(*GRID, "total_steps=600", "runs_dir=whole").status == 0
     (whole,) = Path("whole").glob("*/*/*/seed0")
     for name in ("metrics.jsonl", "result.json"):
@@ -217,35 +217,37 @@ def test_a_longer_run_goes_on_and_the_shorter_one_stays_finished(rlrun: Command,
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("overrides", "named"),
     [
-        ([], r"seed0 is finished: evaluation mean \S+ at step 400; a larger total_steps= goes on"),
-        (["algo.gamma=0.5"], r"algo\.gamma=0\.5 would change the experiment, in which algo\.gamma=0\.99"),
-        (["algo=dqn"], "algo= would change the experiment"),
-        (["env.map=cliff"], r"env\.map=\S+ would change the experiment, in which env\.map="),
-        (["preset=null"], "preset= would change the experiment"),
-        (["total_steps=399"], "total_steps=399 is less than the 400 that .*seed0 is for: it may only grow"),
-        (["total_steps=x"], "total_steps=x is not valid: it must be a whole number"),
-        (["seed=1"], "seed=1 would be another run: this one has seed=0"),
-        (["seed=0"], "seed0 is finished: evaluation mean"),
-        (["seed='0'"], "seed='?0'? is not valid: it must be a whole number"),
-        (["name=a"], "name= cannot be given here: the run stays where it is"),
-        (["fresh=true"], "fresh= cannot be given here"),
-        (["algo.gama=0.5"], r"unknown key algo\.gama; nearest: algo\.gamma"),
-        (["evaluaton.episodes=2"], "unknown key evaluaton; nearest: evaluation"),
-        (["seed.x=2"], r"unknown key seed\.x: seed has no keys"),
-        (["+algo.x=2"], r"\+algo\.x=2 cannot be"),
-        (["total_steps=500,600"], "total_steps gives several values"),
-        (["algo.gamma=0.99", "algo={gamma: 0.5}"], r"algo\.gamma is given twice"),
-        (["device=cudda"], "unknown device 'cudda'; nearest: cuda"),
-        (["total_steps=[1"], r"cannot read 'total_steps=\[1'"),
-        (["--nosuch"], "unrecognized arguments: --nosuch; usage: rlrun resume"),
+        ([], ["seed0", "400", "total_steps=", "rlrun rerun"]),
+        (["algo.gamma=0.5"], ["algo.gamma=0.5", "algo.gamma=0.99"]),
+        (["algo=dqn"], ["algo="]),
+        (["env.map=cliff"], ["env.map="]),
+        (["preset=null"], ["preset="]),
+        (["total_steps=399"], ["total_steps=399", "400"]),
+        (["total_steps=x"], ["total_steps=x"]),
+        (["seed=1"], ["seed=1", "seed=0"]),
+        (["seed=0"], ["seed0", "400"]),
+        (["seed='0'"], ["seed='0'"]),
+        (["name=a"], ["name="]),
+        (["fresh=true"], ["fresh="]),
+        (["algo.gama=0.5"], ["algo.gama", "algo.gamma"]),
+        (["evaluaton.episodes=2"], ["evaluaton", "evaluation"]),
+        (["seed.x=2"], ["seed.x"]),
+        (["+algo.x=2"], ["+algo.x=2"]),
+        (["total_steps=500,600"], ["total_steps"]),
+        (["algo.gamma=0.99", "algo={gamma: 0.5}"], ["algo.gamma"]),
+        (["device=cudda"], ["cudda", "cuda"]),
+        (["total_steps=[1"], ["total_steps=[1"]),
+        (["--nosuch"], ["--nosuch", "rlrun resume"]),
     ],
 )
-def test_what_cannot_be_resumed_is_one_line(finished: Path, rlrun: Command, words: list[str], message: str) -> None:
-    before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
-    assert re.search(message, one_line(rlrun("resume", str(finished), *words)))
-    assert {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()} == before
+def test_what_cannot_be_resumed_is_one_line(
+    finished: Path, rlrun: Command, overrides: list[str], named: list[str]
+) -> None:
+    before = contents(finished)
+    refused(rlrun("resume", str(finished), *overrides), *named)
+    assert contents(finished) == before
 
 
 def contents(directory: Path) -> dict[Path, bytes]:
@@ -258,7 +260,7 @@ def test_a_refusal_while_loading_leaves_a_finished_run_as_it_was(
     before = contents(grid)
     answer = rlrun("resume", str(grid), "record_episodes=true", "total_steps=600")
     assert (answer.status, answer.err.count("\n")) == (2, 1)
-    assert "record_episodes=true comes too late" in answer.err
+    assert "record_episodes=true" in answer.err
     assert contents(grid) == before
 
     def refuse(agent: TDControl, state: object) -> None:
@@ -279,7 +281,7 @@ def test_damaged_checkpoints_leave_a_finished_run_as_it_was(rlrun: Command, grid
     before = contents(grid)
     answer = rlrun(*GRID, "total_steps=600")
     assert answer.status == 2
-    assert "no checkpoint can be used" in answer.err
+    assert "checkpoint" in answer.err
     assert contents(grid) == before
     assert listed(rlrun)[0]["state"] == "finished"
 
@@ -288,7 +290,7 @@ def test_a_finished_run_without_checkpoints_is_not_begun_again(rlrun: Command, g
     shutil.rmtree(grid / "checkpoints")
     before = contents(grid)
     for command in ([*GRID, "total_steps=600"], ["resume", str(grid), "total_steps=600"]):
-        assert "was finished and has no checkpoint to go on from: fresh=true" in one_line(rlrun(*command))
+        refused(rlrun(*command), str(grid), "fresh=true")
     assert contents(grid) == before
 
 
@@ -298,14 +300,14 @@ def test_an_unfinished_run_without_checkpoints_begins_again_and_says_so(rlrun: C
     assert listed(rlrun)[0]["state"] == "unsaved"
     answer = rlrun(*GRID)
     assert answer.status == 0
-    assert "no checkpoint: starting again from step 0\n" in answer.out
+    assert "no checkpoint: starting over from step 0\n" in answer.out
     assert "no checkpoint" not in rlrun(*GRID, "runs_dir=new").out
 
 
 def test_an_unfinished_run_is_not_made_shorter_by_the_same_words(rlrun: Command, grid: Path) -> None:
     (grid / "result.json").unlink()
     before = contents(grid)
-    assert "is unfinished and for 400 steps: total_steps=200 is less" in one_line(rlrun(*GRID, "total_steps=200"))
+    refused(rlrun(*GRID, "total_steps=200"), "400", "total_steps=200")
     assert contents(grid) == before
 
 
@@ -316,7 +318,7 @@ def test_a_config_that_was_changed_is_refused_and_the_words_write_it_again(
     path = grid / "config.yaml"
     path.write_text(path.read_text().replace(*change, 1))
     for verb in ("resume", "rerun"):
-        assert "config.yaml was changed since rlrun wrote it" in one_line(rlrun(verb, str(grid)))
+        refused(rlrun(verb, str(grid)), "config.yaml")
     assert rlrun(*GRID, "total_steps=500").status == 0
     assert rlrun("resume", str(grid), "total_steps=600").status == 0
 
@@ -329,7 +331,7 @@ def test_a_config_that_was_changed_is_refused_and_the_words_write_it_again(
         ('"wall_seconds"', '"wall_secondz"'),
         ('"argv"', '"argw"'),
         ('"digest"', '"digesu"'),
-        ('"format": 3', '"format": 2'),
+        ('"format": 1', '"format": 2'),
     ],
 )
 def test_a_manifest_that_was_changed_is_refused(rlrun: Command, grid: Path, old: str, new: str) -> None:
@@ -338,7 +340,7 @@ def test_a_manifest_that_was_changed_is_refused(rlrun: Command, grid: Path, old:
     assert old in text
     (grid / "manifest.json").write_text(text.replace(old, new, 1))
     for command in (GRID, ["resume", str(grid)], ["show", str(grid)], ["rerun", str(grid)]):
-        assert "manifest.json was changed since rlrun wrote it; fresh=true" in one_line(rlrun(*command))
+        refused(rlrun(*command), "manifest.json", "fresh=true")
     damaged, sound = listed(rlrun)
     assert (damaged["state"], damaged["path"], sound["state"]) == ("damaged", str(grid), "finished")
 
@@ -350,7 +352,7 @@ def test_a_manifest_that_was_changed_is_refused(rlrun: Command, grid: Path, old:
 def test_small_files_of_another_kind_are_one_line(rlrun: Command, grid: Path, name: str, text: str) -> None:
     (grid / name).write_text(text)
     for command in (GRID, ["show", str(grid)], ["rerun", str(grid)], ["resume", str(grid)]):
-        assert f"{name} " in one_line(rlrun(*command))
+        refused(rlrun(*command), name)
     assert listed(rlrun)[0]["state"] == "damaged"
 
 
@@ -361,7 +363,7 @@ def test_a_line_that_is_no_row_does_not_hide_the_other_runs(rlrun: Command, grid
         file.write('{"step": 1\n')
     assert [row["state"] for row in listed(rlrun)] == ["damaged", "finished"]
     for command in (["show", str(grid)], ["diff", str(grid), str(grid)]):
-        assert "metrics.jsonl is damaged: a line of it is no row" in one_line(rlrun(*command))
+        refused(rlrun(*command), "metrics.jsonl")
 
 
 def test_a_repetition_leaves_a_damaged_original_as_it_is_and_is_for_as_many_steps(rlrun: Command) -> None:
@@ -381,15 +383,15 @@ def test_a_repetition_leaves_a_damaged_original_as_it_is_and_is_for_as_many_step
 
 
 def test_resuming_what_is_no_run_is_one_line(rlrun: Command, tmp_path: Path) -> None:
-    assert "the following arguments are required: directory;" in one_line(rlrun("resume"))
+    refused(rlrun("resume"), "required: directory;", "rlrun resume")
     (tmp_path / "file").write_text("")
-    assert "file is no run: it is a file; give the directory" in one_line(rlrun("resume", "file"))
-    assert "nowhere is no run: there is no such directory" in one_line(rlrun("resume", "nowhere"))
-    assert "is no run: there is no manifest.json in it" in one_line(rlrun("resume", str(tmp_path)))
+    refused(rlrun("resume", "file"), "file")
+    refused(rlrun("resume", "nowhere"), "nowhere", "rlrun ls")
+    refused(rlrun("resume", str(tmp_path)), "manifest.json", "rlrun ls")
     (tmp_path / "manifest.json").write_text("{")
-    assert "manifest.json cannot be read" in one_line(rlrun("resume", str(tmp_path)))
+    refused(rlrun("resume", str(tmp_path)), "manifest.json")
     (tmp_path / "manifest.json").write_text('{"a": 1}')
-    assert "manifest.json is not the manifest of a run" in one_line(rlrun("resume", str(tmp_path)))
+    refused(rlrun("resume", str(tmp_path)), "manifest.json")
 
 
 def test_a_file_that_changed_since_makes_another_experiment(rlrun: Command, tmp_path: Path) -> None:
@@ -397,8 +399,7 @@ def test_a_file_that_changed_since_makes_another_experiment(rlrun: Command, tmp_
     assert rlrun(*GRID, "env.map=my.txt").status == 0
     (directory,) = Path("runs/gridworld/q_learning").glob("*/seed0")
     (tmp_path / "my.txt").write_text(MAP.format("#.G"))
-    said = one_line(rlrun("resume", str(directory), "total_steps=600"))
-    assert re.search(rf"env\.map is not what .* was made with: file \w+ then, file \w+ now .*{tmp_path}", said)
+    refused(rlrun("resume", str(directory), "total_steps=600"), "env.map", str(tmp_path))
 
 
 def test_a_killed_run_is_listed_as_such_and_goes_on_bit_for_bit(
@@ -410,13 +411,14 @@ def test_a_killed_run_is_listed_as_such_and_goes_on_bit_for_bit(
     (row,) = listed(rlrun)
     busy = f"process {process.pid} on "
     shown = rlrun("show", str(directory)).out
-    refusals = [one_line(rlrun(*command)) for command in (["resume", str(directory)], words, ["rerun", str(directory)])]
+    refusals = [rlrun(*command) for command in (["resume", str(directory)], words, ["rerun", str(directory)])]
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert row["state"] == "running"
     assert re.search(rf"^state +running by {busy}", shown, re.MULTILINE)
     assert re.search(r"^session 1 .* from step 0, running$", shown, re.MULTILINE)
-    assert all(f"seed0 is being run by {busy}" in said for said in refusals)
+    for answer in refusals:
+        refused(answer, "seed0", f"process {process.pid} on ")
 
     (row,) = listed(rlrun)
     assert row["state"] == "killed"
@@ -426,14 +428,13 @@ def test_a_killed_run_is_listed_as_such_and_goes_on_bit_for_bit(
 
     resumed = rlrun("resume", str(directory))
     assert resumed.status == 0
-    assert re.search(r"resuming at step [1-9]", resumed.out)
+    assert manifest(directory)["sessions"][1]["from_step"] > 0
     assert listed(rlrun)[0]["state"] == "finished"
     assert rlrun(*words, "runs_dir=whole").status == 0
     (whole,) = Path("whole").glob("*/*/*/seed0")
     assert (directory / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
     compared = rlrun("diff", str(directory), str(whole))
     assert compared.status == 0
-    assert "nothing that matters differs" in compared.out
 
 
 def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
@@ -464,13 +465,13 @@ def test_an_interrupted_run_is_stopped_and_can_be_repeated_as_far_as_it_is(
 
     repeated = rlrun("rerun", str(directory))
     assert (repeated.status, repeated.err) == (0, "")
-    assert repeated.out.endswith(f"bit for bit equal: {directory}-rerun and {directory} up to step 112\n")
+    assert {f"{directory}-rerun", str(directory), "112"} <= set(repeated.out.splitlines()[-1].split())
 
 
 def test_a_repetition_has_the_same_bits_and_is_kept_beside(rlrun: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     assert rlrun(*DQN).status == 0
     (directory,) = Path("runs/cartpole/dqn").glob("*/seed0")
-    before = {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+    before = contents(directory)
     with monkeypatch.context() as patch:
         interrupt_at(patch, 96)
         assert rlrun("rerun", str(directory)).status == 75
@@ -478,12 +479,15 @@ def test_a_repetition_has_the_same_bits_and_is_kept_beside(rlrun: Command, monke
     assert not (again / "result.json").exists()
     equal = rlrun("rerun", str(directory))
     assert equal.status == 0
-    assert "resuming at step 96" in equal.out, "a repetition that was interrupted goes on"
-    assert equal.out.endswith(f"bit for bit equal: {again} and {directory}\n")
+    assert {str(again), str(directory)} <= set(equal.out.splitlines()[-1].split())
+    steps = [(session["from_step"], session["to_step"]) for session in manifest(again)["sessions"]]
+    assert steps == [(0, 96), (96, manifest(directory)["sessions"][0]["to_step"])], (
+        "a repetition that was interrupted is resumed"
+    )
     assert manifest(again)["rerun_of"] == str(directory.resolve())
-    assert {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()} == before
-    assert "is finished" in rlrun(*DQN).out, "a repetition is no attempt of the words"
-    assert f"--into {again} exists already" in one_line(rlrun("rerun", str(directory), "--into", str(again)))
+    assert contents(directory) == before
+    assert f"{directory} " in rlrun(*DQN).out, "a repetition is no attempt of the command"
+    refused(rlrun("rerun", str(directory), "--into", str(again)), f"--into {again}")
 
 
 def test_a_repetition_says_what_differs_first(rlrun: Command, grid: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -495,10 +499,9 @@ def test_a_repetition_says_what_differs_first(rlrun: Command, grid: Path, monkey
     monkeypatch.setattr(running, "code_state", lambda: Code("1" * 40, None))
     differs = rlrun("rerun", str(grid), "--into", "again")
     assert differs.status == 1
-    assert f"other than the run that is repeated: git_commit {'1' * 40} (was {'0' * 40})" in differs.out
+    assert f"different from the run that is repeated: git_commit {'1' * 40} (was {'0' * 40})" in differs.out
     first = f"metrics.jsonl: first difference at step {row['step']}, train/episodes: 77.0 and {value} (row 3)\n"
     assert first in differs.out
-    assert differs.out.endswith("again is not " + str(grid) + " bit for bit\n")
 
 
 def test_a_repetition_finds_a_state_that_differs(rlrun: Command, grid: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -514,7 +517,7 @@ def test_diff_names_keys_versions_and_the_first_row(rlrun: Command, finished: Pa
     shutil.copytree(finished, other)
     equal = rlrun("diff", str(finished), str(other))
     assert equal.status == 0
-    assert "rows are equal, byte for byte\nnothing that matters differs\n" in equal.out
+    assert len(equal.out.splitlines()) == 4, "the two names, and that rows and all that matters are equal"
 
     made = manifest(other)
     made["versions"]["torch"] = "1.0"
@@ -544,45 +547,15 @@ def edit_config(run: Path, old: str, new: str) -> None:
     write_manifest(run, manifest(run) | {"config_digests": [digest(config)]})
 
 
-def make_older(run: Path) -> None:
-    """As if the run had been made before some keys were there."""
-    for line in ("  max_episode_frames: null\n", "  precision: float32\n"):
-        assert line in (run / "config.yaml").read_text()
-        edit_config(run, line, "")
-
-
-def test_a_run_that_is_older_than_some_keys_goes_on_and_is_repeated(rlrun: Command) -> None:
-    assert rlrun(*DQN, "total_steps=128").status == 0
-    (directory,) = Path("runs/cartpole/dqn").glob("*/seed0")
-    made_now = Path("made-now")
-    shutil.copytree(directory, made_now)
-    make_older(directory)
-    assert rlrun("diff", str(directory), str(made_now)).status == 0
-    assert rlrun("rerun", str(directory)).status == 0
-    for run in (directory, made_now):
-        resumed = rlrun("resume", str(run), "total_steps=200")
-        assert (resumed.status, resumed.err) == (0, "")
-        assert "resuming at step 128" in resumed.out
-    assert (directory / "config.yaml").read_bytes() == (made_now / "config.yaml").read_bytes()
-    assert rlrun("diff", str(directory), str(made_now)).status == 0
-
-
-def test_the_same_words_go_on_with_a_run_that_is_older_than_some_keys(rlrun: Command) -> None:
-    assert rlrun(*DQN, "total_steps=128").status == 0
-    (directory,) = Path("runs/cartpole/dqn").glob("*/seed0")
-    make_older(directory)
-    assert "resuming at step 128" in rlrun(*DQN).out
-
-
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "named"),
     [
-        ((b"keep: 2", b"keep: 5"), "config.yaml was changed since rlrun wrote it"),
-        ((b"keep: 2", b"keep: \xff"), "config.yaml cannot be read: 'utf-8' codec can't decode byte 0xff"),
+        ((b"keep: 2", b"keep: 5"), ["config.yaml"]),
+        ((b"keep: 2", b"keep: \xff"), ["config.yaml", "0xff"]),
     ],
 )
 def test_diff_believes_no_config_that_was_changed(
-    rlrun: Command, finished: Path, change: tuple[bytes, bytes], message: str
+    rlrun: Command, finished: Path, change: tuple[bytes, bytes], named: list[str]
 ) -> None:
     other = Path("other")
     shutil.copytree(finished, other)
@@ -590,7 +563,7 @@ def test_diff_believes_no_config_that_was_changed(
     assert change[0] in config
     (other / "config.yaml").write_bytes(config.replace(*change))
     for pair in ((finished, other), (other, finished)):
-        assert message in one_line(rlrun("diff", *map(str, pair)))
+        refused(rlrun("diff", *map(str, pair)), *named)
 
 
 def test_diff_of_two_seeds_and_rates(rlrun: Command, finished: Path) -> None:
@@ -603,14 +576,14 @@ def test_diff_of_two_seeds_and_rates(rlrun: Command, finished: Path) -> None:
 
 
 def test_diff_and_show_of_what_is_no_run_is_one_line(rlrun: Command, finished: Path) -> None:
-    assert "nowhere is no run" in one_line(rlrun("diff", str(finished), "nowhere"))
-    assert "nowhere is no run" in one_line(rlrun("show", "nowhere"))
-    assert "nowhere is not a directory" in one_line(rlrun("ls", "nowhere"))
-    assert "usage: rlrun diff" in one_line(rlrun("diff", str(finished)))
+    refused(rlrun("diff", str(finished), "nowhere"), "nowhere")
+    refused(rlrun("show", "nowhere"), "nowhere")
+    refused(rlrun("ls", "nowhere"), "nowhere", "runs_dir=")
+    refused(rlrun("diff", str(finished)), "rlrun diff")
 
 
 def test_a_verb_that_there_is_not_is_one_line(rlrun: Command) -> None:
-    assert "unknown verb 'resum'; nearest: resume" in one_line(rlrun("resum", "somewhere"))
+    refused(rlrun("resum", "somewhere"), "'resum'", "nearest: resume;")
 
 
 def test_show_tells_everything_and_ends_with_the_tables(rlrun: Command, finished: Path) -> None:
@@ -669,7 +642,7 @@ def test_threads_are_those_the_run_began_with(rlrun: Command, grid: Path, monkey
     assert "not comparable" not in answer.out
     answer = rlrun("resume", str(grid), "total_steps=600", "device.num_threads=1")
     assert used[-1] == 1
-    assert "other than before: machine.num_threads 1 (was 3); bits are not comparable" in answer.out
+    assert "different from before: machine.num_threads 1 (was 3); bits are not comparable" in answer.out
     sessions = manifest(grid)["sessions"]
     assert [session["differs"] for session in sessions] == [{}, {}, {"machine.num_threads": [3, 1]}]
     assert "cpu with 1 thread\n" in rlrun(*GRID, "total_steps=700").out, "as in the last session"
@@ -681,7 +654,7 @@ def test_another_cpu_is_said_and_the_run_goes_on(rlrun: Command, grid: Path) -> 
     write_manifest(grid, made)
     answer = rlrun(*GRID, "total_steps=500")
     assert answer.status == 0
-    assert f"other than before: machine.cpu {cpu} (was Z80); bits are not comparable" in answer.out
+    assert f"different from before: machine.cpu {cpu} (was Z80); bits are not comparable" in answer.out
     assert manifest(grid)["machine"]["cpu"] == "Z80"
     assert manifest(grid)["sessions"][1]["cpu"] == cpu
     assert "not comparable" not in rlrun(*GRID, "total_steps=600").out, "nothing changed since the last session"

@@ -24,24 +24,24 @@ from rlrun.errors import UserError
 from rlrun.runs.episode_log import FILE, Block, read_episode_log
 from rlrun.runs.manifest import digest, manifest_of_run, write_manifest
 
-WORDS = ["algo=random", "env=cartpole", "env.num_envs=8", "algo.rollout_steps=10", "total_steps=2000", "device=cpu"]
-WORDS += ["evaluation.episodes=2", "evaluation.num_envs=2", "evaluation.every_steps=null", "logger=none", "name=a"]
-WORDS += ["record_episodes=true"]
+ARGUMENTS = ["algo=random", "env=cartpole", "env.num_envs=8", "algo.rollout_steps=10", "total_steps=2000", "device=cpu"]
+ARGUMENTS += ["evaluation.episodes=2", "evaluation.num_envs=2", "evaluation.every_steps=null", "logger=none", "name=a"]
+ARGUMENTS += ["record_episodes=true"]
 PLACE = Path("cartpole", "random", "a", "seed0")
 # More actions than a block holds, so that the file has whole blocks before the end.
 LONG = ["total_steps=60000", "checkpoint.every_seconds=0.05", "log_every_steps=100000"]
 
 
-def run_here(runs: Path, *words: str) -> Path:
+def run_here(runs: Path, *overrides: str) -> Path:
     """A run in this process."""
-    words = (*replaced(WORDS, words), f"runs_dir={runs}")
-    carry_out(load_config(words, [config_directory()]), runs / PLACE, Command(["rlrun", *words], words))
+    overrides = (*replaced(ARGUMENTS, overrides), f"runs_dir={runs}")
+    carry_out(load_config(overrides, [config_directory()]), runs / PLACE, Command(["rlrun", *overrides], overrides))
     return runs / PLACE
 
 
-def replaced(words: Sequence[str], others: Sequence[str]) -> list[str]:
+def replaced(overrides: Sequence[str], others: Sequence[str]) -> list[str]:
     keys = {word.split("=")[0] for word in others}
-    return [*(word for word in words if word.split("=")[0] not in keys), *others]
+    return [*(word for word in overrides if word.split("=")[0] not in keys), *others]
 
 
 @pytest.fixture(scope="module")
@@ -70,25 +70,27 @@ def test_recording_changes_no_number_and_no_hash(run: Path, tmp_path: Path) -> N
     other = run_here(tmp_path, "record_episodes=false")
     assert (other / "metrics.jsonl").read_bytes() == (run / "metrics.jsonl").read_bytes()
     assert not (other / FILE).exists()
-    here, there = (load_config([*words], [config_directory()]).experiment() for words in (WORDS, WORDS[:-1]))
+    here, there = (
+        load_config([*overrides], [config_directory()]).experiment() for overrides in (ARGUMENTS, ARGUMENTS[:-1])
+    )
     assert here == there
 
 
 def test_recording_that_was_switched_off_cannot_be_switched_on_again(tmp_path: Path) -> None:
     run_here(tmp_path, "total_steps=1000", "record_episodes=false")
-    with pytest.raises(UserError, match="record_episodes=true comes too late"):
+    with pytest.raises(UserError, match="record_episodes=true"):
         run_here(tmp_path)
 
 
 def test_what_cannot_be_recorded_is_refused_before_it_starts(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="record_episodes=7 is not valid"):
-        load_config(replaced(WORDS, ["record_episodes=7"]), [config_directory()])
+    with pytest.raises(UserError, match="record_episodes=7"):
+        load_config(replaced(ARGUMENTS, ["record_episodes=7"]), [config_directory()])
     (tmp_path / "env").mkdir()
     scripted = "_target_: rlrun.testing.scripted_env.ScriptedEnv\nnum_envs: 2\n"
     (tmp_path / "env" / "scripted.yaml").write_text(scripted)
-    words = [*replaced(WORDS, ["env=scripted", "env.num_envs=2"]), f"runs_dir={tmp_path / 'runs'}"]
-    config = load_config(words, [tmp_path, config_directory()])
-    with pytest.raises(UserError, match="scripted cannot be filmed, it has no begin_streams"):
+    overrides = [*replaced(ARGUMENTS, ["env=scripted", "env.num_envs=2"]), f"runs_dir={tmp_path / 'runs'}"]
+    config = load_config(overrides, [tmp_path, config_directory()])
+    with pytest.raises(UserError, match="begin_streams"):
         build(config)
     assert not (tmp_path / "runs").exists()
 
@@ -96,7 +98,7 @@ def test_what_cannot_be_recorded_is_refused_before_it_starts(tmp_path: Path) -> 
 @pytest.mark.slow
 def test_a_run_that_was_killed_and_goes_on_has_the_same_log(tmp_path: Path) -> None:
     def command(name: str) -> list[str]:
-        return [sys.executable, "-m", "rlrun", *replaced(WORDS, LONG), f"runs_dir={tmp_path / name}"]
+        return [sys.executable, "-m", "rlrun", *replaced(ARGUMENTS, LONG), f"runs_dir={tmp_path / name}"]
 
     subprocess.run(command("whole"), env=environment(), stdout=subprocess.DEVNULL, timeout=300, check=True)
     directory = tmp_path / "killed" / PLACE
@@ -110,7 +112,8 @@ def test_a_run_that_was_killed_and_goes_on_has_the_same_log(tmp_path: Path) -> N
     again = subprocess.run(
         command("killed"), env=environment(), capture_output=True, text=True, timeout=300, check=True
     )
-    assert "resuming at step" in again.stdout
+    assert len(manifest_of_run(directory)["sessions"]) == 2
+    assert again.stderr == ""
     assert (directory / FILE).read_bytes() == (tmp_path / "whole" / PLACE / FILE).read_bytes()
 
 
@@ -149,25 +152,26 @@ def test_last_and_best(which: str, run: Path, tmp_path: Path, capsys: pytest.Cap
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "named"),
     [
-        ([], "say which: --episode N, last or best; there are episodes 1 to "),
-        (["--episode", "0"], "there is no episode 0: there are episodes 1 to "),
-        (["--episode", "99999"], "there is no episode 99999: there are episodes 1 to "),
-        (["--episode", "first"], "there is no episode first: there are episodes 1 to "),
-        (["--episode", "1", "--every", "0"], "argument --every: 0 is not a whole number from 1"),
-        (["--episode", "1", "--out", "film.mp4"], "--out film.mp4: films are GIFs"),
-        (["--episode", "1", "--out", "nowhere/film.gif"], "--out nowhere/film.gif: nowhere is not a directory"),
-        (["--fast"], "unrecognized arguments: --fast; usage: rlrun video"),
+        ([], ["--episode N", "last", "best", "1 to "]),
+        (["--episode", "0"], ["episode 0", "1 to "]),
+        (["--episode", "99999"], ["episode 99999", "1 to "]),
+        (["--episode", "first"], ["episode first", "1 to "]),
+        (["--episode", "1", "--every", "0"], ["--every", "0", "integer from 1"]),
+        (["--episode", "1", "--out", "film.mp4"], ["--out film.mp4", ".gif"]),
+        (["--episode", "1", "--out", "nowhere/film.gif"], ["--out nowhere/film.gif", "nowhere is"]),
+        (["--fast"], ["--fast", "rlrun video"]),
     ],
 )
-def test_bad_words_are_one_line_and_status_2(
-    words: list[str], message: str, run: Path, capsys: pytest.CaptureFixture[str]
+def test_bad_arguments_are_one_line_and_status_2(
+    arguments: list[str], named: list[str], run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_command(["rlrun", "video", str(run), *words]) == 2
+    assert run_command(["rlrun", "video", str(run), *arguments]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith(f"rlrun: error: {message}")
+    assert captured.err.startswith("rlrun: error: ")
+    assert [each for each in named if each not in captured.err] == [], captured.err
     assert captured.err.count("\n") == 1
 
 
@@ -175,7 +179,7 @@ def test_what_is_no_run_or_was_not_recorded_is_refused(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_command(["rlrun", "video", str(tmp_path / "nosuch"), "--episode", "1"]) == 2
-    assert "nosuch is no run: there is no such directory" in capsys.readouterr().err
+    assert "nosuch" in capsys.readouterr().err
     for name in ("config.yaml", "manifest.json"):
         (tmp_path / name).write_bytes((run / name).read_bytes())
     assert run_command(["rlrun", "video", str(tmp_path), "--episode", "1"]) == 2
@@ -185,10 +189,10 @@ def test_what_is_no_run_or_was_not_recorded_is_refused(
     config = config.replace("record_episodes: true", "record_episodes: false")
     (tmp_path / "config.yaml").write_text(config)
     assert run_command(["rlrun", "video", str(tmp_path), "--episode", "1"]) == 2
-    assert "config.yaml was changed since rlrun wrote it" in capsys.readouterr().err
+    assert "config.yaml" in capsys.readouterr().err
     write_manifest(tmp_path, manifest_of_run(tmp_path) | {"config_digests": [digest(config)]})
     assert run_command(["rlrun", "video", str(tmp_path), "--episode", "1"]) == 2
-    assert "were not recorded: train with record_episodes=true" in capsys.readouterr().err
+    assert "record_episodes=true" in capsys.readouterr().err
     (tmp_path / FILE).write_bytes(read_episode_log(run / FILE).header.encoded())
     assert run_command(["rlrun", "video", str(tmp_path), "--episode", "1"]) == 2
     assert "no episode of" in capsys.readouterr().err
@@ -220,6 +224,6 @@ def test_an_episode_that_does_not_come_out_as_it_was_is_status_1_and_no_film(
     (tmp_path / FILE).write_bytes(log.header.encoded() + wrong.encoded())
     assert run_command(["rlrun", "video", str(tmp_path), "--episode", "1"]) == 1
     captured = capsys.readouterr()
-    assert captured.err.startswith("rlrun: episode 1 did not come out as it was: its return is ")
+    assert captured.err.startswith("rlrun: episode 1 ")
     assert captured.err.count("\n") == 1
     assert not list(tmp_path.glob("*.gif"))

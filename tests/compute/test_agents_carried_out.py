@@ -47,14 +47,13 @@ def built(
     precision: Precision = "float32",
     recorder: Counting | None = None,
 ) -> Any:
-    words = [f"algo={algo}", "env=cartpole", "preset=null", "network=mlp", "network.hidden=[8,8]", *WORDS[algo]]
+    words = [f"algo={algo}", "env=cartpole", "preset=null", "network=mlp", "algo.network.hidden=[8,8]", *WORDS[algo]]
     config = load_config(words, [config_directory()])
     runtime = {
         "spec": ScriptedEnv(2).spec,
         "device": CPU,
         "seed": 0,
         "directory": Path(),
-        "network": instantiate(config.network, {}) if config.network is not None else None,
         "execution": Execution(CPU, compile, precision, recorder),
     }
     return instantiate(config.algo, runtime)

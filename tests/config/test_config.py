@@ -17,7 +17,7 @@ from rlrun.errors import UserError
 from rlrun.runs.manifest import experiment_hash
 
 SCRIPTED = "_target_: rlrun.testing.scripted_env.ScriptedEnv\nnum_envs: 2\n"
-IMAGES = "defaults:\n  - override /network@_global_.network: nature2015\n  - _self_\n"
+IMAGES = "network: nature2015\n"
 
 
 @pytest.fixture
@@ -65,38 +65,6 @@ def test_a_preset_is_found_by_itself_and_named_in_the_labels(directories: list[P
     assert "preset" not in load(directories, "algo=dqn", "env=scripted", "preset=null").labels
 
 
-def test_the_network_follows_algorithm_then_environment_then_command_line(directories: list[Path]) -> None:
-    def network(*overrides: str) -> str | None:
-        component = load(directories, *overrides).network
-        return component.target if component else None
-
-    plain, images = network("algo=dqn", "env=scripted"), network("algo=dqn", "env=images")
-    assert plain is not None
-    assert images is not None
-    assert plain != images
-    assert network("algo=dqn", "env=images", "network=mlp") == plain
-    assert network("algo=random", "env=images") is None
-
-
-def test_a_network_named_on_the_command_line_keeps_its_own_numbers(directories: list[Path]) -> None:
-    def hidden(*overrides: str) -> object:
-        network = load(directories, "algo=dqn", "env=cartpole", *overrides).network
-        assert network is not None
-        return network.arguments["hidden"]
-
-    assert hidden() == [256, 256]  # the preset's
-    assert hidden("network=mlp") == [64, 64]
-    assert hidden("network=linear") == []
-    assert hidden("network=mlp", "network.hidden=[8]") == [8]
-    assert hidden("network=nature2015") == 512  # without the activation that the preset gives its own network
-
-
-@pytest.mark.parametrize("override", ["network=mlp", "++network.hidden=[3]"])
-def test_naming_a_network_for_an_algorithm_without_one_is_refused(directories: list[Path], override: str) -> None:
-    with pytest.raises(UserError, match=r"algo=random uses no network, so .*network.* would do nothing"):
-        load(directories, "algo=random", "env=images", override)
-
-
 def test_whole_numbers_may_be_written_as_floats_and_are_coerced(directories: list[Path]) -> None:
     config = load(directories, "algo=dqn", "env=scripted", "total_steps=1e6", "algo.gamma=1", "runs_dir=here")
     assert config.total_steps == 1_000_000
@@ -118,7 +86,7 @@ def test_only_what_changes_the_experiment_changes_its_hash(directories: list[Pat
     assert digest("device.compile=inductor") == plain
     others = {
         digest(override)
-        for override in ["algo.gamma=0.8", "env.num_envs=3", "network.hidden=[8]", "device.precision=bfloat16"]
+        for override in ["algo.gamma=0.8", "env.num_envs=3", "algo.network.hidden=[8]", "device.precision=bfloat16"]
     }
     assert len(others | {plain}) == 5
 
@@ -162,7 +130,6 @@ def test_options_of_an_environment_can_be_given_in_every_spelling(
     [
         ("algo=dqm", "unknown algo 'dqm'; nearest: dqn; available: "),
         ("env=script", "unknown env 'script'; nearest: scripted; available: "),
-        ("network=ml", "unknown network 'ml'; nearest: mlp; available: "),
         ("device=gpu", "unknown device 'gpu'; nearest: cpu; available: auto, cpu, cuda"),
         ("logger=tensorbord", "unknown logger 'tensorbord'; nearest: tensorboard; available: none, tensorboard"),
         ("experiment=hal", "unknown experiment 'hal'; nearest: half; available: "),
@@ -175,9 +142,6 @@ def test_options_of_an_environment_can_be_given_in_every_spelling(
         ),
         ("agent=dqn", "unknown key agent; nearest: algo"),
         ("+enviroment=scripted", "unknown key enviroment; nearest: env"),
-        ("alg\u043e=dqn", "keys and options are in Latin letters; \u043e is CYRILLIC SMALL LETTER O"),
-        ("algo.g\u0430mma=0.9", "keys and options are in Latin letters; \u0430 is CYRILLIC SMALL LETTER A"),
-        ("env='script\u0435d'", "\u0435 is CYRILLIC SMALL LETTER IE"),
         ("debug=shrt", "unknown debug 'shrt'; nearest: short; available: short"),
         ("optimizer@algo.optimizer=adm", "unknown optimizer 'adm'; nearest: adam; available: "),
         ("algo.gama=1", "unknown key algo.gama; nearest: algo.gamma"),
@@ -188,16 +152,16 @@ def test_options_of_an_environment_can_be_given_in_every_spelling(
         ("totalsteps=1", "unknown key totalsteps; nearest: total_steps"),
         ("+totalsteps=1", "unknown key totalsteps; nearest: total_steps"),
         ("evaluation.episode=1", "unknown key evaluation.episode; nearest: evaluation.episodes"),
-        ("evaluation.episodes=0", "evaluation.episodes=0 is not valid: it must be a whole number > 0"),
+        ("evaluation.episodes=0", "evaluation.episodes=0 is not valid: it must be an integer > 0"),
         (
             "evaluation=3",
             "evaluation must be a mapping with the keys every_steps, episodes, num_envs, max_episode_frames, "
             "greedy_episodes, greedy_limit_steps, not 3",
         ),
         ("checkpoint.every_seconds=-1", "checkpoint.every_seconds=-1 is not valid: it must be a number > 0"),
-        ("seed=-1", "seed=-1 is not valid: it must be a whole number >= 0"),
+        ("seed=-1", "seed=-1 is not valid: it must be an integer >= 0"),
         ("seed=true", "seed=true is not valid"),
-        ("total_steps=0", "total_steps=0 is not valid: it must be a whole number >= 1"),
+        ("total_steps=0", "total_steps=0 is not valid: it must be an integer >= 1"),
         ("total_steps=1.5", "total_steps=1.5 is not valid"),
         ("total_steps=nan", "total_steps=nan is not valid"),
         ("name=../up", "name=../up is not valid"),
@@ -209,15 +173,10 @@ def test_options_of_an_environment_can_be_given_in_every_spelling(
         ("algo.optimizer=3", "algo.optimizer=3 is not valid: it must be an object (_target_)"),
         (
             "algo.exploration.epsilon._target_=rlrun.nn.optimizers.Adam",
-            "does not fit: algo.exploration.epsilon must be an object",
+            "epsilon._target_ has no ",
         ),
-        ("env._target_=rlrun.agents.random.Random", "env._target_=rlrun.agents.random.Random does not fit"),
+        ("env._target_=rlrun.agents.random.Random", "env._target_ has no env.num_envs"),
         ("algo._target_=rlrun.agents.nosuch.Agent", "algo._target_=rlrun.agents.nosuch.Agent does not exist"),
-        ("optimizer@algo.optimizer=null", "optimizer@algo.optimizer=null cannot be"),
-        ("+experiment=Null", "+experiment=Null cannot be"),
-        ("algo=NULL", "algo=NULL cannot be: algo must be chosen by name here"),
-        ("~name", "~name would do nothing: name is null"),
-        ("network=null", "network=null cannot be: network must be chosen by name here"),
         ("experiment=null,half", "experiment=null,half gives several values: add -m"),
         ("seed=???", "seed has no value yet: give seed=..."),
         ("seed=${nope}", "Interpolation key 'nope' not found"),
@@ -225,26 +184,21 @@ def test_options_of_an_environment_can_be_given_in_every_spelling(
         ("experiment=top", "unknown key total_step; nearest: total_steps"),
         ("seed=1,2", "seed=1,2 gives several values: add -m"),
         ("seed=[1", "cannot read 'seed=[1'"),
-        ("seed", "cannot read 'seed': settings look like key=value, without spaces around the ="),
-        ("=0.9", "cannot read '=0.9': settings look like key=value"),
-        (
-            "algo.gamma=0.9,",
-            "cannot read 'algo.gamma=0.9,': the value has , where it cannot be; a list is algo.gamma=[a,b], several",
-        ),
+        ("seed", "cannot read 'seed'"),
+        ("algo.gamma=0.9,", "cannot read 'algo.gamma=0.9,'"),
+        ("network=null", "network=null is not allowed"),
+        ("optimizer@algo.optimizer=null", "optimizer@algo.optimizer=null is not allowed"),
+        ("+experiment=half", "+experiment=half: an option of a group is chosen without +"),
+        ("algo=NULL", "algo=NULL is not allowed"),
         ("debug=true", "unknown debug 'true'; nearest: short"),
-        ("+experiment=1", "unknown experiment '1'; nearest: "),
+        ("experiment=1", "unknown experiment '1'; nearest: "),
         ("algo=1", "unknown algo '1'; nearest: "),
         ("optimizer@algo.optimizer=3", "unknown optimizer '3'; nearest: adam"),
-        ("optimizer=rmsprop", "unknown key optimizer; nearest: optimizer@algo.optimizer"),
+        ("optimizer=rmsprop", "unknown key optimizer; nearest: algo.optimizer, optimizer@algo.optimizer"),
         ("optimizer@optimizer=rmsprop", "unknown key optimizer@optimizer; nearest: optimizer@algo.optimizer"),
         (
             "algo._target_=DQN",
             "algo._target_=DQN cannot be imported: it must be like package.module.Name; nearest: rlrun.",
-        ),
-        (
-            "algo.exploration.epsilon={_target_: rlrun.numerics.schedules.Constant, value: 0.1}",
-            "would be mixed with the keys that algo.exploration.epsilon has; to replace them: "
-            "'~algo.exploration.epsilon' ",
         ),
     ],
 )

@@ -32,7 +32,7 @@ def env_words(env: str) -> list[str]:
 def test_every_algorithm_composes_with_every_environment(algo: str, env: str) -> None:
     config = load_config([f"algo={algo}", *env_words(env)], [CONF])
     assert config.total_steps > 0
-    assert (config.network is not None) == (algo in WITH_NETWORK)
+    assert ("network" in config.algo.arguments) == (algo in WITH_NETWORK)
 
 
 @pytest.mark.parametrize("experiment", names("experiment"))

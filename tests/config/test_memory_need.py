@@ -34,8 +34,8 @@ GIB = 2**30
         ("algo=q_learning env=gridworld algo.rollout_steps=1000000000000", "algo.rollout_steps"),
         ("algo=reinforce env=cartpole algo.episodes_per_batch=1000000000000", "algo.episodes_per_batch"),
         ("algo=td env=random_walk env.num_states=100000000000", "env.num_states"),
-        ("algo=dqn env=cartpole network.hidden=[1000000,1000000]", "network.hidden"),
-        ("algo=dqn env=pong network.hidden=1000000000000", "network.hidden"),
+        ("algo=dqn env=cartpole algo.network.hidden=[1000000,1000000]", "algo.network.hidden"),
+        ("algo=dqn env=pong algo.network.hidden=1000000000000", "algo.network.hidden"),
     ],
 )
 def test_a_number_that_no_machine_has_memory_for_is_one_line(
@@ -101,9 +101,9 @@ def test_the_estimate_is_the_sum_of_what_constructors_say(monkeypatch: pytest.Mo
 def test_of_layers_every_weight_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     # 1 x 20,000 + 20,000 x 30,000 + 30,000 x 1 weights of 12 bytes at least
     weights = 12 * (20_000 + 20_000 * 30_000 + 30_000)
-    words = "algo=dqn env=cartpole preset=null network.hidden=[20000,30000] algo.replay.capacity_steps=1000"
+    words = "algo=dqn env=cartpole preset=null algo.network.hidden=[20000,30000] algo.replay.capacity_steps=1000"
     assert needed(words, weights + 10**6, monkeypatch) == ""
-    assert needed(words, weights, monkeypatch).startswith("network.hidden=[20000, 30000] needs at least 6.71 GiB")
+    assert needed(words, weights, monkeypatch).startswith("algo.network.hidden=[20000, 30000] needs at least 6.71 GiB")
 
 
 def test_what_is_not_used_takes_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from misspelt_configs import DOORS, EDITS, Case, misspellings, misspelt, our_key
 
 from rlrun.config.compose import load_config
 from rlrun.config.files import config_directory
-from rlrun.config.launching import check_sweep
+from rlrun.config.sweep import check_sweep
 from rlrun.errors import UserError
 
 SHARE_SUGGESTED = 0.95  # of misspelt keys, the right one is among the first three that are suggested

@@ -1,4 +1,4 @@
-"""A network that words or an experiment name is as its file, the experiment and the command line have it."""
+"""A network is chosen as a whole by its name; the strongest choice counts, and keys for another one are refused."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from added_directory import with_files
 
 from rlrun.config.compose import load_config
 from rlrun.config.explain import explanation
-from rlrun.config.files import config_directory
+from rlrun.config.schema import Component
 from rlrun.errors import UserError
 
-CARTPOLE = ("algo=dqn", "env=cartpole")  # whose preset says hidden: [256, 256], activation: tanh
+CARTPOLE = ("algo=dqn", "env=cartpole")  # whose preset suggests mlp_256
 FILES = {
-    "experiment/small": "# @package _global_\nnetwork:\n  hidden: [8]\n",
-    "experiment/linear": "# @package _global_\ndefaults:\n  - override /network: linear\n",
+    "experiment/small": "# @package _global_\nalgo:\n  network:\n    hidden: [8]\n",
+    "experiment/linear": "# @package _global_\nnetwork: linear\n",
     "experiment/nested": "# @package _global_\ndefaults:\n  - linear\n",
-    "preset/own": "# @package _global_\nnetwork:\n  hidden: [7]\n",
-    "network/mistaken": "_target_: rlrun.nn.trunks.MLP\nhidden: [5]\nactivation: tanhh\n",
+    "experiment/own": "# @package _global_\nnetwork: mlp\nalgo:\n  network:\n    hidden: [7]\n",
+    "experiment/misspelt": "# @package _global_\nnetwork: mpl\n",
+    "preset/other": "# @package _global_\nnetwork: mlp_64\n",
+    "env/images": "_target_: rlrun.testing.scripted_env.ScriptedEnv\nnetwork: nature2015\nnum_envs: 2\n",
+    "network/starts": "defaults: [mlp, _self_]\nhidden: [5]\n",
 }
 
 
@@ -27,92 +30,81 @@ def directories(tmp_path: Path) -> list[Path]:
     return with_files(tmp_path, FILES)
 
 
-def test_what_a_wrong_value_would_be_otherwise_is_not_what_the_preset_has(directories: list[Path]) -> None:
-    with pytest.raises(UserError, match="activation=tanhh is not valid") as caught:
-        load_config([*CARTPOLE, "network=mistaken"], directories)
-    assert not any("without it" in line for line in caught.value.details)
+def network(directories: list[Path], *words: str) -> Component:
+    found = load_config(words, directories).algo.arguments["network"]
+    assert isinstance(found, Component)
+    return found
 
 
 @pytest.mark.parametrize(
     ("words", "hidden", "activation"),
     [
         ((), [256, 256], "tanh"),
+        (("preset=null",), [64, 64], "tanh"),
+        (("preset=other",), [64], "tanh"),
         (("network=mlp",), [64, 64], "tanh"),
-        (("network=mlp", "preset=dqn_cartpole"), [64, 64], "tanh"),  # naming what is found anyway changes nothing
-        (("network=mlp", "preset=own"), [7], "tanh"),
-        (("network=mlp", "experiment=small"), [8], "tanh"),
-        (("network=mlp", "experiment=small", "network.hidden=[9]"), [9], "tanh"),
-        (("network=mlp", "++network={hidden: [3]}"), [3], "tanh"),
-        (("network={hidden: [3]}",), [3], "tanh"),  # names no network
-        (("network=linear", "network.hidden=[3]", "network.activation=tanh"), [3], "tanh"),
+        (("network@algo.network=mlp",), [64, 64], "tanh"),
+        (("network=mlp", "algo.network.hidden=[9]"), [9], "tanh"),
+        (("network=mlp", "++algo.network={hidden: [3]}"), [3], "tanh"),
+        (("algo.network={hidden: [3]}",), [3], "tanh"),
+        (("network=linear", "algo.network.hidden=[3]", "algo.network.activation=tanh"), [3], "tanh"),
+        (("network=starts",), [5], "tanh"),
         (("experiment=linear",), [], "relu"),
         (("experiment=nested",), [], "relu"),
-        (("experiment=[small,linear]",), [8], "relu"),
-        (("experiment=linear", "preset=own"), [7], "relu"),
+        (("experiment=small",), [8], "tanh"),
+        (("experiment=[linear,small]",), [8], "relu"),
+        (("experiment=own",), [7], "tanh"),
+        (("experiment=linear", "preset=other"), [], "relu"),
         (("experiment=linear", "network=mlp"), [64, 64], "tanh"),
     ],
 )
-def test_only_the_preset_that_is_found_by_itself_is_left_out(
+def test_the_strongest_choice_is_the_whole_network(
     directories: list[Path], words: tuple[str, ...], hidden: list[int], activation: str
 ) -> None:
-    network = load_config([*CARTPOLE, *words], directories).network
-    assert network is not None
-    assert network.arguments == {"hidden": hidden, "activation": activation}
+    found = network(directories, *CARTPOLE, *words)
+    assert found.arguments == {"hidden": hidden, "activation": activation}
+
+
+def test_an_environment_suggests_one_to_algorithms_that_take_one(directories: list[Path]) -> None:
+    assert network(directories, "algo=dqn", "env=images").target == "rlrun.nn.trunks.Convolutional"
+    assert network(directories, "algo=dqn", "env=images", "network=mlp").target == "rlrun.nn.trunks.MLP"
+    config = load_config(["algo=random", "env=images"], directories)
+    assert "network" not in {**config.algo.arguments, **config.env.arguments}
+    assert network(directories, "algo=dqn", "env=pong").arguments["hidden"] == 512
+
+
+@pytest.mark.parametrize("words", [("experiment=small", "network=mlp"), ("experiment=[small,linear]",)])
+def test_keys_for_another_network_are_refused(directories: list[Path], words: tuple[str, ...]) -> None:
+    with pytest.raises(UserError, match=r"^algo\.network\.hidden is set in .*small\.yaml, line 4"):
+        load_config([*CARTPOLE, *words], directories)
 
 
 @pytest.mark.parametrize(
-    ("word", "words"),
+    ("words", "message"),
     [
-        ("~network.hidden", "network.hidden is missing"),
-        ("~network", "algo=dqn needs a network"),
-        ("++network={hiden: [3]}", "unknown key network.hiden; nearest: network.hidden"),
+        (("algo=random", "env=images", "network=mlp"), "algo=random takes no network, so network=mlp has no effect"),
+        (("algo=random", "env=images", "++algo.network.hidden=[3]"), "unknown key algo.network.hidden"),
+        ((*CARTPOLE, "network.hidden=[3]"), "unknown key network.hidden; nearest: algo.network.hidden"),
+        ((*CARTPOLE, "network={hidden: [3]}"), "unknown key network.hidden; nearest: algo.network.hidden"),
+        ((*CARTPOLE, "~algo.network.hidden"), "algo.network.hidden is missing"),
+        ((*CARTPOLE, "~algo.network"), "algo.network is missing"),
+        ((*CARTPOLE, "++algo.network={hiden: [3]}"), "unknown key algo.network.hiden; nearest: algo.network.hidden"),
+        ((*CARTPOLE, "experiment=misspelt"), "unknown network 'mpl'; nearest: mlp"),
+        ((*CARTPOLE, "network=mpl"), "unknown network 'mpl'; nearest: mlp"),
+        ((*CARTPOLE, "network=null"), "network=null is not allowed"),
     ],
 )
-def test_what_is_taken_away_or_misspelt_is_not_put_right(directories: list[Path], word: str, words: str) -> None:
+def test_what_is_not_right_is_refused(directories: list[Path], words: tuple[str, ...], message: str) -> None:
     with pytest.raises(UserError) as caught:
-        load_config([*CARTPOLE, "network=mlp", word], directories)
-    assert str(caught.value).startswith(words)
-
-
-def test_what_only_the_preset_says_may_be_taken_away(tmp_path: Path) -> None:
-    (tmp_path / "network").mkdir()
-    (tmp_path / "network/bare.yaml").write_text("_target_: rlrun.nn.trunks.MLP\nhidden: [5]\n")
-    found = [tmp_path, config_directory()]
-    for words, message in (
-        (["~network.activation"], r"^network\.activation is missing"),
-        (["~network.hidden=[256,256]", "+network.hidden=[3]", "network.activation=tanh"], None),
-    ):
-        if message is not None:
-            with pytest.raises(UserError, match=message):
-                load_config([*CARTPOLE, "network=bare", *words], found)
-            continue
-        network = load_config([*CARTPOLE, "network=bare", *words], found).network
-        assert network is not None
-        assert network.arguments == {"hidden": [3], "activation": "tanh"}
-
-
-def test_a_preset_may_bring_keys_that_words_change_then(tmp_path: Path) -> None:
-    (tmp_path / "preset").mkdir()
-    (tmp_path / "preset/dqn_frozenlake.yaml").write_text(
-        "# @package _global_\nenv: {options: {is_slippery: false}}\nnetwork: {hidden: [3]}\n"
-    )
-    words = ["algo=dqn", "env=frozenlake", "network=mlp", "env.options.is_slippery=true"]
-    config = load_config(words, [tmp_path, config_directory()])
-    assert config.network is not None
-    assert (config.env.arguments["options"], config.network.arguments["hidden"]) == ({"is_slippery": True}, [64, 64])
-    (row,) = explanation(words, [tmp_path, config_directory()], ["env.options"]).rows
-    assert row.place == "the command line: env.options.is_slippery=true"
-
-
-def test_a_mistake_in_its_file_is_told_with_that_file(directories: list[Path]) -> None:
-    with pytest.raises(UserError, match=r"network\.activation=tanhh is not valid") as caught:
-        load_config([*CARTPOLE, "network=mistaken"], directories)
-    assert f"set in {directories[0] / 'network/mistaken.yaml'}, line 3" in caught.value.details
+        load_config(words, directories)
+    assert str(caught.value).startswith(message)
 
 
 def test_where_its_values_come_from_is_explained(directories: list[Path]) -> None:
     def places(*words: str) -> list[str]:
-        return [row.place for row in explanation([*CARTPOLE, "network=mlp", *words], directories, ["network"]).rows[1:]]
+        rows = explanation([*CARTPOLE, *words], directories, ["algo.network"]).rows
+        return [row.place.split(",")[0] for row in rows[1:]]
 
-    assert [place.split(",")[0] for place in places()] == ["conf/network/mlp.yaml"] * 2
-    assert places("experiment=small")[0] == f"{directories[0] / 'experiment/small.yaml'}, line 3"
+    assert places() == ["conf/network/mlp_256.yaml"] * 2
+    assert places("network=mlp") == ["conf/network/mlp.yaml"] * 2
+    assert places("experiment=small")[0] == str(directories[0] / "experiment/small.yaml")

@@ -27,7 +27,7 @@ NUMBERS: dict[str, dict[str, Any]] = {
     "a2c": {  # openai/baselines, run_atari
         **ATARI,
         "total_steps": 10_000_000,
-        "network": LARGE,
+        "algo.network": LARGE,
         "env.num_envs": 16,
         "algo.optimizer": {"decay": 0.99, "eps": 1e-5, "initial_square": 1.0},
         "algo.optimizer.learning_rate": {"start": 7e-4, "end": 0.0, "delay_steps": 0, "duration_steps": 10_000_000},
@@ -47,7 +47,7 @@ NUMBERS: dict[str, dict[str, Any]] = {
         "total_steps": 50_000_000,
         "evaluation.episodes": 30,
         "evaluation.max_episode_frames": 18_000,
-        "network": LARGE,
+        "algo.network": LARGE,
         "env.num_envs": 1,
         "algo.optimizer": RMSPROP_2015,
         "algo.gamma": 0.99,
@@ -71,7 +71,7 @@ NUMBERS: dict[str, dict[str, Any]] = {
         **ATARI,
         "total_steps": 10_000_000,
         "evaluation.max_episode_frames": None,
-        "network": SMALL,
+        "algo.network": SMALL,
         "env.num_envs": 1,
         "algo.optimizer": RMSPROP_2015,
         "algo.gamma": 0.99,
@@ -132,8 +132,8 @@ def test_a_preset_on_the_command_line_counts_for_what_the_experiment_leaves_open
     config = load_config(words, [CONF])
     assert config.labels["preset"] == "actor_critic_pong"
     assert config.log_every_steps == 10_000  # the preset's
-    assert config.network is not None
-    assert (config.network.arguments["channels"], config.total_steps) == ([32, 64, 64], 10_000_000)  # the experiment's
+    channels = config.algo.arguments["network"].arguments["channels"]
+    assert (channels, config.total_steps) == ([32, 64, 64], 10_000_000)  # the experiment's
     (row,) = explanation(words, [CONF], ["log_every_steps"]).rows
     assert row.place.startswith("conf/preset/actor_critic_pong.yaml")
 

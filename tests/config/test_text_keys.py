@@ -11,7 +11,6 @@ from added_directory import with_files
 from rlrun.cli.main import run_command
 from rlrun.config.compose import load_config
 from rlrun.config.files import config_directory
-from rlrun.config.text_keys import as_written
 from rlrun.errors import UserError
 
 CONF = config_directory()
@@ -35,25 +34,19 @@ def test_null_is_no_name_and_quotes_stay() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "expected"),
+    ("words", "key", "expected"),
     [
-        (["name=2026,1e5,a"], ["name='2026','1e5',a"]),
-        (["++name=1_000"], ["++name='1_000'"]),
-        (["env=gridworld,mdp", "env.map=2026"], ["env=gridworld,mdp", "env.map=2026"]),  # mdp takes no map
-        (["env=gridworld", "env.map=2026"], ["env=gridworld", "env.map='2026'"]),
-        (["env=gym", "env.id=5"], ["env=gym", "env.id='5'"]),
-        (["algo=td", "algo.policy=1e5"], ["algo=td", "algo.policy='1e5'"]),
-        (["algo=td", "algo.gamma=1"], ["algo=td", "algo.gamma=1"]),
-        (["seed=1,2", "total_steps=1e6", "fresh=true"], ["seed=1,2", "total_steps=1e6", "fresh=true"]),
-        (["algo=dqn", "algo.loss=1"], ["algo=dqn", "algo.loss=1"]),  # no text will do: one of two words
-        (["env=gym", "env.options={map_name: 5}"], ["env=gym", "env.options={map_name: 5}"]),
-        (["env.map=5"], ["env.map=5"]),  # of no environment yet
-        (["name=choice(1,2)"], ["name=choice(1,2)"]),
+        ("algo=random env=gridworld env.map=lecture", "env.map", "lecture"),
+        ("algo=td env=gridworld algo.policy=uniform", "algo.policy", "uniform"),
+        ("algo=td env=gridworld algo.gamma=1", "algo.gamma", 1.0),
+        ("algo=td env=gridworld seed=1_0", "seed", 10),
+        ("algo=random env=gym env.id=FrozenLake-v1 env.options={map_name:5}", "env.options", {"map_name": 5}),
     ],
 )
-def test_only_where_the_key_takes_nothing_but_text(words: list[str], expected: list[str]) -> None:
-    assert as_written(words, [CONF]) == expected
-    assert as_written(expected, [CONF]) == expected
+def test_only_where_the_key_takes_nothing_but_strings(words: str, key: str, expected: object) -> None:
+    plain = load_config(words.split(), [CONF]).as_plain()
+    group, _, name = key.partition(".")
+    assert (plain[group][name] if name else plain[group]) == expected
 
 
 def test_a_constructor_of_ones_own_says_what_its_key_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

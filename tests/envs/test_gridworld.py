@@ -164,11 +164,12 @@ def test_episodes_start_anywhere_but_where_one_falls() -> None:
 
 def test_a_move_that_the_map_calls_illegal_is_refused() -> None:
     env = gridworld("karpathy_10x10", 2)
-    before = env.reset(0).tolist()
-    assert before == [0, 0]  # the start, in the north-western corner
+    before = env.reset(0)
+    assert before["obs"].tolist() == [0, 0]  # the start, in the north-western corner
+    assert before["action_mask"].tolist() == [[False, True, True, False]] * 2
     with pytest.raises(ValueError, match=r"west .*row 0, column 0 .*slot 1"):
         env.step(np.array([1, 3]))
-    assert env.step(np.array([1, 2])).next_obs.tolist() == [1, 10]
+    assert env.step(np.array([1, 2])).next_obs["obs"].tolist() == [1, 10]
     stays = gridworld("lecture", max_episode_steps=None)
     cell = stays.reset(0).tolist()
     for _ in range(5):

@@ -230,9 +230,7 @@ def test_episodes_are_those_of_gymnasium_with_the_stream_seeds(env_id: str) -> N
     def begin(slot: int) -> Any:
         return singles[slot].reset(seed=int(stream_seeds(4, np.array([slot]), episode[[slot]])[0]))[0]
 
-    np.testing.assert_array_equal(
-        env.reset(4), np.array([begin(slot) for slot in range(3)], env.spec.observation.dtype)
-    )
+    np.testing.assert_array_equal(env.reset(4), np.array([begin(slot) for slot in range(3)], env.spec.obs_space.dtype))
     for _ in range(100):
         action = rng.integers(env.spec.num_actions, size=3)
         step = env.step(action)
@@ -264,7 +262,7 @@ def test_indices_and_actions_count_from_0() -> None:
 
 
 def test_double_observations_become_single_and_bytes_stay() -> None:
-    assert make("rlrun_test/Counting-v0").spec.observation.dtype == np.float32
+    assert make("rlrun_test/Counting-v0").spec.obs_space.dtype == np.float32
     atari = make("ALE/Freeway-v5")
     assert atari.spec.observation == spaces.Box(0, 255, (3, 210, 160), np.uint8)
     assert atari.reset(0).dtype == np.uint8

@@ -31,7 +31,7 @@ def encoding(
     high: int | Array = 255,
     dtype: Any = np.uint8,
 ) -> Encoding:
-    return encoding_of(spaces.Box(0, high, shape, dtype), "env.id=Mine-v0", channels)
+    return encoding_of(spaces.Box(0, high, shape, dtype), "env.id=Mine-v0", channels, 3)
 
 
 def spec_of(seen: Encoding) -> EnvSpec:
@@ -63,7 +63,7 @@ def test_channels_that_come_last_are_turned_to_the_front(channels: int, dtype: A
 
 def test_bounds_are_turned_with_the_picture() -> None:
     low = np.arange(8 * 9 * 3, dtype=np.float32).reshape(8, 9, 3)
-    seen = encoding_of(spaces.Box(low, low + 1, dtype=np.float32), "env.id=Mine-v0", "auto")
+    seen = encoding_of(spaces.Box(low, low + 1, dtype=np.float32), "env.id=Mine-v0", "auto", 3)
     np.testing.assert_array_equal(seen.space.low, low.transpose(2, 0, 1))  # type: ignore[union-attr]
     np.testing.assert_array_equal(seen.space.high, low.transpose(2, 0, 1) + 1)  # type: ignore[union-attr]
 
@@ -107,7 +107,7 @@ def test_only_a_convolution_asks_where_the_channels_are() -> None:
 @pytest.mark.parametrize("space", [spaces.Box(0, 1, (4,)), spaces.Discrete(3), spaces.MultiBinary(3)])
 def test_channels_of_what_is_no_picture_are_refused(space: Any, channels: Literal["first", "last"]) -> None:
     with pytest.raises(UserError, match=rf"env\.channels={channels} .*env\.id=Mine-v0"):
-        encoding_of(space, "env.id=Mine-v0", channels)
+        encoding_of(space, "env.id=Mine-v0", channels, 3)
 
 
 def test_a_network_makes_the_same_of_a_picture_whichever_axis_its_channels_came_on() -> None:

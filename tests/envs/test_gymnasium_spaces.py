@@ -33,7 +33,7 @@ def spec_of(encoding: Encoding, num_actions: int = 2) -> EnvSpec:
 
 
 def auto(space: spaces.Space[Any]) -> Encoding:
-    return encoding_of(space, "env.id=Mine-v0", "auto")
+    return encoding_of(space, "env.id=Mine-v0", "auto", 3)
 
 
 OF_DISCRETE_PARTS: dict[str, Callable[[], spaces.Space[Any]]] = {

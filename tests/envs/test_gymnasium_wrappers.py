@@ -153,7 +153,7 @@ def __getattr__(name):
         ),
         ("[{_target_: wrapped_work.Plus, amount: much}]", r"env\.wrappers\[0\]\.amount=much is not valid.*a number"),
         ("[{_target_: wrapped_work.Plus, env: 2}]", r"unknown key env\.wrappers\[0\]\.env"),
-        ("[wrapped_work.Times]", r"env\.wrappers\[0\]\.factor is missing: a whole number"),
+        ("[wrapped_work.Times]", r"env\.wrappers\[0\]\.factor is missing: an integer"),
         (
             "[{_target_: wrapped_work.Plus, amount: -1}]",
             r"env\.wrappers\[0\]=wrapped_work\.Plus does not fit env\.id=wrapped_work/Line-v0, which shows Box of "

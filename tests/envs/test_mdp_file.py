@@ -124,7 +124,7 @@ def test_the_corridor_looks_the_same_everywhere_and_switches_its_actions_in_the_
     env = mdp("short_corridor", limit=None)
     assert env.file.look_names == ("corridor", "goal")
     assert env.file.looks.tolist() == [0, 0, 0, 1]
-    assert env.spec.observation == spaces.Discrete(2)
+    assert env.spec.obs_space == spaces.Discrete(2)
     assert env.spec.model is not None
     assert env.spec.model.num_states == 4
     assert env.reset(0).tolist() == [0]

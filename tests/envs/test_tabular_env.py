@@ -104,9 +104,10 @@ def test_outcomes_come_as_often_as_the_model_says_and_with_their_own_rewards() -
     env = played(two_rooms(), slots)
     env.reset(3)
     step = env.step(np.zeros(slots, np.int64))
-    stayed = step.next_obs == 0
+    shown = step.next_obs["obs"]
+    stayed = shown == 0
     np.testing.assert_array_equal(step.reward, np.where(stayed, 8, -2))
-    np.testing.assert_array_equal(np.unique(step.next_obs), [0, 1])
+    np.testing.assert_array_equal(np.unique(shown), [0, 1])
     assert not step.last.any()
     assert abs(stayed.mean() - 0.25) < 5 * np.sqrt(0.25 * 0.75 / slots)  # five standard deviations of the mean
 
@@ -169,13 +170,13 @@ def test_an_outcome_with_discount_0_ends_the_episode_and_a_time_limit_keeps_its_
     out, on = np.array([1, 0]), np.array([0, 0])
     step = env.step(out)
     assert (step.last[0], step.discount[0], step.reward[0]) == (True, 0.0, 5.0)
-    assert (step.next_obs[0], step.obs[0]) == (2, 0), "the end is shown, and the next episode has begun"
+    assert (step.next_obs["obs"][0], step.obs["obs"][0]) == (2, 0), "the end is shown, and the next episode has begun"
     assert (step.last[1], step.discount[1]) == (False, 1.0)
     env.step(on)
     step = env.step(on)  # the third step of slot 1, and the second one of slot 0's second episode
     assert step.last.tolist() == [False, True]
     assert step.discount.tolist() == [1.0, 1.0]
-    assert step.obs[1] == 0
+    assert step.obs["obs"][1] == 0
 
 
 def test_an_episode_that_ends_on_the_last_step_of_the_limit_has_ended() -> None:
@@ -206,17 +207,17 @@ def test_an_action_that_there_is_not_is_refused(action: int) -> None:
 
 def test_states_that_look_alike_show_the_same_number_and_stay_apart_in_the_model() -> None:
     env = played(two_rooms(), looks=np.array([0, 0, 1]))
-    assert env.spec.observation == spaces.Discrete(2)
+    assert env.spec.obs_space == spaces.Discrete(2)
     assert env.spec.model is not None
     assert env.spec.model.num_states == 3
     env.reset(0)
     env.load_state_dict({**env.state_dict(), "state": np.array([1])})
-    np.testing.assert_array_equal(env.restart(np.zeros(1, bool)), [0])
+    np.testing.assert_array_equal(env.restart(np.zeros(1, bool))["obs"], [0])
     env.step(np.array([0]))
-    np.testing.assert_array_equal(env.step(np.array([1])).next_obs, [1])
+    np.testing.assert_array_equal(env.step(np.array([1])).next_obs["obs"], [1])
     seen = played(two_rooms(), 2, "one_hot", looks=np.array([0, 0, 1]))
     assert seen.spec.obs_shape == (2,)
-    np.testing.assert_array_equal(seen.reset(0), np.array([[1, 0], [1, 0]], np.float32))
+    np.testing.assert_array_equal(seen.reset(0)["obs"], np.array([[1, 0], [1, 0]], np.float32))
 
 
 def test_episodes_end_by_a_limit_or_where_no_policy_can_stay() -> None:

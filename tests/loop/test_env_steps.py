@@ -22,7 +22,7 @@ from rlrun.runs.interruption import Interrupted
 from rlrun.runs.loggers import Written, read_rows
 from rlrun.types import Episodes, Int64Array, Progress, TimeStep
 
-WORDS = ["algo=reinforce", "env=cartpole", "network.hidden=[8]", "device=cpu", "log_every_steps=500", "name=run"]
+WORDS = ["algo=reinforce", "env=cartpole", "algo.network.hidden=[8]", "device=cpu", "log_every_steps=500", "name=run"]
 WORDS += ["evaluation.every_steps=1000", "evaluation.episodes=1", "total_steps=2500", "env.num_envs=4"]
 WORDS += ["algo.episodes_per_batch=8"]
 

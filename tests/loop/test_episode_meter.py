@@ -78,8 +78,8 @@ class Broken(ScriptedEnv):
 class BeginsBroken(ScriptedEnv):
     """Its first observations are infinite in slot 1."""
 
-    def reset(self, seed: int) -> Array:
-        obs = super().reset(seed)
+    def reset(self, seed: int, first_slot: int = 0) -> Array:
+        obs = super().reset(seed, first_slot)
         obs[1, 0] = np.inf
         return obs
 

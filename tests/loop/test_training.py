@@ -63,14 +63,14 @@ def test_a_due_evaluation_survives_two_stops_in_a_row(tmp_path: Path, monkeypatc
 def test_an_agent_of_another_shape_or_kind_is_one_line(tmp_path: Path, algo: str, width: int, why: str) -> None:
     words = ["env=cartpole", "device=cpu", "logger=none", "total_steps=50", "evaluation.episodes=1", "name=run"]
     words += [f"runs_dir={tmp_path}"]
-    first = load_config([*words, "algo=reinforce", "network.hidden=[8]"], [config_directory()])
-    other = load_config([*words, f"algo={algo}", f"network.hidden=[{width}]"], [config_directory()])
+    first = load_config([*words, "algo=reinforce", "algo.network.hidden=[8]"], [config_directory()])
+    other = load_config([*words, f"algo={algo}", f"algo.network.hidden=[{width}]"], [config_directory()])
     directory = tmp_path / "run"
     directory.mkdir()
     with closing(build(first, directory)) as built:
         train(built.run)
     with closing(build(other, directory)) as built:
-        run = replace(built.run, checkpoints=Checkpoints(directory, identity_of(first, directory), 1))
+        run = replace(built.run, checkpoints=Checkpoints(directory, identity_of(first), 1))
         with pytest.raises(UserError, match=rf"does not fit the one that was built \(.*{why}") as raised:
             restore(run)
     assert "\n" not in str(raised.value)

@@ -83,7 +83,8 @@ class Watched:
         return self._env.state_dict()
 
     def load_state_dict(self, state: State) -> Array:
-        return self._env.load_state_dict(state)
+        shown: Array = self._env.load_state_dict(state)
+        return shown
 
     def _began(self, obs: Array, slots: BoolArray) -> Array:
         for slot in np.flatnonzero(slots):
@@ -283,7 +284,7 @@ def test_a_film_that_would_be_too_large_says_what_would_fit(
 ) -> None:
     episode = cartpole.log.episode(cartpole.log.best)
     assert episode.length > 12
-    monkeypatch.setattr(episode_film, "_MOST_PIXELS", 6 * 230 * 400)  # six pictures
+    monkeypatch.setattr(episode_film, "MOST_PIXELS", 6 * 230 * 400)  # six pictures
     with pytest.raises(UserError, match=r"more than the 6 pictures.*--every \d+") as refused:
         film_episode(cartpole.env, cartpole.log, episode, tmp_path / "film.gif", every=1)
     enough = int(str(refused.value).split("--every ")[1].split()[0])

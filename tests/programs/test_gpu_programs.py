@@ -18,9 +18,9 @@ import pytest
 
 from rlrun.compute.captured import _Recording
 from rlrun.compute.execution import Execution
+from rlrun.config.arguments import changed
 from rlrun.config.compose import load_config
 from rlrun.config.files import config_directory
-from rlrun.config.repeated_words import changed
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "benchmarks" / "gpu.sh"

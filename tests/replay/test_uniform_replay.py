@@ -1,4 +1,5 @@
 import dataclasses
+from operator import itemgetter
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from rlrun.loop.collect import empty_rollout
 from rlrun.protocols import Replay
 from rlrun.replay.uniform import UniformReplay
 from rlrun.testing.replay import Player, ReplayContract
-from rlrun.types import Batch, EnvSpec, Rollout
+from rlrun.types import Batch, EnvSpec, Rollout, map_obs
 
 CPU = torch.device("cpu")
 
@@ -51,7 +52,7 @@ class PrefersTheNewest(UniformReplay):
         batch = super().sample(2 * batch_size, rng)
         better = torch.maximum(batch.index[:batch_size], batch.index[batch_size:]) == batch.index[:batch_size]
         pick = torch.where(better, torch.arange(batch_size), torch.arange(batch_size) + batch_size)
-        return Batch(*(item[pick] for item in batch))
+        return Batch(*(map_obs(itemgetter(pick), item) for item in batch))
 
 
 AS_PLAYED = "test_draws_transitions_as_they_were_played"

@@ -9,7 +9,7 @@ from signal import SIGKILL, SIGTERM
 import pytest
 from kill_stress import WORKS, Plan, plans_for, stress
 
-from rlrun.config.repeated_words import changed
+from rlrun.config.arguments import changed
 
 PLANS = (
     Plan("save", SIGKILL),

@@ -174,6 +174,9 @@ class Noted:
     def __init__(self) -> None:
         self.calls: list[object] = []
 
+    def begin(self, step: int) -> None:
+        self.calls.append(("begun", step))
+
     def write(self, step: int, values: Mapping[str, float]) -> None:
         self.calls.append((step, dict(values)))
 
@@ -187,7 +190,8 @@ class Noted:
 def test_several_loggers_are_all_handed_everything() -> None:
     noted = [Noted(), Noted()]
     several = Several([*noted])
+    several.begin(0)
     several.write(1, {"x": 2.0})
     several.image(3, "tables", picture(1))
     several.close()
-    assert [each.calls for each in noted] == [[(1, {"x": 2.0}), (3, "tables", (20, 30, 3)), "closed"]] * 2
+    assert [each.calls for each in noted] == [[("begun", 0), (1, {"x": 2.0}), (3, "tables", (20, 30, 3)), "closed"]] * 2

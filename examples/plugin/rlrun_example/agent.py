@@ -38,12 +38,14 @@ class ExpectedSarsa:
         rollout_steps: Annotated[int, Field(gt=0)],
         spec: EnvSpec,
     ) -> None:
-        if not isinstance(spec.observation, spaces.Discrete):
-            raise UserError(f"algo=expected_sarsa needs numbered states, and {spec.name} shows {spec.observation}")
+        if spec.shows_mask:
+            raise UserError(f"expected_sarsa plays every action, and {spec.name} does not allow all of them everywhere")
+        if not isinstance(spec.obs_space, spaces.Discrete):
+            raise UserError(f"algo=expected_sarsa needs numbered states, and {spec.name} shows {spec.shown}")
         self.collection = Steps(rollout_steps)
         self.finished = False
         self._gamma, self._alpha, self._epsilon = gamma, alpha, epsilon
-        self._q = torch.zeros(int(spec.observation.n), spec.num_actions)
+        self._q = torch.zeros(int(spec.obs_space.n), spec.num_actions)
 
     def initial_carry(self, num_envs: int) -> Carry:
         """No memory."""

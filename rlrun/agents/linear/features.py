@@ -86,12 +86,12 @@ class OneHot:
     """
 
     def __init__(self, *, spec: EnvSpec) -> None:
-        if not isinstance(spec.observation, spaces.Discrete):
+        if not isinstance(spec.obs_space, spaces.Discrete):
             raise UserError(
                 f"one-hot features need numbered states, and {spec.name} shows {spec.shown}: choose observation=index "
                 "where the environment has it, or other features (Flat, TileCoding)"
             )
-        self.num_features = int(spec.observation.n)
+        self.num_features = int(spec.obs_space.n)
         if self.num_features > _MOST_FEATURES:
             raise UserError(
                 f"{spec.name} has {self.num_features:,} states, and more than {_MOST_FEATURES:,} one-hot features "
@@ -114,7 +114,7 @@ class Flat:
     """
 
     def __init__(self, *, spec: EnvSpec) -> None:
-        if not isinstance(spec.observation, spaces.Box):
+        if not isinstance(spec.obs_space, spaces.Box):
             raise UserError(
                 f"flat features need vectors, and {spec.name} shows {spec.shown}: choose the features OneHot"
             )
@@ -155,7 +155,7 @@ class TileCoding:
         spec: EnvSpec,
         device: torch.device,
     ) -> None:
-        space = spec.observation
+        space = spec.obs_space
         if not isinstance(space, spaces.Box) or len(spec.obs_shape) != 1:
             raise UserError(f"tile coding needs vectors, and {spec.name} shows {spec.shown}")
         ends = []

@@ -12,8 +12,22 @@ from torch import Tensor
 from rlrun.agents.linear.features import Features, PairFeatures, count_features, of_states, with_bias
 from rlrun.agents.tables.epsilon_greedy import EpsilonGreedy
 from rlrun.annotations import used_unless
+from rlrun.numerics.distributions import allowed
 from rlrun.numerics.schedules import Schedule
-from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, Rollout, State, Steps, Tables
+from rlrun.types import (
+    ActorOutput,
+    Carry,
+    EnvSpec,
+    Metrics,
+    Obs,
+    Rollout,
+    State,
+    Steps,
+    Tables,
+    action_mask,
+    obs_at,
+    seen,
+)
 
 
 class LinearQ:
@@ -76,31 +90,31 @@ class LinearQ:
         self._trace = torch.zeros(spec.num_envs, rows, columns, dtype=torch.float64, device=device)
         self._steps = 0
 
-    def act(self, obs: Tensor, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
+    def act(self, obs: Obs, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
         """Epsilon-greedy in each of the B slots; among equally good actions by chance."""
         action = self._policy.act(self.q_values(obs), obs, rng, self._steps, explore=explore)
         return ActorOutput(action, carry, {})
 
     def learn(self, rollout: Rollout) -> Metrics:
         """One step of every slot."""
-        obs, action, last = rollout.obs[0], rollout.action[0], rollout.last[0]
+        obs, action, last = obs_at(rollout.obs, 0), rollout.action[0], rollout.last[0]
         reward, discount = rollout.reward[0].double(), self._gamma * rollout.discount[0].double()
-        described = self._described(obs)
+        described = self._described(seen(obs))
         q = self._q_of(described, obs)
         taken = q.gather(1, action[:, None]).squeeze(1)
         epsilon = self._policy.epsilon(self._steps)
-        error = reward + discount * self._worth(rollout.next_obs[0]) - taken
+        error = reward + discount * self._worth(obs_at(rollout.next_obs, 0)) - taken
         if self._bootstrap == "max":  # what was before a step down from the best says nothing of the best policy
             self._trace[taken < q.amax(dim=1)] = 0.0
 
         self._remember(described, action)
-        self._weight += self._alpha * torch.einsum("b,brf->rf", error, self._trace) / len(obs)
+        self._weight += self._alpha * torch.einsum("b,brf->rf", error, self._trace) / len(action)
         self._trace *= (self._trace_lambda * discount)[:, None, None]
         self._trace[last] = 0.0
         self._steps += rollout.num_steps
         return {"loss/td": error.square().mean(), "value/q_mean": taken.mean(), "policy/epsilon": epsilon}
 
-    def _worth(self, obs: Tensor) -> Tensor:
+    def _worth(self, obs: Obs) -> Tensor:
         """V(s') of each observation: [B]."""
         q = self.q_values(obs)
         return q.amax(dim=1) if self._bootstrap == "max" else self._policy.expected(q, obs, self._steps)
@@ -110,17 +124,17 @@ class LinearQ:
         slots = torch.arange(len(action), device=action.device)
         if self._pairs is not None:
             rows, gradient = torch.zeros_like(action), described[slots, action]
-            seen = (described != 0.0).any(dim=1)
+            active = (described != 0.0).any(dim=1)
         else:
             rows, gradient = action, described
-            seen = described != 0.0
+            active = described != 0.0
         if self._replacing:
-            self._trace *= ~seen[:, None, :]
+            self._trace *= ~active[:, None, :]
         self._trace[slots, rows] += gradient
 
-    def q_values(self, obs: Tensor) -> Tensor:
+    def q_values(self, obs: Obs) -> Tensor:
         """Q(s, a): obs [B, ...] to [B, A]; −inf where an action is illegal."""
-        return self._q_of(self._described(obs), obs)
+        return self._q_of(self._described(seen(obs)), obs)
 
     def _described(self, obs: Tensor) -> Tensor:
         """f(s) with the 1 that the bias weighs, [B, F (+ 1)]; or f(s, a), [B, A, F]."""
@@ -130,8 +144,9 @@ class LinearQ:
         state: Tensor = self._features(obs)  # type: ignore[operator] # has no of_pairs, so it is of the first kind
         return with_bias(state) if self._bias else state.to(torch.float64)
 
-    def _q_of(self, described: Tensor, obs: Tensor) -> Tensor:
-        return self._policy.masked(described @ (self._weight[0] if self._pairs is not None else self._weight.T), obs)
+    def _q_of(self, described: Tensor, obs: Obs) -> Tensor:
+        weight = self._weight[0] if self._pairs is not None else self._weight.T
+        return allowed(described @ weight, action_mask(obs))
 
     def tables(self) -> Tables:
         """Q of every numbered state, the best of it, and the policy as evaluated; 0 and none where the episode is over.
@@ -139,9 +154,9 @@ class LinearQ:
         Raises:
             ValueError: if observations are no numbers, so that there are no tables to show.
         """
-        if not isinstance(self._spec.observation, spaces.Discrete):
+        if not isinstance(self._spec.obs_space, spaces.Discrete):
             raise ValueError(f"there are no tables of {self._spec.shown}")
-        states = torch.arange(int(self._spec.observation.n), device=self._weight.device)
+        states = torch.arange(int(self._spec.obs_space.n), device=self._weight.device)
         return self._policy.tables(of_states(self.q_values, states))
 
     def initial_carry(self, num_envs: int) -> Carry:

@@ -10,12 +10,25 @@ from gymnasium import spaces
 from pydantic import Field
 from torch import Tensor
 
-from rlrun.agents.legality import legal_actions
+from rlrun.agents.legality import require_mask
 from rlrun.agents.linear.features import Features, count_features, of_states, with_bias
 from rlrun.agents.tables.numbered_states import count_states
 from rlrun.agents.tables.policies import PolicySource, draw_actions, load_policy
 from rlrun.errors import UserError
-from rlrun.types import ActorOutput, Carry, EnvSpec, Float64Array, Metrics, Rollout, State, Steps, Tables
+from rlrun.types import (
+    ActorOutput,
+    Carry,
+    EnvSpec,
+    Float64Array,
+    Metrics,
+    Obs,
+    Rollout,
+    State,
+    Steps,
+    Tables,
+    action_mask,
+    seen,
+)
 
 
 class LinearV:
@@ -60,7 +73,7 @@ class LinearV:
         self._alpha = alpha
         self._trace_lambda = trace_lambda
         self._bias = bias
-        self._num_states = count_states(spec) if isinstance(spec.observation, spaces.Discrete) else None
+        self._num_states = count_states(spec) if isinstance(spec.obs_space, spaces.Discrete) else None
         self._policy = torch.from_numpy(_policy_of(policy, spec, self._num_states)).to(device)  # [S or 1, A]
         columns = count_features(features) + bias
         self._weight = torch.zeros(columns, dtype=torch.float64, device=device)
@@ -73,18 +86,20 @@ class LinearV:
             (states,) = initial.nonzero(as_tuple=True)
             self._start = of_states(lambda part: (initial[part] @ self._described(part))[None], states).sum(dim=0)
 
-    def act(self, obs: Tensor, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
+    def act(self, obs: Obs, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
         """Draws from the policy, whether it explores or is evaluated."""
         del explore
-        rows = obs if self._num_states is not None else torch.zeros(len(obs), dtype=torch.int64, device=obs.device)
-        return ActorOutput(draw_actions(self._policy, rows, rng), carry, {})
+        rows = seen(obs)
+        if self._num_states is None:
+            rows = torch.zeros(len(rows), dtype=torch.int64, device=rows.device)
+        return ActorOutput(draw_actions(self._policy, rows, rng, action_mask(obs)), carry, {})
 
     def learn(self, rollout: Rollout) -> Metrics:
         """One step of every slot."""
-        obs, last = rollout.obs[0], rollout.last[0]
+        obs, next_obs, last = seen(rollout.obs)[0], seen(rollout.next_obs)[0], rollout.last[0]
         reward, discount = rollout.reward[0].double(), self._gamma * rollout.discount[0].double()
         gradient = self._described(obs)
-        error = reward + discount * self.values(rollout.next_obs[0]) - gradient @ self._weight
+        error = reward + discount * self.values(next_obs) - gradient @ self._weight
         self._trace += gradient
         self._weight += self._alpha * (error @ self._trace) / len(obs)
         self._trace *= (self._trace_lambda * discount)[:, None]
@@ -140,5 +155,5 @@ def _policy_of(source: str, spec: EnvSpec, num_states: int | None) -> Float64Arr
             f"policy={source} needs numbered states, and {spec.name} shows {spec.shown}: choose observation=index "
             "where the environment has it, or policy=uniform"
         )
-    legal_actions(spec)  # refuses where not every action is legal
+    require_mask(spec)
     return np.full((1, spec.num_actions), 1.0 / spec.num_actions)

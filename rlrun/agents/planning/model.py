@@ -17,7 +17,7 @@ def require_model(spec: EnvSpec) -> TabularModel:
     """
     model = spec.model
     if model is None:
-        learners = "q_learning" if isinstance(spec.observation, spaces.Discrete) else "dqn, actor_critic"
+        learners = "q_learning" if isinstance(spec.obs_space, spaces.Discrete) else "dqn, actor_critic"
         raise DoesNotFitError(
             f"planning needs a model of every state and outcome, which {spec.name} does not have: choose an "
             "environment with a finite model (gridworld, racing_car, mdp, or a toy-text id), or an agent that learns "

@@ -7,13 +7,12 @@ from typing import Annotated
 
 import torch
 from pydantic import Field
-from torch import Tensor
 
 from rlrun.agents.planning.model import require_model
 from rlrun.agents.planning.settling import Settling, solution_if_slow
 from rlrun.agents.tables.policies import PolicySource, draw_actions, load_policy
 from rlrun.numerics.bellman import Bellman
-from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, NoSteps, Rollout, State, Tables
+from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, NoSteps, Obs, Rollout, State, Tables, seen
 
 _LOG = logging.getLogger(__name__)
 
@@ -87,10 +86,10 @@ class PolicyEvaluation:
         del num_envs
         return ()
 
-    def act(self, obs: Tensor, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
+    def act(self, obs: Obs, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
         """Draws from the policy, whether it explores or is evaluated."""
         del explore
-        return ActorOutput(draw_actions(self._policy, obs, rng), carry, {})
+        return ActorOutput(draw_actions(self._policy, seen(obs), rng), carry, {})
 
     def tables(self) -> Tables:
         """V and Q of the policy, and the policy."""

@@ -16,7 +16,7 @@ from rlrun.agents.planning.settling import Settling, solution_if_slow
 from rlrun.agents.tables.policies import PolicySource, draw_actions, load_policy
 from rlrun.numerics.bellman import TIE, Bellman, as_policy, lowest, tie_margin, value_error
 from rlrun.numerics.tied_actions import keeps_promises, staying_free
-from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, NoSteps, Rollout, State, Tables
+from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, NoSteps, Obs, Rollout, State, Tables, seen
 
 _LOG = logging.getLogger(__name__)
 
@@ -171,10 +171,10 @@ class PolicyIteration:
         del num_envs
         return ()
 
-    def act(self, obs: Tensor, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
+    def act(self, obs: Obs, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
         """As the policy of the moment says."""
         del explore
-        return ActorOutput(draw_actions(self._policy.T, obs, rng), carry, {})
+        return ActorOutput(draw_actions(self._policy.T, seen(obs), rng), carry, {})
 
     def tables(self) -> Tables:
         """V and Q of the policy of the moment, and the policy."""

@@ -17,7 +17,7 @@ from rlrun.agents.planning.greedy_policy import GreedyPolicy
 from rlrun.agents.planning.model import require_model
 from rlrun.agents.planning.settling import Settling
 from rlrun.numerics.bellman import Bellman, tie_margin
-from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, NoSteps, Rollout, State, Tables
+from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, NoSteps, Obs, Rollout, State, Tables, seen
 
 _LOG = logging.getLogger(__name__)
 
@@ -125,10 +125,10 @@ class ValueIteration:
         del num_envs
         return ()
 
-    def act(self, obs: Tensor, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
+    def act(self, obs: Obs, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
         """The greedy action of each state [B]; of tied ones that which ends, and soonest."""
         del rng, explore
-        return ActorOutput(self._policy.choice(self._values, self._q).action[obs], carry, {})
+        return ActorOutput(self._policy.choice(self._values, self._q).action[seen(obs)], carry, {})
 
     def tables(self) -> Tables:
         """V, Q, how it acts, and all greedy actions."""

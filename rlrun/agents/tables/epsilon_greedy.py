@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rlrun.agents.legality import legal_actions
-from rlrun.numerics.distributions import epsilon_greedy_among_ties, epsilon_greedy_among_ties_probs, tied_best
+from rlrun.agents.legality import require_mask
+from rlrun.numerics.distributions import allowed, epsilon_greedy_among_ties, epsilon_greedy_among_ties_probs, tied_best
 from rlrun.numerics.schedules import Schedule, require_probability
-from rlrun.types import EnvSpec, Tables
+from rlrun.types import EnvSpec, Obs, Tables, action_mask
 
 
 class EpsilonGreedy:
@@ -27,31 +27,25 @@ class EpsilonGreedy:
     def __init__(self, epsilon: Schedule, evaluation_epsilon: float, spec: EnvSpec, device: torch.device) -> None:
         require_probability(epsilon, "epsilon")
         self.epsilon, self._evaluation_epsilon = epsilon, evaluation_epsilon
-        known = legal_actions(spec)
-        self._known = None if known is None else torch.from_numpy(known).to(device)  # [S, A] none in terminal states
-        self._legal: Tensor | None = None  # [S, A] the same, all in terminal states: nothing follows; None: all
-        if self._known is not None:
-            legal = self._known | ~self._known.any(dim=1, keepdim=True)
-            self._legal = None if legal.all() else legal
+        require_mask(spec)
+        model = spec.seen_model
+        self._known = None if model is None else torch.from_numpy(model.legal).to(device)  # [S, A], to be shown
 
-    def masked(self, q: Tensor, obs: Tensor) -> Tensor:
-        """Q(s, ·) [B, A] of observations [B, ...], −inf where an action is illegal."""
-        return q if self._legal is None else q.masked_fill(~self._legal[obs], -torch.inf)
-
-    def act(self, q: Tensor, obs: Tensor, rng: torch.Generator, step: int, *, explore: bool) -> Tensor:
-        """An action [B] for each of the masked Q(s, ·) [B, A], at an agent step."""
+    def act(self, q: Tensor, obs: Obs, rng: torch.Generator, step: int, *, explore: bool) -> Tensor:
+        """An action [B] for each Q(s, ·) [B, A] of observations [B, ...], at an agent step."""
         epsilon = self.epsilon(step) if explore else self._evaluation_epsilon
-        legal = None if self._legal is None else self._legal.index_select(0, obs)
-        return epsilon_greedy_among_ties(q, epsilon, rng, legal)
+        mask = action_mask(obs)
+        return epsilon_greedy_among_ties(allowed(q, mask), epsilon, rng, mask)
 
-    def expected(self, q: Tensor, obs: Tensor, step: int) -> Tensor:
-        """Σ over a of π(a|s) Q(s, a) as it explores: (1 − ε) times the best and ε times the mean of masked Q: [B]."""
-        epsilon = self.epsilon(step)
-        if self._legal is None:
+    def expected(self, q: Tensor, obs: Obs, step: int) -> Tensor:
+        """Σ over a of π(a|s) Q(s, a) as it explores: (1 − ε) times the best and ε times the mean of allowed Q: [B]."""
+        epsilon, mask = self.epsilon(step), action_mask(obs)
+        q = allowed(q, mask)
+        if mask is None:
             mean = q.mean(dim=1)
         else:
-            legal = self._legal.index_select(0, obs)
-            mean = torch.where(legal, q, 0.0).sum(dim=1) / legal.sum(dim=1)
+            finite = q > -torch.inf
+            mean = torch.where(finite, q, 0.0).sum(dim=1) / finite.sum(dim=1)
         return (1.0 - epsilon) * q.amax(dim=1) + epsilon * mean
 
     def tables(self, q: Tensor, visits: Tensor | None = None) -> Tables:
@@ -62,8 +56,8 @@ class EpsilonGreedy:
             visits: [S, A] how often each was learned from; None: not counted.
         """
         legal = torch.ones_like(q, dtype=torch.bool) if self._known is None else self._known
-        values = torch.where(legal.any(dim=1), q.amax(dim=1), 0.0)
         shown = q.masked_fill(~legal, -torch.inf)
+        values = torch.where(legal.any(dim=1), shown.amax(dim=1), 0.0)
         policy = epsilon_greedy_among_ties_probs(shown, self._evaluation_epsilon, legal)
         columns = [table.cpu().numpy().copy() for table in (values, shown, policy, tied_best(shown) & legal)]
         counts = None if visits is None else visits.cpu().numpy().copy()

@@ -16,12 +16,12 @@ def count_states(spec: EnvSpec) -> int:
     Raises:
         DoesNotFitError: if observations are no states, or so many that a table would not fit.
     """
-    if not isinstance(spec.observation, spaces.Discrete):
+    if not isinstance(spec.obs_space, spaces.Discrete):
         raise DoesNotFitError(
             f"a table needs numbered states, and {spec.name} shows {spec.shown}: choose observation=index where the "
             "environment has it, or an agent with a network (dqn, actor_critic)"
         )
-    num_states = int(spec.observation.n)
+    num_states = int(spec.obs_space.n)
     if num_states * spec.num_actions > _MOST_PAIRS:
         raise DoesNotFitError(
             f"a table of {num_states:,} states and {spec.num_actions} actions, which {spec.name} needs, would not fit "

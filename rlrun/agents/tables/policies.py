@@ -11,7 +11,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from rlrun.agents.legality import legal_actions
+from rlrun.agents.legality import require_mask
 from rlrun.annotations import FILE, Named
 from rlrun.errors import UserError, nearest
 from rlrun.files import read_text
@@ -36,8 +36,9 @@ def load_policy(source: str, key: str, spec: EnvSpec, num_states: int) -> Float6
     Raises:
         UserError: if there is no such policy, or it does not fit the environment.
     """
-    known = legal_actions(spec)
-    legal = known if known is not None else np.ones((num_states, spec.num_actions), bool)
+    require_mask(spec)
+    model = spec.seen_model
+    legal = model.legal if model is not None else np.ones((num_states, spec.num_actions), bool)
     path = Path(source).expanduser()
     if source == "uniform":
         policy = uniform_policy(legal)
@@ -47,6 +48,8 @@ def load_policy(source: str, key: str, spec: EnvSpec, num_states: int) -> Float6
         policy = _from_yaml(path, key, spec, num_states)
     else:
         raise UserError(f"{key}={source} is neither `uniform`, nor a run's directory with {TABLES}, nor a YAML file")
+    if model is None and spec.model is not None:  # states that look alike: the episode is over where none is chosen
+        legal = legal & policy.any(axis=1, keepdims=True)
     _check(policy, legal, source, key)
     return policy
 
@@ -57,9 +60,10 @@ def uniform_policy(legal: BoolArray) -> Float64Array:
     return policy
 
 
-def draw_actions(policy: Tensor, states: Tensor, rng: torch.Generator) -> Tensor:
-    """An action for each of the states [B], drawn from policy [S, A]; the lowest where a row is empty."""
-    cumulative = policy.index_select(0, states).cumsum(dim=1)  # [B, A]
+def draw_actions(policy: Tensor, states: Tensor, rng: torch.Generator, mask: Tensor | None = None) -> Tensor:
+    """An action for each of the states [B], drawn from policy [S, A] within the mask [B, A]; the lowest if none is."""
+    rows = policy.index_select(0, states)
+    cumulative = (rows if mask is None else rows * mask).cumsum(dim=1)  # [B, A]
     draw = torch.rand(len(states), 1, generator=rng, device=policy.device, dtype=policy.dtype)
     total = cumulative[:, -1:]
     return (cumulative <= draw * total).to(torch.int64).sum(dim=1).clamp_(max=policy.shape[1] - 1) * (

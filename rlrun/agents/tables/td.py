@@ -11,7 +11,20 @@ from torch import Tensor
 from rlrun.agents.tables.numbered_states import count_states
 from rlrun.agents.tables.policies import PolicySource, draw_actions, load_policy
 from rlrun.numerics.tabular_updates import update_in_order
-from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, Rollout, State, Steps, Tables, TabularModel
+from rlrun.types import (
+    ActorOutput,
+    Carry,
+    EnvSpec,
+    Metrics,
+    Obs,
+    Rollout,
+    State,
+    Steps,
+    Tables,
+    TabularModel,
+    action_mask,
+    seen,
+)
 
 
 class TD:
@@ -92,14 +105,14 @@ class TD:
     def _initial_states(model: TabularModel) -> Tensor:
         return torch.from_numpy((model.initial > 0) & model.legal.any(axis=1))
 
-    def act(self, obs: Tensor, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
+    def act(self, obs: Obs, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
         """Draws from the policy, whether it explores or is evaluated."""
         del explore
-        return ActorOutput(draw_actions(self._policy, obs, rng), carry, {})
+        return ActorOutput(draw_actions(self._policy, seen(obs), rng, action_mask(obs)), carry, {})
 
     def learn(self, rollout: Rollout) -> Metrics:
         """One step of every slot."""
-        obs, next_obs, last = rollout.obs[0], rollout.next_obs[0], rollout.last[0]
+        obs, next_obs, last = seen(rollout.obs)[0], seen(rollout.next_obs)[0], rollout.last[0]
         reward, discount = rollout.reward[0].double(), rollout.discount[0].double()
         target = reward + self._gamma * discount * self._values[next_obs]
         visits = self._visits.clone() if self._iterate_average else self._visits

@@ -18,9 +18,23 @@ from torch import Tensor
 from rlrun.agents.tables.epsilon_greedy import EpsilonGreedy
 from rlrun.agents.tables.numbered_states import count_states
 from rlrun.annotations import Takes
+from rlrun.numerics.distributions import allowed
 from rlrun.numerics.schedules import Schedule
 from rlrun.numerics.tabular_updates import update_in_order
-from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, Rollout, State, Steps, Tables
+from rlrun.types import (
+    ActorOutput,
+    Carry,
+    EnvSpec,
+    Metrics,
+    Obs,
+    Rollout,
+    State,
+    Steps,
+    Tables,
+    action_mask,
+    obs_at,
+    seen,
+)
 
 
 class TDControl:
@@ -65,8 +79,7 @@ class TDControl:
         self._gamma, self._alpha, self._alpha_power = gamma, alpha, alpha_power
         size = (count_states(spec), spec.num_actions)
         self._policy = EpsilonGreedy(epsilon, evaluation_epsilon, spec, device)
-        q = torch.full(size, initial_q, dtype=torch.float64, device=device)
-        self._q = self._policy.masked(q, torch.arange(size[0], device=device))
+        self._q = torch.full(size, initial_q, dtype=torch.float64, device=device)
         self._visits = torch.zeros(size, dtype=torch.int64, device=device)
         self._steps = 0
         # Sarsa: the last step of every slot, [B], until its a' is known
@@ -75,34 +88,38 @@ class TDControl:
         self._reward = torch.zeros(spec.num_envs, dtype=torch.float64, device=device)
         self._discount = torch.zeros(spec.num_envs, dtype=torch.float64, device=device)  # gamma in it
 
-    def act(self, obs: Tensor, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
+    def act(self, obs: Obs, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
         """Epsilon-greedy in each of the B slots; among equally good actions by chance."""
-        action = self._policy.act(self._q.index_select(0, obs), obs, rng, self._steps, explore=explore)
+        action = self._policy.act(self._q.index_select(0, seen(obs)), obs, rng, self._steps, explore=explore)
         return ActorOutput(action, carry, {})
 
     def learn(self, rollout: Rollout) -> Metrics:
         """Updates Q after each step of the rollout, all slots together."""
         reward, discount = rollout.reward.double(), self._gamma * rollout.discount.double()
-        next_obs, pair = rollout.next_obs, rollout.obs * self._q.shape[1] + rollout.action  # pair: (s, a) as one number
+        pair = seen(rollout.obs) * self._q.shape[1] + rollout.action  # (s, a) as one number
+        following = rollout.next_obs
         for t in range(len(pair)):
+            next_obs = obs_at(following, t)
             if self._bootstrap == "next_action":
-                error = self._sarsa(pair[t], reward[t], discount[t], next_obs[t], rollout.last[t])
+                error = self._sarsa(pair[t], reward[t], discount[t], next_obs, rollout.last[t])
             else:
-                error = self._update(pair[t], reward[t] + discount[t] * self._worth(next_obs[t]))
+                error = self._update(pair[t], reward[t] + discount[t] * self._worth(next_obs))
         self._steps += rollout.num_steps
         known = {"loss/td": error.square().mean()} if len(error) else {}
         return {**known, "policy/epsilon": self._policy.epsilon(self._steps)}
 
-    def _worth(self, obs: Tensor) -> Tensor:
-        q = self._q.index_select(0, obs)
-        return q.amax(dim=1) if self._bootstrap == "max" else self._policy.expected(q, obs, self._steps)
+    def _worth(self, obs: Obs) -> Tensor:
+        q = self._q.index_select(0, seen(obs))
+        if self._bootstrap == "max":
+            return allowed(q, action_mask(obs)).amax(dim=1)
+        return self._policy.expected(q, obs, self._steps)
 
-    def _sarsa(self, pair: Tensor, reward: Tensor, discount: Tensor, next_obs: Tensor, last: Tensor) -> Tensor:
+    def _sarsa(self, pair: Tensor, reward: Tensor, discount: Tensor, next_obs: Obs, last: Tensor) -> Tensor:
         """Learns from the steps before, whose next action is known by now, and from the last steps of episodes."""
         waits, following = self._waits, self._q.view(-1)[pair]
         error = self._update(self._pair[waits], (self._reward + self._discount * following)[waits])
         if last.any():
-            ends = self._update(pair[last], reward[last] + discount[last] * self._worth(next_obs[last]))
+            ends = self._update(pair[last], reward[last] + discount[last] * self._worth(obs_at(next_obs, last)))
             error = torch.cat([error, ends])
         self._waits, self._pair, self._reward, self._discount = ~last, pair, reward, discount
         return error

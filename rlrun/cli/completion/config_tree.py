@@ -2,7 +2,7 @@
 
 Importing Hydra and composing takes half a second; a Tab may take 0.4. Follows what rlrun's own files and a plug-in's
 use: groups with their packages, files of the same group, `_self_`, `optional`, `override`, `@package`, and the preset's
-`${oc.select:...}`. `tests/completion/test_config_tree.py` compares it with what Hydra composes.
+`${oc.select:...}`. `tests/completion/test_config_tree.py` compares it with what a run would have.
 """
 
 from __future__ import annotations
@@ -128,12 +128,12 @@ def compose(configs: Configs, overrides: Sequence[str]) -> Composed:
     options = {key: option.strip("'\"") for key, option in given.items() if "@" in key or key in groups}
     if "network" in options:
         options.setdefault(_NETWORK, options["network"])
-    composed = _composed(configs, options)
-    suggestions = [composed.values.pop("network")] if isinstance(composed.at("network"), str) else []
-    if isinstance(composed.at("env.network"), str):
-        suggestions.append(composed.values["env"].pop("network"))
-    if suggestions and _NETWORK not in options and isinstance(composed.at("algo.network"), dict):
-        return compose(configs, [*overrides, f"{_NETWORK}={suggestions[0]}"])
+    chosen: dict[str, str] = {}  # by files, for other groups than their own
+    for _ in range(_DEEPEST):  # a file that another one chooses may choose others
+        composed, before, chosen = Composed({}, chosen | options), chosen, {}
+        _merge(configs, "config", "", composed, chosen)
+        if chosen == before:
+            break
     for key, value in given.items():
         parent, _, name = key.rpartition(".")
         section = composed.at(parent)
@@ -142,35 +142,23 @@ def compose(configs: Configs, overrides: Sequence[str]) -> Composed:
     return composed
 
 
-def _composed(configs: Configs, options: Mapping[str, str]) -> Composed:
-    composed = Composed({}, dict(options))
-    _choose(configs, "config", "", composed.options)
-    _merge(configs, "config", "", composed)
-    return composed
-
-
-def _choose(configs: Configs, path: str, package: str, options: dict[str, str], depth: int = 0) -> None:
-    """Finds the options that files choose for others: those further down a list count more, the command line's most."""
+def _merge(
+    configs: Configs, path: str, package: str, composed: Composed, chosen: dict[str, str], depth: int = 0
+) -> None:
+    """Adds what a file and those that it includes say, in their order, and notes what they choose elsewhere."""
     items = configs.items(path, package) if depth < _DEEPEST else []
     for item in items:
-        if item.override:
-            options.setdefault(item.key, item.option)
-    for item in reversed(items):
-        if item.option and not item.override and "${" not in item.option:
-            inner = item.path(options)
-            _choose(configs, inner, configs.package(inner, item.package), options, depth + 1)
-
-
-def _merge(configs: Configs, path: str, package: str, composed: Composed, depth: int = 0) -> None:
-    """Adds what a file and those that it includes say, in their order."""
-    for item in configs.items(path, package) if depth < _DEEPEST else []:
         if not item.option:
-            _put(composed.values, package.split(".") if package else [], configs.body(path))
+            body = configs.body(path)
+            if package in ("", "env") and isinstance(body.get("network"), str):
+                chosen[_NETWORK] = body.pop("network")
+            _put(composed.values, package.split(".") if package else [], body)
         elif not item.override:
             inner = item.path(composed.options)
             if item.group:
                 composed.options[item.key] = inner.rpartition("/")[2]
-            _merge(configs, inner, configs.package(inner, item.package), composed, depth + 1)
+            _merge(configs, inner, configs.package(inner, item.package), composed, chosen, depth + 1)
+    chosen.update({item.key: item.option for item in items if item.override})
 
 
 def _items(line: Any, path: str, parent: str) -> Iterator[Item]:

@@ -48,7 +48,7 @@ def overrides(
             names = configs.options(group)
             yield Candidate(f"{group}=", ", ".join(names[:4]) + (" ..." if len(names) > 4 else ""), complete=False)
     for group in made.options if key and run is None else ():  # rarely wanted, so not among all there is
-        if "@" in group and not group.startswith(("hydra/", "debug_")):
+        if "@" in group and not group.startswith(("hydra/", "debug_", "network@")):
             yield Candidate(f"{group}=", complete=False)
     for name, meaning, nested in _keys(key, made, configs):
         if nested:
@@ -127,8 +127,8 @@ def _typeable(found: Iterable[Candidate]) -> Iterator[Candidate]:
 def _parameters(parent: str, made: Composed) -> Mapping[str, Any]:
     """What the index has of the keys of a section, by name: nothing where the class is not ours."""
     target = SETTINGS.get(parent) or made.text(f"{parent}._target_")
-    entry: Mapping[str, Any] = index()["targets"].get(target, {})
-    return entry.get("parameters", {})
+    parameters: Mapping[str, Any] = index()["targets"].get(target, {}).get("parameters", {})
+    return parameters
 
 
 def _games() -> list[str]:

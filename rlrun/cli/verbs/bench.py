@@ -100,7 +100,7 @@ def _ceiling(what: str, value: float, unit: str) -> str:
 def _trainings(seconds: float, overrides: list[str]) -> Iterator[str]:
     from rlrun.cli.bench.loop_speed import measure_loop
     from rlrun.cli.bench.workloads import ACTOR_CRITIC_CARTPOLE, DQN_PONG
-    from rlrun.config.repeated_words import changed
+    from rlrun.config.arguments import changed
 
     # The replay is small, so that little memory is enough; epsilon is at its end when the clock starts.
     pong = (

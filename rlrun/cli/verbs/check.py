@@ -55,11 +55,11 @@ def _check(config: Config, directory: Path, turns: int | None, steps: int | None
     counts = {env: _check_one(f"{env} ({config.env.target})", env_contract)}
     agent_contract = CheckedAgent(parts.env, parts.agent, turns)
     for path, component in components_in(config.algo, "algo"):
-        starts = component.arguments.get("learning_starts_steps")
-        if isinstance(starts, int) and starts > agent_contract.steps:
-            agent_contract.notes.append(
-                f"learning begins after {starts:,} steps, too late to be checked: add {path}.learning_starts_steps=500"
-            )
+        for name in sorted(component.before_end):
+            if (starts := component.arguments[name]) > agent_contract.steps:
+                agent_contract.notes.append(
+                    f"learning begins after {starts:,} steps, too late to be checked: add {path}.{name}=500"
+                )
     counts[agent] = _check_one(f"{agent} ({config.algo.target})", agent_contract)
     replay_contract = checked_replay(agent_contract.trained, parts.spec)
     if replay_contract is not None:

@@ -23,7 +23,7 @@ _NO_MATTER = (
     "device.num_threads",
     "device._target_",
 )
-_EXPERIMENT = ("algo", "env", "network")
+_EXPERIMENT = ("algo", "env")
 
 
 def declare(parser: Arguments) -> None:

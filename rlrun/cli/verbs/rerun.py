@@ -1,4 +1,4 @@
-"""`rlrun rerun DIR`: the same run again, from its manifest, and whether it came out the same, bit for bit."""
+"""`rlrun rerun DIR`: the same run again, from its manifest, and whether every bit is equal."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _end(original: Path, config: Config, manifest: Mapping[str, Any]) -> tuple[i
 
 
 def _place(original: Path, into: str | None, until: int) -> Path:
-    """Where to: a repetition that was interrupted goes on, and nothing that is finished is touched."""
+    """Where to: a repetition that was interrupted is resumed, and nothing that is finished is touched."""
     from rlrun.runs.directory import attempt, finished_result
 
     first = Path(into) if into is not None else original.with_name(original.name + "-rerun")
@@ -89,7 +89,7 @@ def _say_what_changed_on_the_way(manifest: Mapping[str, Any]) -> None:
     for number, session in enumerate(manifest.get("sessions", []), 1):
         if session["differs"]:
             print(
-                f"session {number} of the run had other things than its first one ({in_words(session['differs'])}): "
+                f"session {number} of the run differed from its first one ({in_words(session['differs'])}): "
                 "the repetition cannot follow that"
             )
 
@@ -129,5 +129,5 @@ def _newest_state(directory: Path, config: Config) -> State | None:
     from rlrun.build import identity_of
     from rlrun.runs.checkpoint import Checkpoints
 
-    identity = identity_of(config, directory)
+    identity = identity_of(config)
     return Checkpoints(directory, identity, config.checkpoint["keep"]).newest_sound(print, move_aside=False)

@@ -18,6 +18,7 @@ def declare(parser: Arguments) -> None:
         "overrides",
         metavar="key=value",
         nargs="*",
+        default=[],
         help="total_steps may grow; the experiment stays what it is",
         kind="run overrides",
     )

@@ -1,4 +1,4 @@
-"""`rlrun show DIR`: what a run is, how far it is, and what it came to."""
+"""`rlrun show DIR`: what a run is, its progress and its result."""
 
 from __future__ import annotations
 

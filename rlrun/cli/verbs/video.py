@@ -91,10 +91,10 @@ def _log_path(directory: Path, recorded: bool) -> Path:
 def _number(asked: str | None, count: int, best: int, directory: Path) -> int:
     """The episode's number, from 1."""
     if count == 0:
-        raise UserError(f"no episode of {directory} has been written down yet: it is, when the run ends or has gone on")
+        raise UserError(f"no episode of {directory} is in its log yet: it is written when the run saves or ends")
     there = f"there are episodes 1 to {count}, and the best is {best}"
     if asked is None:
-        raise UserError(f"say which: --episode N, last or best; {there}")
+        raise UserError(f"choose one: --episode N, last or best; {there}")
     if asked in ("last", "best"):
         return count if asked == "last" else best
     if not asked.isdecimal() or not 1 <= int(asked) <= count:
@@ -109,5 +109,5 @@ def _environment(config: Config) -> Filmable:
     env: Filmable = instantiate(config.env, {}, num_envs=1)  # it could be recorded, so it can be filmed
     if not env.spec.resumable:
         env.close()
-        raise UserError(f"episodes of {env.spec.name} do not replay, so a video would not be of that episode")
+        raise UserError(f"episodes of {env.spec.name} do not replay, so a video would show another episode")
     return env

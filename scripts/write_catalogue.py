@@ -21,6 +21,7 @@
                  one of the "values", or, where "negated", none of them,
              "item": of "list" and "mapping", the entry of each value (without meaning),
              "kind": of "object", a key of "kinds",
+             "before_end": whether it is an agent step that must come before the end of the run,
              "partial": of "object", whether it is called later, with its first argument,
              "members": of "any_of", entries of which one must fit,
              "min_length", "max_length", "pattern"}},
@@ -50,6 +51,7 @@ from torch import nn
 
 import rlrun
 from rlrun.annotations import (
+    BEFORE_END,
     EXECUTION,
     FILE,
     PARTIAL,
@@ -63,8 +65,8 @@ from rlrun.annotations import (
     members_of,
 )
 from rlrun.annotations.type_words import kind_name
-from rlrun.config.catalogue import FILE_NAME, SETTINGS, VERSION
-from rlrun.config.config import LOG_VALUES, RUN_VALUES
+from rlrun.config import index
+from rlrun.config.catalogue import FILE_NAME, LOG_VALUES, RUN_VALUES, SETTINGS, VERSION
 from rlrun.config.constructors import conditions_of, hints_of, import_target, parameters_of, product_of
 from rlrun.config.docstrings import argument_meanings, paragraphs, sources
 from rlrun.config.type_fit import fits, is_protocol_class
@@ -82,7 +84,7 @@ _ROOTS = {  # what a config's groups are, by where a constructor asks for one
 
 def path() -> Path:
     """Where the file is."""
-    return Path(__file__).with_name(FILE_NAME)
+    return Path(index.__file__).with_name(FILE_NAME)
 
 
 def write() -> None:
@@ -185,7 +187,12 @@ def _is_object(member: Any) -> bool:
 
 def _is_settings(bare: Any) -> bool:
     """Whether it is a class of ours that groups arguments, and that a config can give."""
-    return dataclasses.is_dataclass(bare) and bare.__module__.startswith("rlrun.") and _is_checkable(bare)
+    return (
+        isinstance(bare, type)
+        and dataclasses.is_dataclass(bare)
+        and bare.__module__.startswith("rlrun.")
+        and _is_checkable(bare)
+    )
 
 
 def _asked(target: str, call: Callable[..., Any]) -> Iterator[tuple[str, _Asked]]:
@@ -270,6 +277,8 @@ def _marks(metadata: list[Any]) -> dict[str, Any]:
             found["file"] = True
         elif item is PARTIAL:
             found["partial"] = True
+        elif item is BEFORE_END:
+            found["before_end"] = True
         elif isinstance(item, AtMost):
             found["at_most"] = item.parameter
         elif isinstance(item, Takes):
