@@ -43,7 +43,7 @@ def test_a_key_in_a_file_is_told_with_file_and_line(directories: list[Path]) -> 
     assert f"set in {directories[0] / 'experiment/typo.yaml'}, line 6" in details
     assert "algo.exploration.epsilon.end = 0.02 (a number): the last value" in details
     _, details = refused(directories, "algo=dqn", "env=cartpole", "preset=mine")
-    assert f"set in {directories[0] / 'preset/mine.yaml'}, line 4" in details
+    assert f"set in {directories[0] / 'preset/mine.yaml'}, line 5" in details
 
 
 def test_a_word_on_the_command_line_is_quoted(directories: list[Path]) -> None:
