@@ -71,7 +71,7 @@ def after_updates(agent: DQN, rollouts: Sequence[Rollout], updates: int) -> dict
         "gradients": [cast(Tensor, parameter.grad) for parameter in parameters],
         "optimizer": states,
         "metrics": list(metrics.values()),
-        "Q of the last observations": [agent._q_to_act_on(rollouts[-1].obs_sequence[-1])],
+        "Q of the last observations": [agent._q_to_act_on(rollouts[-1].obs_sequence[-1]).detach()],
     }
     return {name: [tensor.cpu().double() for tensor in tensors] for name, tensors in found.items()}
 

@@ -100,11 +100,10 @@ def test_parity_finds_what_would_be_equal_by_doing_nothing(
     if broken == "records nothing":
         wanted = {"updates and acting were recorded", "training was recorded"}
         wanted |= {"recorded before it loads", "recorded anew after loading"}
-        monkeypatch.setattr(Execution, "recorded", lambda self, function, reads, changes: function)
-        monkeypatch.setattr(Execution, "recorded_pass", lambda self, forward, reads: forward)
+        monkeypatch.setattr(Execution, "_recorded", lambda self, recorder, function, reads, changes: function)
     elif broken == "no bfloat16":
         wanted = {"bfloat16 is not float32"}
-        monkeypatch.setattr(Execution, "in_precision", lambda self, forward: forward)
+        monkeypatch.setattr(Execution, "passing", lambda self, forward: forward)
     elif broken == "never anew":
         wanted = {"recorded anew after loading", "resumed = not interrupted"}
         monkeypatch.setattr(_Recording, "is_of", lambda self, touched: True)
