@@ -77,7 +77,7 @@ class Takes:
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """Beside `FILE`: what the value may be besides the path of a file or directory; anything else is refused."""
+    """Beside `FILE`: names that the value may be besides the path of a file or directory."""
 
     names: tuple[str, ...]
 

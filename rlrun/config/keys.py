@@ -64,7 +64,7 @@ def valid_keys(raw: Mapping[str, Any], *, imports: bool = True) -> dict[str, Key
     for name, annotation in TOP.items():
         meaning = _root_comments().get(name, "")
         kind = describe(annotation)
-        unit = unit_of(name) if "number" in kind else None
+        unit = unit_of(name) if "number" in kind or "integer" in kind else None
         found[name] = Key(name, raw.get(name), kind, annotation, unit, meaning, None)
     for name, target in SETTINGS.items():
         known = catalogue.target(target)
