@@ -126,6 +126,7 @@ class Tables:
     visits: Int64Array | None = None  # [S, A] how often each was learned from; [S, 1] where states alone are counted
     sample_averages: Float64Array | None = None  # [S] mean return that followed each state; NaN: none was seen whole
     best: BoolArray | None = None  # [S, A] all actions that are equally good, though `policy` plays some of them only
+    gamma: float | None = None  # discount factor per step that the values are meant with; None: not known
 
     @property
     def arrows(self) -> Float64Array:
@@ -179,6 +180,10 @@ class EnvSpec:
 
     def __post_init__(self) -> None:
         parts = self.parts_of_observation
+        if unknown := [name for name in parts if name not in PARTS]:
+            raise ValueError(
+                f"{self.name} shows {', '.join(unknown)}; parts of observations are called {', '.join(PARTS)}"
+            )
         if "obs" not in parts:
             raise ValueError(f"observations of {self.name} have the parts {', '.join(parts)}, and none called obs")
         mask = parts.get("action_mask")

@@ -282,14 +282,14 @@ class VecEnvContract(ABC):
         """Return new arrays from every call, and copy the ones that are handed in before changing them."""
         env = self._made(2)
         observations = [env.reset(5)]
-        kept = [observations[0].copy()]
+        kept = [map_obs(np.copy, observations[0])]
         actions = random_actions(env.spec, self.num_steps)
         actions_before = actions.copy()
         history = [env.step(action) for action in actions]
         history_before = [_of_slots(step, slice(None)) for step in history]
         slots = np.array([False, True])
         observations.append(env.restart(slots))
-        kept.append(observations[1].copy())
+        kept.append(map_obs(np.copy, observations[1]))
         _play(env, actions[:20])
         env.reset(6)
         _play(env, actions[:20])
