@@ -72,7 +72,7 @@ class Collector:
         self.recorder = recorder
         self._num_envs = env.spec.num_envs
         self._rng = torch_generator(seed, "collector/act", device)
-        self._meter = EpisodeMeter(env.spec.name, self._num_envs)
+        self._meter = EpisodeMeter(env.spec.name, self._num_envs, env.spec.num_players)
         self._fresh: BoolArray = np.ones(self._num_envs, bool)  # at the first observation of an episode
         self._obs: Obs | None = None  # [B, ...] what to act on next
         self._carry: Carry = ()
@@ -206,6 +206,7 @@ class Collector:
             "fresh": self._fresh.copy(),
             "running_return": self._meter.running_return.copy(),
             "running_length": self._meter.running_length.copy(),
+            "mover": self._meter.mover.copy(),
             "recorder": self.recorder.state_dict(),
         }
 
@@ -231,6 +232,7 @@ class Collector:
         self._fresh = state["fresh"]
         self._meter.running_return = state["running_return"]
         self._meter.running_length = state["running_length"]
+        self._meter.mover = state["mover"]
         self.recorder.load_state_dict(state["recorder"])
 
 

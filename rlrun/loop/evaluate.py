@@ -173,7 +173,7 @@ class Evaluator:
         carry = initial_carry()
         share, rest = divmod(count, num_envs)
         left = share + (np.arange(num_envs) < rest)  # [B]
-        meter = EpisodeMeter(self.env.spec.name, num_envs)
+        meter = EpisodeMeter(self.env.spec.name, num_envs, self.env.spec.num_players)
         meter.begun(obs, np.ones(num_envs, bool))
         while (left > 0).any():
             if stopping():
