@@ -126,6 +126,7 @@ class Tables:
     visits: Int64Array | None = None  # [S, A] how often each was learned from; [S, 1] where states alone are counted
     sample_averages: Float64Array | None = None  # [S] mean return from each state; NaN: no complete one
     best: BoolArray | None = None  # [S, A] all best actions, of which `policy` may play only some
+    gamma: float | None = None  # discount factor per step of the values; None: unknown
 
     @property
     def arrows(self) -> Float64Array:
@@ -179,6 +180,10 @@ class EnvSpec:
 
     def __post_init__(self) -> None:
         parts = self.parts_of_observation
+        if unknown := [name for name in parts if name not in PARTS]:
+            raise ValueError(
+                f"{self.name} shows {', '.join(unknown)}; parts of observations are called {', '.join(PARTS)}"
+            )
         if "obs" not in parts:
             raise ValueError(f"observations of {self.name} have the parts {', '.join(parts)}, but none called obs")
         mask = parts.get("action_mask")

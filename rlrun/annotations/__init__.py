@@ -77,7 +77,7 @@ class Takes:
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """With `FILE`: names that the value may be instead of a path; anything else is refused."""
+    """With `FILE`: names that the value may be besides the path of a file or directory."""
 
     names: tuple[str, ...]
 

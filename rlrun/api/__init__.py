@@ -193,5 +193,4 @@ def _config(given: Given, config_dir: str | Path | None) -> Config:
         return compose(given, config_dir=config_dir)
     if config_dir is not None:
         raise UserError("config_dir belongs to compose: this config is composed already")
-    checked = check_plain(given.as_plain() | {"fresh": given.fresh}, given.labels)  # `replace` may put in anything
-    return replace(checked, remarks=given.remarks)
+    return check_plain(given.as_plain() | {"fresh": given.fresh}, given.labels)  # `replace` may have put in anything

@@ -201,7 +201,8 @@ class Collector:
             "env": self.env.state_dict(),
             "rng": self._rng.get_state(),
             "obs": map_obs(Tensor.cpu, self._obs),
-            "carry": [leaf.cpu() for leaf in tree_leaves(self._carry)],  # a file knows no named tuples
+            # A file knows no named tuples, so leaves are saved; those that were loaded, until they are in use.
+            "carry": [leaf.cpu() for leaf in self._saved_carry or tree_leaves(self._carry)],
             "fresh": self._fresh.copy(),
             "running_return": self._meter.running_return.copy(),
             "running_length": self._meter.running_length.copy(),

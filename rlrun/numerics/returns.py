@@ -128,12 +128,15 @@ def episode_time(cut: Tensor) -> Tensor:
 
 
 def whole_returns(reward: Tensor, discount: Tensor, last: Tensor, mask: Tensor, gamma: float) -> Tensor:
-    """At every step G₀ = Σₜ γᵗ rₜ between the `cuts` around it. [T, B]; 0 outside `mask`."""
+    """At every step G₀ = Σₜ γᵗ rₜ between the `cuts` around it. [T, B]; 0 outside `mask`.
+
+    Where discounts of −1 change the mover, it is G₀ from the view of the mover of that step.
+    """
     to_go = reward_to_go(reward, discount, last, mask, gamma)
     starts = episode_time(cuts(discount, last)) == 0
     result = torch.empty_like(reward)
     running = torch.zeros_like(reward[0])
     for t in range(reward.shape[0]):
-        running = torch.where(starts[t], to_go[t], running)
+        running = torch.where(starts[t], to_go[t], running * discount[t - 1])
         result[t] = torch.where(mask[t], running, 0.0)
     return result

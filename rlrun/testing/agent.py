@@ -161,11 +161,13 @@ class AgentContract(ABC):
         carry = agent.initial_carry(env.spec.num_envs)
         leaves = tree_leaves(carry)
         assert all(leaf.shape[:1] == (env.spec.num_envs,) for leaf in leaves), "memory must have a row for each slot"
+        handed_in = [leaf.clone() for leaf in leaves]
         after = tree_leaves(agent.act(obs, carry, _rng(0), explore=True).carry)
         kept = [(leaf.shape, leaf.dtype, leaf.device) for leaf in leaves]
         assert [(leaf.shape, leaf.dtype, leaf.device) for leaf in after] == kept, (
             "act must return memory of the same shapes, dtypes and device"
         )
+        assert all(map(torch.equal, leaves, handed_in)), "act must not change the memory that is passed in"
         env.close()
 
     def test_metrics_are_finite_scalars(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import torch
@@ -157,7 +158,7 @@ class LinearQ:
         if not isinstance(self._spec.obs_space, spaces.Discrete):
             raise ValueError(f"there are no tables of {self._spec.shown}")
         states = torch.arange(int(self._spec.obs_space.n), device=self._weight.device)
-        return self._policy.tables(of_states(self.q_values, states))
+        return replace(self._policy.tables(of_states(self.q_values, states)), gamma=self._gamma)
 
     def initial_carry(self, num_envs: int) -> Carry:
         """No memory."""

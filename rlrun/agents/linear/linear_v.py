@@ -134,7 +134,7 @@ class LinearV:
         if self._over is not None:
             values[self._over] = 0.0
         policy = self._policy.cpu().numpy().copy()
-        return Tables(values, np.full(policy.shape, np.nan), policy)
+        return Tables(values, np.full(policy.shape, np.nan), policy, gamma=self._gamma)
 
     def state_dict(self) -> State:
         """Weights, and the traces of the running episodes."""

@@ -39,7 +39,7 @@ class GreedyPolicy:
         action = as_policy(self.choice(values, q).action, self._bellman.num_actions).masked_fill_(terminal, 0.0)
         best = self._bellman.greedy_set(q, margin)
         columns = [column.T.cpu().numpy().copy() for column in (q, action, best)]
-        return Tables(values.cpu().numpy().copy(), columns[0], columns[1], best=columns[2])
+        return Tables(values.cpu().numpy().copy(), columns[0], columns[1], best=columns[2], gamma=self._gamma)
 
     def unfinished(self, values: Tensor, q: Tensor, convergence: Convergence) -> Tensor | None:
         """Values to continue sweeping from, although these have converged; None: the policy achieves them.

@@ -96,7 +96,8 @@ class PolicyEvaluation:
     def tables(self) -> Tables:
         """V and Q of the policy, and the policy."""
         q = self._bellman.q_values(self._values, self._gamma)
-        return Tables(self._values.cpu().numpy().copy(), q.T.cpu().numpy().copy(), self._policy.cpu().numpy().copy())
+        columns = [table.cpu().numpy().copy() for table in (self._values, q.T, self._policy)]
+        return Tables(*columns, gamma=self._gamma)
 
     def state_dict(self) -> State:
         """The values and the state of convergence."""

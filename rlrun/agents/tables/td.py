@@ -119,21 +119,21 @@ class TD:
         if self._trace_lambda == 0.0:
             error = update_in_order(self._values, self._visits, obs, target, self._alpha, self._alpha_power)
         else:
-            error = self._update_traced(obs, target, last)
+            error = self._update_traced(obs, target, discount, last)
         if self._iterate_average:
             self._average_iterates(visits)
         if self._sample_average:
             self._average(obs, reward, discount, last)
         return {"loss/td": error.square().mean(), **self._start_values()}
 
-    def _update_traced(self, obs: Tensor, target: Tensor, last: Tensor) -> Tensor:
+    def _update_traced(self, obs: Tensor, target: Tensor, discount: Tensor, last: Tensor) -> Tensor:
         error = target - self._values[obs]
         slots = torch.arange(len(obs), device=obs.device)
-        self._trace *= self._gamma * self._trace_lambda
         self._trace[slots, obs] += 1.0
         self._visits.index_add_(0, obs, torch.ones_like(obs))
         step = self._alpha * self._visits.clamp(min=1).double().pow(-self._alpha_power)  # [S]
         self._values += step * (error @ self._trace)
+        self._trace *= self._gamma * self._trace_lambda * discount[:, None]  # what follows is worth so much less
         self._trace[last] = 0.0
         return error
 
@@ -149,7 +149,7 @@ class TD:
         self._owed[slots, obs] += 1.0
         self._seen[slots, obs] += 1.0
         self._paid += reward[:, None] * self._owed
-        self._owed *= self._gamma
+        self._owed *= self._gamma * discount[:, None]
         if last.any():
             whole = last & (discount == 0.0)
             self._returns += self._paid[whole].sum(dim=0)
@@ -190,7 +190,7 @@ class TD:
         unknown = torch.full(policy.shape, torch.nan, dtype=torch.float64).numpy()
         visits = self._visits.cpu().numpy()[:, None].copy()
         averages = self.sample_averages().cpu().numpy() if self._sample_average else None
-        return Tables(values, unknown, policy, visits, averages)
+        return Tables(values, unknown, policy, visits, averages, gamma=self._gamma)
 
     def state_dict(self) -> State:
         """The tables, and the traces of the running episodes."""

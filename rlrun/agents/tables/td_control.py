@@ -9,6 +9,7 @@ All three move Q(s, a) by α towards r + γ d W; they differ in W, the value of 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import torch
@@ -134,7 +135,7 @@ class TDControl:
 
     def tables(self) -> Tables:
         """Q, its maximum, and the evaluation policy."""
-        return self._policy.tables(self._q, self._visits)
+        return replace(self._policy.tables(self._q, self._visits), gamma=self._gamma)
 
     def state_dict(self) -> State:
         """The tables, the counter, and the steps that wait for their next action."""
