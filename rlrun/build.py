@@ -29,7 +29,7 @@ from rlrun.pictures.artifacts import TableArtifacts
 from rlrun.protocols import Agent, Filmable, VecEnv
 from rlrun.runs.checkpoint import Checkpoints, CheckpointSettings
 from rlrun.runs.directory import attempt, check_writable, run_directory
-from rlrun.runs.episode_recorder import NOT_RECORDED, EpisodeRecorder, Recorder
+from rlrun.runs.episode_recorder import NULL_RECORDER, EpisodeRecorder, Recorder
 from rlrun.runs.manifest import experiment_hash
 
 _LOG = logging.getLogger(__name__)
@@ -144,7 +144,7 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
             if line := unfinished(schedule, key, config.total_steps):
                 _LOG.warning(line)
         _refuse_unheeded(config, device.execution, "as it is configured has no use for it here")
-        recorder = _recorder(env, directory) if config.record_episodes else NOT_RECORDED
+        recorder = _recorder(env, directory) if config.record_episodes else NULL_RECORDER
         run = Run(
             agent=agent,
             collector=Collector(env, agent.collection, device.torch_device, config.seed, recorder),

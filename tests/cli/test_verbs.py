@@ -25,7 +25,7 @@ from rlrun.agents.tables.td_control import TDControl
 from rlrun.api import running
 from rlrun.cli.main import run_command
 from rlrun.errors import UserError
-from rlrun.loop.course import Course, Window
+from rlrun.loop.run_state import RunState, Window
 from rlrun.runs.loggers import read_rows
 from rlrun.runs.manifest import Code, digest, write_manifest
 from rlrun.types import Progress
@@ -439,15 +439,15 @@ def test_a_killed_run_is_listed_as_such_and_goes_on_bit_for_bit(
 
 def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     """SIGTERM when the run gets there."""
-    original = Course.advance
+    original = RunState.advance
 
-    def advance(course: Course, progress: Progress) -> int:
-        before = original(course, progress)
-        if before < step <= course.step:
+    def advance(run_state: RunState, progress: Progress) -> int:
+        before = original(run_state, progress)
+        if before < step <= run_state.step:
             os.kill(os.getpid(), signal.SIGTERM)
         return before
 
-    monkeypatch.setattr(Course, "advance", advance)
+    monkeypatch.setattr(RunState, "advance", advance)
 
 
 def test_an_interrupted_run_is_stopped_and_can_be_repeated_as_far_as_it_is(

@@ -14,7 +14,7 @@ from rlrun.errors import UserError
 from rlrun.runs import directory as run_directory_module
 from rlrun.runs.directory import (
     attempt,
-    check_can_go_on,
+    check_resumable,
     check_same_experiment,
     check_writable,
     finished_result,
@@ -219,7 +219,7 @@ def test_an_unfinished_run_is_not_made_shorter(tmp_path: Path) -> None:
 def test_what_is_finished_is_not_begun_again_where_its_checkpoints_are_gone(tmp_path: Path, name: str) -> None:
     with opened(tmp_path, "", made(50), NO_CODE) as session:
         session.began(0)
-    check_can_go_on(tmp_path, 100)  # nothing is finished yet
+    check_resumable(tmp_path, 100)  # nothing is finished yet
     write_result(tmp_path, result(50))
     (tmp_path / "result.json").rename(tmp_path / name)
     with (
@@ -228,7 +228,7 @@ def test_what_is_finished_is_not_begun_again_where_its_checkpoints_are_gone(tmp_
     ):
         pass
     checkpoint(tmp_path, 50)
-    check_can_go_on(tmp_path, 100)
+    check_resumable(tmp_path, 100)
 
 
 def test_under_the_lock_it_is_checked_again_whose_directory_it_is(tmp_path: Path) -> None:
