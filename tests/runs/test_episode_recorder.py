@@ -219,7 +219,7 @@ def test_recording_cannot_begin_in_the_middle_of_a_run(tmp_path: Path) -> None:
     unrecorded, agent = Collector(Scripted(2), Steps(3), CPU, 0), Counting(Steps(3))
     unrecorded.collect(agent)
     collector, _, _ = collector_of(Scripted(2), Steps(3), tmp_path)
-    with pytest.raises(UserError, match="record_episodes=true.* fresh=true"):
+    with pytest.raises(UserError, match=r"record_episodes=true.* fresh=true"):
         collector.load_state_dict(unrecorded.state_dict())
 
 

@@ -223,7 +223,7 @@ def test_what_is_finished_is_not_begun_again_where_its_checkpoints_are_gone(tmp_
     write_result(tmp_path, result(50))
     (tmp_path / "result.json").rename(tmp_path / name)
     with (
-        pytest.raises(UserError, match="no checkpoint.* fresh=true"),
+        pytest.raises(UserError, match=r"no checkpoint.* fresh=true"),
         opened(tmp_path, "", made(100), NO_CODE),
     ):
         pass
