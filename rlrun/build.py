@@ -201,7 +201,5 @@ def _recorder(env: VecEnv, directory: Path) -> Recorder:
         missing = next(name for name in sorted(get_protocol_members(Filmable)) if not hasattr(env, name))
         raise UserError(f"record_episodes=true is not allowed: {env.spec.name} cannot be replayed, it has no {missing}")
     if not env.spec.resumable:
-        raise UserError(
-            f"record_episodes=true is not allowed: episodes of {env.spec.name} do not replay exactly"
-        )
+        raise UserError(f"record_episodes=true is not allowed: episodes of {env.spec.name} do not replay exactly")
     return EpisodeRecorder(env, directory)

@@ -94,9 +94,7 @@ def test_what_the_algorithm_has_no_use_for_as_it_is_configured_is_refused(
 ) -> None:
     words = ["algo=actor_critic", "algo.advantage=monte_carlo", "algo.episodes_per_batch=8", "env=scripted"]
     words += [f"runs_dir={tmp_path}", "device=cpu"]
-    with pytest.raises(
-        UserError, match=r"device\.compile=inductor has no effect: .*; use device\."
-    ):
+    with pytest.raises(UserError, match=r"device\.compile=inductor has no effect: .*; use device\."):
         build(load_config([*words, "device.compile=inductor"], directories))
     build(load_config([*words, "device.precision=bfloat16"], directories)).close()
 
