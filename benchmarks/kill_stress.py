@@ -266,7 +266,7 @@ def until_finished(
         if status == STOPPED:
             left.popleft()
             outcome.asked += 1
-            outcome.in_evaluations += newest_state(directory_of(runs_dir))["course"]["evaluation_due"]
+            outcome.in_evaluations += newest_state(directory_of(runs_dir))["run_state"]["evaluation_due"]
             continue
         if status != 0:
             outcome.unreadable += 1
@@ -462,7 +462,7 @@ def differences(reference: Path, killed: Path) -> list[str]:
 def final_state(directory: Path) -> State:
     """What the last checkpoint holds, but for how many bytes of timings there were."""
     state = newest_state(directory)
-    state["course"] |= {"written": {"metrics.jsonl": state["course"]["written"]["metrics.jsonl"]}}
+    state["run_state"] |= {"written": {"metrics.jsonl": state["run_state"]["written"]["metrics.jsonl"]}}
     return state
 
 

@@ -24,7 +24,7 @@ from torch.profiler import ProfilerActivity, profile
 from works import WORKS, Work
 
 from rlrun import make
-from rlrun.api import Made
+from rlrun.api import Experiment
 
 REST = "Python, NumPy, the emulator, and the way to operations"
 KINDS = {  # by the names of operations; the first that fits counts
@@ -61,24 +61,24 @@ def main() -> None:
 def measured(work: Work, turns: int) -> tuple[float, float, dict[str, float]]:
     """Seconds a turn without and with the profiler, and those inside each operation (and not in those it calls)."""
     words = [*work.all_words(), f"total_steps={work.warm_up_steps + work.measured_steps}", "logger=none"]
-    with make(words) as made:
+    with make(words) as experiment:
         steps = 0
         while steps < work.warm_up_steps:
-            rollout = made.collector.collect(made.agent)
-            made.agent.learn(rollout)
+            rollout = experiment.collector.collect(experiment.agent)
+            experiment.agent.learn(rollout)
             steps += rollout.num_steps
-        seconds = statistics.median(_played(made, 1) for _ in range(turns))
+        seconds = statistics.median(_played(experiment, 1) for _ in range(turns))
         with profile(activities=[ProfilerActivity.CPU]) as profiled:
-            profiled_seconds = _played(made, turns)
+            profiled_seconds = _played(experiment, turns)
     spent = {event.key: event.self_cpu_time_total * 1e-6 / turns for event in profiled.key_averages()}
     return seconds, profiled_seconds, spent
 
 
-def _played(made: Made, turns: int) -> float:
+def _played(experiment: Experiment, turns: int) -> float:
     """Seconds a turn."""
     started = perf_counter()
     for _ in range(turns):
-        made.agent.learn(made.collector.collect(made.agent))
+        experiment.agent.learn(experiment.collector.collect(experiment.agent))
     return (perf_counter() - started) / turns
 
 

@@ -1,7 +1,7 @@
-"""Raw episode returns and lengths, counted in one place for training and evaluation alike.
+"""Raw episode returns and lengths, for training and evaluation alike.
 
-Whatever environment it is, what it shows and pays comes through here, and what is not finite is refused before it is
-learned from or written down. Of Gymnasium's, more is checked where it is known what they should show.
+Observations and rewards of every environment pass through here; values that are not finite are an error before they
+are learned from or logged. The Gymnasium adapter checks more, against the declared spaces.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from rlrun.types import Array, BoolArray, Episodes, ObsArray, TimeStep, map_obs
 
 
 class EpisodeMeter:
-    """Adds up raw rewards and lengths per slot, and reports the episodes that end.
+    """Sums raw rewards and lengths per slot, and reports the episodes that end.
 
     Args:
         name: of the environment, for messages.
@@ -30,7 +30,7 @@ class EpisodeMeter:
         self._ended: list[Episodes] = []
 
     def record(self, time_step: TimeStep, counts: BoolArray) -> Episodes:
-        """Adds one step of every slot; returns the episodes that ended with it, of slots in `counts` [B] only.
+        """Adds one step of every slot; returns the episodes that ended with it, in the slots of the mask `counts` [B].
 
         Raises:
             FaultyEnvironmentError: if a reward or an observation is not finite.
@@ -75,7 +75,7 @@ class EpisodeMeter:
         )
 
     def forget(self, slots: BoolArray) -> None:
-        """Starts from nothing in the slots of the mask [B]."""
+        """Resets the sums in the slots of the mask [B]."""
         self.running_return[slots] = 0.0
         self.running_length[slots] = 0
         self.mover[slots] = 1.0

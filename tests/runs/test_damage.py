@@ -46,7 +46,7 @@ Left: TypeAlias = tuple[object, tuple[bytes, ...]]  # the newest checkpoint, and
 def left_by(runs_dir: Path) -> Left:
     state = Checkpoints(runs_dir / PLACE, {}, keep=2).newest_sound(warn=print)
     assert state is not None
-    state["course"] |= {"written": state["course"]["written"]["metrics.jsonl"]}  # bytes of timings differ
+    state["run_state"] |= {"written": state["run_state"]["written"]["metrics.jsonl"]}  # bytes of timings differ
     return state, tuple((runs_dir / PLACE / name).read_bytes() for name in ("metrics.jsonl", "result.json"))
 
 
