@@ -22,7 +22,7 @@ _MOST_STEPS_AHEAD = 1000.0  # counted where there is no discount: how much the e
 class Bellman:
     """The backup operator of a model, compiled for sweeps.
 
-    Outcomes are kept in layers: layer k has the k-th outcome of every (state, action) with so many. One layer is one
+    Outcomes are kept in layers: layer k has the k-th outcome of every (state, action) that has one. One layer is one
     gather and one multiply-add, and nothing is padded.
 
     Args:

@@ -51,11 +51,11 @@ def observation_bytes(spec: EnvSpec, capacity_steps: int) -> int:
     """The bytes of observations and extras, which may be kept on disk."""
     length = capacity_steps // spec.num_envs
     seen, all_parts = bytes_of(spec.obs_space), sum(map(bytes_of, kept_parts(spec).values()))
-    beside = length * spec.num_envs * (2 * (all_parts - seen) + sum(map(bytes_of, spec.extras.values())))
+    stored_bytes = length * spec.num_envs * (2 * (all_parts - seen) + sum(map(bytes_of, spec.extras.values())))
     if spec.frame_stack == 1:
-        return beside + 2 * length * spec.num_envs * seen
+        return stored_bytes + 2 * length * spec.num_envs * seen
     ring = (length + spec.frame_stack) * spec.num_envs
-    return beside + (1 + ring + initial_finals(length, spec.num_envs)) * (seen // spec.frame_stack)
+    return stored_bytes + (1 + ring + initial_finals(length, spec.num_envs)) * (seen // spec.frame_stack)
 
 
 def _fact_bytes(spec: EnvSpec, capacity_steps: int) -> int:

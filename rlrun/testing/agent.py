@@ -94,8 +94,8 @@ class AgentContract(ABC):
             agent.act(obs, agent.initial_carry(env.spec.num_envs), _rng(seed), explore=False)
             if isinstance(agent, Stochastic):
                 policy, _ = agent.policy(obs, agent.initial_carry(env.spec.num_envs))
-                likeliest = policy.mode().shape
-                assert likeliest == (env.spec.num_envs,), "the mode of policy must be one action for each slot: [B]"
+                shape = policy.mode().shape
+                assert shape == (env.spec.num_envs,), "the mode of policy must be one action for each slot: [B]"
         assert same(before, agent.state_dict()), "act(explore=False) must not change the agent's state"
         env.close()
 

@@ -20,7 +20,7 @@ from rlrun.agents.tables.policies import uniform_policy
 from rlrun.envs.gridworld import GridWorld
 from rlrun.envs.mdp_file import MdpEnv
 from rlrun.protocols import VecEnv
-from rlrun.types import BoolArray, EnvSpec, Float64Array, TabularModel
+from rlrun.types import BoolArray, EnvSpec, Float64Array, TabularModel, mask_space
 
 OPTIMAL = ("value_iteration", "q_iteration", "policy_iteration", "modified_policy_iteration")
 TOLERANCE = 1e-10
@@ -38,7 +38,7 @@ def worth(model: TabularModel, policy: Float64Array, gamma: float) -> tuple[Floa
     over = stays | (matrix.sum(axis=1) < 1.0 - 1e-9)
     for _ in range(model.num_states):
         over |= (matrix[:, over] > 0).any(axis=1)
-    assert over.all() or gamma < 1.0, "it earns for ever and never ends"
+    assert over.all() or gamma < 1.0, "it earns forever and never ends"
     counted: BoolArray = np.logical_not(stays)
     inner = np.eye(counted.sum()) - gamma * matrix[np.ix_(counted, counted)]
     values, steps = np.zeros(model.num_states), np.zeros(model.num_states)
@@ -85,7 +85,7 @@ TOY_TEXT = [
     ("CliffWalking-v1", {"is_slippery": True}),
     ("Taxi-v4", {}),
 ]
-ENDLESS = {"racing_car", "karpathy_10x10", "sutton_5x5"}  # without discount their best policies earn for ever
+ENDLESS = {"racing_car", "karpathy_10x10", "sutton_5x5"}  # without discount their best policies earn forever
 
 
 def world(kind: str, options: dict[str, Any]) -> VecEnv:
@@ -140,11 +140,13 @@ def random_model(rng: np.random.Generator, rewards: tuple[float, ...]) -> Tabula
 
 
 def as_spec(model: TabularModel) -> EnvSpec:
-    return EnvSpec("random", spaces.Discrete(model.num_states), spaces.Discrete(model.num_actions), 1, model=model)
+    states = spaces.Discrete(model.num_states)
+    shown = {"obs": states, "action_mask": mask_space(model.num_actions)} if model.forbids_actions else states
+    return EnvSpec("random", shown, spaces.Discrete(model.num_actions), 1, model=model)
 
 
 def may_be_refused(algo: str, model: TabularModel, cancelling: bool) -> bool:
-    """Only where rewards may cancel for ever, or the policy that is evaluated first earns or loses for ever."""
+    """Only where rewards may cancel forever, or the policy that is evaluated first earns or loses forever."""
     at_random = long_run(model, uniform_policy(model.legal)).total
     return cancelling or (algo == "policy_iteration" and not np.isfinite(at_random).all())
 

@@ -56,7 +56,7 @@ def test_a_query_imports_nothing_that_takes_long(words: list[str]) -> None:
 
 def test_answers_are_words_and_meanings() -> None:
     algo, *_ = query("--", "algo=ra")
-    assert algo == "algo=random\tUniformly random actions: the yardstick below everything else."
+    assert algo == "algo=random\tUniformly random actions: the baseline for everything else."
 
 
 def test_configs_of_an_installed_package_are_completed(tmp_path: Path) -> None:

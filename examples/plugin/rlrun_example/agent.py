@@ -23,10 +23,10 @@ class ExpectedSarsa:
         alpha: step size.
         epsilon: probability of a random action while training.
         rollout_steps: steps of every slot per `learn`.
-        spec: with numbered states. rlrun hands it in, and `device`, `seed` and `network` to those who ask for them.
+        spec: with numbered states. rlrun passes it, and `device`, `seed` and `network` to constructors that take them.
 
     Raises:
-        UserError: if observations are no states.
+        UserError: if observations are not state numbers.
     """
 
     def __init__(

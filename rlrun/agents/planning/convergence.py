@@ -13,7 +13,7 @@ from rlrun.numerics.bellman import Bellman
 from rlrun.types import State
 
 ROUNDING = 1e-13  # relative to the largest value: the rounding error of sums in float64
-_LONGEST_PATIENCE = 10_000  # sweeps; a large model is looked at before its values have travelled through all of it
+_LONGEST_PATIENCE = 10_000  # sweeps; large models are examined before values have spread through all states
 _MOST_STATES_TO_SOLVE = 2_000  # a dense matrix of 32 MB, solved in about a second
 
 
@@ -184,7 +184,7 @@ def _some(marked: Tensor) -> str:
 
 
 def solution_if_slow(bellman: Bellman, policy: Tensor, gamma: float, sweeps: int) -> Tensor | None:
-    """The values of a policy from its linear equations, once so many sweeps were made that solving is faster.
+    """The values of a policy from its linear equations, once enough sweeps were made that solving is faster.
 
     An undiscounted evaluation takes as many sweeps as episodes have steps: the random policy needs 65,375 to leave the
     cliff. None in any other sweep, where the model is large, or where values may have no limit.

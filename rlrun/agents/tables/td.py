@@ -133,7 +133,7 @@ class TD:
         self._visits.index_add_(0, obs, torch.ones_like(obs))
         step = self._alpha * self._visits.clamp(min=1).double().pow(-self._alpha_power)  # [S]
         self._values += step * (error @ self._trace)
-        self._trace *= self._gamma * self._trace_lambda * discount[:, None]  # what follows is worth so much less
+        self._trace *= self._gamma * self._trace_lambda * discount[:, None]  # decay
         self._trace[last] = 0.0
         return error
 
