@@ -169,7 +169,6 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
                 model=env.spec.seen_model,
                 remake=partial(instantiate, config.algo, runtime),
                 directory=directory,
-                gamma=config.algo.arguments.get("gamma", 1.0),
                 title=config.labels["algo"],
             ),
         )

@@ -1,4 +1,4 @@
-"""The one exception that means "what you asked for cannot be done": the command line prints it and exits with 2."""
+"""The exceptions that mean bad input: the command line prints their message and exits with status 2."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 _ELSEWHERE = 0.9  # a name in another place counts a little less than one in the place that was named
-_LIKELY = 0.8  # of names in another place, only such are worth mentioning
+_LIKELY = 0.8  # only more similar names in another place are worth mentioning
 _ABBREVIATED = 0.9
-_ALSO_CALLED: Mapping[str, tuple[str, ...]] = {  # what people who come from elsewhere write
+_ALSO_CALLED: Mapping[str, tuple[str, ...]] = {  # names that other libraries use
     "algo": ("agent", "algorithm", "method"),
     "env": ("environment", "task"),
     "network": ("model", "net"),
 }
-_THE_OTHER_NAME = 0.85  # as like that one must be to be meant, so that misspelt ones count too
+_THE_OTHER_NAME = 0.85  # how similar a name must be to one of those, so that misspelt ones count too
 
 __all__ = ["DoesNotFitError", "UserError"]
 
@@ -24,7 +24,7 @@ class UserError(Exception):
 
     Args:
         message: the line.
-        details: more lines, for people: where it came from, what the nearest names mean.
+        details: more lines for the reader: where it was set, what the nearest names mean.
     """
 
     def __init__(self, message: str, details: Sequence[str] = ()) -> None:
@@ -33,7 +33,7 @@ class UserError(Exception):
 
 
 class DoesNotFitError(UserError):
-    """An agent cannot be used with an environment: the message says what it needs, whoever builds them names both."""
+    """An agent does not fit an environment: the message says what it needs; whoever builds them adds both names."""
 
 
 class WrongKeyError(UserError):
@@ -42,7 +42,7 @@ class WrongKeyError(UserError):
     Args:
         message: the line.
         key: the dotted key that is wrong.
-        details: more lines, for people.
+        details: more lines for the reader.
     """
 
     def __init__(self, message: str, key: str, details: Sequence[str] = ()) -> None:
@@ -57,11 +57,11 @@ class UnknownKeyError(WrongKeyError):
 class ArgumentError(WrongKeyError):
     """An argument of a constructor is wrong, or does not go with another.
 
-    A constructor knows its own parameters and not where it stands in a config: whoever calls it says so with `inside`.
+    A constructor knows its own parameters, not its place in a config: the caller adds that with `inside`.
 
     Args:
         parameter: its name.
-        problem: what is wrong, as it follows the name: "=0 is too small".
+        problem: what is wrong, as a continuation of the name: "=0 is too small".
     """
 
     def __init__(self, parameter: str, problem: str) -> None:
@@ -71,7 +71,7 @@ class ArgumentError(WrongKeyError):
 
 @contextmanager
 def inside(name: str) -> Iterator[None]:
-    """Puts `name` and a dot before the parameter of an `ArgumentError` that is raised here."""
+    """Prefixes the parameter of any `ArgumentError` raised inside with `name` and a dot."""
     try:
         yield
     except ArgumentError as error:
@@ -79,7 +79,7 @@ def inside(name: str) -> Iterator[None]:
 
 
 class FaultyEnvironmentError(UserError):
-    """What an environment did or showed cannot be used: whoever wrote it must correct it, not who typed the command.
+    """An environment did or returned something invalid: its author must correct that, not the user of the command.
 
     Args:
         name: of the environment.
@@ -92,27 +92,27 @@ class FaultyEnvironmentError(UserError):
 
 
 def changed_environment(name: str, seen: str, maybe: str = "") -> UserError:
-    """For a run whose environment, played again, is not what it was.
+    """The error for a run whose environment, replayed, differs from what it was.
 
     Args:
         name: of the environment.
-        seen: what is not the same.
-        maybe: another reason that there may be.
+        seen: what differs.
+        maybe: another possible reason.
     """
     reasons = "it or its package was changed, or it draws from something that is not seeded"
     if maybe:
         reasons += f", or {maybe}"
     return UserError(
-        f"{name} is not the environment that this run has played: {seen}; {reasons}; go on with what the run began "
-        "with, or fresh=true starts a new run next to it"
+        f"{name} is not the environment that this run has played: {seen}; {reasons}; resume with the "
+        "versions that the run began with, or start a new run next to it with fresh=true"
     )
 
 
 def nearest(name: str, valid: Iterable[str], count: int = 3) -> list[str]:
-    """The up to `count` valid names that `name` most likely stands for, best first; never empty unless `valid` is.
+    """Up to `count` valid names that `name` most likely means, best first; empty only if `valid` is.
 
-    Names may be dotted keys. The first wrong part of `name` decides: its neighbours come first by likeness, then the
-    same or a similar name in another place (`gamma` for `algo.gamma`). `lr` and `learn` are taken for abbreviations.
+    Names may be dotted keys. The first wrong part of `name` decides: first come its siblings by similarity, then the
+    same or a similar name in another place (`gamma` for `algo.gamma`). `lr` and `learn` count as abbreviations.
     """
     names = sorted(set(valid))
     known, parts = set(names), name.split(".")
@@ -132,7 +132,7 @@ def nearest(name: str, valid: Iterable[str], count: int = 3) -> list[str]:
 
 
 def likeness(name: str, candidate: str) -> float:
-    """How like two names are, from 0 to 1."""
+    """How similar two names are, from 0 to 1."""
     name, candidate = name.lower(), candidate.lower()
     ratio = difflib.SequenceMatcher(None, name, candidate).ratio()
     words = candidate.split("_")

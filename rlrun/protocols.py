@@ -1,4 +1,4 @@
-"""The contracts. Nothing inherits from them: whatever has these methods, fits. `rlrun.testing` tests them."""
+"""The protocols. Nothing inherits from them: any class with these methods fits. `rlrun.testing` tests them."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ EvaluationPolicy = Literal["sampled", "greedy"]
 
 
 class Stateful(Protocol):
-    """Something whose future depends on a state that a checkpoint must keep."""
+    """Something with a state that a checkpoint must keep."""
 
     def state_dict(self) -> State:
-        """All that steers the future, as tensors, arrays, numbers, strings, and lists and dicts of them."""
+        """The complete state, as tensors, arrays, numbers, strings, and lists and dicts of them."""
         ...
 
     def load_state_dict(self, state: State) -> None:
@@ -60,7 +60,7 @@ class VecEnv(Protocol):
         ...
 
     def restart(self, slots: BoolArray) -> ObsArray:
-        """Abandons the running episode of the slots in the mask [B] and begins a new one. Returns obs [B, ...]."""
+        """Abandons the running episodes of the slots in the mask [B] and begins new ones. Returns obs [B, ...]."""
         ...
 
     def step(self, action: Int64Array) -> TimeStep:
@@ -68,42 +68,42 @@ class VecEnv(Protocol):
         ...
 
     def close(self) -> None:
-        """Frees what the environment holds."""
+        """Frees the environment's resources."""
         ...
 
     def state_dict(self) -> State:
-        """All that steers the future, as tensors, arrays, numbers, strings, and lists and dicts of them."""
+        """The complete state, as tensors, arrays, numbers, strings, and lists and dicts of them."""
         ...
 
     def load_state_dict(self, state: State) -> ObsArray:
-        """Continues exactly where `state` was taken. Returns obs [B, ...] as it is shown there.
+        """Continues exactly where `state` was taken. Returns the obs [B, ...] there.
 
         Raises:
-            UserError: if what led there cannot be played again as it was.
+            UserError: if its episodes cannot be replayed exactly.
         """
         ...
 
 
 @runtime_checkable
 class Filmable(VecEnv, Protocol):
-    """An environment whose streams can be begun again from their seeds, and looked at: what a film needs."""
+    """An environment whose streams can be restarted from their seeds and drawn, as a video needs."""
 
     @property
     def steps_per_second(self) -> float:
-        """How many agent steps a person would watch in a second."""
+        """The agent steps in a second of a video."""
         ...
 
     def stream_numbers(self) -> Int64Array:
-        """[B] which of its slot's streams is running: its seed is `stream_seeds(seed, slot, number)`."""
+        """[B] the number of each slot's running stream: its seed is `stream_seeds(seed, slot, number)`."""
         ...
 
     def begin_streams(self, seeds: Int64Array) -> ObsArray:
-        """Starts the streams with these seeds [B], whichever slots they once ran in, to be looked at.
+        """Starts the streams with these seeds [B], for drawing, whatever slots they ran in. Returns obs [B, ...].
 
-        Whatever follows them, after a stream has ended, is not specified. Returns obs [B, ...].
+        What follows the end of a stream is not specified.
 
         Raises:
-            UserError: if it cannot be looked at.
+            UserError: if it cannot be drawn.
         """
         ...
 
@@ -111,7 +111,7 @@ class Filmable(VecEnv, Protocol):
         """Slot 0 as a picture, uint8 [H, W, 3].
 
         Args:
-            ended: as its episode ended with the last step, instead of the next one's beginning.
+            ended: the end of the episode that the last step ended, instead of the beginning of the next one.
         """
         ...
 
@@ -122,12 +122,12 @@ class Agent(Stateful, Protocol):
 
     @property
     def collection(self) -> Collection:
-        """What `learn` wants to be handed."""
+        """The kind of rollouts that `learn` takes."""
         ...
 
     @property
     def finished(self) -> bool:
-        """True when learning on would change nothing (a planner that has converged)."""
+        """True once further learning would change nothing (a planner that has converged)."""
         ...
 
     def initial_carry(self, num_envs: int) -> Carry:
@@ -135,23 +135,22 @@ class Agent(Stateful, Protocol):
         ...
 
     def act(self, obs: Obs, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
-        """Chooses action [B] for obs [B, ...]; `explore=False` is how the agent wants to be evaluated.
+        """Chooses action [B] for obs [B, ...]; `explore=False` in evaluation.
 
-        All randomness comes from `rng`, and nothing that steers learning may change here: evaluating never changes
-        training.
+        All randomness comes from `rng`, and no learning state may change here: evaluation never changes training.
         """
         ...
 
     def learn(self, rollout: Rollout) -> Metrics:
-        """Learns from one rollout. Metrics may stay on the device: nobody reads them before a flush."""
+        """Learns from one rollout. Metrics may stay on the device: they are read only when they are written."""
         ...
 
 
 class Distribution(Protocol):
     """A policy's distributions over actions, one for each entry of a batch [...].
 
-    A draw is what the policy draws and the agent learns from: an index, or the number before it is squashed. `to_env`
-    makes of it what the environment is given. Draws are [...] of indices, or [..., D] of vectors.
+    A draw is what the agent learns from: an index, or a vector before squashing; `to_env` turns it into the
+    environment's action. Draws are indices [...], or vectors [..., D].
     """
 
     def sample(self, rng: torch.Generator) -> Tensor:
@@ -159,7 +158,7 @@ class Distribution(Protocol):
         ...
 
     def log_prob(self, draw: Tensor) -> Tensor:
-        """The log of the probability (density, where draws are vectors) of each draw: [...]."""
+        """The log of each draw's probability (density, if draws are vectors): [...]."""
         ...
 
     def entropy(self) -> Tensor:
@@ -167,70 +166,70 @@ class Distribution(Protocol):
         ...
 
     def mode(self) -> Tensor:
-        """The likeliest draw of each."""
+        """The most likely draw of each."""
         ...
 
     def kl(self, other: Self) -> Tensor:
-        """KL(self || other) in nats: [...]; infinite where `other` excludes what `self` may draw."""
+        """KL(self || other) in nats: [...]; infinite where `other` excludes a draw that `self` allows."""
         ...
 
     def to_env(self, draw: Tensor) -> Tensor:
-        """The actions that draws stand for."""
+        """The environment's actions for draws."""
         ...
 
 
 @runtime_checkable
 class Stochastic(Protocol):
-    """An agent whose policy draws its actions, and that could take the likeliest instead."""
+    """An agent that draws its actions from a policy, and could take the most likely one instead."""
 
     @property
     def evaluation_policy(self) -> EvaluationPolicy:
-        """Which of both `act(explore=False)` does; where it draws, the evaluator shows the other beside it."""
+        """Which of the two `act(explore=False)` does; if it draws, the evaluator reports the other as well."""
         ...
 
     def policy(self, obs: Obs, carry: Carry) -> tuple[Distribution, Carry]:
-        """What actions for obs [B, ...] are drawn from, and the memory after it; it changes nothing."""
+        """The distribution of actions for obs [B, ...], and the memory after it; changes nothing."""
         ...
 
 
 @runtime_checkable
 class Tabular(Protocol):
-    """An agent that can show its tables: V, Q and the policy over numbered states."""
+    """An agent with tables: V, Q and the policy over numbered states."""
 
     def tables(self) -> Tables:
-        """A copy of what it knows now."""
+        """A copy of the current tables."""
         ...
 
 
 @runtime_checkable
 class Planner(Agent, Protocol):
-    """An agent that sweeps over a model until its values settle; `finished` says that they have."""
+    """An agent that sweeps over a model until its values converge; then it is `finished`."""
 
     @property
     def residual(self) -> float:
-        """The largest change of a value in the last sweep, reward units."""
+        """The largest change of a value in the last sweep, in reward units."""
         ...
 
 
 @runtime_checkable
 class Replay(Stateful, Protocol):
-    """Keeps the newest transitions and gives them back at random."""
+    """Keeps the newest transitions and samples them."""
 
     def __len__(self) -> int:
-        """How many transitions can be drawn now."""
+        """The number of transitions that can be drawn now."""
         ...
 
     def extend(self, rollout: Rollout) -> None:
-        """Adds T steps of B slots, forgetting the oldest when full."""
+        """Adds T steps of B slots, dropping the oldest when full."""
         ...
 
     def sample(self, batch_size: int, rng: torch.Generator) -> Batch:
-        """Draws `batch_size` transitions, with replacement. Raises ValueError if there is none to draw."""
+        """Draws `batch_size` transitions, with replacement. Raises ValueError if there are none."""
         ...
 
 
 class PartOfAWorld(VecEnv, Protocol):
-    """An environment whose slots may be some of those of a larger world, which many processes play together."""
+    """An environment whose slots may be part of a larger world, which several processes play together."""
 
     def reset(self, seed: int, first_slot: int = 0) -> ObsArray:
         """Starts stream 0 of every slot. Returns obs [B, ...].

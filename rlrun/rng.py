@@ -1,7 +1,7 @@
 """Random streams: every one has a name and comes from the run's seed; nothing is ever seeded globally.
 
 Two kinds. `torch_generator` and `numpy_generator` give stateful generators for acting, sampling and initialisation.
-`stream_seeds` and `hash_uniform` are counter-based hashes: what they give depends on their arguments alone, so
+`stream_seeds` and `hash_uniform` are counter-based hashes: their results depend on their arguments alone, so
 thousands of environment slots draw at once and nothing needs to be saved.
 """
 
@@ -37,7 +37,7 @@ def numpy_generator(seed: int, name: str) -> np.random.Generator:
 
 
 def _mix(value: UInt64Array) -> UInt64Array:
-    """SplitMix64's finaliser (Steele, Lea and Flood 2014): a bijection of 64 bits that looks random."""
+    """SplitMix64's finaliser (Steele, Lea and Flood 2014): a bijection of 64 bits whose values look random."""
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return value ^ (value >> np.uint64(31))

@@ -63,23 +63,23 @@ ObsArray: TypeAlias = Any
 
 
 class TimeStep(NamedTuple):
-    """What `VecEnv.step` returns for its B slots."""
+    """The result of `VecEnv.step` for its B slots."""
 
     next_obs: ObsArray  # [B, ...] the true successor, also on the last step of an episode
     reward: Float32Array  # [B] raw; clipping belongs to the agent
-    discount: Float32Array  # [B] 0 where the future is worth nothing, 1 elsewhere; gamma-free
+    discount: Float32Array  # [B] 0 where the future has no value, 1 elsewhere; gamma-free
     last: BoolArray  # [B] the episode ends with this step
     obs: ObsArray  # [B, ...] what to act on now: a new episode's first observation where `last`
-    extras: dict[str, Array]  # [B, ...] what else happened, as declared in `EnvSpec.extras` (lives, an outcome ...)
+    extras: dict[str, Array]  # [B, ...] more about the step, as declared in `EnvSpec.extras` (lives, an outcome ...)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GridLayout:
-    """How the states of a grid lie beside one another, for pictures: state = row * W + column."""
+    """The positions of a grid's states, for pictures: state = row * W + column."""
 
-    wall: BoolArray  # [H, W] no state at all, nothing to show
+    wall: BoolArray  # [H, W] not a state
     terminal: BoolArray  # [H, W] the episode is over here
-    marks: tuple[str, ...] = ()  # H rows of W characters, what a person calls the cells; empty: none
+    marks: tuple[str, ...] = ()  # H rows of W characters, labels of the cells; empty: none
     moves: tuple[tuple[int, int], ...] = ((-1, 0), (0, 1), (1, 0), (0, -1))  # (row, column) step of each action
 
     @property
@@ -91,7 +91,7 @@ class GridLayout:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TabularModel:
-    """A finite MDP, as planners see it: one row for each (state, action, outcome). Sparse, so memory is linear.
+    """A finite MDP, as planners see it: one row for each (state, action, outcome). Sparse, so its size is linear.
 
     Rewards belong to outcomes, so both conventions (paid on leaving, paid on entering) fit.
     """
@@ -112,24 +112,25 @@ class TabularModel:
 
     @property
     def forbids_actions(self) -> bool:
-        """Whether some action is illegal in some state that goes on."""
+        """Whether some action is illegal in some non-terminal state."""
         return not bool((self.legal | ~self.legal.any(axis=1, keepdims=True)).all())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tables:
-    """What an agent that keeps tables knows, for pictures, files and other runs."""
+    """The tables of an agent, for pictures, files and other runs."""
 
     values: Float64Array  # [S]
-    q: Float64Array  # [S, A]; -inf where an action is illegal, NaN where nothing is known
-    policy: Float64Array  # [S, A] how it acts when it is evaluated; 0 everywhere in terminal states
+    q: Float64Array  # [S, A]; -inf where an action is illegal, NaN where unknown
+    policy: Float64Array  # [S, A] the policy in evaluation; 0 in terminal states
     visits: Int64Array | None = None  # [S, A] how often each was learned from; [S, 1] where states alone are counted
-    sample_averages: Float64Array | None = None  # [S] mean return that followed each state; NaN: none was seen whole
-    best: BoolArray | None = None  # [S, A] all actions that are equally good, though `policy` plays some of them only
+    sample_averages: Float64Array | None = None  # [S] mean return from each state; NaN: no complete one
+    best: BoolArray | None = None  # [S, A] all best actions, of which `policy` may play only some
+    gamma: float | None = None  # discount factor per step of the values; None: unknown
 
     @property
     def arrows(self) -> Float64Array:
-        """[S, A] what pictures draw: equal shares of all equally good actions where they are known, else the policy."""
+        """[S, A] the policy in pictures: equal shares of all best actions if they are known, else `policy`."""
         if self.best is None:
             return self.policy
         shares: Float64Array = self.best / np.maximum(self.best.sum(axis=1, keepdims=True), 1.0)
@@ -137,87 +138,91 @@ class Tables:
 
 
 def bytes_of(space: Space) -> int:
-    """Of one element of a space."""
+    """The shape of one element of a space."""
     return math.prod(space.shape or ()) * int(np.dtype(space.dtype).itemsize)
 
 
 def space_in_words(space: Space) -> str:
-    """A space on one line; its own `repr` spreads the bounds of a Box over many."""
+    """A space on one line; the `repr` of a Box takes many for its bounds."""
     if isinstance(space, spaces.Discrete):
         return f"Discrete({space.n})" if space.start == 0 else f"Discrete({space.n}, start={space.start})"
     return f"Box of shape {list(space.shape)} ({space.dtype})"
 
 
 class Part(NamedTuple):
-    """One of the numbers that an index is made of."""
+    """One of the numbers that an index is composed of."""
 
     size: int  # how many values it has
-    features: int  # how many of its last values networks see as 0 or 1: all of them, or 1 of a bit's two
+    features: int  # the number of inputs of a network: one for each value, or 1 for a bit
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EnvSpec:
-    """What an agent may know of an environment before it acts.
+    """What an agent knows of an environment before it acts.
 
     Raises:
         ValueError: if a dict of observations has no `obs`, or an `action_mask` that is not bool [num_actions].
     """
 
     name: str
-    observation: Space | Mapping[str, Space]  # a dict: by name. `obs` is what networks and tables see; see `PARTS`
+    observation: Space | Mapping[str, Space]  # or a dict of spaces; `obs` is for networks and tables; see `PARTS`
     action: spaces.Discrete
     num_envs: int
-    episodic: bool = True  # False: episodes may never end, so nothing that needs whole episodes will work
-    resumable: bool = True  # False: its episodes cannot be replayed, so a run cannot be saved half way
+    episodic: bool = True  # False: episodes may never end, so agents that need whole episodes are refused
+    resumable: bool = True  # False: episodes cannot be replayed, so a run cannot be saved midway
     frame_stack: int = 1  # > 1: obs is [frame_stack, H, W] uint8, oldest plane first, zeros before an episode's first
     extras: Mapping[str, spaces.Box] = field(default_factory=dict)
     model: TabularModel | None = None
-    parts: tuple[Part, ...] = ()  # of an index that stands for several numbers, the first one counting most; empty: one
-    channels_known: bool = True  # False: obs has three axes, and nobody says whether it is [C, H, W]
-    remarks: tuple[str, ...] = ()  # what a person should know of how it is seen, a line each
+    parts: tuple[Part, ...] = ()  # of an index composed of several numbers, the first one most significant; empty: one
+    channels_known: bool = True  # False: obs has three axes that may not be [C, H, W]
+    remarks: tuple[str, ...] = ()  # notes for the user on how observations are converted, a line each
     num_players: int = 1  # 2: rewards are the mover's, and discount is -1 where the other player moves next
 
     def __post_init__(self) -> None:
         parts = self.parts_of_observation
+        if unknown := [name for name in parts if name not in PARTS]:
+            raise ValueError(
+                f"{self.name} shows {', '.join(unknown)}; parts of observations are called {', '.join(PARTS)}"
+            )
         if "obs" not in parts:
-            raise ValueError(f"observations of {self.name} have the parts {', '.join(parts)}, and none called obs")
+            raise ValueError(f"observations of {self.name} have the parts {', '.join(parts)}, but none called obs")
         mask = parts.get("action_mask")
         if mask is not None and (mask.shape != (self.num_actions,) or mask.dtype != np.bool_):
             raise ValueError(f"the action_mask of {self.name} must be bool [{self.num_actions}], not {mask}")
 
     @property
     def parts_of_observation(self) -> Mapping[str, Space]:
-        """The spaces of observations by name; where they are no dict, it is called `obs`."""
+        """The spaces of observations by name; a single one is called `obs`."""
         return self.observation if isinstance(self.observation, Mapping) else {"obs": self.observation}
 
     @property
     def obs_space(self) -> Space:
-        """What networks and tables see."""
+        """The space that networks and tables see."""
         return self.parts_of_observation["obs"]
 
     @property
     def shows_mask(self) -> bool:
-        """Whether observations say which actions are allowed."""
+        """Whether observations have an action mask."""
         return "action_mask" in self.parts_of_observation
 
     @property
     def obs_shape(self) -> tuple[int, ...]:
-        """Shape of what networks and tables see of one observation; `()` for an index."""
+        """Shape of `obs_space`; `()` for an index."""
         return tuple(self.obs_space.shape or ())
 
     @property
     def obs_bytes(self) -> int:
-        """Of one observation, all parts together."""
+        """The size of one observation, all parts together."""
         return sum(map(bytes_of, self.parts_of_observation.values()))
 
     @property
     def shown(self) -> str:
-        """What observations are, in words."""
+        """A description of the observations."""
         return space_in_words(self.obs_space)
 
     @property
     def largest_byte(self) -> int:
-        """What bytes are divided by to lie in [0, 1]: the space's largest `high`. 1 where obs are no bytes."""
+        """The divisor that brings bytes to [0, 1]: the space's largest `high`. 1 for other observations."""
         space = self.obs_space
         if space.dtype != np.uint8 or not isinstance(space, spaces.Box):
             return 1
@@ -225,26 +230,26 @@ class EnvSpec:
 
     @property
     def num_actions(self) -> int:
-        """How many discrete actions there are."""
+        """The number of discrete actions."""
         return int(self.action.n)
 
     @property
     def seen_model(self) -> TabularModel | None:
-        """The model, if there is one and observations are its states; None where states look alike or are pictures."""
+        """The model, if observations are its states; None without one, or where states look alike or are pictures."""
         space = self.obs_space
         if self.model is None or not isinstance(space, spaces.Discrete):
             return None
         return self.model if space.n == self.model.num_states else None
 
 
-# The names that parts of an observation may have: `obs` what networks and tables see; `action_mask` bool [A], which
-# actions are allowed (all False only where the episode is over); `player` who moves, 0 or 1; `state` for agents that
-# search, never shown to networks or kept by a replay.
+# The names that parts of an observation may have: `obs` for networks and tables; `action_mask` bool [A], the allowed
+# actions (all False only where the episode is over); `player` who moves, 0 or 1; `state` for agents that search, never
+# given to networks or kept by a replay.
 PARTS = ("obs", "action_mask", "player", "state")
 
 
 def map_obs(function: Callable[..., Any], obs: Any, *others: Any) -> Any:
-    """Applies `function` to an observation, or to each part of one that is a dict, and to those of others."""
+    """Applies `function` to an observation and the others; if they are dicts, to each part."""
     if isinstance(obs, Mapping):
         return {name: function(part, *(other[name] for other in others)) for name, part in obs.items()}
     return function(obs, *others)
@@ -256,23 +261,23 @@ def mask_space(num_actions: int) -> spaces.Box:
 
 
 def obs_at(obs: Obs, index: Any) -> Obs:
-    """Observations [index]: of a time, of some slots."""
+    """Observations [index], for example of a time or of some slots."""
     return map_obs(itemgetter(index), obs)
 
 
 def seen(obs: Obs) -> Tensor:
-    """What networks and tables see of observations: [..., ...]."""
+    """The part of observations that networks and tables see: [..., ...]."""
     part: Tensor = obs["obs"] if isinstance(obs, dict) else obs
     return part
 
 
 def action_mask(obs: Obs) -> Tensor | None:
-    """Which actions are allowed, bool [..., A]; None where observations do not say so: all of them."""
+    """Which actions are allowed, bool [..., A]; None without a mask: all of them."""
     return obs.get("action_mask") if isinstance(obs, dict) else None
 
 
 class Episodes(NamedTuple):
-    """The N episodes that ended in a rollout, in order of time and then slot."""
+    """The N episodes that ended in a rollout, ordered by time and then slot."""
 
     returns: Float64Array  # [N] sum of raw rewards, undiscounted
     lengths: Int64Array  # [N] agent steps
@@ -292,30 +297,30 @@ class Rollout:
     """T steps of B slots.
 
     Observations are kept once, as a sequence with one more entry than there are steps; only where an episode ended does
-    the true successor differ from the next entry, and those few are kept apart. `next_obs` puts them together.
+    the true successor differ from the next entry, and those few are kept separately. `next_obs` combines both.
     """
 
-    obs_sequence: Obs  # [T + 1, B, ...]; entry t is what step t acted on, entry T what to act on next
+    obs_sequence: Obs  # [T + 1, B, ...]; step t acted on entry t; entry T is to be acted on next
     final_obs: Obs  # [N, ...] the true successors of the steps with `last`, in row-major order of `last`
     action: Tensor  # [T, B] int64
     reward: Tensor  # [T, B] float32, raw
     discount: Tensor  # [T, B] float32
     last: Tensor  # [T, B] bool
-    mask: Tensor  # [T, B] bool: False where a slot has played its share and only waits for the others
-    extras: dict[str, Tensor]  # [T, B, ...] what `act` returned (log_prob, value ...) and what the environment declared
+    mask: Tensor  # [T, B] bool: False where a slot has played its episodes and waits for the others
+    extras: dict[str, Tensor]  # [T, B, ...] from `act` (log_prob, value ...) and from the environment
     episodes: Episodes
-    num_steps: int  # agent steps that count: those with `mask`
-    ends: Int64Array | None = None  # [T] in how many slots an episode ended; None: only `last` says so
-    carry: Carry = ()  # the agent's memory at t = 0: what `act` was handed with the first observation
+    num_steps: int  # agent steps: those in `mask`
+    ends: Int64Array | None = None  # [T] the number of slots where an episode ended; None: see `last`
+    carry: Carry = ()  # the agent's memory at t = 0, for the first observation
 
     @property
     def num_env_steps(self) -> int:
-        """T * B interactions with the environment: what slots played while they waited for others counts too."""
+        """T * B interactions with the environment: steps of waiting slots included."""
         return self.last.numel()
 
     @property
     def obs(self) -> Obs:
-        """[T, B, ...] what each step acted on."""
+        """[T, B, ...] the observation that each step acted on."""
         return map_obs(_but_last, self.obs_sequence)
 
     @property
@@ -336,7 +341,7 @@ def _but_last(sequence: Tensor) -> Tensor:
 
 
 class Batch(NamedTuple):
-    """N transitions out of a replay; `reward` and `discount` already span n steps and carry gamma."""
+    """N transitions from a replay; `reward` and `discount` already span n steps and include gamma."""
 
     obs: Obs  # [N, ...]
     action: Tensor  # [N] int64
@@ -344,17 +349,17 @@ class Batch(NamedTuple):
     discount: Tensor  # [N] float32: gamma^k times the product of the k discounts
     next_obs: Obs  # [N, ...] the true successor of the k-th step
     weight: Tensor  # [N] float32 importance weights; ones for uniform sampling
-    index: Tensor  # type: ignore[assignment]  # [N] int64: where the replay keeps it; hides tuple.index
-    extras: Mapping[str, Tensor] = MappingProxyType({})  # [N, ...] of the first step: those that the replay keeps
+    index: Tensor  # type: ignore[assignment]  # [N] int64: its place in the replay; hides tuple.index
+    extras: Mapping[str, Tensor] = MappingProxyType({})  # [N, ...] of the first step, if the replay keeps them
 
     def split(self, size: int) -> Iterator[Batch]:
-        """Batches of `size` transitions each, in order; of fewer at the end."""
+        """Batches of `size` transitions each, in order; the last may be smaller."""
         for start in range(0, len(self.action), size):
             yield Batch(*(obs_at(field, slice(start, start + size)) for field in self))
 
 
 class ActorOutput(NamedTuple):
-    """What `Agent.act` decides for B slots."""
+    """The result of `Agent.act` for B slots."""
 
     action: Tensor  # [B] int64
     carry: Carry
@@ -363,16 +368,16 @@ class ActorOutput(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """An agent that learns from `num_steps` steps of every slot at a time."""
+    """For an agent that learns from `num_steps` steps of every slot at a time."""
 
     num_steps: int
 
 
 @dataclass(frozen=True, slots=True)
 class WholeEpisodes:
-    """An agent that learns from `per_slot` whole episodes of every slot at a time.
+    """For an agent that learns from `per_slot` whole episodes of every slot at a time.
 
-    A fixed number from *every* slot: taking the first N to finish would favour short ones.
+    A fixed number from *every* slot: the first N to finish would be biased towards short ones.
     """
 
     per_slot: int
@@ -380,7 +385,7 @@ class WholeEpisodes:
 
 @dataclass(frozen=True, slots=True)
 class NoSteps:
-    """An agent that does not act to learn: a planner. Its rollouts are empty and count one sweep."""
+    """For an agent that learns without acting: a planner. Its rollouts are empty and count as one sweep."""
 
 
 Collection: TypeAlias = Steps | WholeEpisodes | NoSteps
@@ -390,16 +395,16 @@ class Progress(NamedTuple):
     """What the loop yields after every `learn`."""
 
     step: int  # agent steps so far, all slots together
-    num_env_steps: int  # interactions of this turn, all slots together; a planner has none
+    num_env_steps: int  # interactions of this iteration, all slots together; 0 for a planner
     episodes: Episodes
     metrics: Metrics
 
 
 def as_tensor(array: Array, device: torch.device) -> Tensor:
-    """The one place where numpy becomes torch; uint8 stays uint8."""
+    """The only place where numpy becomes torch; uint8 stays uint8."""
     return torch.from_numpy(np.ascontiguousarray(array)).to(device)
 
 
 def pinned(tensor: Tensor, device: torch.device) -> Tensor:
-    """The same in pages that stay where they are, if it is to cross to a GPU, so that the CPU does not wait for it."""
+    """The same in pinned memory, if it is bound for a GPU, so that the CPU does not wait for the transfer."""
     return tensor.pin_memory() if device.type == "cuda" and tensor.device.type == "cpu" else tensor

@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
+from rlrun.agents.planning.convergence import NoLimitError
 from rlrun.agents.planning.policy_evaluation import PolicyEvaluation
 from rlrun.agents.planning.policy_iteration import PolicyIteration
-from rlrun.agents.planning.settling import NoLimitError
 from rlrun.agents.planning.value_iteration import ValueIteration
 from rlrun.loop.collect import empty_rollout
 from rlrun.protocols import Agent
@@ -35,7 +35,7 @@ def solve(agent: Agent, limit: int = 200_000) -> int:
         agent.learn(NOTHING)
         if agent.finished:
             return sweep
-    raise AssertionError(f"neither settled nor refused after {limit} sweeps")
+    raise AssertionError(f"neither converged nor refused after {limit} sweeps")
 
 
 def refusal_of(agent: Agent, limit: int = 200_000) -> NoLimitError | None:

@@ -6,28 +6,28 @@ import pytest
 
 from rlrun import files as atomic_file
 from rlrun.errors import UserError
-from rlrun.files import disk_trouble_told, make_directories
+from rlrun.files import disk_errors_as_user_errors, make_directories
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE])
 def test_a_write_that_the_disk_refused_is_one_line(tmp_path: Path, code: int) -> None:
-    match = rf"cannot be written \({os.strerror(code)}\); the same words go on"
-    with pytest.raises(UserError, match=match), disk_trouble_told(tmp_path):
+    match = rf"cannot be written \({os.strerror(code)}\); once "
+    with pytest.raises(UserError, match=match), disk_errors_as_user_errors(tmp_path):
         raise OSError(code, os.strerror(code))
 
 
 def test_a_run_directory_that_is_gone_is_one_line(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    with pytest.raises(UserError, match="No such file or directory"), disk_trouble_told(run):
+    with pytest.raises(UserError, match="No such file or directory"), disk_errors_as_user_errors(run):
         (run / "metrics.jsonl").open("w")
 
 
 def test_a_file_elsewhere_is_not_the_run_s_trouble(tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
-    with pytest.raises(FileNotFoundError), disk_trouble_told(run):
+    with pytest.raises(FileNotFoundError), disk_errors_as_user_errors(run):
         (tmp_path / "level.txt").read_text()  # such as an environment's own file
-    with pytest.raises(ConnectionResetError), disk_trouble_told(run):
+    with pytest.raises(ConnectionResetError), disk_errors_as_user_errors(run):
         raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
 
 

@@ -1,5 +1,5 @@
 """Agents: a file per algorithm, read from top to bottom like the paper's pseudocode.
 
 `tables/`, `linear/` and `planning/` hold those that need no network. An agent sees `numerics`, `nn`, `replay` and
-`compute`; it never knows the loop, a file of results, or what the command line calls its arguments.
+`compute`; it knows nothing of the loop, of files, or of the command line's names for its arguments.
 """

@@ -1,9 +1,9 @@
-"""Actor-critic: a policy gradient weighted by advantages, from a value function that is learned beside the policy.
+"""Actor-critic: a policy gradient weighted by advantages, from a value function learned along with the policy.
 
 Four ways to estimate the advantage. `monte_carlo` is the lectures' algorithm: play whole episodes, fit V to the
-returns, weigh by G - V. `td` is batch actor-critic with the one-step error (Sutton and Barto 2018, section 13.5, there
-with a factor γᵗ that none of the four has). `n_step` is advantage actor-critic, A2C (Mnih et al. 2016), and `gae` mixes
-all n (Schulman et al. 2016).
+returns, weight by G - V. `td` is batch actor-critic with the one-step error (Sutton and Barto 2018, section 13.5, but
+without its factor γᵗ, as all four). `n_step` is advantage actor-critic, A2C (Mnih et al. 2016), and `gae` mixes all n
+(Schulman et al. 2016).
 """
 
 from __future__ import annotations
@@ -53,30 +53,30 @@ class ActorCritic:
 
     Args:
         optimizer: makes the optimizer of all parameters.
-        advantage: see above.
+        advantage: the estimator, see above.
         rollout_steps: steps of every slot per update (`td`, `n_step`, `gae`).
         episodes_per_batch: whole episodes per update (`monte_carlo`), the same number from every slot.
         gamma: discount factor per agent step.
-        gae_lambda: of `gae`: 0 trusts the value, 1 the returns.
-        shared: policy and value share all but their last layers.
-        value_updates: gradient steps on the value per batch; those after the first need `shared=False`.
+        gae_lambda: of `gae`; 0: one-step errors, 1: returns.
+        shared: policy and value share all layers but the last.
+        value_updates: gradient steps on the value per batch; more than one needs `shared=False`.
         normalize: makes the advantages of a batch mean 0 and standard deviation 1.
         value_coefficient: of the value loss.
         entropy_bonus: coefficient of the policy's mean entropy; a number, or a schedule by agent step.
-        max_grad_norm: gradients are scaled down to this norm; None leaves them alone.
-        reward_clip: rewards are clipped to +- this for learning; None leaves them alone.
-        evaluation_policy: what is evaluated: the policy as it is, or its likeliest action.
+        max_grad_norm: gradients are scaled down to this norm; None: unchanged.
+        reward_clip: rewards are clipped to +- this for learning; None: unchanged.
+        evaluation_policy: evaluates draws from the policy, or its most likely action.
         spec: the environment's.
         device: where the network lives.
         seed: the run's.
         network: trunk and hidden layers.
-        execution: how updates and acting are carried out; None: as they are written. Updates from whole episodes are
-            neither compiled nor recorded, since rollouts of them have many lengths.
+        execution: how updates and acting are executed; None: eagerly. Updates from whole episodes are neither compiled
+            nor recorded, since their rollouts have many lengths.
 
     Raises:
-        UserError: if `monte_carlo` meets episodes that may never end, or that do not divide evenly among the slots; or
-            `normalize` leaves nothing of a batch; or some actions are illegal; or a step of the optimizer cannot be
-            recorded.
+        UserError: if `monte_carlo` meets episodes that may never end, or that do not divide evenly among the slots; if
+            `normalize` would make a batch 0; if some actions are illegal and observations have no mask; or if a step of
+            the optimizer cannot be recorded.
     """
 
     def __init__(
@@ -112,14 +112,14 @@ class ActorCritic:
         if normalize and advantage != "monte_carlo" and rollout_steps * spec.num_envs < 2:
             raise ArgumentError(
                 "normalize",
-                "=true needs more than one step per batch, since its advantage less the batch's mean would be 0 for "
-                "ever: set rollout_steps or the number of environments to at least 2, or normalize=false",
+                "=true needs more than one step per batch, since its advantage less the batch's mean would always "
+                "be 0: set rollout_steps or the number of environments to at least 2, or normalize=false",
             )
         if advantage == "monte_carlo":
             if not spec.episodic:
                 raise ArgumentError(
                     "advantage",
-                    f"=monte_carlo needs whole episodes, and those of {spec.name} may never end: use td, n_step or gae",
+                    f"=monte_carlo needs whole episodes, but those of {spec.name} may never end: use td, n_step or gae",
                 )
             if episodes_per_batch % spec.num_envs:
                 raise ArgumentError(
@@ -131,7 +131,7 @@ class ActorCritic:
                 raise ArgumentError(
                     "normalize",
                     "=true needs episodes_per_batch of at least 2: the advantage of a single episode's only step, less "
-                    "their mean, would be 0 for ever",
+                    "their mean, would always be 0",
                 )
             self.collection = WholeEpisodes(episodes_per_batch // spec.num_envs)
         self.finished = False
@@ -145,7 +145,7 @@ class ActorCritic:
         descent = partial(
             execution.descent,
             optimizer=self._optimizer,
-            max_grad_norm=math.inf if max_grad_norm is None else max_grad_norm,  # measured in any case
+            max_grad_norm=math.inf if max_grad_norm is None else max_grad_norm,  # the norm is measured in any case
             many_shapes=not isinstance(self.collection, Steps),
         )
         self._update = descent(self.loss, self._network)
@@ -159,7 +159,7 @@ class ActorCritic:
         self._value_coefficient = value_coefficient
         self._entropy_bonus = schedule_from_zero(entropy_bonus, "entropy_bonus")
         self._constant_bonus, largest = self._entropy_bonus.bounds()
-        self._bonus_varies = self._constant_bonus != largest  # then it is one of the inputs of an update
+        self._bonus_varies = self._constant_bonus != largest  # then it is an input of the update
         self._wants_entropy = largest > 0
         self._reward_clip = reward_clip
         self.evaluation_policy = evaluation_policy
@@ -171,7 +171,7 @@ class ActorCritic:
         return ()
 
     def act(self, obs: Obs, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
-        """Draws from the policy; while evaluated, as `evaluation_policy` says."""
+        """Draws from the policy; in evaluation as `evaluation_policy` says."""
         policy, carry = self.policy(obs, carry)
         draws = explore or self.evaluation_policy == "sampled"
         return ActorOutput(policy.sample(rng) if draws else policy.mode(), carry, {})
@@ -181,7 +181,7 @@ class ActorCritic:
         return self._distribution(self._logits(seen(obs)), action_mask(obs)), carry
 
     def learn(self, rollout: Rollout) -> Metrics:
-        """One gradient step on policy, value and entropy together; then the value alone may learn on."""
+        """One gradient step on policy, value and entropy together; then perhaps more on the value alone."""
         rollout = clip_reward(rollout, self._reward_clip)
         self._steps += rollout.num_steps
         known = at_step(self._optimizer, self._steps)
@@ -194,15 +194,15 @@ class ActorCritic:
         allowed = action_mask(rollout.obs)
         if allowed is not None:
             steps = (*steps, allowed)
-        said = self._update(obs, mask, *steps)
-        target = said.pop("target")
+        metrics = self._update(obs, mask, *steps)
+        target = metrics.pop("target")
         for _ in range(self._value_updates - 1):
             self._refit_value(obs, mask, target)
-        return {**said, **known}
+        return {**metrics, **known}
 
     @torch.no_grad()
     def _values_beyond(self, rollout: Rollout) -> tuple[Tensor, Tensor]:
-        """V of what no step of the rollout acted on: of what follows it [B], and of where episodes ended [T, B]."""
+        """V of observations that no step acted on: after the rollout [B], and where episodes ended [T, B]."""
         unseen, finals = seen(rollout.obs_sequence)[-1], seen(rollout.final_obs)
         at_ends = rollout.reward.new_zeros(rollout.reward.shape)
         if len(finals) == 0:
@@ -222,17 +222,17 @@ class ActorCritic:
         value_at_end: Tensor,
         *others: Tensor,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of steps [T, B] and `_values_beyond` them; metrics, and `target`: what the value is to learn [T, B].
+        """The loss of steps [T, B] and `_values_beyond` them; metrics, and `target`: the target of the value [T, B].
 
-        Others are the entropy bonus, a scalar, where it changes (a recording or compiled code would keep a number for
-        good), and then, where observations have one, the action mask [T, B, A].
+        `others` are the entropy bonus, a scalar, if it changes (a recording or compiled code would keep a number
+        forever), and then the action mask [T, B, A], if observations have one.
         """
         logits, values = self._network(obs.flatten(0, 1))
         policy = self._distribution(logits, others[-1].flatten(0, 1) if self._masked else None)
         value = values.view(reward.shape)
         with torch.no_grad():
             following = torch.cat([value[1:], value_after[None]])
-            next_value = torch.where(last, value_at_end, following)  # after an end comes another episode
+            next_value = torch.where(last, value_at_end, following)  # after an end another episode follows
             advantage, target = self.estimate(reward, discount, last, value.detach(), next_value)
             if self._normalize:
                 counts = None if isinstance(self.collection, Steps) else mask
@@ -240,7 +240,7 @@ class ActorCritic:
         policy_loss = self._mean(policy_gradient_loss(policy.log_prob(action.flatten()), advantage.flatten()), mask)
         critic_loss = self._value_loss(value, target, mask)
         loss = policy_loss + self._value_coefficient * critic_loss
-        with torch.set_grad_enabled(self._wants_entropy):  # otherwise it is only looked at
+        with torch.set_grad_enabled(self._wants_entropy):  # otherwise only a metric
             entropy = self._mean(policy.entropy(), mask)
             if self._wants_entropy:
                 bonus = others[0] if self._bonus_varies else self._constant_bonus
@@ -254,12 +254,12 @@ class ActorCritic:
         }
 
     def value_loss(self, obs: Tensor, mask: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The value's part of the loss, by itself; `target` [T, B] is what it is to learn."""
+        """The value's part of the loss; `target` [T, B]."""
         value = self._network.values(obs.flatten(0, 1)).view(target.shape)
         return self._value_coefficient * self._value_loss(value, target, mask), {}
 
     def _mean(self, values: Tensor, mask: Tensor) -> Tensor:
-        """Over the steps that count; without whole episodes, all of them do. values [T, B] or [T B]."""
+        """The mean over the steps in `mask`; without whole episodes, over all. values [T, B] or [T B]."""
         return values.mean() if isinstance(self.collection, Steps) else masked_mean(values.view(mask.shape), mask)
 
     def _value_loss(self, value: Tensor, target: Tensor, mask: Tensor) -> Tensor:
@@ -270,7 +270,7 @@ class ActorCritic:
     def estimate(
         self, reward: Tensor, discount: Tensor, last: Tensor, value: Tensor, next_value: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Advantages and what the value is to learn. All [T, B]; `next_value` is V of each step's true successor."""
+        """Advantages and targets of the value. All [T, B]; `next_value` is V of each step's true successor."""
         gamma = self._gamma
         if self._advantage == "monte_carlo":
             returns = discounted_returns(reward, discount, last, next_value, gamma)  # a time limit bootstraps
@@ -284,7 +284,7 @@ class ActorCritic:
         return advantage, advantage + value
 
     def state_dict(self) -> State:
-        """Network, optimizer and the step that schedules go by."""
+        """Network, optimizer and the step of the schedules."""
         return {
             "network": self._network.state_dict(),
             "optimizer": self._optimizer.state_dict(),
@@ -295,4 +295,4 @@ class ActorCritic:
         """Continues exactly."""
         self._network.load_state_dict(state["network"])
         self._optimizer.load_state_dict(state["optimizer"])
-        self._steps = state.get("steps", 0)  # older checkpoints have none, and no schedule that would ask for it
+        self._steps = state.get("steps", 0)  # older checkpoints have neither steps nor schedules

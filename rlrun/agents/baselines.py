@@ -1,4 +1,4 @@
-"""What REINFORCE may subtract from its weights: anything that does not depend on the action leaves the mean alone."""
+"""Baselines of REINFORCE: subtracting anything that does not depend on the action leaves the gradient unbiased."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ class Baseline(Protocol):
     """Learns to predict the weights of a batch of whole episodes."""
 
     def predict(self, obs: Tensor, weight: Tensor, mask: Tensor) -> Tensor:
-        """What to subtract from `weight` [T, B]; broadcasts to [T, B]."""
+        """The baseline of `weight` [T, B]; broadcasts to [T, B]."""
         ...
 
     def learn(self, obs: Tensor, weight: Tensor, mask: Tensor) -> dict[str, Tensor]:
-        """Takes the batch into account, after the policy has used it."""
+        """Learns from the batch, after the policy has used it."""
         ...
 
     def state_dict(self) -> State:
-        """What it has learned."""
+        """The learned state."""
         ...
 
     def load_state_dict(self, state: State) -> None:
-        """Continues from there."""
+        """Continues exactly."""
         ...
 
 
-class NoBaseline:
+class NullBaseline:
     """Subtracts nothing."""
 
     def predict(self, obs: Tensor, weight: Tensor, mask: Tensor) -> Tensor:
@@ -54,12 +54,12 @@ class NoBaseline:
         del state
 
 
-class BatchMean(NoBaseline):
+class BatchMean(NullBaseline):
     """Subtracts the mean weight of the batch.
 
-    An episode is in that mean with its own steps, so the gradient is slightly biased: its mean shrinks by about the
-    episode's share, and since that share is larger for longer episodes it turns a little too. Both vanish with many
-    episodes in a batch; with a single one nothing would be left, which is refused.
+    That mean includes an episode's own steps, so the gradient is slightly biased: its mean shrinks by about the
+    episode's share, and since longer episodes have larger shares, its direction changes a little too. Both effects
+    vanish with many episodes in a batch; a single one is refused, since nothing would be left.
     """
 
     def predict(self, obs: Tensor, weight: Tensor, mask: Tensor) -> Tensor:
@@ -69,7 +69,7 @@ class BatchMean(NoBaseline):
 
 
 class MovingAverage:
-    """Subtracts a running mean of the batches before (Williams 1992, reinforcement comparison).
+    """Subtracts a running mean of earlier batches (Williams 1992, reinforcement comparison).
 
     Args:
         decay: of the running mean, per batch.
@@ -82,7 +82,7 @@ class MovingAverage:
         self._batches = 0
 
     def predict(self, obs: Tensor, weight: Tensor, mask: Tensor) -> Tensor:
-        """The running mean, corrected for having started at zero; zero before the first batch."""
+        """The running mean, corrected for its start at zero; zero before the first batch."""
         del obs, weight, mask
         return self._mean / (1 - self._decay**self._batches) if self._batches else self._mean
 
@@ -98,7 +98,7 @@ class MovingAverage:
         return {"mean": self._mean, "batches": self._batches}
 
     def load_state_dict(self, state: State) -> None:
-        """Continues from there."""
+        """Continues exactly."""
         self._mean = state["mean"].to(self._mean.device)
         self._batches = state["batches"]
 
@@ -139,6 +139,6 @@ class LearnedValue:
         return {"value": self._value.state_dict(), "optimizer": self._optimizer.state_dict()}
 
     def load_state_dict(self, state: State) -> None:
-        """Continues from there."""
+        """Continues exactly."""
         self._value.load_state_dict(state["value"])
         self._optimizer.load_state_dict(state["optimizer"])

@@ -39,10 +39,10 @@ OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetSettings:
-    """Where the value of what follows comes from.
+    """How the value of the next state is estimated.
 
     Args:
-        period_steps: agent steps between copies of the network into the target network; None bootstraps from the
+        period_steps: agent steps between copies of the network into the target network; None: bootstraps from the
             network itself, as in 2013.
         double: the network chooses the next action, the target network values it.
     """
@@ -62,21 +62,21 @@ class DQN:
         dueling: separate streams for value and advantage.
         loss: `huber` clamps the error's gradient to +-`huber_delta` (2015); `squared` does not (2013).
         huber_delta: where the Huber loss turns linear.
-        reward_clip: rewards are clipped to +- this before they are stored; None leaves them alone.
-        max_grad_norm: gradients are scaled down to this norm; None leaves them alone.
-        replay: what is kept of experience, and how much is learned from it.
-        target: where the value of what follows comes from.
-        exploration: how often actions are random.
+        reward_clip: rewards are clipped to +- this before they are stored; None: unchanged.
+        max_grad_norm: gradients are scaled down to this norm; None: unchanged.
+        replay: how much experience is kept, and how often it is learned from.
+        target: how the value of the next state is estimated.
+        exploration: how actions are chosen.
         spec: the environment's.
         device: where network and replay live.
         seed: the run's.
         directory: the run's.
         network: trunk and hidden layers.
-        execution: how updates and acting are carried out; None: as they are written.
+        execution: how updates and acting are executed; None: eagerly.
 
     Raises:
-        UserError: if numbers contradict each other, the network does not fit the observations, memory is short, or some
-            actions are illegal.
+        UserError: if arguments contradict each other, the network does not fit the observations, there is not enough
+            memory, or some actions are illegal and observations have no mask.
     """
 
     def __init__(
@@ -140,26 +140,26 @@ class DQN:
         """Epsilon-greedy: a random action with probability epsilon, otherwise argmax_a Q(obs, a)."""
         epsilon = self._exploration.epsilon(self._steps) if explore else self._exploration.evaluation_epsilon
         mask = action_mask(obs)
-        if epsilon >= 1.0 and mask is None:  # before learning starts; spares the forward pass
+        if epsilon >= 1.0 and mask is None:  # before learning starts; saves the forward pass
             return ActorOutput(
                 torch.randint(self._num_actions, obs.shape[:1], generator=rng, device=obs.device), carry, {}
             )
         return ActorOutput(epsilon_greedy(self._q_to_act_on(seen(obs)), epsilon, rng, mask), carry, {})
 
     def learn(self, rollout: Rollout) -> Metrics:
-        """Stores the rollout, then makes as many updates as the replay's pace asks for."""
+        """Stores the rollout, then makes as many updates as are due."""
         self._replay.extend(clip_reward(rollout, self._reward_clip))
         before, self._steps = self._steps, self._steps + rollout.num_steps
         metrics = {"policy/epsilon": self._exploration.epsilon(self._steps), **at_step(self._optimizer, self._steps)}
-        said: dict[str, Tensor] = {}
+        update: dict[str, Tensor] = {}
         for batch, next_q in self._batches(self._due.after(rollout.num_steps, self._steps)):
-            said = self._update(batch, next_q)
+            update = self._update(batch, next_q)
         if crosses(before, self._steps, self._target_period_steps):
             self._target.load_state_dict(self._q.state_dict())
-        return {**metrics, **{name: value.mean() for name, value in said.items()}}
+        return {**metrics, **{name: value.mean() for name, value in update.items()}}
 
     def loss(self, batch: Batch, next_q: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The temporal-difference loss of N transitions (2015, Algorithm 1), and what to tell of it.
+        """The temporal-difference loss of N transitions (2015, Algorithm 1), and metrics.
 
         Args:
             batch: from the replay.

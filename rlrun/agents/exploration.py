@@ -12,14 +12,14 @@ from rlrun.numerics.schedules import Schedule, require_probability
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExplorationSettings:
-    """A random action with probability epsilon, otherwise the one of the highest value.
+    """A random action with probability epsilon, otherwise the one with the highest value.
 
     Args:
-        epsilon: while it learns, by agent step.
-        evaluation_epsilon: while it is evaluated.
+        epsilon: in training, by agent step.
+        evaluation_epsilon: in evaluation.
 
     Raises:
-        ArgumentError: if `epsilon` is no probability at some step.
+        ArgumentError: if `epsilon` is not a probability at some step.
     """
 
     epsilon: Schedule

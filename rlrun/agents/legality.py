@@ -1,4 +1,4 @@
-"""Which actions are allowed where: observations say so (`action_mask`), or all of them are."""
+"""Legal actions: observations say which (`action_mask`), or all are."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from rlrun.types import EnvSpec
 
 
 def require_mask(spec: EnvSpec) -> None:
-    """For agents that learn from experience.
+    """Refuses illegal actions without a mask, for agents that learn from experience.
 
     Raises:
         UserError: if some actions are illegal, and observations do not say which.

@@ -1,4 +1,4 @@
-"""The random agent: every legal action equally likely. The yardstick below everything else."""
+"""The random agent: every legal action equally likely. The baseline for everything else."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, Obs, Rollout, Stat
 
 
 class Random:
-    """Acts uniformly at random, whether it explores or is evaluated, and learns nothing.
+    """Acts uniformly at random, in training and in evaluation, and learns nothing.
 
     Args:
-        rollout_steps: steps of every slot per turn of the loop.
+        rollout_steps: steps of every slot per iteration of the loop.
         spec: the environment's.
 
     Raises:
-        UserError: if some actions are illegal and observations do not say where.
+        UserError: if some actions are illegal and observations have no mask.
     """
 
     def __init__(self, *, rollout_steps: Annotated[int, Field(gt=0), Takes(18, per_slot=True)], spec: EnvSpec) -> None:

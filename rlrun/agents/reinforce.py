@@ -1,10 +1,10 @@
 """REINFORCE: the likelihood-ratio policy gradient from whole episodes (Williams 1992).
 
 ∇J = E[Σₜ wₜ ∇ log π(aₜ|sₜ)] ≈ 1/N Σᵢ Σₜ wᵢₜ ∇ log π(aᵢₜ|sᵢₜ) over N episodes, where the weight wᵢₜ is one of three
-estimates of what the action brought, less a baseline. The inner sum is no mean, which would make the step size depend
-on how long episodes are. Where `discount` is 0 an episode ends for learning, also at a lost life, after which the game
-goes on: what comes later is another of the N. A time limit ends an episode like any other end, since nothing is
-bootstrapped: what is estimated is the gradient of the return within the limit.
+estimates of what the action gained, less a baseline. The inner sum is not a mean, which would make the step size depend
+on the length of episodes. Where `discount` is 0 an episode ends for learning, also at a lost life, after which the game
+continues: what follows is another of the N. A time limit ends an episode like any other end, since nothing is
+bootstrapped: this estimates the gradient of the return within the limit.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from rlrun.agents.baselines import Baseline, BatchMean, LearnedValue, MovingAverage, NoBaseline
+from rlrun.agents.baselines import Baseline, BatchMean, LearnedValue, MovingAverage, NullBaseline
 from rlrun.agents.legality import require_mask
 from rlrun.agents.rewards import clip_reward
 from rlrun.annotations import Takes, used_when
@@ -44,7 +44,7 @@ def estimate(
     - `reward_to_go`: γᵗ Gₜ, what came after the action only. Unbiased for the same objective: an action cannot change
       rewards before it (Sutton et al. 2000).
     - `discounted_reward_to_go`: Gₜ = Σ_{k≥t} γᵏ⁻ᵗ rₖ without the factor γᵗ. The usual form; biased unless γ = 1
-      (Thomas 2014), since it weighs late states as much as early ones.
+      (Thomas 2014), since it weights late states as much as early ones.
     """
     if estimator == "whole_return":
         return whole_returns(reward, discount, last, mask, gamma)
@@ -69,9 +69,9 @@ class Reinforce:
         normalize: makes the weights less baseline mean 0 and standard deviation 1 over the steps of a batch.
         entropy_bonus: coefficient of the policy's entropy, summed over an episode as the rewards are; a number, or a
             schedule by agent step.
-        max_grad_norm: gradients are scaled down to this norm; None leaves them alone.
-        reward_clip: rewards are clipped to +- this for learning; None leaves them alone.
-        evaluation_policy: what is evaluated: the policy as it is, or its likeliest action.
+        max_grad_norm: gradients are scaled down to this norm; None: unchanged.
+        reward_clip: rewards are clipped to +- this for learning; None: unchanged.
+        evaluation_policy: evaluates draws from the policy, or its most likely action.
         spec: the environment's.
         device: where the networks live.
         seed: the run's.
@@ -79,7 +79,7 @@ class Reinforce:
 
     Raises:
         UserError: if episodes may never end, or do not divide evenly among the slots, or some actions are illegal and
-            observations do not say which.
+            observations have no mask.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Reinforce:
     ) -> None:
         require_mask(spec)
         if not spec.episodic:
-            raise UserError(f"REINFORCE needs whole episodes, and those of {spec.name} may never end")
+            raise UserError(f"REINFORCE needs whole episodes, but those of {spec.name} may never end")
         if episodes_per_batch % spec.num_envs:
             raise ArgumentError(
                 "episodes_per_batch",
@@ -116,8 +116,8 @@ class Reinforce:
             parameter, wish = ("baseline", "batch_mean") if baseline == "batch_mean" else ("normalize", "true")
             raise ArgumentError(
                 parameter,
-                f"={wish} needs episodes_per_batch of at least 2: less the mean of a single episode's returns there "
-                "may be nothing to learn from",
+                f"={wish} needs episodes_per_batch of at least 2: subtracting the mean of a single episode's returns "
+                "may leave nothing to learn from",
             )
         if normalize and baseline in ("moving_average", "batch_mean"):
             raise ArgumentError(
@@ -141,7 +141,7 @@ class Reinforce:
         elif baseline == "moving_average":
             self._baseline = MovingAverage(moving_average_decay, device)
         else:
-            self._baseline = BatchMean() if baseline == "batch_mean" else NoBaseline()
+            self._baseline = BatchMean() if baseline == "batch_mean" else NullBaseline()
         self._estimator = estimator
         self._gamma = gamma
         self._normalize = normalize
@@ -159,7 +159,7 @@ class Reinforce:
         return ()
 
     def act(self, obs: Obs, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
-        """Draws from the policy; while evaluated, as `evaluation_policy` says."""
+        """Draws from the policy; in evaluation as `evaluation_policy` says."""
         policy, carry = self.policy(obs, carry)
         draws = explore or self.evaluation_policy == "sampled"
         return ActorOutput(policy.sample(rng) if draws else policy.mode(), carry, {})
@@ -196,7 +196,7 @@ class Reinforce:
         }
 
     def state_dict(self) -> State:
-        """Policy, optimizer, baseline and the step that schedules go by."""
+        """Policy, optimizer, baseline and the step of the schedules."""
         return {
             "policy": self._logits.state_dict(),
             "optimizer": self._optimizer.state_dict(),
@@ -209,10 +209,10 @@ class Reinforce:
         self._logits.load_state_dict(state["policy"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._baseline.load_state_dict(state["baseline"])
-        self._steps = state.get("steps", 0)  # older checkpoints have none, and no schedule that would ask for it
+        self._steps = state.get("steps", 0)  # older checkpoints have neither steps nor schedules
 
 
 def sum_per_episode(values: Tensor, rollout: Rollout) -> Tensor:
-    """1/N Σᵢ Σₜ over the N episodes of a rollout, of which lost lives make more: values [T, B] to a scalar."""
+    """1/N Σᵢ Σₜ over the N episodes of a rollout, lost lives counted as ends: values [T, B] to a scalar."""
     num_episodes = (cuts(rollout.discount, rollout.last) & rollout.mask).sum()
     return torch.where(rollout.mask, values, 0.0).sum() / num_episodes

@@ -1,4 +1,4 @@
-"""What a constructor's annotations say of an argument: of which kind, in words, and beside type and range."""
+"""Facts about constructor arguments that annotations state besides type and range."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from pydantic import JsonValue
 __all__ = ["EXECUTION", "FILE", "AtMost", "Named", "Takes", "used_unless", "used_when"]
 
 TARGET: Final = "_target_"  # the key that names a constructor
-UNKNOWN: Final[Any] = object()  # a type that nobody wrote down
+UNKNOWN: Final[Any] = object()  # a type without annotation
 
-_DATA = (bool, int, float, str, Path, type(None))  # what YAML has, besides containers
-WORDS: Mapping[type, str] = {  # what messages call the types that YAML has
+_DATA = (bool, int, float, str, Path, type(None))  # the scalars of YAML
+WORDS: Mapping[type, str] = {  # names of YAML's types in messages
     bool: "true or false",
     int: "an integer",
     float: "a number",
@@ -32,9 +32,9 @@ class Meaning(Enum):
     """A fact about a configured value."""
 
     FILE = "may be the path of a file, whose content is what defines an experiment"
-    EXECUTION = "changes how fast results come, not which: no part of what defines an experiment"
+    EXECUTION = "changes speed, not results: not part of what defines an experiment"
     BEFORE_END = "is an agent step that must come before the end of the run"
-    PARTIAL = "is a callable of which a config names the class, whose first argument is what it is called with"
+    PARTIAL = "is a callable: a config names its class, whose first argument is the one it is called with"
 
 
 EXECUTION: Final = Meaning.EXECUTION
@@ -45,12 +45,12 @@ BEFORE_END: Final = Meaning.BEFORE_END
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """Stands where an annotation asks for an object: which of our targets fit, by name.
+    """Replaces an annotation that asks for an object, in the index: which bundled targets fit.
 
     Args:
         name: of the protocol or class.
-        targets: ours that fit.
-        owner: a target of ours that has the real annotation, for targets that are not ours.
+        targets: the bundled ones that fit.
+        owner: a bundled target that has the real annotation, for checking other targets.
         parameter: the argument of `owner` that has it.
     """
 
@@ -62,14 +62,14 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class AtMost:
-    """The value may not be larger than that of another argument of the same constructor."""
+    """The value must not be larger than that of another argument of the same constructor."""
 
     parameter: str
 
 
 @dataclass(frozen=True, slots=True)
 class Takes:
-    """How much memory each unit of the value takes at least; of a list, each product of neighbours, and its ends."""
+    """The least memory per unit of the value; for a list, per product of neighbours, and per end."""
 
     num_bytes: int
     per_slot: bool = False  # in every slot of the environment
@@ -77,48 +77,48 @@ class Takes:
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """Beside `FILE`: what the value may be besides the path of a file or directory; anything else is refused."""
+    """With `FILE`: names that the value may be besides the path of a file or directory."""
 
     names: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """The argument has an effect only where another one of the same constructor has certain values.
+    """The argument has an effect only if another argument of the same constructor has certain values.
 
-    Made by `used_when` and `used_unless`. A key whose condition is not met is refused where a person gives it, is no
-    part of what defines the experiment, and is shown as unused.
+    Made by `used_when` and `used_unless`. A key whose condition is not met is refused if a user sets it, is not part of
+    what defines the experiment, and is shown as unused.
     """
 
     parameter: str
-    values: tuple[Any, ...]  # as YAML has them; of an object, its `_target_`
-    negated: bool  # all values but those
+    values: tuple[Any, ...]  # YAML values; for an object, its `_target_`
+    negated: bool  # all other values
 
     def __hash__(self) -> int:  # values may be lists
         return hash((self.parameter, repr(self.values), self.negated))
 
     def met(self, value: Any) -> bool:
-        """Whether the argument has an effect where `parameter` is `value`."""
+        """Whether the argument has an effect if `parameter` is `value`."""
         return (value in self.values) is not self.negated
 
 
 def used_when(**condition: Any) -> Condition:
-    """Marks an argument as used with that value, or with those in a tuple: `used_when(advantage="gae")`."""
+    """Marks an argument as used with that value, or with any in a tuple: `used_when(advantage="gae")`."""
     return _condition(condition, negated=False)
 
 
 def used_unless(**condition: Any) -> Condition:
-    """Marks an argument as used but with that value, or those in a tuple: `used_unless(period_steps=None)`."""
+    """Marks an argument as used except with that value, or any in a tuple: `used_unless(period_steps=None)`."""
     return _condition(condition, negated=True)
 
 
 def _condition(given: Mapping[str, Any], *, negated: bool) -> Condition:
-    ((parameter, values),) = given.items()  # one of them; an argument with several conditions is marked several times
+    ((parameter, values),) = given.items()  # exactly one; for several conditions use several marks
     return Condition(parameter, values if isinstance(values, tuple) else (values,), negated)
 
 
 def unconditional(annotation: Any) -> tuple[Any, tuple[Condition, ...]]:
-    """An annotation without its conditions, and they."""
+    """An annotation without its conditions, and the conditions."""
     members = members_of(annotation)
     if len(members) > 1:
         parts = [unconditional(member) for member in members]
@@ -133,19 +133,19 @@ def unconditional(annotation: Any) -> tuple[Any, tuple[Condition, ...]]:
 
 
 def members_of(annotation: Any) -> list[Any]:
-    """The members of a union, or the annotation alone."""
+    """The members of a union, or the annotation itself."""
     if get_origin(annotation) in (Union, types.UnionType):
         return [inner for member in get_args(annotation) for inner in members_of(member)]
     return [annotation]
 
 
 def item_of(annotation: Any) -> Any:
-    """What a list holds; of anything else itself."""
+    """The element type of a list; otherwise the annotation itself."""
     return get_args(annotation)[0] if get_origin(annotation) is list else annotation
 
 
 def is_callable(annotation: Any) -> bool:
-    """Whether an annotation asks for something to call."""
+    """Whether an annotation asks for a callable."""
     return annotation in (typing.Callable, Callable) or get_origin(annotation) is Callable
 
 
@@ -155,7 +155,7 @@ def is_partial(annotation: Any) -> bool:
 
 
 def is_data(annotation: Any) -> bool:
-    """Whether YAML can hold it: numbers, text, and containers of them."""
+    """Whether YAML can hold it: numbers, strings, and containers of them."""
     if annotation is JsonValue:  # anything at all that YAML can hold
         return True
     origin = get_origin(annotation)

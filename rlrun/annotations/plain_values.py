@@ -1,4 +1,4 @@
-"""Values that YAML can hold, against annotations: strictly, and those of constructors that were not written for us."""
+"""Checks of YAML values against annotations: strict ones, and those of third-party constructors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Number: TypeAlias = int | float
 
 
 def coerced(annotation: Any, value: Any) -> Any:
-    """`value` as `annotation` has it: `1e6` is a fine integer, and an integer a fine float.
+    """`value` in the type of `annotation`: `1e6` is a valid integer, and an integer a valid float.
 
     Raises:
         ValueError: if it does not fit.
@@ -37,7 +37,7 @@ def coerced(annotation: Any, value: Any) -> Any:
 
 
 def takes_only_text(annotation: Any) -> bool:
-    """Whether a key with that annotation takes strings, and null perhaps, and nothing else: `name=2026` is one."""
+    """Whether a key with that annotation takes only strings, and perhaps null: then `name=2026` is a string."""
     members = [get_args(each)[0] if get_origin(each) is Annotated else each for each in members_of(annotation)]
     return all(member in (str, Path, type(None)) for member in members)
 
@@ -54,10 +54,10 @@ def _integral(value: Any) -> Any:
 
 
 def as_far_as_known(call: Callable[..., Any], parameters: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
-    """What each argument of somebody else's constructor may be, as an annotation of what YAML can hold.
+    """Annotations for the arguments of a third-party constructor, as far as YAML can hold the values.
 
-    That is what its own annotation says, or else the type of its default; where neither does, or it may be something
-    else besides, anything.
+    Taken from its own annotation, or else from the type of its default; without either, or if other types are possible
+    too, anything.
 
     Args:
         call: the constructor, a class or a function.
@@ -71,17 +71,17 @@ def as_far_as_known(call: Callable[..., Any], parameters: Mapping[str, inspect.P
 
 
 def _of_default(default: Any) -> Any:
-    """A plain 0 is often the default of what may be any number: Gymnasium's goal_velocity."""
+    """The default 0 often stands for any number: Gymnasium's goal_velocity."""
     kind = type(default)
     if kind is tuple:
-        return tuple[JsonValue, ...]  # the constructor would not know what to do with a list
+        return tuple[JsonValue, ...]  # the constructor could not handle a list
     return Number if kind is int else kind if kind in (bool, float, str) else JsonValue
 
 
 def _readable(hint: Any, *, inside: bool = False) -> Any:
-    """The annotation as far as YAML can hold it; anything where it says more than that.
+    """The annotation as far as YAML can hold it; otherwise anything.
 
-    Whole numbers inside a list may be any numbers: FrozenLake's `reward_schedule: tuple[int, int, int]` holds rewards.
+    Integers inside a list may be any numbers: FrozenLake's `reward_schedule: tuple[int, int, int]` holds rewards.
     """
     origin, args = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
@@ -112,10 +112,10 @@ def _union(members: list[Any]) -> Any:
 
 
 def _hints(call: Callable[..., Any]) -> dict[str, Any]:
-    """The annotations that can be read; without the others, since nothing that is not ours must be readable."""
+    """The annotations that can be evaluated; third-party ones need not be."""
     function = call.__init__ if inspect.isclass(call) else call
     try:
         return get_type_hints(function)
-    except Exception:  # a name that is imported for type checkers alone, or whatever else stands there
+    except Exception:  # a name that is imported only for type checkers, or anything else
         written: Mapping[str, Any] = getattr(function, "__annotations__", {})
     return {name: _NAMES.get(str(text), text) for name, text in written.items()}

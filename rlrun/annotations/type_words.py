@@ -1,4 +1,4 @@
-"""Types and values in words, for messages: what was asked for, and what stands there instead."""
+"""Descriptions of types and values for messages: what is expected, and what was given instead."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pydantic.fields import FieldInfo
 from rlrun.annotations import TARGET, UNKNOWN, WORDS, Kind, is_callable, is_partial, members_of
 from rlrun.errors import nearest
 
-_NO_TEXT = (  # as Hydra reads it unquoted
+_NO_TEXT = (  # not strings, as Hydra parses them unquoted
     r"[-+]?((0|[1-9][\d_]*)(\.\d*)?|\.\d+)(e[-+]?\d+)?|[-+]?\.?(inf|nan)|true|false|null"
 )
 _COMPARISONS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 
 def describe(annotation: Any) -> str:
-    """An annotation in words, with its range."""
+    """A description of an annotation, with its range."""
     if annotation is UNKNOWN or annotation is JsonValue:
         return "a value"
     members = members_of(annotation)
@@ -43,7 +43,7 @@ def describe(annotation: Any) -> str:
 
 
 def kind_name(annotation: Any) -> str:
-    """What messages and the catalogue call an annotation that asks for an object."""
+    """The name of an annotation that asks for an object, in messages and in the catalogue."""
     if is_partial(annotation):
         inside = get_args(annotation)[0]
         return kind_name(get_args(inside)[-1] if is_callable(inside) else inside)
@@ -53,7 +53,7 @@ def kind_name(annotation: Any) -> str:
 
 
 def shown(value: object) -> str:
-    """A value as YAML would show it, on one line and not too long."""
+    """A value in YAML, on one line and not too long."""
     text = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
     if value == "":
         text = "''"
@@ -62,7 +62,7 @@ def shown(value: object) -> str:
 
 
 def quoted(value: object) -> str:
-    """`shown`, in quotes where it is text that looks like something else."""
+    """`shown`, in quotes if it is a string that looks like something else."""
     is_otherwise = isinstance(value, str) and re.fullmatch(_NO_TEXT, value.strip(), re.IGNORECASE) is not None
     return f"'{shown(value)}'" if is_otherwise else shown(value)
 
@@ -85,6 +85,6 @@ def _bounds(metadata: tuple[Any, ...]) -> list[str]:
 
 
 def suggestion(data: list[Any], value: Any) -> str:
-    """The choice that `value` is nearest to, where one of the types `data` has choices."""
+    """The choice nearest to `value`, if one of the types `data` has choices."""
     choices = [str(choice) for member in data if get_origin(member) is Literal for choice in get_args(member)]
     return f"; nearest: {nearest(value, choices)[0]}" if choices and isinstance(value, str) else ""

@@ -195,5 +195,4 @@ def _config(given: ConfigLike, config_dir: str | Path | None) -> Config:
         return compose(given, config_dir=config_dir)
     if config_dir is not None:
         raise UserError("config_dir has no effect on a composed config: give it to compose")
-    checked = check_plain(given.as_plain() | {"fresh": given.fresh}, given.labels)  # `replace` may have changed it
-    return replace(checked, remarks=given.remarks)
+    return check_plain(given.as_plain() | {"fresh": given.fresh}, given.labels)  # `replace` may have changed it

@@ -11,21 +11,21 @@ from rlrun.protocols import Replay
 from rlrun.types import Batch, EnvSpec, seen
 
 _BYTES = 1 << 24  # of transitions that are drawn at once on a CPU
-_ROWS = 1 << 11  # of them: what a layer makes of more is not in the cache when the next one reads it
-_BATCHES_ON_GPU = 16  # at once there, where memory is not the limit
+_ROWS = 1 << 11  # transitions: the output of a layer for more of them does not stay in the cache for the next layer
+_BATCHES_ON_GPU = 16  # batches on a GPU, where memory is not the limit
 
 
 class BatchesAhead:
-    """Draws batches for updates, with what a network says of the observations that follow.
+    """Draws batches for updates, with a network's outputs for the next observations.
 
-    A network that stays as it is during updates (a target network) is asked about all batches of a draw at once.
+    A network that does not change during updates (a target network) evaluates all batches of a draw at once.
 
     Args:
-        replay: what is drawn from.
+        replay: the replay to draw from.
         batch_size: N, transitions of a batch.
-        next_values: next observations [N, ...] to [N, ...], a pass through that network; no gradient is kept.
-        rng: decides what is drawn.
-        at_once: batches in a draw, at most; 1 where the network changes with every update.
+        next_values: next observations [N, ...] to [N, ...], a forward pass of that network; without gradient.
+        rng: the generator of the draws.
+        at_once: at most this many batches in a draw; 1 where the network changes with every update.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class BatchesAhead:
         self._next_values, self._at_once = next_values, at_once
 
     def __call__(self, count: int) -> Iterator[tuple[Batch, Tensor]]:
-        """`count` batches, and the next values of each; update after each, before the next one is asked for."""
+        """`count` batches, each with its next values; make each update before taking the next batch."""
         while count:
             together = min(count, self._at_once)
             drawn = self._replay.sample(together * self._batch_size, self._rng)
@@ -53,7 +53,7 @@ class BatchesAhead:
 
 
 def batches_at_once(batch_size: int, spec: EnvSpec, device: torch.device) -> int:
-    """How many batches are worth drawing at once: of transitions of an environment, on a device."""
+    """How many batches are worth drawing at once, for an environment's transitions on a device."""
     if device.type == "cuda":
         return _BATCHES_ON_GPU
     return max(1, min(_ROWS, _BYTES // (2 * spec.obs_bytes)) // batch_size)

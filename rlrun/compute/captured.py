@@ -1,8 +1,8 @@
-"""A function of tensors that is recorded once for each shape of its inputs, and replayed from then on. Experimental.
+"""A function of tensors, recorded once for each shape of its inputs and then replayed. Experimental.
 
 A recording reads and writes fixed places in memory, and no Python of the function runs when it is replayed. That is
 what a CUDA graph is (docs.pytorch.org, "CUDA semantics", CUDA Graphs); `Recorder` is the seam, so that the logic around
-it is tested where there is no GPU. It has run there only, in simulation.
+it is tested without a GPU. It has only run that way, in simulation.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from rlrun.types import pinned
 Function = Callable[..., dict[str, Tensor]]  # of tensors, and named tuples of them
 
 _WARM_UPS = 3  # calls before a recording: libraries choose kernels and allocate workspaces in the first ones
-_MOST_RECORDINGS = 32  # of one function; further shapes of inputs run as they are
+_MOST_RECORDINGS = 32  # of one function; for further shapes of inputs it runs eagerly
 
 
 class Recorder(Protocol):
-    """Something that can record what a function does to tensors."""
+    """Can record what a function does to tensors."""
 
     def warm_up(self, function: Callable[[], object]) -> None:
-        """Calls the function where a recording is going to be made."""
+        """Calls the function, in preparation for a recording."""
         ...
 
     def record(self, function: Callable[[], Mapping[str, Tensor]]) -> tuple[Callable[[], None], Mapping[str, Tensor]]:
-        """Records one call; whether it has an effect besides is not specified.
+        """Records one call; whether the call also takes effect is not specified.
 
         Returns:
-            What replays it, and the outputs that it fills in each time.
+            A function that replays it, and the outputs that each replay fills in.
         """
         ...
 
@@ -44,12 +44,12 @@ class Captured:
     """`function`, recorded. Outputs are copies: the next call does not change them.
 
     Args:
-        function: of trees of tensors only. It must do the same to any numbers: no value may become a
-            Python number, no shape may depend on a value, and it may not draw random numbers.
-        reads: everything that it reads besides its inputs, and that is the same memory at every call. Where another
-            tensor has taken the place of one of them since (after loading a state, say), it is recorded anew.
-        changes: what it changes, of the same kind. Warming up changes it too, and then puts back what was there.
-        recorder: what records.
+        function: of trees of tensors only. Its operations must not depend on values: no value may become a Python
+            number, no shape may depend on a value, and it must not draw random numbers.
+        reads: everything that it reads besides its inputs, at the same memory in every call. Where another tensor has
+            replaced one of them (for example after loading a state), it is recorded again.
+        changes: everything that it changes, of the same kind. Warming up changes it too, and then restores it.
+        recorder: makes the recordings.
         device: where the function computes; inputs are copied there.
     """
 
@@ -69,7 +69,7 @@ class Captured:
         self._recordings: dict[tuple[tuple[torch.Size, torch.dtype], ...], _Recording] = {}
 
     def __call__(self, *inputs: Any) -> dict[str, Tensor]:
-        """What the function returns for `inputs`."""
+        """The function's outputs for `inputs`."""
         tensors = tree_leaves(inputs)
         touched = [*self._reads(), *self._changes()]
         key = tuple((given.shape, given.dtype) for given in tensors)
@@ -89,18 +89,18 @@ class Captured:
     def _record(self, inputs: Sequence[Any], touched: list[Tensor]) -> _Recording | dict[str, Tensor]:
         """Leaves everything that the function changes as it was, bit for bit.
 
-        Where other tensors took the place of some of those while it warmed up (an optimizer's, of which only a part
-        was moved), that cannot be put back: then it has been called once, and this is what it returned.
+        Where warming up replaced some of those tensors (an optimizer's, of which only a part was moved), they cannot be
+        restored: then the function has been called once, and its outputs are returned.
         """
         exactly = torch.contiguous_format
         places = [given.to(self._device, copy=True, memory_format=exactly) for given in tree_leaves(inputs)]
         placed = tree_like(inputs, places)
         changed = self._changes()
         before = [tensor.detach().clone() for tensor in changed]
-        said: list[Mapping[str, Tensor]] = []
-        self._recorder.warm_up(lambda: said.append(self._function(*placed)))
+        first: list[Mapping[str, Tensor]] = []
+        self._recorder.warm_up(lambda: first.append(self._function(*placed)))
         if not _are(self._changes(), changed):
-            return {name: output.clone() for name, output in said[0].items()}
+            return {name: output.clone() for name, output in first[0].items()}
         for _ in range(_WARM_UPS - 1):
             self._recorder.warm_up(lambda: self._function(*placed))
         replay, outputs = self._recorder.record(lambda: self._function(*placed))
@@ -115,10 +115,10 @@ class _Recording:
     inputs: Sequence[Tensor]  # where it reads its inputs
     replay: Callable[[], None]
     outputs: Mapping[str, Tensor]  # where it leaves what it returns
-    touched: Sequence[Tensor]  # kept, so that none of their memory can be another tensor's
+    touched: Sequence[Tensor]  # kept, so that their memory cannot be reused
 
     def is_of(self, touched: Sequence[Tensor]) -> bool:
-        """Whether these are the very tensors that it was recorded with."""
+        """Whether it was recorded with these very tensors."""
         return _are(touched, self.touched)
 
 

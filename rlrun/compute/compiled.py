@@ -7,16 +7,16 @@ from typing import Any
 
 import torch
 
-_MOST_COMPILED = 1 << 16  # kinds of shapes that torch may compile a function for
+_MOST_COMPILED = 1 << 16  # sets of shapes that torch may compile a function for
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function`, compiled for each of the shapes that it meets. By itself torch gives up at the ninth, an error here.
+    """`function`, compiled for every set of shapes it meets. By default torch gives up at the ninth, an error here.
 
-    All agents of a process count together, since they have their code in common. `torch.compile` itself takes a limit
-    only in later versions than ours needs.
+    All agents of a process count together, since they share their code. `torch.compile` itself accepts a limit only in
+    later versions than the oldest supported one.
     """
-    from torch._dynamo import config  # where something is compiled only, since it takes a second
+    from torch._dynamo import config  # imported only when needed, since it takes a second
 
     config.recompile_limit = max(config.recompile_limit, _MOST_COMPILED)
     config.accumulated_recompile_limit = max(config.accumulated_recompile_limit, _MOST_COMPILED)

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
-_LOOKING_SECONDS = 0.25  # how long other processes are watched; the kernel counts in hundredths of a second
+_LOOKING_SECONDS = 0.25  # how long other processes are observed; the kernel counts in hundredths of a second
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_CGROUPS = Path("/proc/self/cgroup")
 
 
 def available_cores() -> int:
-    """Cores that this process may use: fewer than the machine has under `taskset`, batch systems and containers."""
+    """Cores that this process may use: under `taskset`, batch systems and containers fewer than the machine has."""
     allowed = len(_allowed())
     physical = psutil.cpu_count(logical=False) or allowed
     quota = min(_quotas(), default=float(allowed))
@@ -22,15 +22,15 @@ def available_cores() -> int:
 
 
 def busy_cores() -> float:
-    """How many of the cores that this process may run on are at work now, for whomever; it waits while it looks."""
+    """How many of the cores that this process may run on are busy now, with any process; blocks while it measures."""
     percent: list[float] = psutil.cpu_percent(interval=_LOOKING_SECONDS, percpu=True)
     return sum(percent[core] for core in _allowed() if core < len(percent)) / 100.0
 
 
 def free_cores() -> int:
-    """How many of the available cores others leave free now, at least 1; a core counts as free up to half its time.
+    """How many of the available cores are free now, at least 1; a core that is at most half busy counts as free.
 
-    More threads than there are free cores are slower than one: each waits for all others at every layer.
+    More threads than free cores are slower than a single one: each waits for all others at every layer.
     """
     allowed = len(_allowed())
     physical = min(allowed, psutil.cpu_count(logical=False) or allowed)
@@ -46,7 +46,7 @@ def _allowed() -> list[int]:
 
 
 def _quotas() -> Iterator[float]:
-    """Cores' worth of time that each control group above this process grants (man 7 cgroups)."""
+    """The CPU limit, in cores, of each control group above this process (man 7 cgroups)."""
     for folder in _control_groups():
         try:
             if (limit := folder / "cpu.max").is_file():  # version 2
@@ -58,7 +58,7 @@ def _quotas() -> Iterator[float]:
             if quota not in ("max", "-1"):
                 yield int(quota) / int(period)
         except OSError:
-            continue  # not for this user to read: then there is nothing to go by
+            continue  # not readable by this user
 
 
 def _control_groups() -> Iterator[Path]:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class CudaGraphs:
-    """Records on a stream of its own, as graphs need it; replays on whichever stream is current.
+    """Records on a stream of its own, as graphs require; replays on the current stream.
 
     Args:
         device: a GPU.
@@ -17,7 +17,7 @@ class CudaGraphs:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._stream: torch.cuda.Stream | None = None  # made late, since making it starts CUDA
+        self._stream: torch.cuda.Stream | None = None  # created on first use, since that initialises CUDA
 
     def _side(self) -> torch.cuda.Stream:
         if self._stream is None:

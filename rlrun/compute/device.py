@@ -24,21 +24,21 @@ _LOG = logging.getLogger(__name__)
 
 
 class Device:
-    """A computing device, checked for being there.
+    """A computing device; refused if it is not available.
 
     Args:
         kind: `auto` is a GPU if there is one, otherwise the CPU.
-        num_threads: CPU threads; None is 1 for vector observations (small networks are faster on one) and, for images,
+        num_threads: CPU threads; None: 1 for vector observations (small networks are faster on one), and for images
             every available core that is not busy with other work when the run begins.
-        deterministic: on a GPU, only kernels that give equal bits from equal runs; the CPU's do anyway. Experimental.
+        deterministic: on a GPU, only kernels that give equal bits in equal runs, as the CPU's always do. Experimental.
         compile: `none` runs eagerly; `graphs` records updates and acting as CUDA graphs; `inductor` compiles networks
-            and losses, and on a GPU records the rest with them. Both are experimental: on a GPU they have not run yet.
+            and losses, and on a GPU records the rest as well. Both are experimental: they have not run on a GPU yet.
         precision: of the hidden layers' matrix products and convolutions; `bfloat16` leaves last layers, parameters,
-            losses and optimizers in float32. On a GPU `float32` is that, and not TensorFloat-32. Experimental there.
+            losses and optimizers in float32. On a GPU `float32` excludes TensorFloat-32. Experimental there.
 
     Raises:
-        UserError: if a GPU is asked for where there is none, more threads than there are cores, or what `compile` needs
-            is not there.
+        UserError: if there is no GPU although one is requested, more threads are requested than there are cores, or
+            something that `compile` needs is missing.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Device:
             raise UserError("device=cuda, but torch finds no NVIDIA GPU here; use device=cpu or device=auto")
         cores = available_cores()
         if num_threads is not None and num_threads > cores:
-            raise UserError(f"device.num_threads={num_threads}, but there are {cores} cores available here")
+            raise UserError(f"device.num_threads={num_threads}, but only {cores} cores are available here")
         self.torch_device = torch.device("cuda" if has_cuda and kind != "cpu" else "cpu")
         on_gpu = self.torch_device.type == "cuda"
         if compile == "graphs" and not on_gpu:
@@ -65,7 +65,7 @@ class Device:
         recorder = CudaGraphs(self.torch_device) if on_gpu and compile != "none" else None
         self.execution = Execution(self.torch_device, compile, precision, recorder)
         self._num_threads = num_threads
-        self._free: int | None = None  # cores, once it was asked: a run keeps its number of threads
+        self._free: int | None = None  # cores, once measured: a run keeps its number of threads
         self._deterministic = deterministic
 
     def threads_for(self, obs_shape: tuple[int, ...]) -> int:
@@ -83,33 +83,33 @@ class Device:
         cores = available_cores()
         if threads < cores:
             _LOG.warning(
-                f"other work keeps {cores - threads} of {cores} cores busy, so this run takes {threads} "
-                f"thread{'s' if threads > 1 else ''} for as long as it lasts; device.num_threads={cores} takes all"
+                f"other work keeps {cores - threads} of {cores} cores busy, so this run uses {threads} "
+                f"thread{'s' if threads > 1 else ''} until it ends; device.num_threads={cores} uses all"
             )
 
     def keep_threads(self, num_threads: int) -> None:
-        """Takes as many threads as a run began with, even where there are fewer cores: another number, other bits."""
+        """Uses as many threads as the run began with, even on fewer cores: another number would give other bits."""
         self._num_threads = num_threads
 
     def activate(self, obs_shape: tuple[int, ...]) -> None:
-        """Sets up this process for a run with such observations, whatever another run has left behind."""
+        """Sets up this process for a run with observations of this shape, whatever an earlier run has set."""
         torch.set_num_threads(self.threads_for(obs_shape))
         keep_freed_memory()
         on_gpu = self.torch_device.type == "cuda"
         deterministic = on_gpu and self._deterministic
         if on_gpu:
             # Torch reads it at the first matrix product of a process, and refuses deterministic ones without it: later
-            # runs of this process may ask for them.
+            # runs of this process may need them.
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         if torch.are_deterministic_algorithms_enabled() != deterministic:
             torch.use_deterministic_algorithms(deterministic)  # imports torch's compiler, which takes a second
         torch.utils.deterministic.fill_uninitialized_memory = not deterministic  # type: ignore[attr-defined] # never read
         torch.backends.cudnn.benchmark = on_gpu and not deterministic
-        torch.backends.cudnn.allow_tf32 = False  # what float32 says; matrix products do without anyway
+        torch.backends.cudnn.allow_tf32 = False  # real float32; matrix products use it anyway
 
 
 def _require_compiler(*, on_gpu: bool) -> None:
-    """Raises UserError, saying what is missing, where torch.compile could not make code for the device."""
+    """Raises UserError, naming what is missing, if torch.compile could not compile for the device."""
     named = os.environ.get("CXX")
     if not any(shutil.which(name) for name in ([named] if named else ["g++", "clang++", "c++"])):
         missing = f"the C++ compiler CXX={named}" if named else "a C++ compiler (g++)"
@@ -119,4 +119,4 @@ def _require_compiler(*, on_gpu: bool) -> None:
         missing = "the package triton"
     else:
         return
-    raise UserError(f"device.compile=inductor needs {missing}, which is not here: use device.compile=none")
+    raise UserError(f"device.compile=inductor needs {missing}, which is missing here: use device.compile=none")

@@ -1,7 +1,6 @@
-"""How the functions of an agent are carried out: as they are, compiled, or recorded; and in which precision.
+"""How an agent's functions are executed: eagerly, compiled, or recorded; and in which precision.
 
-All but the first, in float32, is experimental: compiling and bfloat16 have run on a CPU only, and recordings in
-simulation only.
+All but eager float32 is experimental: compiling and bfloat16 have only run on a CPU, recordings only in simulation.
 """
 
 from __future__ import annotations
@@ -15,26 +14,26 @@ from torch import Tensor, nn
 
 from rlrun.compute.captured import Captured, Function, Recorder
 from rlrun.compute.compiled import compiled
-from rlrun.compute.gradients import Loss, Said, backward_through, compiled_backward_through
+from rlrun.compute.gradients import Loss, TensorMetrics, backward_through, compiled_backward_through
 from rlrun.nn.descent import gradient_norm, gradients_of, scale_down
 from rlrun.nn.optimizers import moved_by
 from rlrun.numerics.tree import tree_map
 
 Compile = Literal["none", "graphs", "inductor"]
 Precision = Literal["float32", "bfloat16"]
-PLAIN = {"compile": "none", "precision": "float32"}  # values of `device` that ask for nothing
+PLAIN = {"compile": "none", "precision": "float32"}  # the values of `device` for eager execution in float32
 _Wrapped = TypeVar("_Wrapped", bound=Callable[..., Any])
 
 
 class Execution:
-    """What `compile` and `precision` of a device come to.
+    """Executes functions according to `compile` and `precision` of a device.
 
     Args:
         device: where agents compute.
         compile: `inductor` compiles functions; both others do not.
         precision: of the networks' matrix products and convolutions. `bfloat16` leaves parameters, their gradients,
             losses and optimizers in float32 (torch's autocast), and `rlrun.nn.networks` its last layers.
-        recorder: what records functions; None: nothing is recorded.
+        recorder: records functions; None: nothing is recorded.
     """
 
     def __init__(
@@ -53,20 +52,20 @@ class Execution:
 
     @property
     def unheeded(self) -> Mapping[str, str]:
-        """Arguments with values that were asked for, and that no function of an agent has met yet."""
+        """Arguments that were set but that no function of the agent has used yet."""
         return self._unheeded
 
     def passing(self, forward: _Wrapped) -> _Wrapped:
-        """A pass through a network, to be called without gradient; outputs (a tree) are float32 in any precision."""
+        """A forward pass of a network without gradient; outputs (a tree) are float32 in any precision."""
         if self._precision == "float32":
             return forward
         self._unheeded.pop("precision", None)
         return partial(_in_bfloat16, self._device.type, forward)  # type: ignore[return-value]
 
     def acting(self, forward: Callable[[Tensor], Tensor], network: nn.Module) -> Callable[[Tensor], Tensor]:
-        """A pass that is made for every action, through `network`: compiled too, but only where it is recorded.
+        """The forward pass of `network` for acting: compiled too, but only if it is recorded as well.
 
-        Compiled code by itself takes longer to be called for a few rows than operations do.
+        For a few rows, calling compiled code takes longer than the operations themselves.
         """
         forward = self.passing(forward)
         if self._recorder is None:
@@ -74,8 +73,8 @@ class Execution:
         if self._compile == "inductor":
             forward = compiled(forward)
 
-        @torch.no_grad()  # or the mode in which it is first called would stay
-        def named(given: Tensor) -> Said:
+        @torch.no_grad()  # otherwise the mode of the first call would stay
+        def named(given: Tensor) -> TensorMetrics:
             return {"": forward(given)}
 
         recording = self._recorded(self._recorder, named, lambda: list(network.parameters()), list)
@@ -89,18 +88,18 @@ class Execution:
         max_grad_norm: float | None,
         *,
         many_shapes: bool = False,
-    ) -> Callable[..., Said]:
-        """One step of `optimizer` down the gradient of `loss`; it takes what the loss takes.
+    ) -> Callable[..., TensorMetrics]:
+        """One step of `optimizer` down the gradient of `loss`; its arguments are those of the loss.
 
-        It returns what else the loss says, and as `grad/norm` the length of the gradient before it was scaled. The
-        optimizer's parameters that the loss does not depend on stay as they are.
+        It returns the metrics of the loss, and as `grad/norm` the norm of the gradient before it was scaled. Parameters
+        that the loss does not depend on are unchanged.
 
         Args:
-            loss: of tensors and named tuples of them, in the precision that was asked for.
-            network: all parameters that it depends on; it uses each of them.
+            loss: of tensors and named tuples of them, in the configured precision.
+            network: all parameters that the loss depends on; it uses each of them.
             optimizer: of `network`, and perhaps others.
-            max_grad_norm: longer gradients are scaled down to this norm; None leaves them alone and does not measure.
-            many_shapes: inputs have so many shapes that the step is neither compiled nor recorded.
+            max_grad_norm: longer gradients are scaled down to this norm; None: neither scaled nor measured.
+            many_shapes: the step is neither compiled nor recorded, since its inputs have many shapes.
 
         Raises:
             UserError: if a step of the optimizer cannot be recorded.
@@ -112,20 +111,20 @@ class Execution:
             backward = compiled_backward_through(loss, network, compiled)
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
-        def step(*inputs: Any) -> Said:
+        def step(*inputs: Any) -> TensorMetrics:
             for parameter in parameters:
                 parameter.grad = None
-            said = backward(*inputs)
+            metrics = backward(*inputs)
             if max_grad_norm is not None:
                 gradients = gradients_of(parameters, optimizer)
-                said["grad/norm"] = gradient_norm(gradients)
-                scale_down(gradients, said["grad/norm"], max_grad_norm)
+                metrics["grad/norm"] = gradient_norm(gradients)
+                scale_down(gradients, metrics["grad/norm"], max_grad_norm)
             optimizer.step()
-            return said
+            return metrics
 
         if self._recorder is None or many_shapes:
             return step
-        moved_by(optimizer)  # refuses what it cannot begin
+        moved_by(optimizer)  # refuses an optimizer whose state cannot begin now
         return self._recorded(self._recorder, step, list, lambda: moved_by(optimizer))
 
     def _recorded(
@@ -134,13 +133,13 @@ class Execution:
         function: Function,
         reads: Callable[[], Sequence[Tensor]],
         changes: Callable[[], Sequence[Tensor]],
-    ) -> Callable[..., Said]:
+    ) -> Callable[..., TensorMetrics]:
         self._unheeded.pop("compile", None)
         return Captured(function, reads, changes, recorder, self._device)
 
 
 def plainly(device: torch.device) -> Execution:
-    """Functions as they are, in float32."""
+    """Eager functions, in float32."""
     return Execution(device, "none", "float32", None)
 
 

@@ -1,6 +1,6 @@
-"""How observations cross to the device: whole, or only what is new in stacks of frames. The same bits arrive.
+"""How observations are transferred to the device: whole, or only the new part of stacked frames; bit for bit equal.
 
-The ways to a GPU are experimental: they have run in simulation on a CPU only.
+The transfers to a GPU are experimental: they have only run in simulation on a CPU.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ class Upload(Protocol):
         ...
 
     def begun(self, obs: ObsArray) -> Obs:
-        """Observations that need not follow those before, whole: after a reset or a restart."""
+        """Observations after a reset or a restart, whole: they need not follow earlier ones."""
         ...
 
     def following(self, obs: Obs, time_step: TimeStep) -> Obs:
         """What to act on next, [B, ...].
 
         Args:
-            obs: [B, ...] on the device: what was acted on.
-            time_step: what came of it.
+            obs: [B, ...] on the device: the observations acted on.
+            time_step: the result.
         """
         ...
 
 
 class WholeArrays:
-    """Everything as it comes.
+    """Everything whole.
 
     Args:
-        device: where to.
+        device: the destination.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -61,7 +61,7 @@ class WholeArrays:
 
 
 class PinnedArrays:
-    """The same through pinned memory, so that the CPU does not wait until the GPU has come so far.
+    """The same through pinned memory, so that the CPU does not wait for the GPU.
 
     Args:
         device: a GPU; anywhere else there is nothing to wait for.
@@ -85,10 +85,10 @@ class PinnedArrays:
 
 
 class EachPart:
-    """Observations that are dicts, each part in its own way.
+    """Observations that are dicts, each part by its own transfer.
 
     Args:
-        parts: ways, by name.
+        parts: transfers, by name.
     """
 
     def __init__(self, parts: Mapping[str, Upload]) -> None:
@@ -111,9 +111,9 @@ class EachPart:
 
 
 class NewestPlanes:
-    """Of stacked frames [B, S, H, W] only the newest one, a part of 1 / S; the stack is put together on the device.
+    """Transfers only the newest of stacked frames [B, S, H, W], 1 / S of the bytes; the device assembles the stack.
 
-    Slots whose episode ended begin with another stack, which is uploaded whole.
+    Where an episode ended, the next one's first stack is uploaded whole.
 
     Args:
         device: see `PinnedArrays`.
@@ -121,7 +121,7 @@ class NewestPlanes:
 
     def __init__(self, device: torch.device) -> None:
         self._whole = PinnedArrays(device)
-        self._shown: Array | None = None  # [B, S, H, W] what the environment showed last
+        self._shown: Array | None = None  # [B, S, H, W] the latest observations
 
     def array(self, array: Array) -> Tensor:
         """See `Upload.array`."""
@@ -136,12 +136,12 @@ class NewestPlanes:
         """See `Upload.following`.
 
         Raises:
-            ValueError: if an observation is not the one before moved by one frame, within an episode.
+            ValueError: if within an episode an observation is not the previous one shifted by one frame.
         """
         shown, last = time_step.obs, time_step.last
         ended = np.flatnonzero(last)
         if self._shown is not None and not _moved(self._shown, shown, last if len(ended) else None):
-            raise ValueError("observations must be stacks: each the one before, moved by a frame")
+            raise ValueError("observations must be stacks: each the previous one, shifted by a frame")
         self._shown = shown
         following = torch.cat([obs[:, 1:], self.array(shown[:, -1])[:, None]], 1)
         if len(ended):
@@ -150,14 +150,14 @@ class NewestPlanes:
 
 
 def _moved(before: Array, after: Array, but: Array | None) -> bool:
-    """Whether stacks [B, S, H, W] are those before, moved by a frame, except in the slots `but` [B]."""
+    """Whether stacks [B, S, H, W] are the previous ones, shifted by a frame, except in the slots `but` [B]."""
     if but is not None:
         before, after = before[~but], after[~but]
     return np.array_equal(before[:, 1:], after[:, :-1])
 
 
 def upload_to(device: torch.device, spec: EnvSpec) -> Upload:
-    """The quickest way for what this environment shows."""
+    """The fastest transfer for this environment's observations."""
     whole: Upload = PinnedArrays(device) if device.type == "cuda" else WholeArrays(device)
     seen: Upload = NewestPlanes(device) if device.type == "cuda" and spec.frame_stack > 1 else whole
     if not isinstance(spec.observation, Mapping):

@@ -6,7 +6,7 @@ Nothing is built, and no directory is made, before all of it is right.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from rlrun.annotations import TARGET
 from rlrun.annotations.plain_values import takes_only_text
+from rlrun.config import catalogue
 from rlrun.config.arguments import given_text, is_choice, is_hydras, keys_set, parse, refuse_repeated, refuse_several
 from rlrun.config.chosen import Chosen, choose, hydra, refuse_other_network
 from rlrun.config.config import GROUPS_OF_OBJECTS, Config, check_plain
@@ -101,12 +102,15 @@ def request(overrides: Sequence[str], directories: Sequence[Path], *, in_sweep: 
         for item in items
         if not is_choice(item) and any(key.rpartition(".")[2] == TARGET for key in keys_set(item))
     ]
-    written = [(each.key, each.value or {}) for each in chosen.settings]
+    written: list[tuple[str, Any]] = [(each.key, each.value or {}) for each in chosen.settings]
     tree = as_tree([*(each for each in written if each[0] not in GROUPS_OF_OBJECTS), *objects])
-    keys = with_comments(valid_keys(tree), chosen.settings)
-    asked = Request(tuple(items), chosen, keys, directories)
-    _refuse_unchosen(asked)
-    _refuse_wrong(asked)
+    asked = Request(tuple(items), chosen, {}, directories)
+    is_ours = all(catalogue.target(value) is not None for key, value in (*written, *objects) if key.endswith(TARGET))
+    for imports in (False,) if is_ours else (False, True):  # what needs no import is looked up first
+        keys = with_comments(valid_keys(tree, imports=imports), chosen.settings)
+        asked = replace(asked, keys=keys)
+        _refuse_unchosen(asked)
+        _refuse_wrong(asked)
     refuse_other_network(chosen)
     return asked
 

@@ -53,13 +53,14 @@ def check_sweep(overrides: Sequence[str], directories: Sequence[Path]) -> Sweep:
     params = [f"{each.key.removeprefix(_PARAMS)}={each.value}" for each in launching if each.key.startswith(_PARAMS)]
     sweepers = [word for word in hydras if word.lstrip("+").startswith(("hydra/sweeper=", "hydra.sweeper._target_="))]
     sweepers += [f"{each.key}={each.value}" for each in launching if each.key == "hydra.sweeper" and each.value]
+    is_here = not launching and all(word in ("hydra/launcher=basic", "hydra/sweeper=basic") for word in hydras)
     if any(not word.endswith("=basic") for word in sweepers):
         _check_open_ended(task, directories)
         jobs: list[list[str]] = []
     else:
         jobs = list(expanded([*parse(params), *task], directories))
-        _check(jobs, launching, directories)
-    if not launching and all(word in ("hydra/launcher=basic", "hydra/sweeper=basic") for word in hydras):
+        _check(jobs, launching, directories, here=is_here)
+    if is_here:
         return Sweep(jobs, ())
     several = any(item.is_sweep_override() and is_choice(item) for item in task)
     words = [word for item in task if (word := _for_hydra(item, several=several)) is not None]
@@ -72,7 +73,9 @@ def _of_files(task: Sequence[Override], directories: Sequence[Path]) -> tuple[Se
     return choose(fixed, directories).launching if len(directories) > 1 else ()
 
 
-def _check(jobs: Sequence[Sequence[str]], launching: Sequence[Setting], directories: Sequence[Path]) -> None:
+def _check(
+    jobs: Sequence[Sequence[str]], launching: Sequence[Setting], directories: Sequence[Path], *, here: bool
+) -> None:
     """Checks every run; the files of those that choose the same ones are composed once."""
     known = {(each.key, each.path) for each in launching}
     bases: dict[tuple[str, ...], tuple[Request, DictConfig]] = {}
@@ -91,7 +94,9 @@ def _check(jobs: Sequence[Sequence[str]], launching: Sequence[Setting], director
             bases[choice] = asked, composed(asked)
         asked, config = bases[choice]
         asked = replace(asked, items=tuple(items))
-        _check_memory(checked(asked, with_values(copy.deepcopy(config), asked)))
+        checked_config = checked(asked, with_values(copy.deepcopy(config), asked))
+        if here:  # other machines may have more memory
+            _check_memory(checked_config)
 
 
 def _is_plain_value(item: Override) -> bool:

@@ -1,4 +1,4 @@
 """Environments: our own worlds, Atari, and the adapter to Gymnasium, all batched as `rlrun.protocols.VecEnv`.
 
-Here, and nowhere else, `terminated` and `truncated` become `discount` and `last`. `render/` draws states.
+Only here `terminated` and `truncated` become `discount` and `last`. `render/` draws states.
 """

@@ -1,8 +1,8 @@
-"""Atari 2600 games on ALE's C++ vector environment, with resets under our own control (Bellemare et al. 2013).
+"""Atari 2600 games on ALE's C++ vector environment, reset by rlrun itself (Bellemare et al. 2013).
 
 Observations are the last four grey 84x84 screens, one of every four frames, each the maximum of two. A stream is many
-episodes here: a seeded reset reloads the ROM (0.14 to 0.3 s, while every slot waits), so a slot is seeded anew only at
-the first end of an episode after `reseed_every_steps`; resets in between continue the stream's own randomness.
+episodes here: a seeded reset reloads the ROM (0.14 to 0.3 s, while every slot waits), so a slot is reseeded only at the
+first end of an episode after `reseed_every_steps`; resets in between continue the stream's own randomness.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ class Atari:
         protocol: `nature2015` (no sticky actions, a lost life is worth discount 0) or `machado2018` (sticky actions).
         num_envs: slots that step together.
         num_threads: emulator threads; 0 takes every core. Results do not depend on it.
-        max_episode_frames: emulator frames (4 a step) after which an episode is cut off with discount 1.
-        reseed_every_steps: a slot's stream ends with the first episode that ends after so many of its steps.
+        max_episode_frames: emulator frames (4 a step) after which an episode is truncated (discount 1).
+        reseed_every_steps: a slot's stream ends with the first episode that ends after this many of its steps.
 
     Raises:
-        UserError: if there is no such game.
+        UserError: if the game does not exist.
     """
 
     steps_per_second = 60.0 / FRAME_SKIP  # real time: the console draws 60 frames a second
@@ -93,7 +93,7 @@ class Atari:
         self._reseed_every_steps = reseed_every_steps
         self._seed = self._first_slot = 0
         self._log = StreamLog(num_envs)
-        self._shown = StreamDigest(num_envs)  # without screens: the one shown last is compared by who resumes
+        self._shown = StreamDigest(num_envs)  # without screens: a resumed run compares the last one
         self._everybody = np.ones(num_envs, bool)
         self._episode_steps = np.zeros(num_envs, np.int64)
         self._lives = np.zeros(num_envs, np.int64)
@@ -125,7 +125,7 @@ class Atari:
         return self._log.numbers.copy()
 
     def restart(self, slots: BoolArray) -> Array:
-        """Begins another episode in `slots` [B], inside their streams."""
+        """Begins another episode in `slots` [B], within their streams."""
         obs: Array
         obs, info = self._env.reset(options={"reset_mask": slots.copy()})
         self._log.record_restart(slots)
@@ -192,14 +192,14 @@ class Atari:
         """Seeds and replays the running streams of all slots, side by side. Returns obs, as `reset` does.
 
         Raises:
-            UserError: if rewards, lives or ends are not what they were.
+            UserError: if rewards, lives or ends differ from what they were.
         """
         self._seed, self._first_slot = state["seed"], state["first_slot"]
         self._log.load_state_dict(state["log"])
         rows, starts, seeds = state["log"]["rows"], state["log"]["starts"], self._log.seeds
         self._screens, _ = self._env.reset(seed=seeds.copy())
         ended = np.zeros(self.spec.num_envs, bool)
-        for row in range(len(rows) + 1):  # all slots side by side; a stream that began later is seeded when it did
+        for row in range(len(rows) + 1):  # all slots side by side; a stream that began later is seeded at that point
             starting = starts == row
             self._shown.begin(starting)
             self._reset_again(starting, seeds[starting])

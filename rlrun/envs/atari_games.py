@@ -1,4 +1,4 @@
-"""Which bundled games there are."""
+"""The bundled games."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from importlib.resources import files
 
 from rlrun.errors import UserError, nearest
 
-# The emulator ends the whole process when it loads one of these (ale-py 0.12.1), so they must never get that far.
+# The emulator ends the whole process when it loads one of these (ale-py 0.12.1), so they are refused before.
 UNLOADABLE = frozenset({"combat", "joust", "maze_craze", "warlords"})
 
 
@@ -18,7 +18,7 @@ def bundled_games() -> list[str]:
 
 
 def require_game(game: str) -> None:
-    """Refuses what cannot be played.
+    """Refuses a game that does not exist or cannot be played.
 
     Raises:
         UserError: naming the nearest games.
@@ -30,4 +30,4 @@ def require_game(game: str) -> None:
         )
     games = bundled_games()
     if game not in games:
-        raise UserError(f"env.game={game} is no bundled game; near it: {', '.join(nearest(game, games))}")
+        raise UserError(f"env.game={game} is not a bundled game; nearest: {', '.join(nearest(game, games))}")

@@ -15,7 +15,7 @@ class AtariProtocol:
     repeat_action_probability: float  # sticky actions: the chance that an action is ignored for the previous one
     full_action_space: bool  # all 18 actions, or only those with an effect in this game
     noop_max: int  # no-ops at the start of an episode, drawn from 0 to noop_max - 1
-    life_loss_ends_value: bool  # a lost life has discount 0; the game goes on
+    life_loss_ends_value: bool  # a lost life has discount 0; the game continues
     use_fire_reset: bool  # FIRE is pressed once after a reset
 
 

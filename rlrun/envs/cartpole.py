@@ -1,8 +1,8 @@
-"""CartPole-v1 in many slots at once, under our own seeded resets.
+"""CartPole-v1 in many slots at once, with rlrun's own seeded resets.
 
 Barto, Sutton and Anderson 1983, with the equations of Florian 2007 ("Correct equations for the dynamics of the
 cart-pole system"). The numbers are those of Gymnasium's CartPole-v1, bit for bit, which a test asserts; its own vector
-entry point asks a space about every action and resets a step late (`benchmarks/cartpole_speed.py` compares the two).
+entry point checks every action against its space and resets a step late (compared in `benchmarks/cartpole_speed.py`).
 Initial states are a hash of the stream's seed, drawn for all slots that need one at once. Here a stream is one episode.
 """
 
@@ -20,7 +20,7 @@ from rlrun.envs.render.cartpole import render_cartpole
 from rlrun.rng import hash_uniform, stream_seeds
 from rlrun.types import Array, BoolArray, EnvSpec, Float64Array, Int64Array, State, TimeStep
 
-_EPISODES_DRAWN = 32  # initial states of so many episodes of every slot are drawn together
+_EPISODES_DRAWN = 32  # episodes of every slot whose initial states are drawn together
 
 _GRAVITY = 9.8  # m/s^2
 _POLE_MASS, _TOTAL_MASS = 0.1, 0.1 + 1.0  # kg; the cart's is 1
@@ -68,7 +68,7 @@ class CartPole:
         return self._restart(slots.nonzero()[0])
 
     def step(self, action: Int64Array) -> TimeStep:
-        """Plays action [B]; a pole that fell terminates, also at the time limit."""
+        """Plays action [B]; a fallen pole terminates the episode, also at the time limit."""
         self._advance(action)
         too_far = np.abs(self._state[0::2]) > _LIMITS
         fell = too_far[0] | too_far[1]

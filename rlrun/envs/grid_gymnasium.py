@@ -1,4 +1,4 @@
-"""Our grid worlds as a Gymnasium environment: `gymnasium.make("rlrun/GridWorld-v0", map="cliff")`.
+"""The grid worlds as a Gymnasium environment: `gymnasium.make("rlrun/GridWorld-v0", map="cliff")`.
 
 Importing this module registers it.
 """

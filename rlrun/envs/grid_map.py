@@ -1,4 +1,4 @@
-"""Grid worlds as text files, and the finite MDP that each of them is.
+"""Grid worlds as text files, each of them a finite MDP.
 
 A map file has a header, a blank line, and rows of cells:
 
@@ -11,10 +11,10 @@ A map file has a header, a blank line, and rows of cells:
     . # . -
     S . . .
 
-Header lines are `key: value` with the keys of `SETTINGS`, or `X : meaning`, which says what the character X stands for:
+Header lines are `key: value` with the keys of `SETTINGS`, or `X : meaning`, which defines the character X:
 `wall`, `start`, `terminal [reward]`, `exit REWARD`, `reward REWARD`, `jump X [REWARD]` (every action leads to the cell
 marked X), or `fall X [REWARD]` (stepping in pays and moves to the cell marked X at once). `.` is free, `#` a wall and
-`S` a start without being named; spaces between cells do not count. Lines that begin with `# ` are comments.
+`S` a start without a definition; spaces between cells do not count. Lines that begin with `# ` are comments.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ ACTION_NAMES = ("north", "east", "south", "west")
 SETTINGS: dict[str, float | str] = {
     "step_reward": 0.0,  # paid for every move
     "slip": 0.0,  # probability of moving to one of the two perpendicular sides instead, half each
-    "edge_reward": 0.0,  # paid on top for a move off the grid, which stays
+    "edge_reward": 0.0,  # added for a move off the grid, which stays
     "reward_on": "enter",  # whether a cell's reward is paid on entering or on leaving it
-    "off_grid": "stay",  # stay, or illegal: the move is no legal action in the model
+    "off_grid": "stay",  # stay, or illegal: the model does not allow the move
 }
 _KINDS = ("wall", "start", "terminal", "exit", "reward", "jump", "fall")
 
@@ -58,7 +58,7 @@ class GridMap:
     terminal: BoolArray  # [H, W] the episode is over on entering
     exits: BoolArray  # [H, W] every action pays the cell's reward and ends the episode
     cell_reward: Float64Array  # [H, W]
-    jump: Int64Array  # [H, W] where every action leads; -1: the cell is an ordinary one
+    jump: Int64Array  # [H, W] where every action leads; -1: an ordinary cell
     fall: Int64Array  # [H, W] where stepping in leads at once; -1: stays
     marks: list[str] = field(default_factory=list)  # rows as written, for drawing
 
@@ -99,7 +99,7 @@ def bundled_maps() -> list[str]:
 
 
 def load_map(name: str) -> GridMap:
-    """A bundled map by its name, or a file of the user's by its path.
+    """A bundled map by its name, or the user's own file by its path.
 
     Raises:
         UserError: if there is none, or it is malformed.
@@ -140,7 +140,7 @@ def parse_map(text: str, name: str) -> GridMap:
     for row_number, row in enumerate(rows):
         for column, mark in enumerate(row):
             if mark not in meanings:
-                raise _MapError(name, first + row_number, f"{mark!r} is not named in the header", column + 1)
+                raise _MapError(name, first + row_number, f"{mark!r} is not defined in the header", column + 1)
     return _build(name, grid, rows, meanings, settings)
 
 
@@ -172,7 +172,7 @@ def _read_header(
 
 def _meaning(words: list[str], name: str, line: int) -> list[str]:
     if not words or words[0] not in _KINDS:
-        raise _MapError(name, line, f"a cell means one of {', '.join(_KINDS)}, not {' '.join(words)!r}")
+        raise _MapError(name, line, f"a cell must mean one of {', '.join(_KINDS)}, not {' '.join(words)!r}")
     kind, rest = words[0], words[1:]
     needs_target = kind in ("jump", "fall")
     rewards = rest[1:] if needs_target else rest
@@ -191,7 +191,7 @@ def _number(text: str, name: str, line: int) -> float:
     try:
         value = float(text)
     except ValueError:
-        raise _MapError(name, line, f"{text!r} is no number") from None
+        raise _MapError(name, line, f"{text!r} is not a number") from None
     if not np.isfinite(value):
         raise _MapError(name, line, f"{text} is not finite")
     return value
@@ -201,11 +201,11 @@ def _setting(key: str, value: str, name: str, line: int) -> float | str:
     choices = {"reward_on": ("enter", "leave"), "off_grid": ("stay", "illegal")}
     if key in choices:
         if value not in choices[key]:
-            raise _MapError(name, line, f"{key} is {' or '.join(choices[key])}, not {value!r}")
+            raise _MapError(name, line, f"{key} must be {' or '.join(choices[key])}, not {value!r}")
         return value
     number = _number(value, name, line)
     if key == "slip" and not 0 <= number <= 1:
-        raise _MapError(name, line, f"slip is a probability, from 0 to 1, not {value}")
+        raise _MapError(name, line, f"slip must be a probability from 0 to 1, not {value}")
     return number
 
 
@@ -221,7 +221,7 @@ def _read_rows(lines: list[str], start: int, name: str) -> tuple[list[str], int]
     width = len(numbered[0][1])
     for line, row in numbered:
         if len(row) != width:
-            raise _MapError(name, line, f"this row has {len(row)} cells and the first one {width}")
+            raise _MapError(name, line, f"this row has {len(row)} cells, but the first one has {width}")
     return [row for _, row in numbered], numbered[0][0]
 
 
@@ -246,9 +246,9 @@ def _build(
         if words[0] in targets and here.any():
             goal = np.flatnonzero(grid == words[1])
             if len(goal) != 1:
-                raise _MapError(name, line, f"{words[1]!r} must mark exactly one cell, and marks {len(goal)}")
+                raise _MapError(name, line, f"{words[1]!r} must mark exactly one cell, not {len(goal)}")
             targets[words[0]][here] = goal[0]
-    free = ~kinds["wall"] & ~kinds["terminal"] & ~kinds["fall"]  # nobody ever stands where one falls
+    free = ~kinds["wall"] & ~kinds["terminal"] & ~kinds["fall"]  # an agent never stays where it falls
     start = kinds["start"] if kinds["start"].any() else free
     if not start.any():
         raise UserError(f"map {name}: there is no cell to start from; mark one with S")

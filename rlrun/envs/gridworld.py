@@ -29,22 +29,22 @@ class GridWorld:
         map: a bundled map's name, or the path of a map file.
         observation: `one_hot` float32 [S], `index` (an integer below S), or `image` uint8 [3, H, W] with the planes
             agent, walls and cells that end the episode, 0 or 255.
-        slip: probability of going to one of the two sides instead; None as the map says.
-        step_reward: paid for every move; None as the map says.
-        goal: `map` as the map says; `end`: leaving a cell that jumps ends the episode instead.
+        slip: probability of going to one of the two sides instead; None: the map's.
+        step_reward: paid for every move; None: the map's.
+        goal: `map`: as in the map; `end`: leaving a cell that jumps ends the episode instead.
         max_episode_steps: time limit (discount 1, last True); None: no limit.
         num_envs: slots that step together.
 
     Raises:
-        UserError: if there is no such map, or it is malformed.
+        UserError: if the map does not exist or is malformed.
     """
 
-    steps_per_second = 4.0  # slow enough to follow; ours
+    steps_per_second = 4.0  # slow enough to follow; our choice
 
     def __init__(
         self,
         *,
-        map: Annotated[str, FILE, Named(tuple(bundled_maps()))],  # noqa: A002 - the word of the command line, env.map=...
+        map: Annotated[str, FILE, Named(tuple(bundled_maps()))],  # noqa: A002 - the key env.map
         observation: Observation,
         slip: Annotated[float, Field(ge=0, le=1)] | None,
         step_reward: float | None,
@@ -67,7 +67,7 @@ class GridWorld:
             observation=with_mask(observation_space(self.grid, observation), model),
             action=spaces.Discrete(4),
             num_envs=num_envs,
-            episodic=max_episode_steps is not None,  # whatever the policy; one that walks into a wall never ends
+            episodic=max_episode_steps is not None,  # for any policy; one that walks into a wall never ends
             model=model,
         )
         self._seed = self._first_slot = 0
@@ -93,7 +93,7 @@ class GridWorld:
         return self._observe()
 
     def step(self, action: Int64Array) -> TimeStep:
-        """Moves every slot one cell, if nothing is in the way.
+        """Moves every slot one cell, unless something is in the way.
 
         Raises:
             ValueError: if an action is not legal in the cell of its slot; no slot has moved then.
@@ -177,7 +177,7 @@ class GridWorld:
 
 
 def slipped(action: Int64Array, draw: Array, slip: float) -> Int64Array:
-    """The direction that is really taken: to either side with probability slip / 2. action, draw [B] -> [B]."""
+    """The direction actually taken: to either side with probability slip / 2. action, draw [B] -> [B]."""
     turn = np.where(draw < slip / 2, 1, np.where(draw < slip, 3, 0))
     direction: Int64Array = (action + turn) % 4
     return direction

@@ -1,4 +1,4 @@
-"""Any Gymnasium environment with discrete actions, by its id. Here `terminated` and `truncated` become two facts.
+"""Any Gymnasium environment with discrete actions, by its id; `terminated` and `truncated` become discount and last.
 
 One stream is one episode. The slots are plain single environments that are reset and seeded one by one, which steps
 as fast as Gymnasium's `SyncVectorEnv` and lets a slot be replayed, or replaced by a fresh instance, on its own.
@@ -16,7 +16,7 @@ from pydantic import Field, JsonValue
 
 from rlrun.annotations import EXECUTION, PARTIAL, Takes
 from rlrun.envs.gymnasium_border import Border
-from rlrun.envs.gymnasium_faults import advice, files_of, told
+from rlrun.envs.gymnasium_faults import advice, describe_error, files_of
 from rlrun.envs.gymnasium_making import PICTURES, Env, Maker, Wrap, is_bare, layers
 from rlrun.envs.gymnasium_replay import Verdict, known_verdict, try_replay
 from rlrun.envs.gymnasium_spaces import Channels
@@ -38,31 +38,31 @@ from rlrun.types import (
     mask_space,
 )
 
-_STEPS_PER_SECOND = 30.0  # of films, where the environment does not say; ours
+_STEPS_PER_SECOND = 30.0  # of videos, where the environment does not say; our choice
 
 
 class GymnasiumEnv:
     """B instances of one Gymnasium environment.
 
-    `spec.episodic` is whether there is a time limit: without one, nobody can know that episodes end.
+    `spec.episodic` is whether there is a time limit: without one, episodes may never end.
 
     Args:
-        id: a registered id, `Acrobot-v1`; `ALE/...` registers Atari's.
+        id: a registered id, such as `Acrobot-v1`; `ALE/...` registers Atari games.
         num_envs: slots that step together.
-        max_episode_steps: the time limit in agent steps (discount 1, last True); None takes the registered one.
+        max_episode_steps: the time limit in agent steps (discount 1, last True); None: the registered one.
         imports: packages to import first, because they register environments.
         options: keyword arguments of the environment's own constructor.
-        fresh_instances: a new instance is made for every episode, which then cannot depend on earlier ones. Otherwise
-            instances are kept, and learn across episodes if that is how they are made; such runs cannot be resumed.
+        fresh_instances: makes a new instance for every episode, which then cannot depend on earlier ones. Otherwise
+            instances are kept; if they carry something across episodes, the run cannot be resumed.
         replay_probe_seconds: time to try whether the environment replays, before anything is trained.
-        wrappers: what is put around each instance, the first innermost; names of classes, or mappings with their
+        wrappers: wrappers of each instance, the first one innermost; names of classes, or mappings with their
             arguments. The time limit counts inside them.
-        channels: which axis of pictures the channels are; auto: the one of 1, 3 or 4, where one end alone is so.
+        channels: the channel axis of pictures; auto: whichever end has length 1, 3 or 4, if only one has.
 
     Raises:
         UserError: if the id is unknown or outdated, a package is missing, an option does not exist or is of another
-            type, a wrapper does not fit, or the spaces are not supported: actions must be Discrete, observations what
-            `gymnasium_spaces` knows.
+            type, a wrapper does not fit, or the spaces are not supported: actions must be Discrete, observations one of
+            those in `gymnasium_spaces`.
     """
 
     def __init__(
@@ -91,15 +91,15 @@ class GymnasiumEnv:
         verdict = known_verdict(key)
         if verdict is None:
             verdict = try_replay(key, self._border, self._maker, first, replay_probe_seconds)
-            first = self._maker.make()  # what trains has not played before
+            first = self._maker.make()  # training starts with an instance that has not played
         self._why_not = _why_not_resumable(verdict, fresh_instances=fresh_instances)
         if self._why_not is not None:
-            remark = f"no checkpoints are made, and no run can be resumed, of {self._maker.name}: {self._why_not}"
-            if verdict.new_is_new:  # instances are kept, since they learn
-                remark += "; evaluation has instances of its own, which have not learned what training's have"
+            remark = f"runs of {self._maker.name} make no checkpoints and cannot be resumed: {self._why_not}"
+            if verdict.new_is_new:  # instances are kept, with what they carry across episodes
+                remark += "; evaluation uses its own instances, which lack what the training instances have kept"
             self.spec = replace(self.spec, resumable=False, remarks=(*self.spec.remarks, remark))
         self._envs = [first, *(self._maker.make() for _ in range(num_envs - 1))]
-        self._maybe = "" if fresh_instances else "it keeps something across episodes (env.fresh_instances=true)"
+        self._maybe = "" if fresh_instances else "it carries something across episodes (env.fresh_instances=true)"
         self._log = StreamLog(num_envs)
         self._shown = StreamDigest(num_envs)
         self._seed = self._first_slot = 0
@@ -138,7 +138,7 @@ class GymnasiumEnv:
         return TimeStep(next_obs, reward, discount, last, obs_now, {})
 
     def _play(self, slot: int, action: int) -> tuple[float, bool, bool]:
-        """The slot's next observation goes into its place. Returns reward, terminated and truncated."""
+        """Stores the slot's next observation. Returns reward, terminated and truncated."""
         obs, reward, terminated, truncated = self._border.step(slot, self._envs[slot], action)
         self._show(slot, obs)
         map_obs(partial(self._digest, slot, reward, 2 * terminated + truncated), self._obs)
@@ -149,7 +149,7 @@ class GymnasiumEnv:
 
     @property
     def steps_per_second(self) -> float:
-        """What the environment says of itself; 30 where it says nothing."""
+        """What the environment's metadata says; 30 without."""
         return float(self._says("render_fps") or _STEPS_PER_SECOND)
 
     def _says(self, name: str) -> Any:
@@ -163,10 +163,10 @@ class GymnasiumEnv:
         """Starts the episodes with these seeds [B], in fresh instances that draw pictures. Returns obs [B, ...].
 
         Raises:
-            UserError: if the environment draws none.
+            UserError: if the environment cannot draw.
         """
         if PICTURES not in (self._says("render_modes") or ()):
-            raise UserError(f"{self._border.name} draws no pictures: it has no render mode {PICTURES}")
+            raise UserError(f"{self._border.name} cannot draw pictures: it has no render mode {PICTURES}")
         self.close()
         self._draws = True
         self._envs = [self._maker.make(pictures=True) for _ in self._envs]
@@ -193,11 +193,11 @@ class GymnasiumEnv:
             raise UserError(
                 f"pictures of {self._border.name} need a package that is not installed: {advice(error)}"
             ) from error
-        except Exception as error:  # third parties' code may raise anything
-            fault = f"render() raised {told(error, files_of(map(type, layers(self._envs[0]))))}"
+        except Exception as error:  # third-party code may raise anything
+            fault = f"render() raised {describe_error(error, files_of(map(type, layers(self._envs[0]))))}"
             raise FaultyEnvironmentError(self._border.name, fault) from error
         if not isinstance(picture, np.ndarray) or picture.ndim != 3 or picture.shape[2] != 3:
-            raise UserError(f"{self._border.name} draws no pictures: render() returns a {type(picture).__name__}")
+            raise UserError(f"{self._border.name} cannot draw pictures: render() returns a {type(picture).__name__}")
         return picture.astype(np.uint8)
 
     def close(self) -> None:
@@ -242,11 +242,11 @@ class GymnasiumEnv:
             raise UserError(f"{self._border.name} cannot be resumed exactly: {self._why_not}")
 
     def load_state_dict(self, state: State) -> ObsArray:
-        """Plays the running episodes again up to where they were. Returns obs [B, ...].
+        """Replays the running episodes up to where they were. Returns obs [B, ...].
 
         Raises:
-            UserError: if they are not what they were: other code, or randomness that does not come from the seed; or if
-                episodes do not replay.
+            UserError: if they differ from what they were (other code, or randomness that does not come from the seed),
+                or if episodes do not replay.
         """
         self._check_resumable()
         self._seed, self._first_slot = state["seed"], state["first_slot"]
@@ -257,29 +257,29 @@ class GymnasiumEnv:
                 self._start_episode(slot, int(self._log.seeds[slot]))
                 for action in self._log.history(slot).tolist():
                     self._play(slot, action)
-            except FaultyEnvironmentError as error:  # third parties' code may refuse anything that it once did
+            except FaultyEnvironmentError as error:  # third-party code may refuse what it once accepted
                 raise changed_environment(self._border.name, error.fault, self._maybe) from error
         self._shown.check(self._border.name, state["shown"], self._maybe)
         return map_obs(np.copy, self._obs)
 
 
 def _why_not_resumable(verdict: Verdict, *, fresh_instances: bool) -> str | None:
-    """Why episodes cannot be played again from their seeds and actions; None if they can."""
+    """Why episodes cannot be replayed from their seeds and actions; None if they can."""
     if not verdict.new_is_new:
-        return "equal seeds and actions do not give equal episodes; its randomness must all come from reset(seed=...)"
+        return "equal seeds and actions do not give equal episodes; all its randomness must come from reset(seed=...)"
     if verdict.used_is_new or fresh_instances:
         return None
     return (
-        "an instance that has played shows something else than a new one for equal seeds and actions, since it learns "
-        "or keeps something across episodes; env.fresh_instances=true makes a new instance for every episode"
+        "an instance that has played differs from a new one for equal seeds and actions, since it learns or keeps "
+        "something across episodes; env.fresh_instances=true makes a new instance for every episode"
     )
 
 
 def _model(env: Env, env_id: str) -> TabularModel | None:
-    """The model that it carries; none where a wrapper may show, do or pay something else.
+    """The model that the environment carries; None where a wrapper may change observations, actions or rewards.
 
     Raises:
-        UserError: if that is none, as with FrozenLake's `success_rate: 2`, which Gymnasium takes.
+        UserError: if it is invalid, as with FrozenLake's `success_rate: 2`, which Gymnasium accepts.
     """
     model = model_of(env) if is_bare(env) else None
     if model is not None and ((model.probability < 0) | (model.probability > 1)).any():

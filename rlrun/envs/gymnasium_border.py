@@ -1,6 +1,6 @@
-"""The border to other people's environments: all that crosses it is checked and encoded here, and nowhere else.
+"""The border to third-party environments: everything that crosses it is checked and encoded here, and only here.
 
-Every step is checked completely: what is as it should be is recognised by its type, in a microsecond.
+Every step is checked completely; what is valid is recognised by its type, in a microsecond.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from rlrun.envs.gymnasium_faults import files_of, told
+from rlrun.envs.gymnasium_faults import describe_error, files_of
 from rlrun.envs.gymnasium_making import Env, layers
 from rlrun.envs.gymnasium_observations import check_of, described
 from rlrun.envs.gymnasium_spaces import Channels, Encoding, actions_of, encoding_of
@@ -31,7 +31,7 @@ _WRAPPERS = tuple(Path(gymnasium.__file__).parent / name for name in ("core.py",
 
 
 class Shown(NamedTuple):
-    """What a step shows, once it is known to be right."""
+    """The result of a step, once it has been checked."""
 
     obs: ObsArray  # [...] as agents see it
     reward: float
@@ -40,13 +40,13 @@ class Shown(NamedTuple):
 
 
 class Border:
-    """Resets and steps instances of one environment, in the terms of agents.
+    """Resets and steps instances of one environment, as agents see it.
 
     Args:
         env: any instance; all of them have its spaces.
-        name: of what is played, for messages.
-        num_envs: slots that are played.
-        channels: which axis of pictures the channels are.
+        name: of the environment, for messages.
+        num_envs: number of slots.
+        channels: the channel axis of pictures.
 
     Raises:
         UserError: if its spaces are missing or not supported.
@@ -65,12 +65,12 @@ class Border:
         try:
             space = getattr(env, name, None)
         except Exception as error:  # a property may raise anything
-            fault = f"its {name} raised {told(error, files_of(map(type, layers(env))))}"
+            fault = f"its {name} raised {describe_error(error, files_of(map(type, layers(env))))}"
             raise FaultyEnvironmentError(self.name, fault) from error
         if isinstance(space, spaces.Space):
             return space
         what = "no" if space is None else f"a {type(space).__module__}.{type(space).__name__} for its"
-        raise FaultyEnvironmentError(self.name, f"it has {what} {name}; Gymnasium wants one of gymnasium.spaces")
+        raise FaultyEnvironmentError(self.name, f"it has {what} {name}; Gymnasium requires one of gymnasium.spaces")
 
     @property
     def encoding(self) -> Encoding:
@@ -81,7 +81,7 @@ class Border:
         """Begins an episode. Returns its first observation.
 
         Raises:
-            FaultyEnvironmentError: if it raises something, or returns what is no beginning of an episode.
+            FaultyEnvironmentError: if it raises an error, or returns no valid first observation.
         """
         self._times[slot] = 0
         try:
@@ -100,57 +100,57 @@ class Border:
         """Plays an action, counted from 0.
 
         Raises:
-            FaultyEnvironmentError: if it raises something, or returns what is no step.
+            FaultyEnvironmentError: if it raises an error, or returns no valid step.
         """
         self._times[slot] += 1
-        theirs = action + self._first_action
+        sent = action + self._first_action
         try:
-            returned: Any = env.step(theirs)
+            returned: Any = env.step(sent)
         except Exception as error:
-            raise self._raised(slot, env, error, "step", {"action": theirs}) from error
+            raise self._raised(slot, env, error, "step", {"action": sent}) from error
         if not isinstance(returned, tuple) or len(returned) != _NUM_RETURNED:
-            raise self._fault(slot, f"step({theirs}) {_malformed('step', returned)}")
+            raise self._fault(slot, f"step({sent}) {_malformed('step', returned)}")
         obs, reward, terminated, truncated, _ = returned
         if type(reward) is not float:
-            reward = self._number(slot, theirs, reward)
+            reward = self._number(slot, sent, reward)
         if not -LARGEST_FLOAT32 <= reward <= LARGEST_FLOAT32:  # NaN neither
-            raise self._fault(slot, f"step({theirs}) returned the reward {reward:g}; rewards must be finite in float32")
+            raise self._fault(slot, f"step({sent}) returned the reward {reward:g}; rewards must be finite in float32")
         if type(terminated) is not bool:
-            terminated = self._truth(slot, theirs, "terminated", terminated)
+            terminated = self._truth(slot, sent, "terminated", terminated)
         if type(truncated) is not bool:
-            truncated = self._truth(slot, theirs, "truncated", truncated)
+            truncated = self._truth(slot, sent, "truncated", truncated)
         trouble = self._trouble_with(obs)
         if trouble is not None:
-            raise self._fault(slot, f"step({theirs}) returned an observation that {trouble}")
+            raise self._fault(slot, f"step({sent}) returned an observation that {trouble}")
         shown = self._encoding.encode(obs)
         if not terminated:
-            self._playable(slot, f"step({theirs})", shown)
+            self._playable(slot, f"step({sent})", shown)
         return Shown(shown, reward, terminated, truncated)
 
     def _playable(self, slot: int, call: str, shown: ObsArray) -> ObsArray:
         if self._encoding.shows_mask and not shown["action_mask"].any():
-            raise self._fault(slot, f"{call} returned an action_mask without any action, and it has not terminated")
+            raise self._fault(slot, f"{call} returned an action_mask without any action, but has not terminated")
         return shown
 
     def _number(self, slot: int, action: int, reward: Any) -> float:
-        """A reward of any kind of number, or an array of a single one."""
+        """The reward as a float, from any kind of number or an array of one."""
         number = _single(reward, "fiub")
         if number is None and not isinstance(reward, str | bytes | bytearray | np.ndarray | np.generic):
             try:
                 number = float(reward)  # a fraction, a decimal, a tensor on a device
             except OverflowError:
                 raise self._fault(slot, f"step({action}) returned a reward that is too large for float32") from None
-            except (TypeError, ValueError, RuntimeError):  # None; whatever a tensor of several numbers raises
+            except (TypeError, ValueError, RuntimeError):  # None; a tensor of several numbers
                 pass
         if number is None:
-            what = f"returned the reward {described(reward)}; Gymnasium wants a single number"
+            what = f"returned the reward {described(reward)}; Gymnasium requires a single number"
             raise self._fault(slot, f"step({action}) {what}")
         return float(number)
 
     def _truth(self, slot: int, action: int, name: str, value: Any) -> bool:
         number = _single(value, "iub")
         if number not in (0, 1):
-            what = f"returned {described(value)} for {name}; Gymnasium wants True or False"
+            what = f"returned {described(value)} for {name}; Gymnasium requires True or False"
             raise self._fault(slot, f"step({action}) {what}")
         return bool(number)
 
@@ -162,10 +162,10 @@ class Border:
     def _raised(
         self, slot: int, env: Env, error: Exception, method: str, arguments: dict[str, int]
     ) -> FaultyEnvironmentError:
-        """What went wrong where `method` raised `error`: maybe a wrapper of Gymnasium's stumbled over what it got."""
+        """What went wrong where `method` raised `error`: perhaps one of Gymnasium's wrappers met an invalid value."""
         for layer in layers(env):
             if isinstance(error, TypeError) and method == "reset" and not _takes_seed(layer):
-                wanted = "Gymnasium wants reset(self, *, seed=None, options=None)"
+                wanted = "Gymnasium requires reset(self, *, seed=None, options=None)"
                 return self._fault(slot, f"reset() of {type(layer).__name__} does not take seed and options; {wanted}")
         frames = traceback.extract_tb(error.__traceback__)
         if any(Path(frames[-1].filename).is_relative_to(place) for place in _WRAPPERS):
@@ -174,7 +174,7 @@ class Border:
                 if trouble is not None:
                     return self._fault(slot, f"{method}() of {type(layer).__name__} {trouble}")
         call = f"{method}({', '.join(f'{name}={value}' for name, value in arguments.items())})"
-        return self._fault(slot, f"{call} raised {told(error, files_of(map(type, layers(env))))}")
+        return self._fault(slot, f"{call} raised {describe_error(error, files_of(map(type, layers(env))))}")
 
 
 def _takes_seed(layer: Env) -> bool:
@@ -195,14 +195,14 @@ def _malformed(method: str, returned: Any) -> str | None:
     what = described(returned)
     if method == "reset" and isinstance(returned, tuple) and len(returned) == 2:
         what = f"{what}, the second of which is {described(returned[1])}"
-    return f"returned {what}; Gymnasium wants {_WANTED[method]}"
+    return f"returned {what}; Gymnasium requires {_WANTED[method]}"
 
 
 def _malformed_by(layer: Env, method: str, arguments: dict[str, int]) -> str | None:
-    """Asks once more, since nobody has kept what it returned; the run ends here, so that it goes on does no harm."""
+    """Calls it again, since its result was not kept; the run ends here, so another step does no harm."""
     try:
         returned: Any = layer.reset(seed=arguments["seed"]) if method == "reset" else layer.step(arguments["action"])
-    except Exception:  # what it raised first is what is told
+    except Exception:  # the first error is the one that is reported
         return None
     return _malformed(method, returned)
 
@@ -211,6 +211,6 @@ def _single(value: Any, kinds: str) -> Any:
     """The single number that `value` is or holds, if it is of one of numpy's `kinds`; None if it is not."""
     try:
         array = np.asarray(value)
-    except (ValueError, TypeError, RuntimeError):  # ragged lists, whatever a tensor says of its device
+    except (ValueError, TypeError, RuntimeError):  # ragged lists, tensors on a device
         return None
     return array.item() if array.size == 1 and array.dtype.kind in kinds else None

@@ -1,4 +1,4 @@
-"""What other people's environments raise, in words: the error, and the line of theirs at which it came up."""
+"""Messages about errors that third-party environments raise: the error, and the line of their code that raised it."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ _OURS = Path(rlrun.__file__).parent
 _MISSING = re.compile(r"missing \d+ required")
 
 
-def told(error: BaseException, files: Collection[str]) -> str:
-    """An error that ends what was asked for, in its own words, with its place and how to see more; as `in_short`."""
-    return f"{in_short(error, files)}; HYDRA_FULL_ERROR=1 shows the traceback"
+def describe_error(error: BaseException, files: Collection[str]) -> str:
+    """Like `brief_error`, for an error that ends the command: says how to see the traceback."""
+    return f"{brief_error(error, files)}; HYDRA_FULL_ERROR=1 shows the traceback"
 
 
-def in_short(error: BaseException, files: Collection[str]) -> str:
-    """An error in its own words, with its place.
+def brief_error(error: BaseException, files: Collection[str]) -> str:
+    """An error's type and message, with its place.
 
     Args:
         error: what was raised.
-        files: that define what is played; the innermost of their lines is told, since whoever wrote them knows numpy
-            and the like only from there. Without any in the traceback, it is the innermost line of all.
+        files: that define the environment; the innermost line in them is shown, since that is where their author can
+            correct it. Without any in the traceback, it is the innermost line of all.
     """
     text = str(error).strip()
-    said = f"{type(error).__name__}: {first_line(error)}" if text else type(error).__name__
+    message = f"{type(error).__name__}: {first_line(error)}" if text else type(error).__name__
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
         if not frame.filename.startswith("<") and not Path(frame.filename).is_relative_to(_OURS)
     ]
-    theirs = [frame for frame in frames if frame.filename in files] or frames
-    place = f", at {Path(theirs[-1].filename).name}, line {theirs[-1].lineno}" if theirs else ""
-    return said + place
+    shown = [frame for frame in frames if frame.filename in files] or frames
+    place = f", at {Path(shown[-1].filename).name}, line {shown[-1].lineno}" if shown else ""
+    return message + place
 
 
 def files_of(makers: Iterable[object]) -> frozenset[str]:
-    """The files that define these classes or functions, and what the classes derive from but for Gymnasium's core."""
+    """The files that define these classes or functions and the bases of the classes, except Gymnasium's core."""
     modules = (sys.modules.get(getattr(each, "__module__", "")) for maker in makers for each in _with_bases(maker))
     files = {getattr(module, "__file__", None) for module in modules}
     return frozenset(file for file in files if file is not None and file != core.__file__)
@@ -54,7 +54,7 @@ def _with_bases(maker: object) -> Iterator[object]:
 
 
 def lacks_arguments(error: BaseException, caller: str) -> bool:
-    """Whether the file `caller` did not give all arguments that what it called needs."""
+    """Whether the error is a call from the file `caller` that lacks required arguments."""
     frames = traceback.extract_tb(error.__traceback__)
     return isinstance(error, TypeError) and frames[-1].filename == caller and bool(_MISSING.search(str(error)))
 
@@ -66,5 +66,5 @@ def advice(error: BaseException) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of its text, or its kind where it has none."""
+    """The first line of its message, or its type without one."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,7 +1,7 @@
 """Whether an observation is what its space says: shape, type and value. Gymnasium's own `contains` is too strict.
 
-Rounding passes (float64 for a space of float32), and so do lists of numbers that fit, and floats outside of the bounds,
-which many environments show. What cannot be represented is refused: NaN, infinity, fractions among integers.
+Rounding passes (float64 for a space of float32), and so do lists of numbers that fit, and floats outside the bounds,
+which many environments return. What cannot be represented is refused: NaN, infinity, fractions among integers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SHOWN_CHARACTERS = 60  # of a value, in a message
 
 
 def described(value: Any) -> str:
-    """What a value is, in a few words without memory addresses."""
+    """A short description of a value, without memory addresses."""
     if isinstance(value, np.ndarray) and value.ndim:
         return f"an array of {value.dtype} of shape {value.shape}"
     if isinstance(value, tuple | list | Mapping):
@@ -36,7 +36,7 @@ def described(value: Any) -> str:
 
 
 def check_of(space: spaces.Space[Any]) -> Check:
-    """The check of observations of `space`, which is one that `gymnasium_spaces` knows."""
+    """The check of observations of `space`, which `gymnasium_spaces` supports."""
     if isinstance(space, spaces.Box):
         return _NumbersCheck(space.shape, space.dtype)
     if isinstance(space, spaces.Discrete):
@@ -57,8 +57,8 @@ class _NumbersCheck:
     Args:
         shape: of the space.
         dtype: of the space.
-        bounds: the least and the largest value of each number, arrays [...] or one for all; None: whatever the dtype
-            can hold.
+        bounds: the least and the largest value of each number, arrays [...] or one for all; None: the range of the
+            dtype.
     """
 
     def __init__(self, shape: tuple[int, ...], dtype: Any, bounds: tuple[Any, Any] | None = None) -> None:
@@ -76,12 +76,12 @@ class _NumbersCheck:
     def _trouble(self, obs: Any) -> str | None:
         try:
             array = obs if isinstance(obs, np.ndarray) else np.asarray(obs)
-        except (ValueError, TypeError, RuntimeError):  # ragged lists, whatever a tensor says of its device
-            return f"is {described(obs)}, and no array of numbers"
+        except (ValueError, TypeError, RuntimeError):  # ragged lists, tensors on a device
+            return f"is {described(obs)}, not an array of numbers"
         if array.dtype.kind not in _NUMBERS:
-            return f"is {described(obs)}, and no array of numbers"
+            return f"is {described(obs)}, not an array of numbers"
         if array.shape != self._shape:
-            return f"has the shape {array.shape}, and its observation_space {self._shape}"
+            return f"has the shape {array.shape}, but its observation_space has {self._shape}"
         if array.dtype == self._dtype and self._all_of_dtype_fit:  # in another order of bytes
             return None
         if not fits_float32(array):
@@ -89,16 +89,16 @@ class _NumbersCheck:
         return None if self._holds_floats else self._out_of_range(array)
 
     def _out_of_range(self, array: Array) -> str | None:
-        """What does not fit among the integers of the space."""
+        """What is wrong with integers of the space."""
         if array.dtype.kind == "f" and (array != np.floor(array)).any():
             fraction = array[array != np.floor(array)][0]
-            return f"holds {fraction:g}, and its observation_space integers ({self._dtype})"
+            return f"holds {fraction:g}, but its observation_space holds integers ({self._dtype})"
         assert self._bounds is not None
         low, high = self._bounds
         outside = (array < low) | (array > high)
         if outside.any():
             low, high = (np.broadcast_to(each, array.shape)[outside][0] for each in (low, high))
-            return f"holds {array[outside][0]}, and its observation_space ({self._dtype}) {low} to {high}"
+            return f"holds {array[outside][0]}, but its observation_space ({self._dtype}) ranges from {low} to {high}"
         return None
 
 
@@ -108,7 +108,7 @@ def _range(dtype: np.dtype[Any]) -> tuple[Any, Any]:
 
 
 def _no_number(array: Array) -> str:
-    """Which of them is the first that is not finite, or too large."""
+    """Reports the first number that is not finite, or too large."""
     index = first_unfit(array)
     wrong = float(array[index])
     place = f" at index {index}" if array.size > 1 else ""
@@ -142,7 +142,7 @@ class _PartsCheck:
             obs = dict(enumerate(obs))
         if not isinstance(obs, Mapping) or obs.keys() != self._checks.keys():
             shown = f"a dict of {', '.join(map(str, obs))}" if isinstance(obs, Mapping) else described(obs)
-            return f"is {shown}, and its observation_space has the parts {', '.join(map(str, self._checks))}"
+            return f"is {shown}, but its observation_space has the parts {', '.join(map(str, self._checks))}"
         for name, check in self._checks.items():
             trouble = check(obs[name])
             if trouble is not None:

@@ -1,4 +1,4 @@
-"""Checks options of a Gymnasium environment against its constructor, which would take the text "no" for true."""
+"""Checks options of a Gymnasium environment against its constructor, which would take the string "no" for true."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from rlrun.annotations.plain_values import as_far_as_known, coerced
 from rlrun.annotations.type_words import describe, shown
 from rlrun.errors import UserError, nearest
 
-_TRUTH_VALUES = ("yes", "no", "on", "off", "true", "false")  # of YAML 1.1; as text, every one of them is true
+_TRUTH_VALUES = ("yes", "no", "on", "off", "true", "false")  # of YAML 1.1; as strings, all of them are true
 
 
 def checked_options(options: Mapping[str, JsonValue], make: Callable[..., Any] | None, env_id: str) -> dict[str, Any]:
-    """The options with whole numbers as integers where those are asked for, and tuples where tuples are.
+    """The options, with integral floats as integers and lists as tuples where the constructor asks for those.
 
-    What an option must be, its annotation says, or else the type of its default. Where neither does, or it can be
-    something that YAML cannot say, nothing is checked but that a truth value is not written as text.
+    The annotation of an option determines its type, or else the type of its default. Without either, or if it may be
+    something that YAML cannot express, only one check is made: that a truth value is not written as a string.
 
     Args:
         options: by name.
-        make: what Gymnasium calls to make the environment; None where that is not known.
+        make: what Gymnasium calls to make the environment; None: unknown.
         env_id: for messages.
 
     Raises:
-        UserError: at the first option that the constructor does not take.
+        UserError: at the first option that the constructor does not accept.
     """
     if "render_mode" in options:
         raise UserError(
-            "env.options.render_mode cannot be given: rlrun sets it, for the films that `rlrun video` makes of a run"
+            "env.options.render_mode is not allowed: rlrun sets it, for the videos that `rlrun video` makes of a run"
         )
     if not options or make is None:
         return dict(options)
@@ -46,8 +46,8 @@ def checked_options(options: Mapping[str, JsonValue], make: Callable[..., Any] |
     }
     for name in options:
         if name not in named and not is_open:
-            close = ", ".join(f"env.options.{each}" for each in nearest(name, named)) or "it takes none"
-            raise UserError(f"env.options do not fit env.id={env_id}: it takes no {name}; nearest: {close}")
+            close = ", ".join(f"env.options.{each}" for each in nearest(name, named)) or "it has none"
+            raise UserError(f"env.options do not fit env.id={env_id}: it has no option {name}; nearest: {close}")
     allowed = as_far_as_known(make, named)
     return {name: _checked(name, value, allowed.get(name, JsonValue), env_id) for name, value in options.items()}
 
@@ -55,7 +55,7 @@ def checked_options(options: Mapping[str, JsonValue], make: Callable[..., Any] |
 def _checked(name: str, value: JsonValue, allowed: Any, env_id: str) -> Any:
     if allowed is JsonValue:
         if isinstance(value, str) and value.lower() in _TRUTH_VALUES:
-            raise UserError(f"env.options.{name}='{value}' is text, which counts as true: write true or false")
+            raise UserError(f"env.options.{name}='{value}' is a string, which counts as true: write true or false")
         return value
     try:
         return coerced(allowed, value)

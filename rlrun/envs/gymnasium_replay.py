@@ -1,9 +1,9 @@
-"""Whether an environment replays: equal seeds and actions give equal episodes, which exact resume rests on.
+"""Whether an environment replays: equal seeds and actions give equal episodes, which exact resume relies on.
 
-It is tried once for every environment that a process makes, in instances that nobody trains in afterwards, and for a
-limited time: a simulator whose steps take seconds must not be waited for. A resumed run sees more: it compares all that
-its running episodes show with what they had shown. Neither sees what an instance counts in silence, and what matters
-only in later episodes: a curriculum that begins after hundreds of them begins anew when a run is resumed.
+This is tested once for every environment that a process makes, in instances that are not used for training, and for a
+limited time: steps of a simulator may take seconds. A resumed run sees more: it compares everything that its running
+episodes show with what they had shown. Neither sees hidden state that matters only in later episodes: a curriculum that
+begins after hundreds of them starts over when a run is resumed.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from rlrun.types import ObsArray
 _LOG = logging.getLogger(__name__)
 _STEPS = 40  # of each episode; enough for caches (physics, terrain) to show
 _EPISODES = 7  # that are played in all
-_SLOT = 0  # that they are told of as
-_A_MOMENT_SECONDS = 0.5  # what takes longer is said
+_SLOT = 0  # in messages
+_A_MOMENT_SECONDS = 0.5  # longer tests are announced
 
 Episode: TypeAlias = list[tuple[Any, ...]]  # what was shown; bytes, so that equal means equal bits
 
@@ -36,26 +36,26 @@ class Verdict(NamedTuple):
     new_is_new: bool  # two new instances show the same
 
 
-_FOUND: list[tuple[object, Verdict]] = []  # training and evaluation ask, and every job of a sweep in this process
+_FOUND: list[tuple[object, Verdict]] = []  # used by training, evaluation, and every job of a sweep in this process
 
 
 def known_verdict(key: object) -> Verdict | None:
-    """What was found of the environment that `key` defines; None if it was not tried yet."""
+    """The verdict on the environment that `key` defines; None if it was not tested yet."""
     return next((verdict for known, verdict in _FOUND if known == key), None)
 
 
 def try_replay(key: object, border: Border, maker: Maker, first: Env, seconds: float) -> Verdict:
-    """Plays some episodes again, and says so where that takes more than a moment.
+    """Plays some episodes twice, and logs that if it takes more than a moment.
 
     Args:
-        key: all that defines the environment, to remember the verdict by.
+        key: everything that defines the environment; the verdict is remembered by it.
         border: of it.
         maker: makes instances.
         first: one that has not played yet; it is closed.
-        seconds: time to spend. A beginning and a step are always played.
+        seconds: time to spend. A reset and one step are always played.
 
     Raises:
-        FaultyEnvironmentError: if what it shows cannot be used.
+        FaultyEnvironmentError: if it returns something invalid.
     """
     trial = _Trial(border, maker, seconds)
     try:
@@ -75,7 +75,7 @@ def try_replay(key: object, border: Border, maker: Maker, first: Env, seconds: f
 
 
 def _same(left: Episode | None, right: Episode | None) -> bool:
-    """Whether two episodes are, as far as they were played."""
+    """Whether two episodes are equal, as far as they were played."""
     return left is None or right is None or left == right
 
 
@@ -117,7 +117,7 @@ class _Trial:
         return self._spent > self._seconds
 
     def play_new(self, seed: int) -> Episode | None:
-        """The same in a new instance, which is not made if the time is up."""
+        """The same in a new instance; None if time ran out."""
         if self._is_over:
             return None
         env = self._maker.make()
@@ -127,7 +127,7 @@ class _Trial:
             self._maker.close(env)
 
     def play(self, env: Env, seed: int) -> Episode | None:
-        """An episode until it ends or the actions do; None if the time was up before. The first fixes the actions."""
+        """An episode until it or the actions end; None if time ran out before. The first one determines the actions."""
         if self._played and self._is_over:
             return None
         seen: Episode = []
@@ -155,13 +155,13 @@ class _Trial:
     def _say_if_slow(self) -> None:
         if not self._is_said and self._spent > _A_MOMENT_SECONDS:
             self._is_said = True
-            _LOG.info(f"trying whether {self._border.name} replays exactly, for {self._seconds:g} seconds at most")
+            _LOG.info(f"testing whether {self._border.name} replays exactly, for at most {self._seconds:g} seconds")
 
     def tell(self) -> None:
-        """Says how far it came, if that is not as far as it should be."""
+        """Logs how much was tested, if that is less than planned."""
         if len(self._actions) < _STEPS or self._played < _EPISODES:
             _LOG.info(
-                f"{self._border.name} is slow: whether it replays was tried in {self._spent:.1f} seconds, in "
+                f"{self._border.name} is slow: whether it replays was tested for {self._spent:.1f} seconds, in "
                 f"{self._played} of {_EPISODES} episodes of {len(self._actions)} of {_STEPS} steps; "
-                "a resumed run compares all that its running episodes show"
+                "a resumed run compares everything that its running episodes show"
             )

@@ -1,4 +1,4 @@
-"""From Gymnasium's spaces to those that agents know, and from what an environment shows to what agents see.
+"""From Gymnasium's spaces to those of agents, and from what an environment returns to what agents see.
 
 | the environment's space | what agents see |
 |---|---|
@@ -9,8 +9,8 @@
 | Dict and Tuple of a single part | that part |
 | Dict with an `action_mask`, a zero or one for each action | the other parts as above, and the mask beside them |
 
-A part comes after those that stand before it in the space; Gymnasium sorts the keys of a plain dict. Observations are
-expected to be elements of the environment's space.
+Parts keep the order of the space; Gymnasium sorts the keys of a plain dict. Observations are expected to be elements of
+the environment's space.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 from gymnasium import spaces
 
-from rlrun.envs.space_words import in_words, refusal, too_long
+from rlrun.envs.space_messages import describe_space, refusal, too_long
 from rlrun.errors import UserError
 from rlrun.types import Array, Int64Array, ObsArray, Part
 
 Channels: TypeAlias = Literal["auto", "first", "last"]
 
-_LARGEST_INDEX = 2**62  # of int64, with room to count on; what is larger is shown as a vector
-_LONGEST_VECTOR = 16_384  # numbers; a first layer of 64 units has a million weights then
+_LARGEST_INDEX = 2**62  # int64, with headroom; larger ones become a vector
+_LONGEST_VECTOR = 16_384  # numbers; a first layer of 64 units then has a million weights
 _MASK = "action_mask"  # the part of a Dict that says which actions are allowed, as PettingZoo calls it
 _COLOURS = (1, 3, 4)  # channels of pictures: grey, RGB, RGBA
 
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """How observations of one space are handed to agents."""
+    """How agents see the observations of one space."""
 
     space: spaces.Box | spaces.Discrete  # what agents see
     encode: Callable[[Any], ObsArray]  # one observation of the environment as an element of it: [...] or, an index, []
     parts: tuple[Part, ...] = ()  # of an index
-    channels_known: bool = True  # False: three axes, of which nobody says that they are [C, H, W]
-    remarks: tuple[str, ...] = ()  # what was done, a line each
+    channels_known: bool = True  # False: three axes that may not be [C, H, W]
+    remarks: tuple[str, ...] = ()  # about the conversion, a line each
     shows_mask: bool = False  # True: `encode` gives a dict of `obs`, an element of `space`, and `action_mask`
 
 
@@ -100,11 +100,11 @@ class _AsIndex:
 
 
 class _AsOneIndex:
-    """Several whole numbers as one index, the first one counting most (as `np.ravel_multi_index` does)."""
+    """Several integers as one index, the first one most significant (like `np.ravel_multi_index`)."""
 
     def __init__(self, leaves: Sequence[Leaf]) -> None:
         stride = math.prod(part.size for leaf in leaves for part in _parts(leaf.space))
-        self._numbers: list[tuple[Leaf, int, int]] = []  # with what is taken off, and what one more counts
+        self._numbers: list[tuple[Leaf, int, int]] = []  # with its offset and its stride
         self._arrays: list[tuple[Leaf, Int64Array, Int64Array]] = []
         for leaf in leaves:
             strides = []
@@ -127,7 +127,7 @@ class _AsOneIndex:
 
 
 class _AsVector:
-    """Everything side by side: the numbers of boxes, bytes as fractions of the largest, one-hots, bits."""
+    """Everything concatenated: the numbers of boxes, bytes as fractions of the largest, one-hots, bits."""
 
     def __init__(self, leaves: Sequence[Leaf]) -> None:
         self._leaves = [(leaf, _first(leaf.space), _largest(leaf.space), _columns(leaf.space)) for leaf in leaves]
@@ -146,7 +146,7 @@ class _AsVector:
 
 
 class _WithMask:
-    """What another encoding makes of the rest of a dict, and its mask."""
+    """The rest of a dict by another encoding, and its mask."""
 
     def __init__(self, encode: Callable[[Any], ObsArray]) -> None:
         self._encode = encode
@@ -162,24 +162,24 @@ def _without_mask(space: spaces.Space[Any], name: str, num_actions: int) -> spac
     mask, rest = space.spaces[_MASK], {key: part for key, part in space.spaces.items() if key != _MASK}
     if not isinstance(mask, spaces.Box | spaces.MultiBinary) or mask.shape != (num_actions,) or not rest:
         raise UserError(
-            f"the action_mask of {name} is {in_words(mask)}; it must be a number for each of the {num_actions} actions "
-            "(a Box or MultiBinary), beside what is observed"
+            f"the action_mask of {name} is {describe_space(mask)}; it must be a number for each of the {num_actions} "
+            "actions (a Box or MultiBinary), beside the observation itself"
         )
     return spaces.Dict(rest)
 
 
 def encoding_of(space: spaces.Space[Any], name: str, channels: Channels, num_actions: int) -> Encoding:
-    """How observations of `space` are handed to agents.
+    """How agents see observations of `space`.
 
     Args:
         space: the environment's.
-        name: of what is played, for messages.
-        channels: which axis of pictures the channels are; "first": as they come; "auto": the end of 1, 3 or 4, if one
-            end alone is so, and as they come otherwise.
+        name: of the environment, for messages.
+        channels: the channel axis of pictures; "first": unchanged; "auto": whichever end has length 1, 3 or 4, if only
+            one has, otherwise unchanged.
         num_actions: how many actions there are, for a mask.
 
     Raises:
-        UserError: if they cannot be, or `channels` is given for what is no picture.
+        UserError: if agents cannot see them, or `channels` is given without pictures.
     """
     rest = _without_mask(space, name, num_actions)
     if rest is not None:
@@ -201,7 +201,7 @@ def encoding_of(space: spaces.Space[Any], name: str, channels: Channels, num_act
         count = math.prod(part.size for part in parts)
         if count <= _LARGEST_INDEX:
             remark = (
-                f"observations of {name}, {in_words(space)}, are one index of {count:,}; networks see its "
+                f"observations of {name}, {describe_space(space)}, are one index of {count:,}; networks see its "
                 f"parts, {sum(part.features for part in parts):,} zeros and ones"
             )
             return Encoding(spaces.Discrete(count), _AsOneIndex(leaves), parts, remarks=(remark,))
@@ -209,7 +209,7 @@ def encoding_of(space: spaces.Space[Any], name: str, channels: Channels, num_act
 
 
 def _box(leaf: Leaf, space: spaces.Box, name: str, channels: Channels) -> Encoding:
-    """A box by itself, which may be a picture."""
+    """A single box, which may be a picture."""
     shape, low, high = space.shape, space.low, space.high
     change: Callable[[Array], Array] | None = None
     remarks: tuple[str, ...] = ()
@@ -237,11 +237,11 @@ def _box(leaf: Leaf, space: spaces.Box, name: str, channels: Channels) -> Encodi
 
 
 def _no_pictures(space: spaces.Space[Any], name: str, channels: str) -> UserError:
-    return UserError(f"env.channels={channels} has no effect: {name} shows no pictures, but {in_words(space)}")
+    return UserError(f"env.channels={channels} has no effect: {name} shows no pictures, but {describe_space(space)}")
 
 
 def _place_of_channels(shape: Sequence[int]) -> str | None:
-    """Which end the channels of a picture are at, if one of them alone looks so."""
+    """Which end of a picture is its channels, if only one looks like it."""
     first, last = shape[0] in _COLOURS, shape[-1] in _COLOURS
     return None if first == last else "last" if last else "first"
 
@@ -259,8 +259,9 @@ def _vector(space: spaces.Space[Any], leaves: Sequence[Leaf], name: str) -> Enco
             high[place : place + width] = _in_float32(leaf.space.high.reshape(-1)) / _largest(leaf.space)
         place += width
     bytes_too = any(_largest(leaf.space) != 1 for leaf in leaves)
-    remark = f"observations of {name}, {in_words(space)}, are flattened to {encode.size:,} numbers in this order" + (
-        ", bytes divided by the largest" if bytes_too else ""
+    remark = (
+        f"observations of {name}, {describe_space(space)}, are flattened to {encode.size:,} numbers in this order"
+        + (", bytes divided by the largest" if bytes_too else "")
     )
     return Encoding(spaces.Box(low, high, dtype=np.float32), encode, remarks=(remark,))
 
@@ -281,7 +282,7 @@ def _leaves(space: spaces.Space[Any], path: tuple[Hashable, ...] = ()) -> Iterat
 
 
 def _parts(space: spaces.Space[Any]) -> list[Part]:
-    """The whole numbers that an observation of a discrete space consists of."""
+    """The integers that an observation of a discrete space consists of."""
     if isinstance(space, spaces.Discrete):
         return [Part(int(space.n), int(space.n))]
     if isinstance(space, spaces.MultiDiscrete):
@@ -305,7 +306,7 @@ def _columns(space: spaces.Space[Any]) -> Int64Array | None:
 
 
 def _width(space: spaces.Space[Any]) -> int:
-    """How many numbers of a vector it takes."""
+    """How many numbers of a vector it becomes."""
     return math.prod(space.shape) if isinstance(space, spaces.Box) else sum(part.features for part in _parts(space))
 
 
@@ -317,7 +318,7 @@ def _largest(space: spaces.Space[Any]) -> int:
 
 
 def _in_float32(bound: Array) -> Array:
-    """A bound in float32; what is too large for it is none."""
+    """A bound in float32; infinite if too large for it."""
     with np.errstate(over="ignore"):
         return bound.astype(np.float32)
 
@@ -334,5 +335,5 @@ def actions_of(space: spaces.Space[Any], name: str) -> tuple[spaces.Discrete, in
             if isinstance(space, spaces.Box)
             else "wrap it: env.wrappers=[package.Wrapper]"
         )
-        raise UserError(f"{name} has actions {in_words(space)}; only Discrete actions are supported: {way_out}")
+        raise UserError(f"{name} has actions {describe_space(space)}; only Discrete actions are supported: {way_out}")
     return spaces.Discrete(int(space.n)), int(space.start)

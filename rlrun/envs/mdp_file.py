@@ -47,7 +47,7 @@ _Node: TypeAlias = Any  # a yaml.Node, whose `value` has no type
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MdpFile:
-    """What a file says: the MDP, and what its states look like."""
+    """The contents of a file: the MDP, and what its states look like."""
 
     model: TabularModel
     looks: Int64Array  # [num_states] numbers from 0, in order of the states
@@ -65,7 +65,7 @@ class MdpEnv(TabularEnv):
         num_envs: slots that step together.
 
     Raises:
-        UserError: if there is no such MDP, or it is malformed.
+        UserError: if the MDP does not exist or is malformed.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ def bundled_mdps() -> list[str]:
 
 
 def load_mdp(name: str) -> MdpFile:
-    """A bundled MDP by its name, or a file of the user's by its path.
+    """A bundled MDP by its name, or the user's own file by its path.
 
     Raises:
         UserError: if there is none, or it is malformed.
@@ -124,7 +124,7 @@ def parse_mdp(text: str, name: str) -> MdpFile:
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """Composes nodes, and refuses what makes one part of a file stand for another or for an object."""
+    """Composes nodes, and refuses aliases, anchors and tags."""
 
     def compose_node(self, parent: _Node, index: _Node) -> _Node:
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
@@ -136,7 +136,7 @@ class _PlainLoader(yaml.SafeLoader):
         elif event.tag is not None:
             what = f"the tag {event.tag}"
         if what is not None:
-            raise yaml.composer.ComposerError(None, None, f"{what} has no place in an MDP file", event.start_mark)
+            raise yaml.composer.ComposerError(None, None, f"{what} is not allowed in an MDP file", event.start_mark)
         return super().compose_node(parent, index)
 
 
@@ -175,7 +175,7 @@ class _Reader:
             root = yaml.compose(text, _PlainLoader)
         except yaml.reader.ReaderError as error:
             line = text.count("\n", 0, error.position) + 1
-            raise self._error(line, f"the character {chr(error.character)!r} has no place in YAML") from error
+            raise self._error(line, f"the character {chr(error.character)!r} is not allowed in YAML") from error
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             problem = " ".join(str(part) for part in (error.context, error.problem) if part)
@@ -188,7 +188,7 @@ class _Reader:
 
     def _keys(self, root: _Node) -> dict[str, _Node]:
         if not isinstance(root, yaml.MappingNode):
-            raise self._error(_line(root), f"an MDP is a mapping with the keys {', '.join(KEYS)}")
+            raise self._error(_line(root), f"an MDP must be a mapping with the keys {', '.join(KEYS)}")
         keys = {}
         for key, value in self._mapping(root, "key"):
             if key.value not in KEYS:
@@ -201,32 +201,32 @@ class _Reader:
         return keys
 
     def _mapping(self, node: _Node, kind: str) -> list[tuple[_Node, _Node]]:
-        """The pairs of a mapping, whose keys are words of which none is there twice."""
+        """The pairs of a mapping, whose keys are distinct names."""
         lines: dict[str, int] = {}
         for key, _ in node.value:
             word = self._word(key, kind)
             if word in lines:
-                raise self._error(_line(key), f"{kind} {word!r} is here twice; first on line {lines[word]}")
+                raise self._error(_line(key), f"{kind} {word!r} is a duplicate; first on line {lines[word]}")
             lines[word] = _line(key)
         return list(node.value)
 
     def _word(self, node: _Node, kind: str) -> str:
         if not isinstance(node, yaml.ScalarNode) or not node.value.strip():
             found = _shown(node)
-            raise self._error(_line(node), f"a {kind} is one word, not {found}")
+            raise self._error(_line(node), f"a {kind} must be a name, not {found}")
         word: str = node.value
         return word
 
     def _names(self, node: _Node, kind: str) -> dict[str, int]:
         """Name -> number, in order."""
         if not isinstance(node, yaml.SequenceNode) or not node.value:
-            raise self._error(_line(node), f"`{kind}s` is a list of names, such as [a, b], not {_shown(node)}")
+            raise self._error(_line(node), f"`{kind}s` must be a list of names, such as [a, b], not {_shown(node)}")
         names: dict[str, int] = {}
         lines: dict[str, int] = {}
         for item in node.value:
             word = self._word(item, kind)
             if word in names:
-                raise self._error(_line(item), f"{kind} {word!r} is here twice; first on line {lines[word]}")
+                raise self._error(_line(item), f"{kind} {word!r} is a duplicate; first on line {lines[word]}")
             names[word] = len(names)
             lines[word] = _line(item)
         return names
@@ -252,26 +252,26 @@ class _Reader:
     def _probability(self, node: _Node) -> float:
         number = self._number(node, "a probability")
         if not 0 <= number <= 1:
-            raise self._error(_line(node), f"a probability is from 0 to 1, not {node.value}")
+            raise self._error(_line(node), f"a probability must be from 0 to 1, not {node.value}")
         return number
 
     def _reward(self, node: _Node) -> float:
         number = self._number(node, "a reward")
         if abs(number) > _FLOAT32_MAX:
-            raise self._error(_line(node), f"a reward must fit 32 bits (at most 3.4e38), and {node.value} does not")
+            raise self._error(_line(node), f"a reward must fit into float32 (at most 3.4e38), not {node.value}")
         return number
 
     def _rows(self, node: _Node, states: Mapping[str, int], actions: Mapping[str, int]) -> list[_Row]:
         shape = f"[{', '.join(FIELDS)}]"
         if not isinstance(node, yaml.SequenceNode) or not node.value:
-            raise self._error(_line(node), f"`transitions` is a list of rows {shape}, not {_shown(node)}")
+            raise self._error(_line(node), f"`transitions` must be a list of rows {shape}, not {_shown(node)}")
         rows: list[_Row] = []
         seen: dict[tuple[int, int, int, float], int] = {}
         for item in node.value:
             if not isinstance(item, yaml.SequenceNode):
-                raise self._error(_line(item), f"a row is {shape}, not {_shown(item)}")
+                raise self._error(_line(item), f"a row must be {shape}, not {_shown(item)}")
             if len(item.value) != len(FIELDS):
-                raise self._error(_line(item), f"a row has 5 fields, {shape}, and this one has {len(item.value)}")
+                raise self._error(_line(item), f"a row must have 5 fields, {shape}, not {len(item.value)}")
             state, action, next_state, probability, reward = item.value
             row = _Row(
                 line=_line(item),
@@ -299,7 +299,7 @@ class _Reader:
             if abs(total - 1.0) > TOLERANCE:
                 raise self._error(
                     group[0].line,
-                    f"the probabilities of ({states[state]}, {actions[action]}) must sum to 1, and sum to {total:.10g}",
+                    f"the probabilities of ({states[state]}, {actions[action]}) must sum to 1, not {total:.10g}",
                 )
 
     def _start(self, node: _Node | None, states: Mapping[str, int], playable: set[int]) -> Float64Array:
@@ -311,11 +311,11 @@ class _Reader:
                 initial[self._start_state(key, states, playable)] = self._probability(value)
             total = math.fsum(initial)
             if abs(total - 1.0) > TOLERANCE:
-                raise self._error(_line(node), f"the probabilities of `start` must sum to 1, and sum to {total:.10g}")
+                raise self._error(_line(node), f"the probabilities of `start` must sum to 1, not {total:.10g}")
         elif isinstance(node, yaml.ScalarNode):
             initial[self._start_state(node, states, playable)] = 1.0
         else:
-            raise self._error(_line(node), "`start` is a state, or a mapping {state: probability}, not a list")
+            raise self._error(_line(node), "`start` must be a state, or a mapping {state: probability}, not a list")
         return initial
 
     def _start_state(self, node: _Node, states: Mapping[str, int], playable: set[int]) -> int:
@@ -328,7 +328,7 @@ class _Reader:
         look_of = {state: state for state in states}
         if node is not None:
             if not isinstance(node, yaml.MappingNode):
-                raise self._error(_line(node), f"`looks` is a mapping {{state: look}}, not {_shown(node)}")
+                raise self._error(_line(node), f"`looks` must be a mapping {{state: look}}, not {_shown(node)}")
             for key, value in self._mapping(node, "state"):
                 self._named(key, states, "state")
                 look_of[key.value] = self._word(value, "look")
@@ -340,13 +340,13 @@ class _Reader:
         if node is None or pair is None:
             return
         names = model.state_names
-        # Two states look alike only where one of them is named here; the later one is where a reader looks last.
+        # States look alike only if one of them is named here; the message names the line of the later one.
         line = max(_line(key) for key, _ in node.value if key.value in (names[pair[0]], names[pair[1]]))
         first, second = (
             f"{names[state]} ({', '.join(np.array(model.action_names)[model.legal[state]])})" for state in pair
         )
         raise self._error(
-            line, f"states that look alike must have the same legal actions, and {first} and {second} have not"
+            line, f"states that look alike must have the same legal actions, but {first} and {second} do not"
         )
 
 

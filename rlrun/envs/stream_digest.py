@@ -1,4 +1,4 @@
-"""A digest of what every slot's running stream has shown: whether a stream that is played again is the same one."""
+"""A digest of what every slot's running stream has shown: whether a replayed stream is the same one."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _SCALARS = Struct("<dq")
 
 
 class StreamDigest:
-    """One number for each slot, of all that was added since its stream began.
+    """One number for each slot, over everything added since its stream began.
 
-    CRC-32, because it is quick on a few bytes: it has to tell one program from another, and nobody forges it.
+    CRC-32, because it is fast on a few bytes, and it only has to detect changes, not forgery.
 
     Args:
         num_envs: slots, B.
@@ -31,13 +31,13 @@ class StreamDigest:
             self._values[slot] = 0
 
     def add(self, slot: int, reward: float, code: int, shown: Array | None = None) -> None:
-        """The slot has made a step.
+        """Adds a step of the slot.
 
         Args:
             slot: below B.
-            reward: as it came.
-            code: whatever else happened, as one number.
-            shown: what is seen then, in C order; None where reading all of it would take too long.
+            reward: unchanged.
+            code: everything else that happened, as one number.
+            shown: the observation then, in C order; None where reading it would take too long.
         """
         value = crc32(_SCALARS.pack(reward, code), self._values[slot])
         self._values[slot] = value if shown is None else crc32(shown.data, value)
@@ -47,16 +47,16 @@ class StreamDigest:
         return np.array(self._values, np.int64)
 
     def check(self, name: str, saved: Int64Array, maybe: str = "") -> None:
-        """Makes sure that the environment called `name` has shown what it had when `saved` [B] was taken.
+        """Checks that the environment called `name` has shown the same as when `saved` [B] was taken.
 
         Args:
             name: of the environment.
             saved: [B].
-            maybe: another reason that there may be.
+            maybe: another possible reason.
 
         Raises:
-            UserError: if not.
+            UserError: if it has not.
         """
         (other,) = np.nonzero(self.values() != saved)
         if other.size:
-            raise changed_environment(name, f"played again, slot {other[0]} does not show the same", maybe)
+            raise changed_environment(name, f"replayed, slot {other[0]} shows something else", maybe)

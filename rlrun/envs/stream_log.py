@@ -1,7 +1,7 @@
-"""Remembers what every slot's running stream was told: a checkpoint of an environment that cannot save its own state.
+"""Logs the actions of every slot's running stream: the checkpoint of an environment that cannot save its own state.
 
 What a slot shows is a pure function of (stream seed, actions and restarts since), so a seed and a list of actions is a
-complete state, and resuming plays them again.
+complete state, and resuming replays them.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 from rlrun.types import BoolArray, Int64Array, State
 
-RESTARTED = -1  # in a history: here the running episode was abandoned by request
-_WAITED = -2  # in a row of the log: other slots restarted, this one did nothing
+RESTARTED = -1  # in a history: the running episode was abandoned here by request
+_WAITED = -2  # in a row of the log: other slots restarted, not this one
 
 
 class StreamLog:
     """The seed, the number and the history of each slot's running stream.
 
-    Rows [B] go into one growing table; where a stream began is an offset into it. When the table is full, the rows
-    that no stream needs any more are dropped first, so it stays about twice as long as the longest running stream.
+    Rows [B] go into one growing table; where a stream began is an offset into it. When the table is full, rows that no
+    stream needs any more are dropped first, so it stays at about twice the length of the longest running stream.
 
     Args:
         num_envs: slots, B.
@@ -85,7 +85,7 @@ class StreamLog:
         }
 
     def load_state_dict(self, state: State) -> None:
-        """Continues the log that `state` was taken from; it must have as many slots."""
+        """Continues the log that `state` was taken from; the number of slots must be the same."""
         if state["seeds"].shape != self.seeds.shape:
             raise ValueError(f"the log of {len(state['seeds'])} slots cannot continue in {len(self.seeds)}")
         self.seeds = state["seeds"].copy()

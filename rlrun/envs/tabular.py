@@ -36,7 +36,7 @@ class TabularEnv:
     """`model` played in B slots.
 
     Args:
-        model: the MDP; it is also `spec.model`. Its states are numbered apart from what the agent sees of them.
+        model: the MDP; it is also `spec.model`. Its state numbers are not what the agent observes.
         name: what the environment is called.
         looks: [num_states] what each state looks like, a number from 0; states with the same number look alike.
             None: every state looks like itself, so observations are the states of the model.
@@ -48,7 +48,7 @@ class TabularEnv:
         ValueError: if the rows of the model do not fit together.
     """
 
-    steps_per_second = 2.0  # slow enough to read; ours
+    steps_per_second = 2.0  # slow enough to read; our choice
 
     def __init__(
         self,
@@ -202,9 +202,9 @@ class TabularEnv:
 
 
 def differing_looks(legal: BoolArray, looks: Int64Array) -> tuple[int, int] | None:
-    """Two states that look alike although other actions are legal in them; None if there are none.
+    """Two states that look alike but differ in their legal actions; None if there are none.
 
-    Terminal states may look like anything, since nothing is done in them.
+    Terminal states may look like anything, since no action is taken in them.
 
     Args:
         legal: [S, A].
@@ -253,7 +253,7 @@ class _Outcomes:
         self._last = first + count - 1
 
         cumulative = model.probability[order]
-        for rank in range(1, int(count.max())):  # per pair, so that rounding does not build up over the whole array
+        for rank in range(1, int(count.max())):  # per pair, so that rounding errors do not add up over the whole array
             here = first[count > rank] + rank
             cumulative[here] += cumulative[here - 1]
         if not np.allclose(cumulative[self._last], 1.0, rtol=0.0, atol=1e-6):
@@ -275,14 +275,14 @@ class _Outcomes:
 
 
 def random_walk_model(num_states: int, left_reward: float, right_reward: float) -> TabularModel:
-    """A walk on states 1 to n, one place to the left or the right with 1/2 each; 0 and n + 1 end it and pay.
+    """A walk on states 1 to n, one step to the left or the right with probability 1/2; 0 and n + 1 end it and pay.
 
     Sutton and Barto (2018), examples 6.2 (n 5, rewards 0 and 1) and 7.1 (n 19, rewards -1 and 1). There is one
     action, so every policy is the walk, and its undiscounted values lie on the line from one end's reward to the
     other's: left + (right - left) * i / (n + 1).
 
     Args:
-        num_states: n, without the two ends. The walk starts in the middle; between two middles it is even.
+        num_states: n, without the two ends. The walk starts in the middle; if n is even, in one of two with 1/2 each.
         left_reward: paid on entering state 0.
         right_reward: paid on entering state n + 1.
     """
@@ -343,7 +343,7 @@ class RandomWalk(TabularEnv):
 
 
 def always_ends(model: TabularModel) -> bool:
-    """Whether every policy ends sooner or later: no set of states can be stayed in for ever.
+    """Whether every policy ends with probability 1: no set of states can be stayed in forever.
 
     Starts from all states and drops those that no action keeps inside, until nothing changes.
     """

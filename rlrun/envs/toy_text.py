@@ -19,7 +19,7 @@ from rlrun.errors import UserError
 from rlrun.types import BoolArray, Float64Array, GridLayout, Int64Array, TabularModel
 
 _LOG = logging.getLogger(__name__)
-_ROUNDING = 1e-6  # of a probability: what sums may differ from 1 by, as in the other models
+_ROUNDING = 1e-6  # how far sums of probabilities may differ from 1, as in the other models
 
 Transitions: TypeAlias = Mapping[int, Mapping[int, list[tuple[float, int, float, bool]]]]
 
@@ -47,11 +47,11 @@ def model_of(env: gymnasium.Env[Any, Any]) -> TabularModel | None:
     A state is terminal if outcomes that terminate enter it, no episode begins in it, and every other outcome that
     enters it leaves a terminal state; what P says of leaving it is ignored.
 
-    There is no model without `initial_state_distrib`: which states are terminal depends on where episodes begin. And
-    Taxi with `fickle_passenger` has none: P does not say, and no state shows, when the passenger chooses again.
+    There is no model without `initial_state_distrib`: which states are terminal depends on where episodes begin. Nor
+    has Taxi with `fickle_passenger` one: neither P nor any state shows when the passenger chooses again.
 
     Raises:
-        UserError: if P is no model of states and actions numbered as the environment's are.
+        UserError: if P is not a model of the environment's states and actions.
     """
     inside = env.unwrapped
     name = env.spec.id if env.spec is not None else type(inside).__name__
@@ -94,7 +94,7 @@ def model_of(env: gymnasium.Env[Any, Any]) -> TabularModel | None:
 
 
 def _is_table(transitions: object) -> bool:
-    """Whether it maps numbers to mappings, as no attribute of another kind that happens to be called P does."""
+    """Whether it maps integers to mappings, unlike other attributes that happen to be called P."""
     return (
         isinstance(transitions, Mapping)
         and bool(transitions)
@@ -119,7 +119,7 @@ def _rows(transitions: Transitions, states: tuple[int, int], actions: tuple[int,
                 if probability != 0.0:
                     found.append((state, action, probability, successor, reward, ends))
             if not abs(total - 1.0) <= _ROUNDING:
-                raise UserError(f"the probabilities of {place} sum to {total:g}, not to 1")
+                raise UserError(f"the probabilities of {place} must sum to 1, not {total:g}")
     if not found:
         raise UserError(f"P of {name} has no outcomes")
     columns = list(zip(*found, strict=True))
@@ -175,16 +175,16 @@ def _terminal(rows: _Rows, initial: Float64Array) -> BoolArray:
 
 
 def _check_every_state(legal: BoolArray, terminal: BoolArray, rows: _Rows, initial: Float64Array, name: str) -> None:
-    """Refuses a P that does not say what can be done where an episode begins or goes on."""
+    """Refuses a P without transitions for a state where an episode begins or continues."""
     played = initial > 0
     played[rows.successor[~rows.ends & ~terminal[rows.state]]] = True
     unknown = np.flatnonzero(played & ~terminal & ~legal.any(axis=1))
     if len(unknown):
-        raise UserError(f"P of {name} says nothing of state {unknown[0]}, where episodes go on")
+        raise UserError(f"P of {name} has no transitions for state {unknown[0]}, which does not end the episode")
 
 
 def _layout(inside: Any, terminal: BoolArray) -> tuple[GridLayout | None, tuple[str, ...]]:
-    """How the states of the members of the family that we know lie, and what their actions are called."""
+    """The layout of the states and the names of the actions, for the known members of the family."""
     name = type(inside).__name__
     if name == "FrozenLakeEnv":
         marks = tuple("".join(cell.decode() for cell in row) for row in inside.desc)

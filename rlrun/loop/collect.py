@@ -72,7 +72,7 @@ class Collector:
         self.recorder = recorder
         self._num_envs = env.spec.num_envs
         self._rng = torch_generator(seed, "collector/act", device)
-        self._meter = EpisodeMeter(env.spec.name, self._num_envs)
+        self._meter = EpisodeMeter(env.spec.name, self._num_envs, env.spec.num_players)
         self._fresh: BoolArray = np.ones(self._num_envs, bool)  # at the first observation of an episode
         self._obs: Obs | None = None  # [B, ...] what to act on next
         self._carry: Carry = ()
@@ -201,10 +201,12 @@ class Collector:
             "env": self.env.state_dict(),
             "rng": self._rng.get_state(),
             "obs": map_obs(Tensor.cpu, self._obs),
-            "carry": [leaf.cpu() for leaf in tree_leaves(self._carry)],  # state files have no named tuples
+            # State files have no named tuples, so leaves are saved; those that were loaded, until they are in use.
+            "carry": [leaf.cpu() for leaf in self._saved_carry or tree_leaves(self._carry)],
             "fresh": self._fresh.copy(),
             "running_return": self._meter.running_return.copy(),
             "running_length": self._meter.running_length.copy(),
+            "mover": self._meter.mover.copy(),
             "recorder": self.recorder.state_dict(),
         }
 
@@ -232,6 +234,7 @@ class Collector:
         self._fresh = state["fresh"]
         self._meter.running_return = state["running_return"]
         self._meter.running_length = state["running_length"]
+        self._meter.mover = state["mover"]
         self.recorder.load_state_dict(state["recorder"])
 
 

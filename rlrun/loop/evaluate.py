@@ -148,7 +148,7 @@ class Evaluator:
         Raises:
             EvaluationStopped: if `stopping()` became true before it was complete.
         """
-        play = partial(self._play, agent.initial_carry(self.env.spec.num_envs), stopping=stopping)
+        play = partial(self._play, partial(agent.initial_carry, self.env.spec.num_envs), stopping=stopping)
         episodes = play(partial(agent.act, explore=False), f"evaluation/{index}", self._episodes)
         greedy = None
         if isinstance(agent, Stochastic) and agent.evaluation_policy == "sampled" and self._greedy_episodes:
@@ -158,7 +158,7 @@ class Evaluator:
 
     def _play(
         self,
-        initial_carry: Carry,
+        initial_carry: Callable[[], Carry],
         act: Callable[[Obs, Carry, torch.Generator], ActorOutput],
         name: str,
         count: int,
@@ -170,10 +170,10 @@ class Evaluator:
         num_envs = self.env.spec.num_envs
         rng = torch_generator(self._seed, f"{name}/act", self._device)
         obs = reset(self.env, named_seed(self._seed, f"{name}/env"), self._first_slot)
-        carry = initial_carry
+        carry = initial_carry()
         share, rest = divmod(count, num_envs)
         left = share + (np.arange(num_envs) < rest)  # [B]
-        meter = EpisodeMeter(self.env.spec.name, num_envs)
+        meter = EpisodeMeter(self.env.spec.name, num_envs, self.env.spec.num_players)
         meter.begun(obs, np.ones(num_envs, bool))
         while (left > 0).any():
             if stopping():
@@ -189,5 +189,5 @@ class Evaluator:
             meter.record(time_step._replace(last=ended, obs=obs), left > 0)
             if ended.any():
                 left = left - ended
-                carry = tree_where(as_tensor(ended, self._device), initial_carry, carry)
+                carry = tree_where(as_tensor(ended, self._device), initial_carry(), carry)
         return meter.pop()

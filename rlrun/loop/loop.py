@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 
-from rlrun.files import disk_trouble_told
+from rlrun.files import disk_errors_as_user_errors
 from rlrun.loop.collect import Collector
 from rlrun.loop.evaluations import Evaluations
 from rlrun.loop.rows import Rows
@@ -34,7 +34,7 @@ def train(run: Run, session: Session = NULL_SESSION) -> Result:
         Interrupted: if a signal asked the run to stop; it has been saved.
         UserError: if no checkpoint is sound, training diverged, or the disk is full or read-only.
     """
-    with disk_trouble_told(run.directory), StopRequest() as stop, closing(run.collector.recorder):
+    with disk_errors_as_user_errors(run.directory), StopRequest() as stop, closing(run.collector.recorder):
         run_state = restore(run)
         session.began(run_state.step)
         with closing(Rows(run, run_state)) as rows:

@@ -19,10 +19,12 @@ class EpisodeMeter:
     Args:
         name: of the environment, for messages.
         num_envs: slots, B.
+        num_players: of two, returns are those of whoever moves first in an episode; rewards are the mover's.
     """
 
-    def __init__(self, name: str, num_envs: int) -> None:
-        self._name = name
+    def __init__(self, name: str, num_envs: int, num_players: int = 1) -> None:
+        self._name, self._num_players = name, num_players
+        self.mover = np.ones(num_envs)  # 1 where the first player is to move, -1 where the second one is
         self.running_return = np.zeros(num_envs, np.float64)
         self.running_length = np.zeros(num_envs, np.int64)
         self._ended: list[Episodes] = []
@@ -36,7 +38,11 @@ class EpisodeMeter:
         self.running_length += 1
         self._check("reward", time_step.reward)
         map_obs(self._check_obs, time_step.next_obs)
-        self.running_return += time_step.reward
+        if self._num_players == 1:
+            self.running_return += time_step.reward
+        else:
+            self.running_return += self.mover * time_step.reward
+            self.mover[time_step.discount < 0] *= -1.0
         if not time_step.last.any():
             return Episodes.none()
         (slots,) = np.nonzero(time_step.last & counts)
@@ -72,6 +78,7 @@ class EpisodeMeter:
         """Resets the sums in the slots of the mask [B]."""
         self.running_return[slots] = 0.0
         self.running_length[slots] = 0
+        self.mover[slots] = 1.0
 
     def pop(self) -> Episodes:
         """The episodes that ended since the last call."""

@@ -1,4 +1,4 @@
 """Networks: trunks, heads, initialisation, optimizers and gradient descent.
 
-Sees `numerics` (schedules of learning rates) and below; nothing here knows an algorithm.
+Imports `numerics` (schedules of learning rates) and below; nothing here depends on an algorithm.
 """

@@ -1,4 +1,4 @@
-"""One step down a gradient, for every agent: few calls, since small networks spend their time on calls."""
+"""Gradient descent steps for every agent, in few calls, which dominate the time of small networks."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from rlrun.nn.flat import FlatOptimizer
 def descend(
     loss: Tensor, parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer, max_grad_norm: float | None
 ) -> Tensor:
-    """One step of the optimizer. Parameters that `loss` does not depend on stay as they are.
+    """One step of the optimizer. Parameters that `loss` does not depend on are unchanged.
 
     Args:
         loss: a scalar.
         parameters: all that the optimizer moves.
         optimizer: of `parameters`.
-        max_grad_norm: longer gradients are scaled down to this norm; None leaves them alone.
+        max_grad_norm: longer gradients are scaled down to this norm; None: unchanged.
 
     Returns:
         The gradient's norm before it was scaled, a scalar without gradient.
@@ -36,14 +36,14 @@ def descend(
 
 
 def gradients_of(parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer) -> list[Tensor]:
-    """What the next step of `optimizer` reads: all entries of all gradients, in as many tensors as it likes."""
+    """The gradients that the next step of `optimizer` reads, in the optimizer's own grouping of tensors."""
     if isinstance(optimizer, FlatOptimizer):
         return optimizer.gradients()
     return [parameter.grad for parameter in parameters if parameter.grad is not None]
 
 
 def gradient_norm(gradients: list[Tensor]) -> Tensor:
-    """The length of all of them as one vector."""
+    """The norm of all of them as one vector."""
     if len(gradients) == 1:
         norm: Tensor = torch.linalg.vector_norm(gradients[0])
     else:
@@ -52,5 +52,5 @@ def gradient_norm(gradients: list[Tensor]) -> Tensor:
 
 
 def scale_down(gradients: list[Tensor], norm: Tensor, limit: float) -> None:
-    """Makes gradients of this norm no longer than `limit`, in place (Pascanu et al. 2013, algorithm 1)."""
+    """Scales gradients of norm `norm` down to `limit`, in place (Pascanu et al. 2013, algorithm 1)."""
     torch._foreach_mul_(gradients, (limit / (norm + 1e-6)).clamp(max=1.0))

@@ -1,8 +1,8 @@
-"""Optimizers that move small networks in few calls: all parameters, and what is known of each, in one piece of memory.
+"""Optimizers that update small networks in few calls: all parameters, and their states, in one piece of memory.
 
 A network of CartPole's size has a dozen small tensors, and a call for each of them takes longer than its arithmetic.
 An optimizer treats every entry by itself, so the numbers are the same: RMSProp's to the bit, Adam's to rounding, since
-torch's fused kernel rounds the last few entries of a tensor otherwise. `state_dict` has a state for each parameter.
+torch's fused kernel rounds the last few entries of a tensor otherwise. `state_dict` has the state of each parameter.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from rlrun.errors import UserError
 from rlrun.numerics.schedules import Schedule
 
 _LOG = logging.getLogger(__name__)
-State = dict[str, Tensor]  # what is known of a parameter: tensors like it, and `step`, a number
+State = dict[str, Tensor]  # of a parameter: tensors of its shape, and `step`, a scalar
 _COUNT = "step"
-_CHANGE_NO_NUMBER = {  # settings of a saved group that need not be known
+_CHANGE_NO_NUMBER = {  # settings of a saved group that may be ignored
     "params",
     "param_names",
     "initial_lr",  # of a scheduler
-    "foreach",  # from here on, how torch computes
+    "foreach",  # from here on: how torch computes
     "fused",
     "capturable",
     "differentiable",
@@ -35,7 +35,7 @@ _MOST_ENTRIES = 1 << 17  # in more of them the arithmetic takes longer than the 
 
 
 class Flat:
-    """Parameters that have been moved into one piece of memory, of which they are views now.
+    """Parameters that have been moved into one piece of memory and are now views of it.
 
     Args:
         parameters: contiguous, of one type and on one device.
@@ -52,17 +52,17 @@ class Flat:
 
     @property
     def left(self) -> bool:
-        """Whether any of the parameters is elsewhere since, as after `module.to`, or in another `Flat`."""
+        """Whether any of the parameters has been moved since, as by `module.to`, or by another `Flat`."""
         return [parameter.data_ptr() for parameter in self._parameters] != self._addresses
 
     def split(self) -> list[State]:
-        """The state of each parameter: views, and one count for all."""
+        """The state of each parameter: views, and one shared count of steps."""
         parts = {name: self._parts(whole) for name, whole in self.state.items() if name != _COUNT}
         counts = {_COUNT: self.state[_COUNT]} if _COUNT in self.state else {}
         return [counts | {name: each[i] for name, each in parts.items()} for i in range(len(self._sizes))]
 
     def join(self, states: Sequence[State]) -> None:
-        """Takes over the state of each parameter; their counts are equal."""
+        """Copies the state of each parameter; their counts are equal."""
         self.state = {
             name: states[0][name] if name == _COUNT else _joined([state[name] for state in states])
             for name in states[0]
@@ -73,7 +73,7 @@ class Flat:
         return [piece.view(like.shape) for piece, like in zip(pieces, self._parameters, strict=True)]
 
 
-# A group, its parameters' one piece of memory if they move together, and their gradients: one, or one for each.
+# A group, its parameters' piece of memory if they are updated together, and their gradients: one, or one for each.
 _Moving = tuple[dict[str, Any], Flat | None, list[Tensor]]
 
 
@@ -92,16 +92,16 @@ def _can_be_flat(parameters: Sequence[nn.Parameter]) -> bool:
 
 
 class FlatOptimizer(torch.optim.Optimizer):
-    """A torch optimizer whose subclasses say what they know of a parameter at first, and how they move a list of them.
+    """A torch optimizer whose subclasses define a parameter's initial state, and the update of a list of parameters.
 
-    Where a step comes in which only some parameters of a group have a gradient, they part for good: `together` in the
-    group says so, and therefore in `state_dict` too. Where parameters lie in memory is settled when it is made, so
-    those of a group that is added later move each by itself.
+    After a step in which only some parameters of a group have a gradient, they are updated one by one for good:
+    `together` in the group, and so in `state_dict`, says which. Memory is arranged when the optimizer is made, so
+    parameters of groups added later are updated one by one.
 
     Args:
         parameters: to be moved.
-        learning_rate: the step size; a schedule is asked when `at` is called.
-        defaults: settings of the groups besides.
+        learning_rate: the step size; a schedule is evaluated when `at` is called.
+        defaults: other settings of the groups.
     """
 
     def __init__(
@@ -113,19 +113,19 @@ class FlatOptimizer(torch.optim.Optimizer):
         for group in self.param_groups:
             group["together"] = _can_be_flat(group["params"])
         self._flats = {i: Flat(group["params"]) for i, group in enumerate(self.param_groups) if group["together"]}
-        self._asked: list[_Moving] = []  # what the next step moves, once its gradients were asked for
-        # A tensor, because a recording of `step` would keep a number for good; numbers cost less where nothing changes.
+        self._asked: list[_Moving] = []  # what the next step updates, once its gradients were requested
+        # A tensor, because a recording of `step` would keep a number forever; constants stay numbers, which are faster.
         self._rate: Tensor | None = None  # of a schedule, once its step is known
-        self._told_of_the_end = False
+        self._warned = False
 
     def at(self, step: int) -> float | None:
-        """Takes the learning rate of agent step `step`, and returns it; None where it is the same at every step."""
+        """Sets the learning rate of agent step `step`, and returns it; None if it is constant."""
         if self._schedule is None:
             return None
         rate = self._schedule(step)
-        if rate == 0.0 and self.param_groups[0]["lr"] == 0.0 and not self._told_of_the_end:
-            self._told_of_the_end = True  # a run that goes on longer than its schedule, for instance
-            _LOG.warning(f"the learning rate is 0 at step {step:,}, as it was before: nothing is learned any more")
+        if rate == 0.0 and self.param_groups[0]["lr"] == 0.0 and not self._warned:
+            self._warned = True  # for example in a run longer than its schedule
+            _LOG.warning(f"the learning rate is 0 at step {step:,}, as before: nothing is learned any more")
         for group in self.param_groups:
             group["lr"] = rate  # as it is saved
         if self._rate is None:
@@ -134,10 +134,10 @@ class FlatOptimizer(torch.optim.Optimizer):
         return rate
 
     def rate(self, group: Mapping[str, Any]) -> float | Tensor:
-        """The learning rate of a group: a number, or where it follows a schedule always the same scalar tensor.
+        """The learning rate of a group: a number, or with a schedule always the same scalar tensor.
 
         Raises:
-            RuntimeError: if there is a schedule, and nobody has said at which step it is.
+            RuntimeError: if there is a schedule, and its step was not set.
         """
         if self._schedule is None:
             constant: float = group["lr"]
@@ -148,26 +148,26 @@ class FlatOptimizer(torch.optim.Optimizer):
             )
         return self._rate
 
-    def __getstate__(self) -> NoReturn:  # what both `copy` and `pickle` ask for
-        raise TypeError("an optimizer cannot be copied, since it moves parameters of its own: load its `state_dict`")
+    def __getstate__(self) -> NoReturn:  # called by `copy` and `pickle`
+        raise TypeError("an optimizer cannot be copied, since it updates its own parameters: load its `state_dict`")
 
-    # As torch wraps these three, the first call of one imports its compiler, which takes a second.
+    # As wrapped by torch, the first call of any of these three imports its compiler, which takes a second.
     add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
     state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
     _load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
 
     def begun(self, parameter: Tensor) -> State:
-        """What is known of a parameter before its first step."""
+        """The state of a parameter before its first step."""
         raise NotImplementedError
 
     def move(
         self, group: Mapping[str, Any], parameters: list[Tensor], gradients: list[Tensor], states: Sequence[State]
     ) -> None:
-        """Moves parameters down their gradients and keeps their states up, all in place; records no gradient."""
+        """Updates parameters and their states in place, without autograd."""
         raise NotImplementedError
 
     def gradients(self) -> list[Tensor]:
-        """The gradients that the next `step` uses, in few tensors; it sees what is changed in them in place."""
+        """The gradients that the next `step` uses, in few tensors; changing them in place changes that step."""
         self._asked = []
         for group, flat in self._groups():
             present = [parameter.grad for parameter in group["params"] if parameter.grad is not None]
@@ -180,7 +180,7 @@ class FlatOptimizer(torch.optim.Optimizer):
         return [gradient for _, _, gradients in self._asked for gradient in gradients]
 
     def moved(self) -> list[Tensor]:
-        """All that a step changes, where every parameter has a gradient; states begin here where they have not yet."""
+        """All that a step changes, if every parameter has a gradient; initialises missing states."""
         parameters, states = zip(
             *(pair for group, flat in self._groups() for pair in self._pairs(group, flat, group["params"])), strict=True
         )
@@ -188,7 +188,7 @@ class FlatOptimizer(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Moves the parameters that have a gradient, once `closure` has been called. Returns what that returns."""
+        """Calls `closure`, updates the parameters that have a gradient, and returns the closure's result."""
         loss = None
         if closure is not None:
             self._asked = []
@@ -203,13 +203,13 @@ class FlatOptimizer(torch.optim.Optimizer):
         self._asked = []
         return loss
 
-    step.hooked = True  # type: ignore[attr-defined]  # or torch wraps it, for profilers and hooks that nobody sets
+    step.hooked = True  # type: ignore[attr-defined]  # otherwise torch wraps it, for profilers and hooks that are not used
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continues exactly, also from the state of torch's optimizer of the same kind.
 
         Raises:
-            UserError: if that had a setting that is not known here, and so would train otherwise.
+            UserError: if that had a setting that is unknown here, and so would train differently.
         """
         for saved in state_dict["param_groups"]:
             self._refuse_unknown(saved)
@@ -225,12 +225,12 @@ class FlatOptimizer(torch.optim.Optimizer):
         for name, value in saved.items():
             if value and name not in self.defaults and name not in _CHANGE_NO_NUMBER:
                 raise UserError(
-                    f"the saved optimizer has {name}={value}, and {type(self).__name__} knows no {name}: only the "
+                    f"the saved optimizer has {name}={value}, but {type(self).__name__} has no {name}: only the "
                     "state of one that trained without it can be loaded"
                 )
 
     def _join(self) -> None:
-        """Takes the state of each parameter over into the pieces that move together."""
+        """Copies the state of each parameter into the pieces that are updated together."""
         for i, flat in self._flats.items():
             group = self.param_groups[i]
             if group["together"]:
@@ -239,7 +239,7 @@ class FlatOptimizer(torch.optim.Optimizer):
                     self._share(group, flat)
 
     def _groups(self) -> list[tuple[dict[str, Any], Flat | None]]:
-        """The groups of parameters, with the piece of memory of those that move together."""
+        """The groups of parameters, with the piece of memory of those that are updated together."""
         for i, flat in self._flats.items():
             group = self.param_groups[i]
             if group["together"] and flat.left:
@@ -249,7 +249,7 @@ class FlatOptimizer(torch.optim.Optimizer):
     def _pairs(
         self, group: Mapping[str, Any], flat: Flat | None, moving: Sequence[nn.Parameter]
     ) -> list[tuple[Tensor, State]]:
-        """What `move` moves, and what is known of it, begun where it was not yet."""
+        """The arguments of `move`: parameters and states, initialised where missing."""
         if flat is None:
             for parameter in moving:
                 self.state[parameter] = self.state[parameter] or self.begun(parameter)
@@ -260,11 +260,11 @@ class FlatOptimizer(torch.optim.Optimizer):
         return [(flat.whole, flat.state)]
 
     def _share(self, group: Mapping[str, Any], flat: Flat) -> None:
-        """Makes the state of each parameter a view of the whole's."""
+        """Makes the state of each parameter a view of the whole."""
         self.state.update(zip(group["params"], flat.split(), strict=True))
 
     def _part(self, group: dict[str, Any], flat: Flat) -> None:
-        """From now on each of them has a count of its own; what else is known of it stays where it is."""
+        """From now on each of them has its own count of steps; the rest of its state stays where it is."""
         group["together"], flat.state = False, {}
         for parameter in group["params"]:
             state = self.state[parameter]

@@ -1,4 +1,4 @@
-"""Initial weights, drawn from a generator that is handed in: never from torch's global one."""
+"""Initial weights, drawn from a given generator, never from torch's global one."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
 
 
 def unfilled(layer: type[Layer], *arguments: int) -> Layer:
-    """A layer whose weights are drawn later; those that torch gives it leave its global generator as it was.
+    """A layer whose weights are drawn later; torch's own initialisation of it leaves the global generator unchanged.
 
-    `nn.utils.skip_init` draws none, but imports half a second of symbolic algebra for that.
+    `nn.utils.skip_init` draws none, but its import of symbolic algebra takes half a second.
     """
     with torch.random.fork_rng(devices=[]):
         return layer(*arguments)  # type: ignore[arg-type]

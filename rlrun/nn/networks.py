@@ -1,4 +1,4 @@
-"""Whole networks: a trunk, and heads for what an agent needs."""
+"""Complete networks: a trunk, and the heads that an agent needs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rlrun.nn.initialisation import initialise_orthogonal, initialise_uniform, unfilled
-from rlrun.nn.trunks import Layers, Straight
+from rlrun.nn.trunks import Layers, Sequential
 from rlrun.numerics.distributions import Categorical
 from rlrun.protocols import Distribution
 from rlrun.types import EnvSpec
@@ -19,7 +19,7 @@ __all__ = ["Network", "build_policy", "build_policy_value", "build_q_network", "
 
 
 class Network(Protocol):
-    """What a `network` config describes: how to make the shared part, and the last hidden layer of a head."""
+    """What a `network` config describes: the shared part, and the last hidden layer of a head."""
 
     def trunk(self, spec: EnvSpec) -> Layers:
         """Observations to features."""
@@ -31,10 +31,10 @@ class Network(Protocol):
 
 
 class PolicyHead(NamedTuple):
-    """What a policy over an environment's actions is made of."""
+    """The output layer and the distribution of a policy."""
 
-    num_outputs: int  # of the network, for each observation
-    distribution: Callable[[Tensor, Tensor | None], Distribution]  # of outputs [..., num_outputs], and a mask or None
+    num_outputs: int  # for each observation
+    distribution: Callable[[Tensor, Tensor | None], Distribution]  # from outputs [..., num_outputs], and a mask or None
 
 
 def policy_head(spec: EnvSpec) -> PolicyHead:
@@ -42,8 +42,8 @@ def policy_head(spec: EnvSpec) -> PolicyHead:
     return PolicyHead(spec.num_actions, Categorical)
 
 
-class Last(nn.Linear):
-    """The last layer of a head: in float32 also where the layers before it are in bfloat16.
+class OutputLinear(nn.Linear):
+    """The last layer of a head: in float32 even if the layers before it are in bfloat16.
 
     Q-values near 80 would be multiples of 0.5 otherwise: actions would tie, and targets be wrong by a quarter.
     """
@@ -60,13 +60,13 @@ class Last(nn.Linear):
 class Dueling(nn.Module):
     """Q(s, a) = V(s) + A(s, a) - mean over a' of A(s, a') (Wang et al. 2016, eq. 9).
 
-    Two streams send gradients into what comes before them: their sum is scaled by 1 / sqrt(2) there (section 4.2).
+    The gradients of the two streams add up in the shared layers: there the sum is scaled by 1 / sqrt(2) (section 4.2).
 
     Args:
         value: features to [N, 1].
         advantage: features to [N, A].
 
-    Both end in a `Last`, so the sum and the mean are of float32.
+    Both end in an `OutputLinear`, so the sum and the mean are in float32.
     """
 
     def __init__(self, value: nn.Module, advantage: nn.Module) -> None:
@@ -88,7 +88,7 @@ class PolicyValue(nn.Module):
     Args:
         policy: observations to logits [N, A].
         value: observations to values [N, 1].
-        shared: a part that both start from, or None.
+        shared: a common first part, or None.
     """
 
     def __init__(self, policy: nn.Module, value: nn.Module, shared: nn.Module | None) -> None:
@@ -113,17 +113,17 @@ class PolicyValue(nn.Module):
         return values.squeeze(-1)
 
 
-def _head(network: Network, in_features: int, out_features: int) -> tuple[Straight, nn.Linear]:
-    """A hidden and a last layer in sequence, and the last one by itself."""
+def _head(network: Network, in_features: int, out_features: int) -> tuple[Sequential, nn.Linear]:
+    """A hidden and an output layer in sequence, and the output layer itself."""
     hidden = network.hidden(in_features)
-    last = unfilled(Last, hidden.out_features, out_features)
-    return Straight(hidden, last), last
+    last = unfilled(OutputLinear, hidden.out_features, out_features)
+    return Sequential(hidden, last), last
 
 
-def _whole(network: Network, spec: EnvSpec, out_features: int) -> tuple[Straight, nn.Linear]:
+def _whole(network: Network, spec: EnvSpec, out_features: int) -> tuple[Sequential, nn.Linear]:
     trunk = network.trunk(spec)
     head, last = _head(network, trunk.out_features, out_features)
-    return Straight(trunk, head), last
+    return Sequential(trunk, head), last
 
 
 def build_q_network(network: Network, spec: EnvSpec, rng: torch.Generator, *, dueling: bool) -> nn.Module:
@@ -132,7 +132,7 @@ def build_q_network(network: Network, spec: EnvSpec, rng: torch.Generator, *, du
         trunk = network.trunk(spec)
         value, _ = _head(network, trunk.out_features, 1)
         advantage, _ = _head(network, trunk.out_features, spec.num_actions)
-        q = Straight(trunk, Dueling(value, advantage))
+        q = Sequential(trunk, Dueling(value, advantage))
     else:
         q, _ = _whole(network, spec, spec.num_actions)
     initialise_uniform(q, rng)
@@ -140,7 +140,7 @@ def build_q_network(network: Network, spec: EnvSpec, rng: torch.Generator, *, du
 
 
 def build_policy(network: Network, spec: EnvSpec, rng: torch.Generator) -> nn.Module:
-    """Observations [N, ...] to what `policy_head` makes a policy of, [N, O]; near uniform at first."""
+    """Observations [N, ...] to the outputs for `policy_head`, [N, O]; nearly uniform at first."""
     policy, last = _whole(network, spec, policy_head(spec).num_outputs)
     initialise_orthogonal(policy, math.sqrt(2), rng)
     initialise_orthogonal(last, 0.01, rng)
@@ -156,14 +156,14 @@ def build_value(network: Network, spec: EnvSpec, rng: torch.Generator) -> nn.Mod
 
 
 def build_policy_value(network: Network, spec: EnvSpec, rng: torch.Generator, *, shared: bool) -> PolicyValue:
-    """Both; `shared` gives them one trunk and one hidden layer, and only the last layers of their own."""
+    """Both; with `shared` they have a common trunk and hidden layer, and separate output layers."""
     if not shared:
         return PolicyValue(build_policy(network, spec, rng), build_value(network, spec, rng), None)
     trunk = network.trunk(spec)
     hidden = network.hidden(trunk.out_features)
-    policy = unfilled(Last, hidden.out_features, policy_head(spec).num_outputs)
-    value = unfilled(Last, hidden.out_features, 1)
-    body = Straight(trunk, hidden)
+    policy = unfilled(OutputLinear, hidden.out_features, policy_head(spec).num_outputs)
+    value = unfilled(OutputLinear, hidden.out_features, 1)
+    body = Sequential(trunk, hidden)
     initialise_orthogonal(body, math.sqrt(2), rng)
     initialise_orthogonal(policy, 0.01, rng)
     initialise_orthogonal(value, 1.0, rng)

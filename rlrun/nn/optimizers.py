@@ -1,4 +1,4 @@
-"""Optimizers as configs name them: called with parameters, they make a torch optimizer."""
+"""The optimizers of configs: called with parameters, they make a torch optimizer."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from rlrun.numerics.schedules import Schedule, schedule_from_zero
 
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-LearningRate = Positive | Schedule  # by agent step, of which agents tell with `at_step`
+LearningRate = Positive | Schedule  # by agent step, set with `at_step`
 
 
 def at_step(optimizer: torch.optim.Optimizer, step: int) -> dict[str, float]:
-    """Gives `optimizer` the learning rate of agent step `step`, if it follows a schedule; then that, as a metric."""
+    """Sets the learning rate of agent step `step`, if it follows a schedule; returns it then, as a metric."""
     rate = optimizer.at(step) if isinstance(optimizer, FlatOptimizer) else None
     return {} if rate is None else {"optimizer/learning_rate": rate}
 
 
 def _checked(learning_rate: LearningRate) -> LearningRate:
-    """A number as it is; a schedule if it goes nowhere below 0."""
+    """The learning rate; refuses a schedule that goes below 0."""
     if callable(learning_rate):
         schedule_from_zero(learning_rate, "learning_rate")
     return learning_rate
 
 
 def moved_by(optimizer: torch.optim.Optimizer) -> list[Tensor]:
-    """All that a step of `optimizer` changes: parameters and state, which begins here where it has not yet.
+    """All that a step of `optimizer` changes: parameters and states; initialises missing ones.
 
     Raises:
-        UserError: if its state cannot begin before the first step.
+        UserError: if its state cannot be initialised before the first step.
     """
     if not isinstance(optimizer, FlatOptimizer):
         raise UserError(
-            f"device.compile records steps of the optimizer, and the state of {type(optimizer).__name__} only begins "
+            f"device.compile records steps of the optimizer, but the state of {type(optimizer).__name__} only begins "
             "with the first one: use device.compile=none or an optimizer of rlrun.nn.optimizers"
         )
     return optimizer.moved()
@@ -63,13 +63,13 @@ class Adam:
 
 
 class FusedAdam(FlatOptimizer):
-    """`torch.optim.Adam(fused=True)` without what that one looks up at every step: the same state and the same numbers.
+    """`torch.optim.Adam(fused=True)` without its overhead at every step: the same state and the same numbers.
 
-    They are equal to the bit where parameters move each by itself, and to rounding where they move together.
+    They are equal bit for bit if parameters are updated one by one, and up to rounding if together.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], learning_rate: LearningRate, eps: float) -> None:
-        # Nothing here reads `fused`: by it `load_state_dict` puts the counts of steps where the parameters are.
+        # Only `load_state_dict` reads `fused`: it moves the counts of steps to the parameters' device.
         super().__init__(parameters, learning_rate, {"betas": (0.9, 0.999), "eps": eps, "fused": True})
 
     def begun(self, parameter: Tensor) -> State:
@@ -108,7 +108,7 @@ class RMSProp:
         learning_rate: step size; a number, or a schedule by agent step.
         decay: of the running mean of squared gradients.
         eps: added under the root.
-        initial_square: what the running mean of squared gradients starts from; TensorFlow's 1 keeps first steps small.
+        initial_square: the initial running mean of squared gradients; TensorFlow's 1 keeps the first steps small.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class RMSProp:
 
 
 class CentredRMSProp:
-    """The RMSProp of the DQN paper's code, dw / sqrt(g2 - g^2 + eps): eps is inside the root.
+    """The RMSProp of the DQN paper's code, dw / sqrt(g2 - g^2 + eps), with eps inside the root.
 
     Args:
         learning_rate: step size; a number, or a schedule by agent step.
@@ -151,7 +151,7 @@ class CentredRMSProp:
 
 
 class _RootedRMSProp(FlatOptimizer):
-    """Both of them; torch's own adds eps outside the root."""
+    """Both kinds of RMSProp; torch's own adds eps outside the root."""
 
     def __init__(
         self,
@@ -190,6 +190,6 @@ class _RootedRMSProp(FlatOptimizer):
         if isinstance(rate, float):
             torch._foreach_addcdiv_(parameters, gradients, roots, value=-rate)
             return
-        ways = torch._foreach_div(gradients, roots)  # torch's call above takes no tensor that lies on a GPU
+        ways = torch._foreach_div(gradients, roots)  # torch's call above does not accept a tensor on a GPU
         torch._foreach_mul_(ways, rate)
         torch._foreach_sub_(parameters, ways)

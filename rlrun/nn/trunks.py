@@ -1,4 +1,4 @@
-"""From observations to features: the parts of a network that heads share."""
+"""From observations to features: the part of a network that heads share."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ _WEIGHTS = Takes(12)  # of each weight: itself, its gradient, and at least one r
 
 
 class Encode(nn.Module):
-    """Makes floats of whatever is shown: indices one-hot, bytes divided by the largest, vectors as they are.
+    """Observations as floats: indices one-hot, bytes divided by the largest, vectors unchanged.
 
-    An index of several parts becomes the one-hots of its parts side by side, and a bit itself. Floats are of torch's
-    default type, like the weights of layers, and of another where the network is moved to another.
+    An index of several parts becomes the concatenated one-hots of its parts; a bit stays a bit. The dtype is that of
+    the weights: torch's default, or the one that the network was moved to.
 
     Args:
         spec: the environment's.
-        flatten: [N, ...] to [N, F] as well; images that stay images keep their bytes, for `OfPixels` to divide.
+        flatten: also [N, ...] to [N, F]; unflattened images keep their bytes, which `OfPixels` divides.
     """
 
-    # One for each feature, where observations are indices: it is 1 if (index // stride) % size == value.
+    # For indices, one of each for every feature: the feature is 1 if (index // stride) % size == value.
     _value: Tensor
     _stride: Tensor
     _size: Tensor
@@ -60,9 +60,9 @@ class Encode(nn.Module):
             value = obs[..., None]
             if self._has_parts:
                 value = value // self._stride % self._size
-            return (value == self._value).type(self._dtype)  # `one_hot` reads values, which a recording cannot
+            return (value == self._value).type(self._dtype)  # `one_hot` reads values, which cannot be recorded
         if not self._flatten and obs.dtype == torch.uint8:
-            # Channels last, moved as bytes and not as floats: the same numbers in half the time.
+            # Channels last, as bytes instead of floats: the same numbers in half the time.
             return torch.stack(obs.unbind(1), -1).type(self._dtype).permute(0, 3, 1, 2)
         obs = obs.type(self._dtype)
         if not self._flatten:
@@ -70,7 +70,7 @@ class Encode(nn.Module):
         return (obs * self._scale if self._scale != 1.0 else obs).flatten(1)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        # What torch does to every parameter for `double()` and its like; asking a parameter at every call costs more.
+        # Called by torch for `double()` and the like; reading the dtype of a parameter at every call costs more.
         self._dtype = fn(torch.empty(0, dtype=self._dtype)).dtype
         moved: Self = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return moved
@@ -90,11 +90,10 @@ def _features(parts: Sequence[Part]) -> tuple[Tensor, Tensor, Tensor]:
     return torch.tensor(value), torch.tensor(stride), torch.tensor(size)
 
 
-class Straight(nn.Sequential):
-    """A sequence that calls the `forward` of its layers itself, which saves time, except of those with forward hooks.
+class Sequential(nn.Sequential):
+    """Calls the `forward` of its layers directly, which saves time, except for layers with forward hooks.
 
-    Asking for hooks of the backward pass too would cost twice as much, so they are not heard by themselves, nor are
-    torch's global ones.
+    Checking for backward hooks too would cost twice as much, so those are ignored, and torch's global hooks as well.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -104,8 +103,8 @@ class Straight(nn.Sequential):
         return x
 
 
-class Layers(Straight):
-    """A sequence of layers that knows how many features it gives."""
+class Layers(Sequential):
+    """A sequence of layers with a known number of features."""
 
     def __init__(self, out_features: int, *layers: nn.Module) -> None:
         super().__init__(*layers)
@@ -113,10 +112,10 @@ class Layers(Straight):
 
 
 class MLP:
-    """Fully connected layers; the last of them belongs to each head.
+    """Fully connected layers; each head has its own last one.
 
     Args:
-        hidden: width of each layer; empty makes everything linear.
+        hidden: width of each layer; empty: linear.
         activation: between the layers.
     """
 
@@ -149,16 +148,16 @@ class ChannelsLast(nn.Module):
     """Images [N, C, H, W] in the memory order in which convolutions are fastest on CPU; the same numbers."""
 
     def forward(self, images: Tensor) -> Tensor:
-        """The same tensor, laid out anew."""
+        """The same tensor in another memory order."""
         return images.contiguous(memory_format=torch.channels_last)
 
 
 class OfPixels(nn.Conv2d):
-    """A convolution of bytes as fractions of the largest: its weight is divided instead, which has far fewer entries.
+    """A convolution of bytes as fractions of the largest: it divides the weight instead, which has far fewer entries.
 
     Args:
         in_channels: of the images.
-        out_channels: of what it makes.
+        out_channels: of the output.
         kernel: side, in pixels.
         stride: in pixels.
         largest: byte that counts as 1.
@@ -169,12 +168,12 @@ class OfPixels(nn.Conv2d):
         self._scale = 1.0 / largest
 
     def forward(self, images: Tensor) -> Tensor:
-        """What `nn.Conv2d` makes of `images` / largest."""
+        """The output of `nn.Conv2d` for `images` / largest."""
         return nn.functional.conv2d(images, self.weight * self._scale, self.bias, self.stride)
 
 
 class Convolutional:
-    """Convolutions with ReLUs, and one fully connected layer that belongs to each head.
+    """Convolutions with ReLUs, and one fully connected layer in each head.
 
     Args:
         channels: of each convolution.
@@ -192,7 +191,7 @@ class Convolutional:
         hidden: Annotated[Positive, _WEIGHTS],
     ) -> None:
         if not len(channels) == len(kernels) == len(strides) > 0:
-            raise ArgumentError("channels", ", kernels and strides must be lists of one length")
+            raise ArgumentError("channels", ", kernels and strides must have the same length")
         self._channels = channels
         self._kernels = kernels
         self._strides = strides
@@ -202,7 +201,7 @@ class Convolutional:
         """Images [N, C, H, W] to features [N, F].
 
         Raises:
-            UserError: if observations are no images, or too small ones, or nobody knows where their channels are.
+            UserError: if observations are not images, or too small, or their channel axis is unknown.
         """
         if len(spec.obs_shape) != 3:
             raise UserError(
@@ -211,8 +210,8 @@ class Convolutional:
             )
         if not spec.channels_known:
             raise UserError(
-                f"this network needs to know which axis of the pictures {list(spec.obs_shape)} of {spec.name} is their "
-                "channels: give env.channels=first or env.channels=last"
+                f"this network needs the channel axis of the pictures {list(spec.obs_shape)} of {spec.name}: set "
+                "env.channels=first or env.channels=last"
             )
         in_channels, height, width = spec.obs_shape
         layers: list[nn.Module] = [Encode(spec, flatten=False), ChannelsLast()]

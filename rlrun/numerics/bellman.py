@@ -14,9 +14,9 @@ from rlrun.errors import UserError
 from rlrun.types import Float64Array, Int64Array, TabularModel
 
 TIE = 1e-9  # actions whose values differ by less, relative to the larger, are equally good
-_NOTHING = 1e-14  # of the sizes of an expected reward's terms: what adding up terms that cancel leaves
+_NOTHING = 1e-14  # relative to the terms of an expected reward: what is left of a sum of terms that cancel
 _COARSEST = 1e-5  # reward units: a coarse tolerance must not hide that one action is better than another
-_MOST_STEPS_AHEAD = 1000.0  # as which no discount counts: what an error of one sweep may grow to
+_MOST_STEPS_AHEAD = 1000.0  # counted where there is no discount: how much the error of one sweep may grow
 
 
 class Bellman:
@@ -39,7 +39,7 @@ class Bellman:
         pair = model.action * self.num_states + model.state
         total: Float64Array = np.bincount(pair, model.probability, num_pairs).astype(np.float64)
         self.legal = torch.from_numpy(np.ascontiguousarray(model.legal.T)).to(device)  # [A, S]
-        self.terminal = ~self.legal.any(dim=0)  # [S] nothing can be done, so nothing is earned
+        self.terminal = ~self.legal.any(dim=0)  # [S] no legal action, so no reward
         ending = np.bincount(pair, model.probability * (model.discount != 1.0), num_pairs) > 0
         self._ending = torch.from_numpy(ending).to(device)  # [A S] may end the episode
         self._zero = torch.zeros(num_pairs, dtype=torch.float64, device=device)
@@ -47,7 +47,7 @@ class Bellman:
         reward = np.bincount(pair, model.probability * model.reward, num_pairs)
         size = np.bincount(pair, model.probability * np.abs(model.reward), num_pairs)
         free = torch.from_numpy(np.abs(reward) <= _NOTHING * size).to(device).view(self.num_actions, self.num_states)
-        self.free = free & self.legal  # [A, S] earns nothing on average
+        self.free = free & self.legal  # [A, S] expected reward 0
         reward[~model.legal.T.reshape(-1)] = -np.inf
         self._reward = torch.from_numpy(reward).to(device)
         weight = model.probability * model.discount
@@ -70,8 +70,8 @@ class Bellman:
         if len(wrong):
             action, state = divmod(int(wrong[0]), self.num_states)
             raise UserError(
-                f"the model's outcomes of action {action} in state {state} have probability {total[wrong[0]]:g} "
-                "together, not 1"
+                f"the probabilities of the model's outcomes of action {action} in state {state} must sum to 1, not "
+                f"{total[wrong[0]]:g}"
             )
 
     def q_values(self, values: Tensor, gamma: float) -> Tensor:
@@ -79,7 +79,7 @@ class Bellman:
         return self._backup(self._reward, values, gamma)
 
     def following(self, values: Tensor) -> Tensor:
-        """What is expected of `values` [S] after each (action, state), 0 where the episode has ended: [A, S]."""
+        """The expectation of `values` [S] after each (action, state), 0 where the episode has ended: [A, S]."""
         return self._backup(self._zero, values, 1.0)
 
     def _backup(self, reward: Tensor, values: Tensor, gamma: float) -> Tensor:
@@ -102,7 +102,7 @@ class Bellman:
         return (policy * q.masked_fill(~self.legal, 0.0)).sum(dim=0).masked_fill_(self.terminal, 0.0)
 
     def greedy_set(self, q: Tensor, margin: float = 0.0, tie: float = TIE) -> Tensor:
-        """Which actions are best, those included that fall short by `margin`, or by `tie` of the best: [A, S] bool."""
+        """Which actions are best, up to `margin`, or up to `tie` relative to the best: [A, S] bool."""
         best = q.amax(dim=0)
         return (q >= best - best.abs().clamp_(min=1.0).mul_(tie).add_(margin)) & self.legal
 
@@ -157,16 +157,16 @@ def _rank_within(group: Int64Array) -> Int64Array:
 
 
 def value_error(tolerance: float, gamma: float) -> float:
-    """By how much values may be wrong, at about, when they change by no more than `tolerance` a sweep.
+    """Roughly how wrong values may be when they change by no more than `tolerance` a sweep.
 
-    For gamma below 1 this is the bound tolerance / (1 - gamma), but an episode's end discounts as well, so no more than
-    1,000 steps are reckoned with.
+    For gamma below 1 this is the bound tolerance / (1 - gamma); but the end of an episode discounts as well, so at most
+    1,000 steps count.
     """
     return tolerance * min(1.0 / max(1.0 - gamma, 1e-12), _MOST_STEPS_AHEAD)
 
 
 def tie_margin(tolerance: float, gamma: float) -> float:
-    """Two values of actions that differ by less cannot be told apart once values have settled; reward units."""
+    """Actions whose converged values differ by less are tied; reward units."""
     return min(2.0 * value_error(tolerance, gamma), _COARSEST)
 
 

@@ -1,6 +1,6 @@
 """Policies as distributions (see `rlrun.protocols.Distribution`), and epsilon-greedy.
 
-All randomness comes from the generator that is handed in.
+All randomness comes from the generator passed in.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from torch import Tensor, nn
 
 
 def allowed(scores: Tensor, mask: Tensor | None) -> Tensor:
-    """Scores [..., A], −inf outside the mask [..., A]; as they are in rows without an action, where nothing follows."""
+    """Scores [..., A], −inf outside the mask [..., A]; unchanged in rows without an allowed action."""
     if mask is None:
         return scores
     return scores.masked_fill(~mask & mask.any(dim=-1, keepdim=True), -torch.inf)
 
 
 class Categorical:
-    """Actions 0 to A - 1 with probabilities softmax(logits), of which those outside the mask have exactly 0.
+    """Actions 0 to A - 1 with probabilities softmax(logits), exactly 0 outside the mask.
 
-    It never changes. What it works out it keeps, by hand: torch's compiler does not look into `cached_property`.
+    Immutable. It caches by hand, since torch's compiler does not support `cached_property`.
 
     Args:
         logits: [..., A].
@@ -35,7 +35,7 @@ class Categorical:
 
     @property
     def log_probs(self) -> Tensor:
-        """[..., A], worked out once; -inf outside the mask."""
+        """[..., A], computed once; -inf outside the mask."""
         if self._log_probs is None:
             self._log_probs = torch.log_softmax(allowed(self.logits, self.mask), dim=-1)
         return self._log_probs
@@ -46,7 +46,7 @@ class Categorical:
         The first of A exponential clocks with rates exp(logits) rings at a with probability softmax(logits)[a].
         """
         clocks = torch.empty_like(self.logits).exponential_(generator=rng)
-        return allowed(self.logits - clocks.log(), self.mask).argmax(dim=-1)  # masked last: a clock may show 0
+        return allowed(self.logits - clocks.log(), self.mask).argmax(dim=-1)  # masked last: a clock may be 0
 
     def log_prob(self, draw: Tensor) -> Tensor:
         """See `Distribution.log_prob`; -inf outside the mask. draw int64 [...]."""
@@ -54,12 +54,12 @@ class Categorical:
         return -nn.functional.nll_loss(rows, draw.flatten(), reduction="none").view(draw.shape)
 
     def entropy(self) -> Tensor:
-        """See `Distribution.entropy`: - sum of p log p; what has probability 0 counts nothing."""
-        finite = self.log_probs.clamp(min=torch.finfo(self.log_probs.dtype).min)  # 0 times that is 0, and not NaN
+        """See `Distribution.entropy`: - sum of p log p; terms with probability 0 are 0."""
+        finite = self.log_probs.clamp(min=torch.finfo(self.log_probs.dtype).min)  # 0 times that is 0, not NaN
         return -(self.log_probs.exp() * finite).sum(dim=-1)
 
     def mode(self) -> Tensor:
-        """See `Distribution.mode`; the lowest index where several are likeliest."""
+        """See `Distribution.mode`; the lowest index among equally likely ones."""
         return allowed(self.logits, self.mask).argmax(dim=-1)
 
     def kl(self, other: Self) -> Tensor:
@@ -74,7 +74,7 @@ class Categorical:
 
 
 def greedy(values: Tensor) -> Tensor:
-    """The best action of each row; the lowest index where several are best. values [B, A] -> [B] int64."""
+    """The best action of each row; the lowest index among ties. values [B, A] -> [B] int64."""
     return values.argmax(dim=1)  # torch promises the first of several maxima
 
 
@@ -106,7 +106,7 @@ def epsilon_greedy_among_ties_probs(q: Tensor, epsilon: float, legal: Tensor | N
     Args:
         q: [B, A], −inf where an action is illegal.
         epsilon: probability of a random action.
-        legal: [B, A]; None: every action. A row without any has no probabilities: 0 everywhere.
+        legal: [B, A]; None: every action. A row without any is 0 everywhere.
     """
     legal = torch.ones_like(q, dtype=torch.bool) if legal is None else legal
     best = (tied_best(q) & legal).to(q.dtype)
@@ -115,13 +115,13 @@ def epsilon_greedy_among_ties_probs(q: Tensor, epsilon: float, legal: Tensor | N
 
 
 def epsilon_greedy_among_ties(q: Tensor, epsilon: float, rng: torch.Generator, legal: Tensor | None = None) -> Tensor:
-    """Draws from `epsilon_greedy_among_ties_probs`: for tables, whose actions are equally good until they are learned.
+    """Draws from `epsilon_greedy_among_ties_probs`: for tables, whose actions tie until they are learned.
 
     q [B, A] and legal [B, A] as there -> [B] int64.
     """
     best, action = q.max(dim=1)
     tied = q == best[:, None]
-    if int(tied.sum()) > len(q):  # seldom once something is learned
+    if int(tied.sum()) > len(q):  # rare once something is learned
         action = any_of(tied if legal is None else tied & legal, rng)
     explores = torch.rand(len(q), generator=rng, device=q.device) < epsilon
     if legal is not None:

@@ -1,4 +1,4 @@
-"""Whether numbers are finite in float32, which is what agents learn from: NaN and infinity spoil all that follows."""
+"""Whether numbers are finite in float32, from which agents learn: NaN and infinity corrupt all that follows."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from rlrun.types import Array, BoolArray
 
 LARGEST_FLOAT32: Final = float(np.finfo(np.float32).max)
 _ITEMSIZE = np.dtype(np.float32).itemsize
-_FEW = 64  # up to so many, Python's floats are quicker than numpy's loops: 0.5 us for four, and not 2
+_FEW = 64  # up to this many, Python's floats are faster than numpy's loops: 0.5 us instead of 2 for four
 
 
 def fits_float32(array: Array) -> bool:
-    """Whether all numbers of `array` (of any shape) are finite, and stay so in float32. Integers always do."""
-    if array.size <= _FEW and math.hypot(*array.ravel().tolist()) <= LARGEST_FLOAT32:  # never less than any of them
+    """Whether all numbers of `array` (of any shape) are finite, also in float32. Integers always are."""
+    if (
+        array.size <= _FEW and math.hypot(*array.ravel().tolist()) <= LARGEST_FLOAT32
+    ):  # at least as large as any of them
         return True
     if array.dtype.kind != "f":
         return True
@@ -24,7 +26,7 @@ def fits_float32(array: Array) -> bool:
 
 
 def first_unfit(array: Array) -> tuple[int, ...]:
-    """Where the first one is that is not; there must be one."""
+    """The index of the first one that is not; there must be one."""
     index: tuple[int, ...] = tuple(np.argwhere(~_each_fits(array))[0].tolist())
     return index
 

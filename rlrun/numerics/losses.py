@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from rlrun.numerics.distributions import allowed
 
-# A return is a sum of up to thousands of rounded terms, whose errors add up like a random walk: some units in the last
-# place of the largest of them are no spread.
+# A return is a sum of up to thousands of rounded terms, whose errors add up like a random walk: differences of a few
+# units in the last place of the largest are not a spread.
 _ROUNDING_UNITS = 16.0
 
 
@@ -26,7 +26,7 @@ def q_td_target(
     Args:
         reward: [N], summed over the n steps.
         discount: [N], with gamma in it.
-        next_q: [N, A] of the network that values.
+        next_q: [N, A] of the network that evaluates.
         next_q_selector: [N, A] of the network that chooses (van Hasselt et al. 2016, eq. 4); None: the same one.
         next_mask: [N, A] bool, the actions that are allowed in s′; None: every one.
     """
@@ -62,18 +62,18 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
 
 
 def normalised(values: Tensor, mask: Tensor | None, made_of: Tensor) -> Tensor:
-    """`values` to mean 0 and standard deviation 1; only to mean 0 where all that they differ by is rounding.
+    """`values` to mean 0 and standard deviation 1; only to mean 0 where they differ by rounding only.
 
-    The deviation is that of the centred values: E[x²] − E[x]² of large and nearly equal values is what rounding left.
+    The deviation is that of the centred values: E[x²] − E[x]² of large, nearly equal values is mostly rounding error.
 
     Args:
         values: [T, B].
         mask: [T, B] the entries that count, in mean and deviation; None: all of them.
-        made_of: [T, B] returns, or whatever else `values` are differences of. Rounding is measured by the largest: a
-            difference of 1e-4 between values of 1,000 says nothing in float32.
+        made_of: [T, B] returns, or whatever else `values` are differences of. Rounding is relative to the largest: a
+            difference of 1e-4 between values of 1,000 means nothing in float32.
     """
     counted, of = (values, made_of) if mask is None else (values[mask], made_of[mask])
-    deviation, mean = torch.std_mean(counted, correction=0)  # of values that it has centred
+    deviation, mean = torch.std_mean(counted, correction=0)  # centres the values first
     largest = torch.maximum(torch.linalg.vector_norm(of, math.inf), mean.abs())
     rounding = _ROUNDING_UNITS * torch.finfo(values.dtype).eps * largest
     return (values - mean) / torch.where(deviation > rounding, deviation, 1.0)
@@ -85,10 +85,10 @@ def masked_squared_error(value: Tensor, target: Tensor, mask: Tensor) -> Tensor:
 
 
 def policy_gradient_loss(log_prob: Tensor, weight: Tensor) -> Tensor:
-    """− weight · log π(a|s), whose gradient is minus the policy gradient (Sutton et al. 2000, theorem 1).
+    """− weight · log π(a|s), whose gradient is the negative policy gradient (Sutton et al. 2000, theorem 1).
 
     Args:
-        log_prob: [N] log π(a|s) of the actions that were taken.
+        log_prob: [N] log π(a|s) of the actions taken.
         weight: [N], without a gradient.
     """
     return -log_prob * weight.detach()

@@ -29,7 +29,7 @@ def lambda_returns(
 ) -> Tensor:
     """Gₜ = rₜ + γ dₜ [(1 − λₜ) V(s′ₜ) + λₜ Gₜ₊₁], with λₜ = 0 where lastₜ and at the rollout's end, else λ.
 
-    λ = 0 gives one-step TD targets, λ = 1 Monte Carlo returns that bootstrap where a sequence was cut. [T, B] each.
+    λ = 0 gives one-step TD targets, λ = 1 Monte Carlo returns that bootstrap where a sequence is cut. [T, B] each.
     Sutton and Barto 2018, eq. 12.18 in recursive form.
     """
     _check(reward, discount, last, next_value)
@@ -67,7 +67,7 @@ def n_step_returns(reward: Tensor, discount: Tensor, last: Tensor, next_value: T
         raise ValueError(f"n must be at least 1, got {n}")
     if n >= reward.shape[0]:
         return discounted_returns(reward, discount, last, next_value, gamma)
-    # One more step at a time: the (k)-step return of t needs the (k-1)-step return of t + 1.
+    # One more step at a time: the k-step return of t needs the (k-1)-step return of t + 1.
     result = reward + gamma * discount * next_value
     one_step = result
     for _ in range(n - 1):
@@ -98,7 +98,7 @@ def gae(
 
 
 def reward_to_go(reward: Tensor, discount: Tensor, last: Tensor, mask: Tensor, gamma: float) -> Tensor:
-    """Gₜ = rₜ + γ dₜ (1 − lastₜ) Gₜ₊₁ over whole episodes, no bootstrap; steps outside `mask` count nothing. [T, B]."""
+    """Gₜ = rₜ + γ dₜ (1 − lastₜ) Gₜ₊₁ over whole episodes, no bootstrap; steps outside `mask` do not count. [T, B]."""
     _check(reward, discount, last, mask)
     result = torch.empty_like(reward)
     running = torch.zeros_like(reward[0])
@@ -110,10 +110,9 @@ def reward_to_go(reward: Tensor, discount: Tensor, last: Tensor, mask: Tensor, g
 
 
 def cuts(discount: Tensor, last: Tensor) -> Tensor:
-    """[T, B] bool: after which steps learning begins afresh, as nothing that follows is worth anything to them.
+    """[T, B] bool: the steps after which the return starts over: where an episode ends, or a life is lost.
 
-    That is where an episode ends, and where a life is lost, which marks the end of an episode during training (Mnih et
-    al. 2015, Methods, training details).
+    A lost life marks the end of an episode during training (Mnih et al. 2015, Methods, training details).
     """
     return last | (discount == 0)
 
@@ -129,12 +128,15 @@ def episode_time(cut: Tensor) -> Tensor:
 
 
 def whole_returns(reward: Tensor, discount: Tensor, last: Tensor, mask: Tensor, gamma: float) -> Tensor:
-    """At every step G₀ = Σₜ γᵗ rₜ of what lies between the `cuts` around it. [T, B]; 0 outside `mask`."""
+    """At every step G₀ = Σₜ γᵗ rₜ between the `cuts` around it. [T, B]; 0 outside `mask`.
+
+    Where discounts of −1 change the mover, it is G₀ from the view of the mover of that step.
+    """
     to_go = reward_to_go(reward, discount, last, mask, gamma)
     starts = episode_time(cuts(discount, last)) == 0
     result = torch.empty_like(reward)
     running = torch.zeros_like(reward[0])
     for t in range(reward.shape[0]):
-        running = torch.where(starts[t], to_go[t], running)
+        running = torch.where(starts[t], to_go[t], running * discount[t - 1])
         result[t] = torch.where(mask[t], running, 0.0)
     return result

@@ -10,7 +10,7 @@ from rlrun.errors import ArgumentError
 
 __all__ = ["Schedule"]
 
-_FOREVER = 2 * 10**15  # agent steps; no run is half as long
+_FOREVER = 2 * 10**15  # agent steps, longer than any run
 
 
 def crosses(before: int, after: int, period: int | None) -> bool:
@@ -26,7 +26,7 @@ class Schedule(Protocol):
         ...
 
     def bounds(self) -> tuple[float, float]:
-        """The least and the largest value that it ever takes."""
+        """The smallest and the largest value."""
         ...
 
 
@@ -38,12 +38,12 @@ def require_probability(schedule: Schedule, parameter: str) -> None:
     """
     for value in schedule.bounds():
         if not 0.0 <= value <= 1.0:
-            problem = f" goes to {value:g}, but it is a probability: every value must be from 0 to 1"
+            problem = f" reaches {value:g}, but it is a probability: every value must be from 0 to 1"
             raise ArgumentError(parameter, problem)
 
 
 def schedule_from_zero(value: float | Schedule, parameter: str) -> Schedule:
-    """A number as the schedule that it is; refuses a schedule that goes below 0.
+    """A number as a constant schedule; refuses a schedule that goes below 0.
 
     Raises:
         ArgumentError: naming `parameter` and the value.
@@ -51,7 +51,7 @@ def schedule_from_zero(value: float | Schedule, parameter: str) -> Schedule:
     schedule = value if callable(value) else Constant(value=value)
     least, _ = schedule.bounds()
     if least < 0.0:
-        raise ArgumentError(parameter, f" goes to {least:g}: every value must be at least 0")
+        raise ArgumentError(parameter, f" reaches {least:g}: every value must be at least 0")
     return schedule
 
 
@@ -109,14 +109,14 @@ class Linear:
 
 
 def unfinished(schedule: Schedule, key: str, total_steps: int) -> str | None:
-    """A line about a schedule that is still on its way when a run ends; None where it has arrived, or never does.
+    """A message about a schedule that has not reached its last value when a run ends; None if it has, or never does.
 
-    It has arrived where three digits show no difference any more. When it does is found by bisection, so any schedule
-    can be asked that keeps its last value once it has come to it.
+    Reached means equal to three digits. The step is found by bisection, so this works for any schedule that keeps its
+    last value once it has reached it.
 
     Args:
-        schedule: of anything.
-        key: where it stands in the config.
+        schedule: any.
+        key: its key in the config.
         total_steps: agent steps of the run.
     """
     end = schedule(_FOREVER)

@@ -2,7 +2,7 @@
 
 With B environments a batch often holds the same entry several times. Adding up alpha * error for each would overshoot;
 here every entry ends where it would after x ← x + α (y − x) for its targets y in order, with the table's other entries
-as they were when the batch began. The step size may fall with the number of visits.
+as they were before the batch. The step size may fall with the number of visits.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def update_in_order(
     position = torch.arange(len(ordered), device=index.device)
     repetition = position - (ends - size + 1)[group]
     step = _step_size(visits[ordered] + repetition + 1, alpha, alpha_power)
-    # Later repetitions shrink what earlier ones did: weight = step * product over the later ones of (1 - step).
+    # Later repetitions shrink the effect of earlier ones: weight = step * product over the later ones of (1 - step).
     kept = torch.where(repetition > 0, torch.log1p(-step), 0.0)  # the first one shrinks nothing that was done here
     if alpha_power == 0.0:  # in closed form, without the rounding of sums of logarithms; 0^0 is 1
         later = torch.pow(1.0 - step, (ends[group] - position).to(step.dtype))

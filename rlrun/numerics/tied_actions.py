@@ -1,12 +1,12 @@
-"""Which of several equally good actions to take, so that the value that is claimed is the value that is got.
+"""Which of several equally good actions to take, so that the policy achieves its values.
 
 Without discount any action that keeps the value ties with one that makes progress: before a goal that pays 1, walking
-into a wall is worth 1 too, for ever. A policy of tied actions is worth what it claims if it comes, with probability 1,
-to an end, or to states worth 0 in which it stays for nothing (Bertsekas and Tsitsiklis 1991 call it proper; Puterman
-1994, section 7.2, equalizing). So ends are looked for first, then such states, by the fewest expected steps.
+into a wall is worth 1 too, forever. A policy of tied actions achieves its values if with probability 1 it reaches an
+end, or states worth 0 in which it stays without reward (Bertsekas and Tsitsiklis 1991 call it proper; Puterman 1994,
+section 7.2, equalizing). So it heads for ends first, then for such states, in the fewest expected steps.
 
-Where neither can be reached, a value is a promise that nobody keeps: sweeps from 0 put off a cost for ever where
-waiting is free. `lowered` takes it back.
+Where neither can be reached, no policy achieves the value: where waiting is free, sweeps from 0 put off a cost forever.
+`lowered` corrects that.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from torch import Tensor
 
 from rlrun.numerics.bellman import TIE, Bellman, lowest
 
-_LONGER = 0.01  # of a step: sweeps for the fewest expected steps stop there, which makes them 1% more at most
+_LONGER = 0.01  # of a step: where sweeps for the fewest expected steps stop, which makes them at most 1% too many
 
 
 class Choice(NamedTuple):
-    """One action of each state, and whether it gets what the state's value claims."""
+    """One action of each state, and whether it achieves the state's value."""
 
     action: Tensor  # [S] int64; 0 in terminal states
     kept: Tensor  # [S] bool; True in terminal states
 
 
 def choose(bellman: Bellman, values: Tensor, q: Tensor, gamma: float) -> Choice:
-    """Of the actions of largest q, those that get it.
+    """Among the actions of largest q, one in each state that achieves it.
 
-    With gamma below 1 the first of them will do: what falls short by e loses e / (1 − gamma) at most, so ties are
-    counted by (1 − gamma) less. With gamma 1 a policy loses in a state at most its tie times the expected steps, and
-    of tied policies this is, within 1%, the one with the fewest.
+    With gamma below 1 the first of them will do: an action that falls short by e loses e / (1 − gamma) at most, so ties
+    are narrower by (1 − gamma). With gamma 1 a policy loses in a state at most its tie times the expected steps, and
+    among tied policies this is, within 1%, the one with the fewest.
 
     Args:
         bellman: of the model.
         values: [S], terminal states 0.
-        q: [A, S], as settled as the values.
+        q: [A, S], of the same sweep as the values.
         gamma: discount factor per step.
     """
     if gamma < 1.0:
@@ -56,7 +56,7 @@ def choose(bellman: Bellman, values: Tensor, q: Tensor, gamma: float) -> Choice:
 
 
 def staying_free(bellman: Bellman, within: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor]:
-    """The largest part of the states `within` [S] in which one can stay for ever and earn nothing, and how.
+    """The largest part of the states `within` [S] in which one can stay forever without reward, and how.
 
     Returns:
         [S] bool, and those of `pairs` [A, S] that earn nothing and stay there, [A, S] bool.
@@ -71,7 +71,7 @@ def staying_free(bellman: Bellman, within: Tensor, pairs: Tensor) -> tuple[Tenso
 
 
 def keeps_promises(bellman: Bellman, values: Tensor, policy: Tensor) -> bool:
-    """Whether a policy of tied actions comes to an end, or to stay for nothing where it is worth 0, from everywhere.
+    """Whether a policy of tied actions reaches, from everywhere, an end, or states worth 0 to stay in without reward.
 
     Args:
         bellman: of the model.
@@ -85,16 +85,16 @@ def keeps_promises(bellman: Bellman, values: Tensor, policy: Tensor) -> bool:
 
 
 def lowered(bellman: Bellman, values: Tensor, q: Tensor, kept: Tensor) -> Tensor | None:
-    """Values without promises that are put off for ever; None where there is none to take back.
+    """Values that no longer put off a cost forever; None where none did.
 
-    Where one can stay for nothing, a state is worth no more than its best way out, or 0 for staying. Sweeps then go
-    on: they spread the best way out among those states, and find the largest values that some policy gets.
+    Where one can stay without reward, a state is worth no more than its best way out, or 0 for staying. Further sweeps
+    spread the best way out among those states, and find the largest values that some policy achieves.
 
     Args:
         bellman: of the model.
-        values: [S], settled, and no less than what the best policy gets.
+        values: [S], converged, and no less than the best policy's.
         q: [A, S], their backup.
-        kept: [S] bool, where `choose` found that the value is got.
+        kept: [S] bool, where `choose` found an action that achieves the value.
     """
     waiting, staying = staying_free(bellman, ~kept, bellman.greedy_set(q))
     way_out = q.masked_fill(staying, -torch.inf).amax(dim=0).clamp(min=0.0)
@@ -106,19 +106,19 @@ def _quickest(bellman: Bellman, pairs: Tensor, target: Tensor) -> tuple[Tensor, 
     """The way to an end or to `target` [S] bool by `pairs` [A, S] with probability 1, in the fewest expected steps.
 
     Returns:
-        [S] int64, the action, which is meant only where there is such a way; [S] bool, where there is.
+        [S] int64, the action, which is valid only where there is such a way; [S] bool, where there is.
     """
     arrived = target | bellman.terminal
     sure = ~arrived
-    while True:  # what may lead out of the states that are left leads to where there is no way
+    while True:  # an action that may leave the remaining states leads to where there is no way
         allowed = pairs & ~(bellman.following((~sure & ~arrived).to(torch.float64)) > 0)
         steps = _fewest_possible_steps(bellman, allowed, sure, arrived)
         remaining = sure & torch.isfinite(steps)
         if torch.equal(remaining, sure):
             break
         sure = remaining
-    # From below: steps grow towards the fewest expected ones. Once none grows by a whole step, the actions of the
-    # moment reach the end: in states that they never leave, the average growth would be the step that each costs.
+    # From below: steps grow towards the fewest expected ones. Once none grows by a whole step, the current
+    # actions reach the end: in states that they never leave, the average growth would be the step that each costs.
     steps = torch.where(sure, steps, 0.0)
     while True:
         each = bellman.following(steps).add_(1.0).masked_fill_(~allowed, torch.inf)

@@ -34,16 +34,16 @@ def tree_like(tree: Any, leaves: Iterable[Tensor]) -> Any:
     """A tree of the structure of `tree` with these leaves.
 
     Raises:
-        ValueError: if there are not as many, or they have other shapes or types than its own.
+        ValueError: if their number, shapes or dtypes differ from those of the tree.
     """
     leaves, wanted = list(leaves), tree_leaves(tree)
     if [(leaf.shape, leaf.dtype) for leaf in leaves] != [(leaf.shape, leaf.dtype) for leaf in wanted]:
-        raise ValueError(f"expected {_in_words(wanted)}, not {_in_words(leaves)}")
+        raise ValueError(f"expected {_listed(wanted)}, not {_listed(leaves)}")
     following = iter(leaves)
     return tree_map(lambda leaf: next(following), tree)
 
 
-def _in_words(leaves: list[Tensor]) -> str:
+def _listed(leaves: list[Tensor]) -> str:
     return ", ".join(f"{leaf.dtype} {list(leaf.shape)}" for leaf in leaves) or "nothing"
 
 

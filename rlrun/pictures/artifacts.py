@@ -20,7 +20,6 @@ class TableArtifacts:
     model: TabularModel | None  # of the states that it observes
     remake: Callable[[], Agent]  # makes the planner again, for the video
     directory: Path
-    gamma: float
     title: str
 
     def save(self, step: int, logger: Logger) -> None:
@@ -33,7 +32,7 @@ class TableArtifacts:
         from rlrun.pictures.planning_video import save_planning_video
         from rlrun.pictures.sheet import pixels, save_picture
 
-        figure = figure_of(shown, self.gamma, self.title)
+        figure = figure_of(shown, self.title)
         if figure is not None:
             image = pixels(figure)
             save_picture(self.directory / PICTURE, image)

@@ -1,4 +1,4 @@
 """Replay memories: transitions and stacked frames, in memory or in a file, sampled uniformly.
 
-A replay stores what a rollout shows and gives back batches; when to sample is the agent's business.
+A replay stores rollouts and returns batches; the agent decides when to sample.
 """

@@ -1,12 +1,12 @@
-"""Observations in a file, so that a replay may be larger than memory: written to it, and read through a memory map.
+"""Observations in a file, so that a replay may be larger than memory: written with `pwrite`, read through a memory map.
 
-The file has no name. So no other run can open it, nothing is left to be removed however a process ends (kill -9
-too), and nothing needs to be found again: what a run goes on from is its checkpoint.
+The file has no name. So no other run can open it, nothing is left behind however a process ends (even by kill -9), and
+nothing needs to be found again: a run resumes from its checkpoint.
 
-Everything is written with `pwrite`, never through the map, for two reasons. A write to a map that finds the disk full
-kills the process (SIGBUS), while `pwrite` returns an error; that is so even where a file system keeps no promise about
-room that was reserved (ZFS and btrfs copy on write). And a page that is not in memory would be read before it could be
-written through the map. On Linux a file and its shared map are the same pages, so what was written is seen at once.
+Everything is written with `pwrite`, never through the map, for two reasons. A write to a map on a full disk kills the
+process (SIGBUS), while `pwrite` returns an error; that matters even for reserved space, which some file systems do not
+guarantee (ZFS and btrfs copy on write). And writing through the map would first read a page that is not in memory. On
+Linux a file and its shared map are the same pages, so written data is visible at once.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from rlrun.replay.memory import (
 from rlrun.replay.storage import MemoryStorage, Storage
 from rlrun.types import EnvSpec
 
-StorageKind = Annotated[Literal["memory", "disk"], EXECUTION]  # equal bits, so no part of what defines an experiment
+StorageKind = Annotated[Literal["memory", "disk"], EXECUTION]  # equal bits, so not part of what defines an experiment
 StorageFolder = Annotated[str, EXECUTION]
 
 
@@ -47,13 +47,13 @@ def open_storage(kind: Literal["memory", "disk"], folder: str | None, directory:
     """The storage of a replay.
 
     Args:
-        kind: `memory` is that of `device`.
-        folder: whose file system the file of `disk` is in; None is that of `directory`.
+        kind: `memory` (of `device`) or `disk`.
+        folder: the file of `disk` is on its file system; None: on that of `directory`.
         directory: of the run; it need not exist yet.
         device: where the agent learns.
 
     Raises:
-        ArgumentError: if the folder is none.
+        ArgumentError: if `folder` is not a directory.
     """
     if kind == "memory":
         return MemoryStorage(device)
@@ -66,7 +66,7 @@ def open_storage(kind: Literal["memory", "disk"], folder: str | None, directory:
 
 
 def _existing(directory: Path) -> Path:
-    """The directory itself or the nearest one above it that is there: the file system it is going to be in."""
+    """The directory itself or its nearest existing parent, which is on the same file system."""
     directory = directory.absolute()
     while not directory.is_dir():
         directory = directory.parent
@@ -74,18 +74,18 @@ def _existing(directory: Path) -> Path:
 
 
 class DiskStorage:
-    """Files without names in the file system of `folder`; facts and batches are in the CPU's memory.
+    """Unnamed files on the file system of `folder`; everything but observations is in the CPU's memory.
 
     Args:
-        folder: exists.
+        folder: must exist.
 
     Raises:
-        UserError: where the operating system has no such files.
+        UserError: if the operating system does not support them.
     """
 
     def __init__(self, folder: Path) -> None:
         if not hasattr(os, "posix_fallocate"):
-            raise UserError("a replay on disk needs Linux: this system cannot reserve room in a file")
+            raise UserError("a replay on disk needs Linux: this system cannot reserve space in a file")
         self.device = torch.device("cpu")
         self._folder = folder
 
@@ -100,7 +100,7 @@ class DiskStorage:
         require_disk(spec, capacity_steps, shutil.disk_usage(self._folder).free, self._folder)
 
     def allocate(self, shape: tuple[int, ...], dtype: torch.dtype) -> DiskRows:
-        """See `Storage.allocate`. The room is reserved, so another program cannot fill it up later."""
+        """See `Storage.allocate`. The space is reserved, so no other program can use it up later."""
         try:
             descriptor = _nameless_file(self._folder)
             try:
@@ -114,11 +114,11 @@ class DiskStorage:
 
 
 def _nameless_file(folder: Path) -> int:
-    """An open file that is gone when it is closed."""
+    """An open file that vanishes when it is closed."""
     try:
-        return os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_EXCL, 0o600)  # O_EXCL: no name can be given to it later
+        return os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_EXCL, 0o600)  # O_EXCL: it cannot be given a name later
     except OSError as error:
-        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):  # file systems without, such as NFS
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):  # file systems without it, such as NFS
             raise
     descriptor, name = tempfile.mkstemp(prefix=".replay-", dir=folder)
     os.unlink(name)
@@ -130,11 +130,11 @@ def _not_kept(folder: Path, error: OSError) -> UserError:
 
 
 class DiskRows:
-    """Rows in a file, read through a map of it.
+    """Rows in a file, read through a memory map.
 
     Args:
-        descriptor: of a file with room for all of them; it is closed with the last reference to this object. The map,
-            and so the tensor, outlives it.
+        descriptor: of a file with space for all of them; closed with the last reference to this object. The map, and so
+            the tensor, outlives it.
         shape: [N, ...].
         dtype: of the tensor.
         folder: where the file is, for messages.
@@ -146,14 +146,14 @@ class DiskRows:
     def __init__(self, descriptor: int, shape: tuple[int, ...], dtype: torch.dtype, folder: Path) -> None:
         size = math.prod(shape) * dtype.itemsize
         mapped = mmap.mmap(descriptor, size)  # shared
-        mapped.madvise(mmap.MADV_RANDOM)  # drawn rows have no neighbours worth reading: `expect` says what comes
+        mapped.madvise(mmap.MADV_RANDOM)  # no read-ahead around drawn rows: `expect` announces reads
         self.tensor = torch.from_numpy(np.frombuffer(mapped, np.uint8)).view(dtype).view(shape)
         self._descriptor, self._folder = descriptor, folder
         self._row_bytes = size // shape[0]
         weakref.finalize(self, os.close, descriptor)
 
-    def __reduce__(self) -> NoReturn:  # what both `copy` and `pickle` ask for
-        raise TypeError("a replay on disk cannot be copied, since it is one file: one in memory can be")
+    def __reduce__(self) -> NoReturn:  # called by `copy` and `pickle`
+        raise TypeError("a replay on disk cannot be copied, since it is a file; one in memory can be")
 
     def write(self, first: int, rows: Tensor) -> None:
         """See `StoredRows.write`."""
@@ -167,9 +167,9 @@ class DiskRows:
             raise _not_kept(self._folder, error) from error
 
     def expect(self, index: Tensor) -> None:
-        """Asks for all rows at once, so that the disk has many requests to work on instead of one page after another.
+        """Requests all rows at once, so that the disk can serve many requests instead of one page after another.
 
-        Rows side by side are asked for together.
+        Adjacent rows are requested together.
         """
         rows = np.unique(index.numpy())
         first = np.flatnonzero(np.diff(rows, prepend=rows[:1] - 2) > 1)  # where each range begins

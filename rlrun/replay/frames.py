@@ -1,8 +1,8 @@
-"""Keeps stacked frames by storing every frame once: about a quarter of one stack, an eighth of a plain transition.
+"""Stores every frame of stacked observations once: about a quarter of a stack, an eighth of a plain transition.
 
 The idea is that of the replay memory in the 2015 DQN code (Mnih et al., Nature 518; `TransitionTable.lua`) and of
 Dopamine's circular replay buffer, with two differences: nothing is lost at a time limit, because the true last frame of
-every episode is kept beside the ring, and nothing is lost where the ring wraps, because it is a little longer.
+every episode is kept next to the ring, and nothing is lost where the ring wraps, because it is slightly longer.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rlrun.replay.deferred_checks import DeferredChecks
 from rlrun.replay.memory import initial_finals
-from rlrun.replay.refusals import Refusals
 from rlrun.replay.ring import Ring, Rows, newest, refill
 from rlrun.replay.storage import Storage, StoredRing, StoredRows
 from rlrun.types import EnvSpec, Rollout, State
@@ -22,20 +22,20 @@ class FrameObservations:
     """The newest L times of B slots of observations that are stacks of the last S frames, oldest first, uint8.
 
     The newest frame of the observation at time t lies in row (t + S - 1) mod (L + S) of a ring, so the oldest time
-    still has its S - 1 earlier frames, and the observation that follows the newest time has its row too. `age` tells
-    how many of the earlier frames belong to the same episode; the others are read from a plane of zeros. A successor
-    is the observation moved by one frame, plus one new frame: the next in the ring, or at the end of an episode the
-    one in the pool of last frames, which is a ring of its own, since they are forgotten in the order they came.
+    still has its S - 1 earlier frames, and the observation after the newest time has a row too. `age` is the number of
+    earlier frames of the same episode; the others are read from a plane of zeros. A successor is the observation
+    shifted by one frame, plus one new frame: the next in the ring, or at the end of an episode the one in the pool of
+    last frames, which is a ring of its own, since they are dropped in order.
 
     Args:
         length: L, how many times are kept.
-        spec: observations are uint8 [S, H, W], S = `frame_stack` > 1; gives the number of slots B too.
+        spec: observations are uint8 [S, H, W], S = `frame_stack` > 1; also has the number of slots B.
         storage: where they are kept.
         fixed_shapes: see `UniformReplay`.
-        refusals: is told what must be so.
+        checks: of the rollouts.
 
     Raises:
-        ValueError: if `spec` does not describe such stacks.
+        ValueError: if `spec` does not describe stacked frames.
     """
 
     def __init__(
@@ -45,13 +45,13 @@ class FrameObservations:
         spec: EnvSpec,
         storage: Storage,
         fixed_shapes: bool = False,
-        refusals: Refusals | None = None,
+        checks: DeferredChecks | None = None,
     ) -> None:
         shape, dtype = spec.obs_shape, spec.obs_space.dtype
         if len(shape) != 3 or shape[0] != spec.frame_stack or spec.frame_stack < 2 or dtype != "uint8":
             raise ValueError(f"expected uint8 observations [{spec.frame_stack}, height, width], not {dtype} {shape}")
         self._fixed_shapes = fixed_shapes
-        self._refusals = refusals or Refusals(storage.device, later=False)
+        self._checks = checks or DeferredChecks(storage.device, later=False)
         self._length = length
         self._num_envs = spec.num_envs
         self._stack = spec.frame_stack
@@ -77,18 +77,18 @@ class FrameObservations:
         """Writes times start ... start + T - 1.
 
         Raises:
-            ValueError: if an observation is not the one before moved by one frame, or after an episode's end has
-                anything but zeros before its newest frame.
-            UserError: if there is no room for the last frames of episodes, and then nothing is changed.
+            ValueError: if an observation is not the previous one shifted by one frame, or has anything but zeros before
+                the newest frame after an episode's end.
+            UserError: if there is no room for the last frames of episodes; then nothing is changed.
         """
         self._refuse_other_than_stacks(rollout)
         ends = _ends_of(rollout)
         num_steps = rollout.obs.shape[0]
         places = np.arange(start, start + num_steps) % self._length
-        oldest_final = self._oldest_final + int(self._ends[places].sum())  # those before it are forgotten
+        oldest_final = self._oldest_final + int(self._ends[places].sum())  # earlier ones are dropped
         self._make_room(self._next_final + int(ends.sum()) - oldest_final)
         age = self._age.view(self._rows, self._num_envs)
-        if start == 0:  # perhaps in mid-episode: the earlier frames are known from the first observation alone
+        if start == 0:  # perhaps mid-episode: the earlier frames are only in the first observation
             self._ring.write(0, rollout.obs_sequence[0].transpose(0, 1))
             age[: self._stack] = self._stack - 1
         row = (torch.arange(start, start + num_steps + 1, device=age.device) + self._stack - 1) % self._rows
@@ -104,13 +104,13 @@ class FrameObservations:
         if rollout.final_obs.shape[0] > 0:
             expected = moved.clone()
             expected[rollout.last] = 0
-        wanted = "observations must be stacks: each the one before, moved by a frame"
-        self._refusals.equal(following, expected, f"{wanted}; at first zeros")
-        if rollout.final_obs.shape[0] > 0 or not self._fixed_shapes:  # to look for ends nobody tells of is to wait
-            self._refusals.equal(rollout.final_obs[:, :-1], moved[rollout.last], f"final {wanted}")
+        wanted = "observations must be stacks: each the previous one, shifted by a frame"
+        self._checks.equal(following, expected, f"{wanted}; at first zeros")
+        if rollout.final_obs.shape[0] > 0 or not self._fixed_shapes:  # looking for undeclared ends would block
+            self._checks.equal(rollout.final_obs[:, :-1], moved[rollout.last], f"final {wanted}")
 
     def _ages(self, age: Tensor, last: Tensor) -> Tensor:
-        """[T, B] the ages of the observations that follow; `age` [B] is the first one's."""
+        """[T, B] the ages of the next observations; `age` [B] is the first one's."""
         step = torch.arange(1, last.shape[0] + 1, device=last.device)[:, None]
         end = (step * last).cummax(0).values  # the newest end so far; 0 if none
         return torch.where(end > 0, step - end, age + step).clamp(max=self._stack - 1).to(torch.uint8)
@@ -149,7 +149,7 @@ class FrameObservations:
         return window[:, :-1], successor[:, 1:]
 
     def _places(self, time: Tensor, slot: Tensor) -> Tensor:
-        """[N, S + 1] where in `_planes` the observations at `time` and then their successors' newest frame are."""
+        """[N, S + 1] indices in `_planes` of the frames of the observations at `time`, and of the next frame."""
         earlier = self._flat(time[:, None] - self._back, slot[:, None])
         in_episode = self._back <= self._age[earlier[:, -1] - 1][:, None]
         places = torch.cat([earlier * in_episode, self._flat(time + 1, slot)[:, None]], 1)
@@ -157,22 +157,24 @@ class FrameObservations:
         return places
 
     def _window(self, places: Tensor, time: Tensor, slot: Tensor) -> Tensor:
-        """[N, S + 1, H, W]: what is there; where an episode ended, its last frame instead of the next one's first."""
+        """[N, S + 1, H, W]: those frames; where an episode ended, its last frame instead of the next one's first."""
         planes = self._planes.tensor
         window = planes.index_select(0, places.flatten()).view(*places.shape, *planes.shape[1:])
         serial = self._serial.flatten()[time % self._length * self._num_envs + slot]
         finals = self._finals.tensor
         if self._fixed_shapes:
             ended = (serial >= 0)[:, None, None]
-            there = finals.index_select(0, serial.clamp(min=0).long() % finals.shape[0])  # anything, where none ended
+            there = finals.index_select(
+                0, serial.clamp(min=0).long() % finals.shape[0]
+            )  # arbitrary where no episode ended
             window[:, -1] = torch.where(ended, there, window[:, -1])
             return window
-        ends = (serial >= 0).nonzero().squeeze(1)  # few; on a CPU, choosing costs more than all the reading
+        ends = (serial >= 0).nonzero().squeeze(1)  # few; on a CPU, `torch.where` would cost more than all the reading
         window[ends, -1] = finals[serial[ends].long() % finals.shape[0]]
         return window
 
     def _flat(self, time: Tensor, slot: Tensor) -> Tensor:
-        """Where in `_planes` the newest frame at `time` lies."""
+        """Index in `_planes` of the newest frame at `time`."""
         return 1 + (time + self._stack - 1) % self._rows * self._num_envs + slot
 
     def tensors(self) -> list[Tensor]:
@@ -214,7 +216,7 @@ def _ends_of(rollout: Rollout) -> np.ndarray:
 
 
 def _refill(stored: StoredRows, finals: Rows) -> None:
-    """Writes last frames [N, H, W] to where their serial numbers belong."""
+    """Writes last frames [N, H, W] to the places of their serial numbers."""
     ring = StoredRing(stored, 1)
     for serial, frames in finals.pieces():
         ring.write(serial, frames[:, None])

@@ -1,4 +1,4 @@
-"""How much room a replay needs, and whether there is as much: refused at the start, not hours into a run."""
+"""How much memory or disk a replay needs, and whether it is there: checked at the start, not hours into a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from rlrun.errors import ArgumentError
 from rlrun.types import EnvSpec, Space, bytes_of
 
-STEPS_PER_FINAL = 512  # room for true last frames at first: one for so many steps. It doubles when that is too little.
+STEPS_PER_FINAL = 512  # initial room for true last frames: one per this many steps; doubled when full
 _GIB = 2**30
 
 
@@ -23,32 +23,32 @@ def action_dtype(num_actions: int) -> torch.dtype:
 
 
 def torch_dtype(space: Space) -> torch.dtype:
-    """What elements of a space are kept as."""
+    """The dtype in which elements of a space are kept."""
     dtype: torch.dtype = getattr(torch, str(space.dtype))
     return dtype
 
 
 def kept_parts(spec: EnvSpec) -> dict[str, Space]:
-    """The parts of observations that a replay keeps: all but the state of a simulator."""
+    """The parts of observations that a replay keeps: all but a simulator's state."""
     return {name: space for name, space in spec.parts_of_observation.items() if name != "state"}
 
 
 def initial_finals(length: int, num_envs: int) -> int:
-    """How many true last frames there is room for at first."""
+    """The initial room for true last frames."""
     return max(1, length * num_envs // STEPS_PER_FINAL)
 
 
 def estimate_bytes(spec: EnvSpec, capacity_steps: int) -> int:
-    """What `UniformReplay` allocates for `capacity_steps` agent steps, in bytes; it keeps all extras of `spec`.
+    """The bytes that `UniformReplay` allocates for `capacity_steps` agent steps, with all extras of `spec`.
 
-    With stacked frames there is room for one time limit or end of an episode in 512 steps; shorter episodes take one
-    frame more each, later.
+    With stacked frames there is room for one end of an episode in 512 steps; shorter episodes take one more frame each,
+    later.
     """
     return _fact_bytes(spec, capacity_steps) + observation_bytes(spec, capacity_steps)
 
 
 def observation_bytes(spec: EnvSpec, capacity_steps: int) -> int:
-    """What of that are observations and extras, which may be kept on disk."""
+    """The bytes of observations and extras, which may be kept on disk."""
     length = capacity_steps // spec.num_envs
     seen, all_parts = bytes_of(spec.obs_space), sum(map(bytes_of, kept_parts(spec).values()))
     beside = length * spec.num_envs * (2 * (all_parts - seen) + sum(map(bytes_of, spec.extras.values())))
@@ -59,10 +59,10 @@ def observation_bytes(spec: EnvSpec, capacity_steps: int) -> int:
 
 
 def _fact_bytes(spec: EnvSpec, capacity_steps: int) -> int:
-    """What is always in memory."""
+    """The bytes that are always in memory."""
     length = capacity_steps // spec.num_envs
     step_bytes = action_dtype(spec.num_actions).itemsize + 4 + 4 + 1  # reward, discount, last
-    upcoming = sum(map(bytes_of, kept_parts(spec).values()))  # the observation to come
+    upcoming = sum(map(bytes_of, kept_parts(spec).values()))  # the next observation
     facts = spec.num_envs * (length * step_bytes + upcoming)
     if spec.frame_stack == 1:
         return facts
@@ -72,7 +72,7 @@ def _fact_bytes(spec: EnvSpec, capacity_steps: int) -> int:
 
 
 def describe(capacity_steps: int, in_memory: int, on_disk: int = 0, folder: Path | None = None) -> str:
-    """One line for people, such as `replay: 100,000 steps, 0.66 GiB`; numbers of bytes."""
+    """One line for the log, such as `replay: 100,000 steps, 0.66 GiB`; arguments in bytes."""
     place = f" in memory, {readable(on_disk)} on disk in {folder}" if folder is not None else ""
     return f"replay: {capacity_steps:,} steps, {readable(in_memory)}{place}"
 
@@ -81,7 +81,7 @@ def require_memory(spec: EnvSpec, capacity_steps: int, available_bytes: int) -> 
     """Refuses a replay that would not fit in memory.
 
     Raises:
-        ArgumentError: if it needs more than `available_bytes`; says which capacity would fit.
+        ArgumentError: if it needs more than `available_bytes`; names the capacity that would fit.
     """
     _require(
         capacity_steps,
@@ -93,16 +93,16 @@ def require_memory(spec: EnvSpec, capacity_steps: int, available_bytes: int) -> 
 
 
 def require_memory_beside_disk(spec: EnvSpec, capacity_steps: int, available_bytes: int) -> None:
-    """Refuses a replay of which not even that would fit in memory which is not on disk.
+    """Refuses a replay on disk whose part in memory would not fit.
 
     Raises:
-        ArgumentError: if that needs more than `available_bytes`; says which capacity would fit.
+        ArgumentError: if that needs more than `available_bytes`; names the capacity that would fit.
     """
     _require(
         capacity_steps,
         available_bytes,
         lambda steps: _fact_bytes(spec, steps),
-        "of memory are available for what is not on disk",
+        "of memory are available for the part that is not on disk",
     )
 
 
@@ -110,14 +110,14 @@ def require_disk(spec: EnvSpec, capacity_steps: int, free_bytes: int, folder: Pa
     """Refuses a replay that would not fit on disk.
 
     Raises:
-        ArgumentError: if it needs more than the `free_bytes` of `folder`'s file system; says which capacity would fit.
+        ArgumentError: if it needs more than the `free_bytes` on `folder`'s file system; names the capacity that fits.
     """
     _require(
         capacity_steps,
         free_bytes,
         lambda steps: observation_bytes(spec, steps),
         f"are free on the disk of {folder}",
-        "; folder=DIR takes another disk",
+        "; folder=DIR uses another disk",
     )
 
 
@@ -131,19 +131,19 @@ def _require(capacity_steps: int, room: int, need: Callable[[int], int], where: 
         low, high = (middle, high) if need(middle) <= room else (low, middle)
     raise ArgumentError(
         "capacity_steps",
-        f"={capacity_steps} needs {readable(needed)} but {readable(room)} {where}: at most {low:,} steps fit{advice}",
+        f"={capacity_steps} needs {readable(needed)}, but {readable(room)} {where}: at most {low:,} steps fit{advice}",
     )
 
 
 def available_memory(device: torch.device) -> int:
-    """Bytes that can still be allocated on `device`, a control group's limit respected."""
+    """Bytes that can still be allocated on `device`, within the limits of control groups."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     return min([int(psutil.virtual_memory().available), *left_in_control_groups(Path("/"))])
 
 
 def left_in_control_groups(root: Path) -> list[int]:
-    """What the limits of this process's control groups (version 1 or 2) and of those above them leave."""
+    """The bytes left by the limits of this process's control groups (version 1 or 2) and their parents."""
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:
@@ -168,12 +168,12 @@ def left_in_control_groups(root: Path) -> list[int]:
                 usage = int((directory / usage_file).read_text())
                 facts = dict(entry.split(" ", 1) for entry in (directory / "memory.stat").read_text().splitlines())
             except OSError:
-                continue  # inside a container, paths outside of it are named but not mounted
+                continue  # inside a container, paths outside it are listed but not mounted
             if limit != "max":
-                left.append(max(0, int(limit) - usage + int(facts.get(cache, 0))))  # cached files make way
+                left.append(max(0, int(limit) - usage + int(facts.get(cache, 0))))  # the page cache can be dropped
     return left
 
 
 def readable(count: int) -> str:
-    """Bytes in GiB, or MiB where that says more."""
+    """Bytes in GiB, or in MiB if few."""
     return f"{count / _GIB:,.2f} GiB" if count >= _GIB // 100 else f"{count / 2**20:.2f} MiB"

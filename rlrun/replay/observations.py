@@ -1,4 +1,4 @@
-"""How a replay keeps observations: the contract, and the plain way, which stores every observation twice."""
+"""How a replay keeps observations: the contract, and the plain store, which keeps every observation twice."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class ObservationStore(Protocol):
         ...
 
     def gather(self, first: Tensor, final: Tensor, slot: Tensor) -> tuple[Obs, Obs]:
-        """What was seen at times `first` [N], and the true successors of times `final` [N], in slots `slot` [N].
+        """Observations at times `first` [N], and the true successors of times `final` [N], in slots `slot` [N].
 
-        Callers that look one step ahead pass one tensor as both, which may be cheaper.
+        For one-step transitions the same tensor may be passed as both, which may be cheaper.
 
         Returns:
             obs [N, ...] and next_obs [N, ...], which may share memory.
@@ -39,7 +39,7 @@ class ObservationStore(Protocol):
         ...
 
     def state_dict(self, stop: int) -> State:
-        """The state when `stop` times were written, as rings that share memory with the store."""
+        """The state after `stop` times, as rings that share memory with the store."""
         ...
 
     def load_state_dict(self, state: State) -> None:
@@ -48,7 +48,7 @@ class ObservationStore(Protocol):
 
 
 class PlainObservations:
-    """Observation and true successor of every step, side by side: simple, and the yardstick for anything cleverer.
+    """Observation and true successor of every step, side by side: simple, and the reference for other stores.
 
     Args:
         length: L, how many times are kept.
@@ -119,7 +119,7 @@ class EachPart:
         return [tensor for part in self._parts.values() for tensor in part.tensors()]
 
     def state_dict(self, stop: int) -> State:
-        """Those of the parts, by name."""
+        """The states of the parts, by name."""
         return {name: part.state_dict(stop) for name, part in self._parts.items()}
 
     def load_state_dict(self, state: State) -> None:

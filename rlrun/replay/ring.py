@@ -1,4 +1,4 @@
-"""What a replay hands to a checkpoint: rows written in order into a ring, so that only the newest need saving again."""
+"""A replay's state for a checkpoint: rows written in order into a ring, so that only new ones need saving again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Rows(Protocol):
 
     @property
     def stop(self) -> int:
-        """How many rows were ever written."""
+        """How many rows were written in total."""
         ...
 
     def pieces(self) -> Iterator[tuple[int, Tensor]]:
@@ -30,12 +30,12 @@ class Rows(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ring:
-    """A ring in memory: row number i of all that were ever written lies at i mod R, and is never changed afterwards.
+    """A ring in memory: row number i of all rows written lies at i mod R, and is never changed afterwards.
 
     Args:
         tensor: [R, ...].
         first: number of the oldest row that is still needed; at least stop - R.
-        stop: how many rows were ever written.
+        stop: how many rows were written in total.
     """
 
     tensor: Tensor
@@ -61,12 +61,12 @@ class Ring:
 
 
 def newest(tensor: Tensor, stop: int) -> Ring:
-    """The ring `tensor` [R, ...] with all the rows that it still holds, `stop` having been written."""
+    """The ring `tensor` [R, ...] with all the rows that it still holds, after `stop` rows in total."""
     return Ring(tensor, max(0, stop - tensor.shape[0]), stop)
 
 
 def refill(tensor: Tensor, rows: Rows) -> None:
-    """Writes saved rows into the ring `tensor` [R, ...], where they were."""
+    """Writes saved rows back into the ring `tensor` [R, ...]."""
     size = tensor.shape[0]
     for number, piece in rows.pieces():
         written = 0

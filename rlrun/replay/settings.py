@@ -1,4 +1,4 @@
-"""What a replay is asked for: how much it keeps and where, and how much is learned from it."""
+"""A replay's settings: how much it keeps and where, and how often it is learned from."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from rlrun.types import EnvSpec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplaySettings:
-    """A replay memory, to be opened for an environment, and the pace at which an agent learns from it.
+    """A replay memory, to be opened for an environment, and the ratio at which an agent learns from it.
 
     Args:
-        capacity_steps: agent steps that it holds.
+        capacity_steps: capacity, in agent steps.
         batch_size: transitions per update.
         ratio: transitions learned from per transition collected; batch 32 and one update per 4 steps make 8.
         learning_starts_steps: agent steps before the first update.
-        storage: where it keeps observations: the device's `memory`, or a file on `disk`, which may be larger.
-        folder: a directory on whose disk the file of `storage=disk` is; None is the disk of the run.
+        storage: where observations are kept: in the device's `memory`, or in a file on `disk`, which may be larger.
+        folder: a directory whose disk holds the file of `storage=disk`; None: the disk of the run.
 
     Raises:
         ArgumentError: if a batch is larger than the replay.
@@ -50,7 +50,7 @@ class ReplaySettings:
 
         Args:
             spec: the environment's.
-            device: where batches are wanted.
+            device: of the batches.
             directory: of the run.
             n_step: rewards summed before bootstrapping.
             gamma: discount factor per agent step.
@@ -76,19 +76,19 @@ class ReplaySettings:
 
 
 class UpdatesDue:
-    """Counts how many updates a replay's pace asks for.
+    """Counts the updates that are due.
 
     Args:
-        settings: the pace.
+        settings: the ratio and the start.
     """
 
     def __init__(self, settings: ReplaySettings) -> None:
         self._starts_steps = settings.learning_starts_steps
         self._per_step = settings.ratio / settings.batch_size
-        self.owed = 0.0  # the fraction of an update that is carried over
+        self.owed = 0.0  # the fraction of an update carried over
 
     def after(self, num_steps: int, steps: int) -> int:
-        """How many are due once `num_steps` steps were collected, which make `steps` in all; no burst at the start."""
+        """How many are due after `num_steps` more steps, `steps` in total; no burst at the start."""
         if steps < self._starts_steps:
             return 0
         self.owed += num_steps * self._per_step

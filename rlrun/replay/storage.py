@@ -13,7 +13,7 @@ from rlrun.types import EnvSpec
 
 
 class StoredRows(Protocol):
-    """Rows [N, ...] that are read through a tensor and written by `write` alone."""
+    """Rows [N, ...] that are read through a tensor and written only by `write`."""
 
     @property
     def tensor(self) -> Tensor:
@@ -29,24 +29,24 @@ class StoredRows(Protocol):
         ...
 
     def expect(self, index: Tensor) -> None:
-        """The rows `index` (int64, any shape) are going to be read next: what takes long to reach may set out."""
+        """Announces that the rows `index` (int64, any shape) are read next, so that slow storage can start."""
         ...
 
 
 class Storage(Protocol):
-    """A place with room for rows."""
+    """Allocates rows."""
 
     @property
     def device(self) -> torch.device:
-        """Where its tensors are, and so what is computed from them."""
+        """The device of its tensors, and of what is computed from them."""
         ...
 
     def describe(self, spec: EnvSpec, capacity_steps: int) -> str:
-        """One line for people on what a replay of `capacity_steps` agent steps needs."""
+        """One line for the log: what a replay of `capacity_steps` agent steps needs."""
         ...
 
     def require_room(self, spec: EnvSpec, capacity_steps: int) -> None:
-        """Raises UserError, before anything is allocated, if such a replay would not fit; says which would."""
+        """Raises UserError, before allocation, if that replay would not fit; names the capacity that would."""
         ...
 
     def allocate(self, shape: tuple[int, ...], dtype: torch.dtype) -> StoredRows:
@@ -69,14 +69,14 @@ class MemoryRows:
         self.tensor[first : first + rows.shape[0]].copy_(rows)
 
     def expect(self, index: Tensor) -> None:
-        """Nothing is far."""
+        """Nothing to prepare."""
 
 
 class MemoryStorage:
     """A device's memory.
 
     Args:
-        device: whose.
+        device: the device.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -99,7 +99,7 @@ class StoredRing:
     """A ring of R times of B slots within stored rows; time number i lies at i mod R.
 
     Args:
-        stored: [offset + R B, ...]; the rows before `offset` are no part of the ring.
+        stored: [offset + R B, ...]; the rows before `offset` are not part of the ring.
         num_envs: B.
         offset: where the ring begins.
     """
@@ -125,6 +125,6 @@ class StoredRing:
             written += count
 
     def refill(self, saved: Rows) -> None:
-        """Writes saved times [n, B, ...] where they were."""
+        """Writes saved times [n, B, ...] back."""
         for number, times in saved.pieces():
             self.write(number, times)

@@ -16,10 +16,10 @@ from pydantic import Field
 from torch import Tensor
 
 from rlrun.errors import ArgumentError, UserError
+from rlrun.replay.deferred_checks import DeferredChecks
 from rlrun.replay.frames import FrameObservations
 from rlrun.replay.memory import action_dtype, kept_parts, torch_dtype
 from rlrun.replay.observations import EachPart, ObservationStore, PlainObservations
-from rlrun.replay.refusals import Refusals
 from rlrun.replay.ring import newest, refill
 from rlrun.replay.storage import MemoryStorage, Storage, StoredRing
 from rlrun.types import Batch, EnvSpec, Obs, Rollout, State, map_obs, pinned
@@ -32,19 +32,19 @@ class UniformReplay:
 
     Args:
         capacity_steps: steps kept, all slots together; L = capacity_steps // num_envs times of every slot.
-        n_step: how many rewards are summed before bootstrapping, fewer where an episode ends.
+        n_step: how many rewards are summed before bootstrapping; fewer where an episode ends.
         gamma: discount factor per step.
         spec: shapes, dtypes and the number of slots; stacked frames (`frame_stack` > 1) are stored once each.
-        device: where batches are.
-        storage: where everything is kept; None is the memory of `device`.
-        keep: names of extras of `spec` that batches are to have too: those of a transition's first step.
+        device: of the batches.
+        storage: where everything is kept; None: in the memory of `device`.
+        keep: names of extras of `spec` that batches have too, from a transition's first step.
         fixed_shapes: no shape within `gather` depends on values, so that it can be recorded. Equal bits; slower on CPU.
-            What is wrong with a rollout is then told by one of the next 256 calls of `extend`, or by `state_dict`.
+            An invalid rollout is then reported by one of the next 256 calls of `extend`, or by `state_dict`.
 
     Raises:
-        UserError: if not one n-step window fits, or memory or the disk is short.
+        UserError: if not one n-step window fits, or there is not enough memory or disk space.
 
-    What it is going to need is logged first.
+    Logs first how much it needs.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class UniformReplay:
         self._reward = torch.empty(shape, dtype=torch.float32, device=device)
         self._discount = torch.empty(shape, dtype=torch.float32, device=device)
         self._last = torch.empty(shape, dtype=torch.bool, device=device)
-        self._refusals = Refusals(device, later=fixed_shapes)
+        self._checks = DeferredChecks(device, later=fixed_shapes)
         upcoming: dict[str, Tensor] = {}
         stores: dict[str, ObservationStore] = {}
         for name, space in kept_parts(spec).items():
@@ -91,20 +91,20 @@ class UniformReplay:
                     spec=spec,
                     storage=storage,
                     fixed_shapes=fixed_shapes,
-                    refusals=self._refusals,
+                    checks=self._checks,
                 )
             else:
                 stores[name] = PlainObservations(
                     length=self._length, space=space, num_envs=spec.num_envs, storage=storage
                 )
         in_parts = isinstance(spec.observation, Mapping)
-        self._upcoming: Obs = upcoming if in_parts else upcoming["obs"]  # what the next rollout must begin with
+        self._upcoming: Obs = upcoming if in_parts else upcoming["obs"]  # the next rollout must begin with it
         self._observations: ObservationStore = EachPart(stores) if in_parts else stores["obs"]
         self._extras = {
             name: storage.allocate((self._length * spec.num_envs, *space.shape), torch_dtype(space))
             for name, space in spec.extras.items()
         }
-        self._stop = 0  # times written so far, forgotten ones too
+        self._stop = 0  # times written so far, dropped ones included
 
     @property
     def num_bytes(self) -> int:
@@ -113,21 +113,21 @@ class UniformReplay:
         return sum(tensor.nbytes for tensor in (*self.tensors(), *upcoming))
 
     def tensors(self) -> list[Tensor]:
-        """All that batches are made of."""
+        """All tensors that batches are gathered from."""
         kept = [stored.tensor for stored in self._extras.values()]
         return [*self._rings().values(), *kept, *self._observations.tensors()]
 
     def __len__(self) -> int:
-        """How many transitions can be drawn: the newest n - 1 times of every slot wait for their successors."""
+        """How many transitions can be drawn: the newest n - 1 times of every slot still lack their successors."""
         return max(0, min(self._stop, self._length) - self._n_step + 1) * self._num_envs
 
     def extend(self, rollout: Rollout) -> None:
-        """Adds T steps of B slots, forgetting the oldest when full.
+        """Adds T steps of B slots, dropping the oldest when full.
 
         Raises:
             UserError: if a rollout is longer than the replay.
             ValueError: if steps do not follow one another without a gap (within a rollout, or from one to the next),
-                observations have another shape or dtype than the environment's, or stacks are not stacks.
+                observations have another shape or dtype than the environment's, or stacked frames do not fit together.
         """
         num_steps, rollout = rollout.last.shape[0], self._brought(rollout)
         if num_steps == 0:
@@ -150,7 +150,7 @@ class UniformReplay:
         self._stop += num_steps
 
     def _brought(self, rollout: Rollout) -> Rollout:
-        """What is going to be kept, to where it is kept."""
+        """What is stored -> where it is stored."""
         if self._device == self._batch_device:
             return rollout
         names = ("obs_sequence", "final_obs", "action", "reward", "discount", "last", "mask", "extras")
@@ -163,11 +163,11 @@ class UniformReplay:
         for name in self._extras:
             if name not in rollout.extras:
                 known = ", ".join(rollout.extras) or "none"
-                raise ValueError(f"the replay is to keep {name}, and the rollout has these extras: {known}")
-        every = "a replay needs every step of every slot; this rollout has masked-out steps"
-        self._refusals.all(rollout.mask, every)
+                raise ValueError(f"the replay must keep {name}, but the rollout has these extras: {known}")
+        every = "a replay needs every step of every slot, but this rollout has masked-out steps"
+        self._checks.all(rollout.mask, every)
         map_obs(self._refuse_gap, self._upcoming, rollout.obs_sequence)
-        self._refusals.read_sometimes()
+        self._checks.read_sometimes()
 
     def _refuse_gap(self, wanted: Tensor, sequence: Tensor) -> None:
         given = sequence[0]
@@ -176,8 +176,8 @@ class UniformReplay:
                 f"expected observations {wanted.dtype} {tuple(wanted.shape)}, not {given.dtype} {tuple(given.shape)}"
             )
         if self._stop > 0:
-            follows = "a rollout must begin with the observation that the one before ended with"
-            self._refusals.equal(given, wanted, follows)
+            follows = "a rollout must begin with the observation that the previous one ended with"
+            self._checks.equal(given, wanted, follows)
 
     def sample(self, batch_size: int, rng: torch.Generator) -> Batch:
         """Draws `batch_size` transitions, with replacement; see `draw` and `gather`."""
@@ -187,12 +187,12 @@ class UniformReplay:
         """Draws `count` steps, with replacement: their times [count] and slots [count], on the generator's device.
 
         Raises:
-            ValueError: if there is none to draw.
+            ValueError: if there are none.
         """
         choices = len(self)
         if choices == 0:
             raise ValueError(
-                f"nothing to draw: the replay has {self._stop} times, {self._n_step}-step windows need more"
+                f"nothing to draw: the replay has {self._stop} times, but {self._n_step}-step windows need more"
             )
         drawn = torch.randint(choices, (count,), generator=rng, device=rng.device)
         return drawn // self._num_envs + max(0, self._stop - self._length), drawn % self._num_envs
@@ -200,8 +200,8 @@ class UniformReplay:
     def gather(self, time: Tensor, slot: Tensor) -> Batch:
         """The transitions that begin at times `time` [N] of slots `slot` [N].
 
-        The n-step return (Sutton 1988) of a step stops where its episode ends, or where the future is worth nothing;
-        at a time limit it bootstraps from the true last observation with the power of gamma that belongs there.
+        The n-step return (Sutton 1988) of a step stops where its episode ends, or where the discount is 0; at a
+        time limit it bootstraps from the true last observation with the power of gamma for its length.
         """
         time, slot = (pinned(each, self._device).to(self._device, non_blocking=True) for each in (time, slot))
         index = time % self._length * self._num_envs + slot
@@ -218,7 +218,7 @@ class UniformReplay:
         return tensor.to(self._batch_device)
 
     def _returns(self, time: Tensor, slot: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Walks all windows at once: sum of rewards [N], what the future is worth [N], and the last time of each."""
+        """Walks all windows at once: sum of rewards [N], discount [N], and the last time of each."""
         rewards, discounts, lasts = self._reward.flatten(), self._discount.flatten(), self._last.flatten()
         index = time % self._length * self._num_envs + slot
         reward = rewards[index]
@@ -226,7 +226,7 @@ class UniformReplay:
         final = time
         running = ~lasts[index] & (discount != 0)
         for _ in range(1, self._n_step):
-            # Windows that have stopped stay where they are and read their own last step again, for nothing.
+            # Windows that have stopped read their last step again, without effect.
             final = final + running
             index = final % self._length * self._num_envs + slot
             reward = reward + torch.where(running, discount * rewards[index], 0.0)
@@ -235,12 +235,12 @@ class UniformReplay:
         return reward, discount, final
 
     def _rings(self) -> dict[str, Tensor]:
-        """Of what is always in memory: [L, B] each."""
+        """A ring of what is always in memory: [L, B]."""
         return {"action": self._action, "reward": self._reward, "discount": self._discount, "last": self._last}
 
     def state_dict(self) -> State:
-        """Everything kept. Rings share memory with the replay: write or copy them before the next `extend`."""
-        self._refusals.read()
+        """Everything stored. Rings share memory with the replay: write or copy them before the next `extend`."""
+        self._checks.read()
         return {
             **{name: newest(tensor, self._stop) for name, tensor in self._rings().items()},
             "upcoming": self._upcoming,

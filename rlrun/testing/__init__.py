@@ -1,4 +1,4 @@
-"""Contracts that anyone's environments, agents and replays can be tested against: inherit, say how to make one, run."""
+"""Contracts to test your own environments, agents and replays against: inherit, define how to make one, run pytest."""
 
 from rlrun.testing.agent import AgentContract
 from rlrun.testing.replay import ReplayContract

@@ -1,4 +1,4 @@
-"""What every agent must do: inherit from `AgentContract`, say how to make agent and environment, run pytest."""
+"""The contract of agents: inherit from `AgentContract`, define how to make agent and environment, run pytest."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def same(left: Any, right: Any) -> bool:
 
 
 class AgentContract(ABC):
-    """Tests of an agent through its public methods alone.
+    """Tests of an agent through its public methods.
 
     A test's docstring says what to do where it fails; `rlrun check` prints it.
 
     Attributes:
-        turns: of collecting and learning before the state is looked at; enough for the first updates.
+        turns: iterations of collecting and learning before the state is examined; enough for the first updates.
     """
 
     turns = 5
@@ -57,7 +57,7 @@ class AgentContract(ABC):
         return agent, collector, env
 
     def test_act_gives_a_legal_action_for_every_slot(self) -> None:
-        """Take B from obs.shape[0], not from spec.num_envs: evaluation has another number of slots than training."""
+        """Take B from obs.shape[0], not from spec.num_envs: evaluation and training differ in the number of slots."""
         agent, _, env = self._trained(0)
         obs = _first_obs(env)
         more = map_obs(lambda part: torch.cat([part, part[:1], part]), obs)
@@ -86,7 +86,7 @@ class AgentContract(ABC):
         env.close()
 
     def test_being_evaluated_changes_nothing_that_steers_training(self) -> None:
-        """Change counters, schedules and statistics in learn; act(explore=False) and policy only look."""
+        """Change counters, schedules and statistics in learn; act(explore=False) and policy must change nothing."""
         agent, _, env = self._trained(self.turns)
         obs = _first_obs(env)
         before = _copied(agent.state_dict())
@@ -122,21 +122,25 @@ class AgentContract(ABC):
         other_collector.load_state_dict(collector_state)
         resumed = _played_on(other, other_collector, self.turns)
         place = first_difference(agent.state_dict(), other.state_dict(), "state")
-        assert place is None, f"a resumed agent must end in the state of the whole run; first difference: {place}"
+        assert place is None, (
+            f"a resumed agent must end in the state of the uninterrupted run; first difference: {place}"
+        )
         for turn, (whole, part) in enumerate(zip(played, resumed, strict=True), 1):
             equal = torch.equal(whole.action, part.action)
-            assert equal, f"a resumed agent must act as the whole run did, and does not in turn {turn} after it"
+            assert equal, (
+                f"a resumed agent must act as in the uninterrupted run, but does not in turn {turn} after the resume"
+            )
         for rollout in played[-1:]:
             for time in range(len(rollout.action)):
                 obs = obs_at(rollout.obs, time)
                 carry = agent.initial_carry(env.spec.num_envs)
                 acted, again = (each.act(obs, carry, _rng(1), explore=False).action for each in (agent, other))
-                assert torch.equal(acted, again), "a resumed agent must be evaluated as the one of the whole run"
+                assert torch.equal(acted, again), "a resumed agent must act in evaluation as in the uninterrupted run"
         env.close()
         other_env.close()
 
     def test_its_state_can_be_kept_in_a_checkpoint(self) -> None:
-        """Let state_dict hold tensors, arrays, numbers, text, and lists and dicts of them, and nothing else."""
+        """Let state_dict hold tensors, arrays, numbers, strings, and lists and dicts of them, and nothing else."""
         agent, _, env = self._trained(self.turns)
         state = _copied(agent.state_dict())
         other = self.make_agent(env.spec, seed=99)
@@ -157,13 +161,17 @@ class AgentContract(ABC):
         carry = agent.initial_carry(env.spec.num_envs)
         leaves = tree_leaves(carry)
         assert all(leaf.shape[:1] == (env.spec.num_envs,) for leaf in leaves), "memory must have a row for each slot"
+        handed_in = [leaf.clone() for leaf in leaves]
         after = tree_leaves(agent.act(obs, carry, _rng(0), explore=True).carry)
         kept = [(leaf.shape, leaf.dtype, leaf.device) for leaf in leaves]
-        assert [(leaf.shape, leaf.dtype, leaf.device) for leaf in after] == kept, "act must return such memory again"
+        assert [(leaf.shape, leaf.dtype, leaf.device) for leaf in after] == kept, (
+            "act must return memory of the same shapes, dtypes and device"
+        )
+        assert all(map(torch.equal, leaves, handed_in)), "act must not change the memory that is passed in"
         env.close()
 
     def test_metrics_are_finite_scalars(self) -> None:
-        """Return numbers or tensors without dimensions from learn, such as a mean; NaN and infinity mean divergence."""
+        """Return scalars from learn: numbers or tensors without dimensions; NaN and infinity mean divergence."""
         agent, collector, env = self._trained(self.turns)
         for name, value in agent.learn(collector.collect(agent)).items():
             number = torch.as_tensor(value)
@@ -181,8 +189,8 @@ def _played_on(agent: Agent, collector: Collector, turns: int) -> list[Rollout]:
 
 
 def _global_generators() -> dict[str, object]:
-    """The states of the generators that belong to nobody, whose they are first."""
-    numpy_state = np.random.get_state(legacy=False)  # noqa: NPY002 (to see whether somebody else uses it)
+    """The states of the global generators, by name."""
+    numpy_state = np.random.get_state(legacy=False)  # noqa: NPY002 (to see whether it is used)
     return {
         "torch's": torch.random.get_rng_state().numpy().tobytes(),
         "numpy's": repr(numpy_state) + str(hash(numpy_state["state"]["key"].tobytes())),

@@ -1,4 +1,4 @@
-"""Contracts that suit themselves to what they are given: how long episodes are, when learning begins."""
+"""Contracts that adapt to what they test: to the length of episodes, and to when learning begins."""
 
 from __future__ import annotations
 
@@ -17,59 +17,59 @@ from rlrun.loop.collect import Collector
 from rlrun.loop.meter import EpisodeMeter
 from rlrun.protocols import Agent, Replay, VecEnv
 from rlrun.testing.agent import AgentContract, same
-from rlrun.testing.outcomes import told
+from rlrun.testing.outcomes import describe_error
 from rlrun.testing.replay import ReplayContract
 from rlrun.testing.vec_env import VecEnvContract, permitted, random_actions
 from rlrun.types import EnvSpec, obs_at
 
 _CPU = torch.device("cpu")
-_ENDS = 3  # episodes that a check wants to see the end of
-_FEWEST_STEPS, _MOST_STEPS = 60, 5_000  # of three slots, to see them
+_ENDS = 3  # episodes that a check needs to end
+_FEWEST_STEPS, _MOST_STEPS = 60, 5_000  # of three slots, until they have ended
 _FEWEST_TURNS = 5  # of learning
-_FEWEST_LEARNED, _MOST_LEARNED = 200, 2_000  # agent steps; 5 turns of a single one would forgive a forgetful state
-_LOOKING_SECONDS = 3.0  # to find out either
-_BUSY = 4.0  # so much slower a machine may be because of others, and the same is found
+_FEWEST_LEARNED, _MOST_LEARNED = 200, 2_000  # agent steps; 5 turns of one step would not reveal an incomplete state
+_LOOKING_SECONDS = 3.0  # to find out the length of episodes or the start of learning
+_BUSY = 4.0  # a machine slowed down this much by others gives the same result
 _OF_STATES = ("test_a_loaded_state_continues_as_if_never_interrupted",)
 _OF_REPLAYS = (  # of environments
     *_OF_STATES,
     "test_a_saved_state_does_not_change_when_the_environment_goes_on",
     "test_a_reset_forgets_what_was_played_before",
 )
-_CHEAP_SECONDS = 0.2  # that one of a contract's dozen plays may take to look further than it must
+_CHEAP_SECONDS = 0.2  # that each of a contract's dozen plays may take for extra steps
 _CHEAP_STEPS, _CHEAP_TURNS = 307, 31  # primes, as all turns are: what is due every 10, 25 or 50 is not due at the end
 _ALIKE = 3  # episodes of one length that end with discount 0 look like a time limit
 
 
 class _Clock:
-    """How long the work of this thread takes, whoever else keeps the machine busy; mere waiting counts less."""
+    """Measures how long the work of this thread takes on a busy machine; mere waiting counts less."""
 
     def __init__(self) -> None:
         self._working, self._waiting = thread_time(), perf_counter()
 
     @property
     def seconds(self) -> float:
-        """Since it was made."""
+        """Seconds since it was made."""
         return max(thread_time() - self._working, (perf_counter() - self._waiting) / _BUSY)
 
 
 def _fewer(what: str, number: int, usual: int) -> str:
-    return f"{number} {what} and not {usual} as usual, since they take long: --{what} {usual} looks as far"
+    return f"{number} {what} instead of the usual {usual}, since they take long: --{what} {usual} makes as many"
 
 
 class CheckedEnv(VecEnvContract):
     """The contract of any environment; plays until some episodes have ended.
 
     Args:
-        make: makes one of so many slots.
-        make_limited: makes one with another time limit; None where it has none that can be set.
-        steps: how many steps to play at least; None: as many as it takes, and more where they are cheap.
+        make: makes one with a given number of slots.
+        make_limited: makes one with another time limit; None if it cannot be set.
+        steps: the least number of steps to play; None: as many as needed, and more if they are cheap.
 
     Raises:
-        FaultyEnvironmentError: if it shows or pays what cannot be used, in the words in which a run would be refused.
+        FaultyEnvironmentError: if its observations or rewards are invalid, with the message of a run.
 
     Attributes:
-        notes: what a person should know about the check, a line each.
-        leaves_out: tests that say nothing here.
+        notes: remarks on the check for the user, a line each.
+        leaves_out: tests that do not apply.
     """
 
     def __init__(
@@ -88,13 +88,13 @@ class CheckedEnv(VecEnvContract):
             self._look_at_ends()
         except FaultyEnvironmentError:
             raise
-        except Exception as error:  # the tests will say which of them it concerns
-            self.notes.append(f"while playing, it {told(error)}")
+        except Exception as error:  # the tests will show which of them it concerns
+            self.notes.append(f"while playing, it {describe_error(error)}")
         if not self.stochastic_start:
-            self.notes.append("every episode begins alike; if it should not, reset(seed) does not use its seed")
+            self.notes.append("every episode begins alike; if it should not, reset(seed) ignores its seed")
 
     def make(self, num_envs: int) -> VecEnv:
-        """One of so many slots."""
+        """One with this number of slots."""
         return permitted(self._make(num_envs))
 
     def make_limited(self, num_envs: int, max_episode_steps: int) -> VecEnv | None:
@@ -109,11 +109,11 @@ class CheckedEnv(VecEnvContract):
 
     @property
     def range_in_words(self) -> str:
-        """How far it looks."""
+        """How much it tests."""
         return f"{self.num_steps} steps"
 
     def _look(self, steps: int | None) -> None:
-        """Plays until episodes end, as the contract will, and looks at how they do."""
+        """Plays until episodes end, as the contract will, and examines how they end."""
         env = self.make(3)
         everywhere = np.ones(3, bool)
         meter = EpisodeMeter(env.spec.name, 3)
@@ -139,23 +139,23 @@ class CheckedEnv(VecEnvContract):
             self.notes.append(_fewer("steps", self.num_steps, _CHEAP_STEPS))
         if env.spec.episodic and not ends:
             self.notes.append(
-                f"no episode ended in {played} random steps, so no end can be checked: give a shorter time limit"
+                f"no episode ended in {played} random steps, so no end could be checked: set a shorter time limit"
             )
         longest = max(lengths, default=0)
         if self._make_limited is None and not limits and lengths[longest] >= _ALIKE:
             self.notes.append(
-                f"{lengths[longest]} episodes ended after exactly {longest} steps, with discount 0: right if they "
+                f"{lengths[longest]} episodes ended after exactly {longest} steps, with discount 0: correct if they "
                 "terminate there, but at a time limit discount must be 1"
             )
         if not env.spec.resumable:
             self.notes.append(
-                "its episodes do not replay, so runs make no checkpoints, and neither saving is checked nor whether a "
-                "reset forgets what was played before"
+                "its episodes do not replay, so runs make no checkpoints; neither saving is checked nor whether a "
+                "reset forgets earlier episodes"
             )
             self.leaves_out = _OF_REPLAYS
 
     def _look_at_ends(self) -> None:
-        """Plays as long with a time limit that is not reached: an episode that ends all the same has terminated."""
+        """Plays as long with a time limit that is not reached: an episode that still ends has terminated."""
         env = self.make_limited(3, self.num_steps + 1)
         if env is None:
             return
@@ -171,23 +171,23 @@ class CheckedEnv(VecEnvContract):
         env.close()
         if cut:
             self.notes.append(
-                f"{cut} of {ends} episodes ended before their time limit with discount 1: right if something else cut "
-                "them short, but where an episode terminates discount must be 0"
+                f"{cut} of {ends} episodes ended before their time limit with discount 1: correct if something else "
+                "truncated them, but where an episode terminates discount must be 0"
             )
 
 
 class CheckedAgent(AgentContract):
-    """The contract of any agent; goes on until it has begun to learn.
+    """The contract of any agent; continues until it has begun to learn.
 
     Args:
         make_env: makes the environment it trains in.
         make_agent: makes one from the environment's spec and a seed.
-        turns: of collecting and learning before a state is saved, and after it; None: until it has begun to learn, and
-            more where turns are cheap.
+        turns: iterations of collecting and learning before a state is saved, and after it; None: until it has begun to
+            learn, and more if they are cheap.
 
     Attributes:
-        notes: what a person should know about the check, a line each.
-        leaves_out: tests that say nothing here.
+        notes: remarks on the check for the user, a line each.
+        leaves_out: tests that do not apply.
         trained: an agent that has learned for some turns; None if it could not.
         steps: agent steps that it has learned from.
     """
@@ -206,8 +206,8 @@ class CheckedAgent(AgentContract):
             names = self._look()
         except FaultyEnvironmentError:
             raise
-        except Exception as error:  # the tests will say which of them it concerns
-            self.notes = [f"while learning, it {told(error)}"]
+        except Exception as error:  # the tests will show which of them it concerns
+            self.notes = [f"while learning, it {describe_error(error)}"]
         else:
             metrics = ", ".join(sorted(names)) or "none"
             self.turns = turns or self.turns
@@ -220,7 +220,7 @@ class CheckedAgent(AgentContract):
 
     @property
     def range_in_words(self) -> str:
-        """How far it looks."""
+        """How much it tests."""
         return f"{self.turns} turns of learning"
 
     def make_env(self) -> VecEnv:
@@ -232,7 +232,7 @@ class CheckedAgent(AgentContract):
         return self._make_agent(spec, seed)
 
     def _look(self) -> frozenset[str]:
-        """Finds out how many turns it takes until metrics show that learning has begun. Returns their names."""
+        """Finds out how many turns it takes until metrics show that learning has begun. Returns the metrics' names."""
         env = self.make_env()
         self.leaves_out = () if env.spec.resumable else _OF_STATES
         agent = self.make_agent(env.spec, 0)
@@ -258,12 +258,12 @@ class CheckedAgent(AgentContract):
 
 
 def _prime(fewest: int) -> int:
-    """The least prime that is not less: a state that forgets when something periodic is due shows it then."""
+    """The next prime: then a state that lacks the phase of something periodic is noticed."""
     return next(number for number in count(fewest) if all(number % each for each in range(2, isqrt(number) + 1)))
 
 
 class CheckedReplay(ReplayContract):
-    """The contract of the kind of replay that an agent has."""
+    """The contract of an agent's replay."""
 
     notes: tuple[str, ...] = ()
     leaves_out: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""A task that needs memory, and an agent that has just that: what goes wrong with memory shows in its reward."""
+"""A task that needs memory, and an agent that has nothing else: any error with memory shows in its reward."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from rlrun.types import (
 )
 
 NUM_CUES = 5
-BLANK = NUM_CUES  # what is shown after the first observation of an episode
+BLANK = NUM_CUES  # every observation of an episode after the first
 
 
 class CueEnv:
@@ -84,24 +84,24 @@ class CueEnv:
         return {"seed": self._seed, **{name: array.copy() for name, array in arrays.items()}}
 
     def load_state_dict(self, state: State) -> Array:
-        """Continues from there. Returns obs."""
+        """Continues exactly. Returns obs."""
         self._seed = state["seed"]
         self._slot, self._episode, self._time = (state[name].copy() for name in ("slot", "episode", "time"))
         return self._obs()
 
 
 class Memory(NamedTuple):
-    """What the probe remembers of each slot."""
+    """The probe's memory of each slot."""
 
     cue: Tensor  # [B] int64; -1: no episode has begun
-    age: Tensor  # [B, 1] float32, how many steps ago it was seen
+    age: Tensor  # [B, 1] float32, steps since it was seen
 
 
 class MemoryProbe:
-    """Repeats the cue that it remembers: every reward is 1, unless somebody mixes its memory up.
+    """Repeats the cue that it remembers: every reward is 1, unless its memory is mixed up.
 
     Args:
-        collection: what `learn` is handed.
+        collection: what `learn` gets.
         device: where the memory lives.
     """
 
@@ -116,13 +116,13 @@ class MemoryProbe:
         return Memory(cue, torch.zeros(num_envs, 1, device=self._device))
 
     def act(self, obs: Tensor, carry: Memory, rng: torch.Generator, *, explore: bool) -> ActorOutput:
-        """The cue of the episode; it is looked at only where nothing is remembered."""
+        """The cue of the episode; read from the observation only where nothing is remembered."""
         del rng, explore
         cue = torch.where(carry.cue < 0, obs, carry.cue)
         return ActorOutput(cue % NUM_CUES, Memory(cue, carry.age + 1), {})
 
     def learn(self, rollout: Rollout) -> Metrics:
-        """Nothing to learn; says how much was right."""
+        """Nothing to learn; reports the share of correct actions."""
         return {"memory/right": rollout.reward[rollout.mask].mean()}
 
     def state_dict(self) -> State:

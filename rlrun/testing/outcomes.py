@@ -1,4 +1,4 @@
-"""Runs a contract without pytest: one outcome for each of its tests, with what to do where it failed."""
+"""Runs a contract without pytest: one outcome for each of its tests, with advice where it failed."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from pathlib import Path
 
 from rlrun.errors import FaultyEnvironmentError
 
-_NOT_THEIRS = ("rlrun", "torch", "numpy", "gymnasium")  # packages in which an error shows, but not where it was made
+_NOT_THEIRS = ("rlrun", "torch", "numpy", "gymnasium")  # packages that may raise an error without being its cause
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one test of a contract went."""
+    """The result of one test of a contract."""
 
     name: str  # a sentence
     trouble: str | None = None  # what is wrong; None: nothing
-    advice: str = ""  # what to do about it: the first paragraph of the test's docstring
+    advice: str = ""  # the first paragraph of the test's docstring
 
 
 def outcomes(contract: object, leaves_out: Collection[str] = ()) -> Iterator[Outcome]:
-    """Runs the methods of `contract` that are called `test_...` and not left out, in the order of the source.
+    """Runs the methods `test_...` of `contract` that are not left out, in the order of the source.
 
     Raises:
-        FaultyEnvironmentError: at the first test in which what the environment shows cannot be used, since all others
-            would fail of it as well.
+        FaultyEnvironmentError: at the first test that meets an invalid observation or reward, since all others would
+            fail for that reason too.
     """
     for name in _names(type(contract)):
         if name in leaves_out:
@@ -39,14 +39,14 @@ def outcomes(contract: object, leaves_out: Collection[str] = ()) -> Iterator[Out
             test()
         except FaultyEnvironmentError:
             raise
-        except Exception as error:  # a failing check is a result, whatever somebody's class raises
-            yield Outcome(sentence, told(error), _advice(test))
+        except Exception as error:  # a failing check is a result, whatever it raises
+            yield Outcome(sentence, describe_error(error), _advice(test))
         else:
             yield Outcome(sentence)
 
 
-def told(error: Exception) -> str:
-    """An error in a line: a contract's own words, or what somebody's class raised, and where."""
+def describe_error(error: Exception) -> str:
+    """An error on one line: the contract's message, or what the tested class raised, and where."""
     message = " ".join(str(error).split())
     if isinstance(error, AssertionError) and message and not _frames(error):
         return message
@@ -66,7 +66,7 @@ def _advice(test: Callable[[], None]) -> str:
 
 
 def _frames(error: Exception) -> list[traceback.FrameSummary]:
-    """The frames of the traceback that are in somebody's own files."""
+    """The frames of the traceback in the tested class's own files."""
     directories = _packages()
     frames = traceback.extract_tb(error.__traceback__)
     return [frame for frame in frames if not any(frame.filename.startswith(each) for each in directories)]

@@ -1,9 +1,8 @@
-"""A stand-in for CUDA graphs on any device: tensor operations are written down once and carried out again.
+"""A simulation of CUDA graphs on any device: tensor operations are recorded once and replayed.
 
-What is replayed are torch's own operations on the very same tensors, into the very same memory, and no Python in
-between. So the mistakes that a CUDA graph would make silently show on a CPU: numbers that Python worked out stay what
-they were when it was recorded, an output that was not copied is overwritten by the next call, and a tensor that took
-another's place is not read.
+A replay repeats torch's own operations on the same tensors, into the same memory, without any Python in between. So
+mistakes that would be silent with a CUDA graph show on a CPU: numbers computed by Python keep their recorded values, an
+output that was not copied is overwritten by the next call, and a tensor that replaced another is not read.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 _INDEXING = ("aten::index", "aten::index_put", "aten::index_put_", "aten::_index_put_impl_")
-_Operation = tuple[Any, tuple[Any, ...], dict[str, Any], list[Tensor]]  # what, of what, and where the results go
+_Operation = tuple[Any, tuple[Any, ...], dict[str, Any], list[Tensor]]  # function, arguments, and result tensors
 
 
 class RecordedOperations:
@@ -30,8 +29,8 @@ class RecordedOperations:
         """See `Recorder.record`.
 
         Raises:
-            ValueError: at an operation that reads values, for which a GPU would have to be waited for, that draws
-                random numbers, or that brings a value from Python or numpy.
+            ValueError: at an operation that reads values (a wait for the GPU), draws random numbers, or brings in a
+                value from Python or numpy.
         """
         with _WritingDown() as written:
             outputs = function()
@@ -40,7 +39,7 @@ class RecordedOperations:
 
 
 class _WritingDown(TorchDispatchMode):
-    """Below autograd, so that the backward pass is written down too."""
+    """Below autograd, so that the backward pass is recorded too."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -57,7 +56,7 @@ class _WritingDown(TorchDispatchMode):
         result = func(*args, **kwargs)
         returns = func._schema.returns
         if any(each.alias_info is not None and not each.alias_info.is_write for each in returns):
-            return result  # a view: it shows the same memory for ever
+            return result  # a view: it refers to the same memory forever
         into: list[Tensor] = []
         if not any(each.alias_info is not None for each in returns) and func._schema.name != "aten::_unsafe_view":
             into = _tensors(result)
@@ -66,18 +65,18 @@ class _WritingDown(TorchDispatchMode):
 
 
 def _problem(func: Any, args: tuple[Any, ...]) -> str | None:
-    """Why a graph could not hold it; None if it can."""
+    """Why a graph could not record it; None if it can."""
     if _reads_values(func, args):
         return "its result is a number or a shape that depends on values"
     if torch.Tag.nondeterministic_seeded in func.tags:
         return "it draws random numbers"
     if func._schema.name == "aten::lift_fresh":
-        return "it makes a tensor of numbers that Python or numpy has (torch.full and fill_ do so where the others are)"
+        return "it makes a tensor from numbers of Python or numpy (torch.full and fill_ make it on the device)"
     return None
 
 
 def _reads_values(func: Any, args: tuple[Any, ...]) -> bool:
-    if func._schema.name in _INDEXING:  # by a mask, it looks for the places first
+    if func._schema.name in _INDEXING:  # with a mask, it first looks for the indices
         return any(index is not None and index.dtype in (torch.bool, torch.uint8) for index in args[1])
     return torch.Tag.data_dependent_output in func.tags or torch.Tag.dynamic_output_shape in func.tags
 

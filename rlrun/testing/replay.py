@@ -1,4 +1,4 @@
-"""What every replay must do: inherit from `ReplayContract`, say how to make one, run pytest."""
+"""The contract of replays: inherit from `ReplayContract`, define how to make one, run pytest."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class PlayedStep(NamedTuple):
 
 
 class Player:
-    """Makes rollouts at random and remembers every step: episodes terminate, hit time limits, and lose lives.
+    """Makes random rollouts and remembers every step: episodes terminate, reach time limits, and lose lives.
 
     Every frame is new: its bytes are a number that is never used twice. Observations are the last `frame_stack` of
     them, zeros before an episode's first; uint8 [frame_stack, 2, 2], or float32 [4] without a stack.
@@ -38,14 +38,14 @@ class Player:
     Args:
         num_envs: slots.
         frame_stack: frames in an observation.
-        seed: of everything random.
-        mid_episode: begin with full stacks, as after a resume, instead of a new episode.
+        seed: the seed.
+        mid_episode: begins with full stacks, as after a resume, instead of a new episode.
     """
 
     def __init__(self, num_envs: int, frame_stack: int, seed: int, *, mid_episode: bool = False) -> None:
         self.spec = _spec(num_envs, frame_stack)
         self.played: list[list[PlayedStep]] = [[] for _ in range(num_envs)]  # by slot, then time
-        self.places: dict[bytes, tuple[int, int]] = {}  # slot and time of the step that acted on an observation
+        self.places: dict[bytes, tuple[int, int]] = {}  # observation -> slot and time of the step that acted on it
         self._rng = np.random.default_rng(seed)
         self._frames = 0
         self._blank = torch.zeros(frame_stack, 2, 2, dtype=torch.uint8)
@@ -63,7 +63,7 @@ class Player:
         return stack if self.spec.frame_stack > 1 else stack.flatten().float()
 
     def play(self, num_steps: int) -> Rollout:
-        """T random steps of every slot: rewards differ, a sixth of them end an episode, some more lose a life."""
+        """T random steps of every slot: rewards differ, a sixth of them end an episode, a few more lose a life."""
         shape = (num_steps, self.spec.num_envs)
         last = self._rng.random(shape) < 1 / 6
         discount = np.where(self._rng.random(shape) < np.where(last, 0.5, 0.1), 0.0, 1.0)
@@ -72,7 +72,7 @@ class Player:
         return self.follow(action, reward, discount, last)
 
     def follow(self, action: np.ndarray, reward: np.ndarray, discount: np.ndarray, last: np.ndarray) -> Rollout:
-        """Plays just these steps [T, B]."""
+        """Plays these steps [T, B]."""
         sequence = [torch.stack([self._obs(stack) for stack in self._stacks])]
         finals = []
         for time in range(len(last)):
@@ -115,9 +115,9 @@ def _spec(num_envs: int, frame_stack: int) -> EnvSpec:
 
 
 class ReplayContract(ABC):
-    """Tests of a uniform replay through its public methods alone: drawn transitions against those that were played."""
+    """Tests of a uniform replay through its public methods: compares drawn transitions with those that were played."""
 
-    frame_stack = 1  # > 1: observations are stacks of so many frames
+    frame_stack = 1  # > 1: observations are stacks of this many frames
 
     @abstractmethod
     def make(self, spec: EnvSpec, capacity_steps: int, n_step: int, gamma: float) -> Replay:
@@ -208,9 +208,11 @@ class ReplayContract(ABC):
         replay = self.make(player.spec, 40, 3, 0.9)
         replay.extend(player.play(20))
         global_state = torch.random.get_rng_state()
-        assert _equal(replay.sample(32, _rng(5)), replay.sample(32, _rng(5))), "only the generator may decide"
-        assert not _equal(replay.sample(32, _rng(5)), replay.sample(32, _rng(6))), "the generator must decide"
-        assert torch.equal(global_state, torch.random.get_rng_state()), "torch's global generator must be left alone"
+        assert _equal(replay.sample(32, _rng(5)), replay.sample(32, _rng(5))), (
+            "draws must depend on nothing but the generator"
+        )
+        assert not _equal(replay.sample(32, _rng(5)), replay.sample(32, _rng(6))), "draws must depend on the generator"
+        assert torch.equal(global_state, torch.random.get_rng_state()), "torch's global generator must not be used"
 
     def test_an_empty_replay_refuses_to_draw(self) -> None:
         replay = self.make(self._player(2).spec, 40, 3, 0.9)
@@ -227,7 +229,7 @@ class ReplayContract(ABC):
             rollout = player.play(4)
             replay.extend(rollout)
             other.extend(rollout)
-            assert same(replay.state_dict(), other.state_dict()), "a state must hold nothing but what was added"
+            assert same(replay.state_dict(), other.state_dict()), "a state must hold exactly what was added"
 
     def test_a_saved_and_loaded_replay_continues_exactly(self) -> None:
         for turns in (0, 1, 3, 9):
@@ -263,12 +265,12 @@ def _equal(left: Batch, right: Batch) -> bool:
 def _where(obs: Tensor, player: Player) -> tuple[int, int]:
     """Slot and time of the step that acted on `obs`; every observation is unique."""
     place = player.places.get(obs.numpy().tobytes())
-    assert place is not None, "an observation was drawn that nobody acted on"
+    assert place is not None, "an observation was drawn that was never acted on"
     return place
 
 
 def _check(batch: Batch, player: Player, n_step: int, gamma: float) -> None:
-    """Looks every drawn transition up among the played steps and follows it from there, one step at a time."""
+    """Looks up every drawn transition among the played steps and follows it from there, step by step."""
     assert batch.action.dtype == torch.int64, "actions must come back as int64"
     assert torch.equal(batch.weight, torch.ones_like(batch.reward)), "uniform sampling has weights of one"
     for i in range(len(batch.action)):

@@ -1,4 +1,4 @@
-"""An environment whose every number can be worked out by hand: for tests of collectors, agents and replays."""
+"""An environment whose numbers can be worked out by hand, for tests of collectors, agents and replays."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rlrun.types import Array, BoolArray, EnvSpec, Int64Array, State, TimeStep
 
 
 class ScriptedEnv:
-    """Observations name what they are: obs = (slot, episode, time), float32 [B, 3].
+    """Observations identify themselves: obs = (slot, episode, time), float32 [B, 3].
 
     Episode e of slot b lasts 2 + (b + e) % 3 steps. Even episodes terminate (discount 0), odd ones hit a time limit
     (discount 1). The reward of step t is 1 + 10 t + 100 b, and 0.5 more for action 1.
@@ -57,7 +57,7 @@ class ScriptedEnv:
         return {"slot": self._slot.copy(), "episode": self._episode.copy(), "time": self._time.copy()}
 
     def load_state_dict(self, state: State) -> Array:
-        """Continues from there. Returns obs."""
+        """Continues exactly. Returns obs."""
         self._slot = state["slot"].copy()
         self._episode = state["episode"].copy()
         self._time = state["time"].copy()

@@ -1,4 +1,4 @@
-"""What every environment must do: inherit from `VecEnvContract`, say how to make one, run pytest."""
+"""The contract of environments: inherit from `VecEnvContract`, define how to make one, run pytest."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Histories = list[TimeStep]  # T steps of B slots
 
 
 class VecEnvContract(ABC):
-    """Tests of an environment through its public methods alone, under random actions.
+    """Tests of an environment through its public methods, with random actions.
 
     Attributes:
-        num_steps: how many steps to play; where episodes end at all, enough for some to end.
-        stochastic_start: episodes begin differently, depending on the seed; False where they all begin alike.
-        true_successor_shows: an episode's last observation differs from the next one's first, at least sometimes.
+        num_steps: how many steps to play; enough for some episodes to end, if they end at all.
+        stochastic_start: episodes begin differently, depending on the seed; False: they all begin alike.
+        true_successor_shows: an episode's last observation differs from the next episode's first, at least sometimes.
 
     A test's docstring says what to do where it fails; `rlrun check` prints it.
     """
@@ -38,7 +38,7 @@ class VecEnvContract(ABC):
         """A new environment of `num_envs` slots, always configured alike."""
 
     def make_limited(self, num_envs: int, max_episode_steps: int) -> VecEnv | None:
-        """The same with another time limit, agent steps; None where it has none that can be set."""
+        """The same with another time limit, agent steps; None if it cannot be set."""
         del num_envs, max_episode_steps
         return None
 
@@ -52,7 +52,7 @@ class VecEnvContract(ABC):
     def test_arrays_have_the_shapes_and_dtypes_of_the_spec(self) -> None:
         """Compare what reset, restart and step return with the `spec` that the environment declares."""
         env = self._made(3)
-        assert env.spec.num_envs == 3, "spec.num_envs must be the number of slots asked for"
+        assert env.spec.num_envs == 3, "spec.num_envs must be the number of slots that was requested"
         _check_obs(env.reset(0), env.spec, "reset")
         _check_obs(env.restart(np.array([True, False, True])), env.spec, "restart")
         for step in _play(env, random_actions(env.spec, self.num_steps)):
@@ -69,7 +69,7 @@ class VecEnvContract(ABC):
     def test_what_is_shown_is_finite_and_discounts_are_those_of_the_game(self) -> None:
         """Set discount to 0 where the episode terminates and to 1 elsewhere; gamma is a key of the algorithm.
 
-        In a game of two players it is -1 where the other one moves next: what is good for one is bad for the other.
+        In a two-player game it is -1 where the other player moves next: what is good for one is bad for the other.
         """
         env = self._made(3)
         everywhere = np.ones(3, bool)
@@ -77,7 +77,7 @@ class VecEnvContract(ABC):
         meter.begun(env.reset(0), everywhere)
         allowed = (0.0, 1.0) if env.spec.num_players == 1 else (-1.0, 0.0, 1.0)
         for step in _play(env, random_actions(env.spec, self.num_steps)):
-            meter.record(step, everywhere)  # refuses rewards and observations that are not
+            meter.record(step, everywhere)  # refuses values that are not finite
             assert np.isin(step.discount, allowed).all(), (
                 f"a discount must be one of {allowed}: gamma belongs to the agent"
             )
@@ -100,7 +100,9 @@ class VecEnvContract(ABC):
                     reached += int((at_limit & ~expected.last).sum())
                     ends = expected.last | at_limit
                     message = f"with a time limit of {limit} steps, the episode must end"
-                    assert (step.last == ends)[running].all(), f"{message} after step {limit}, or earlier as it would"
+                    assert (step.last == ends)[running].all(), (
+                        f"{message} after step {limit}, or as early as without it"
+                    )
                     wrong = running & (step.discount != expected.discount)
                     assert not wrong.any(), (
                         f"at the time limit (step {limit}) discount is {step.discount[wrong][0]:g}, and without the "
@@ -109,7 +111,7 @@ class VecEnvContract(ABC):
                     running &= ~ends
             env.close()
             longer.close()
-        assert reached > 0, "no time limit was reached, not even one of a single step"
+        assert reached > 0, "no time limit was reached, not even a limit of one step"
 
     def test_only_the_end_of_an_episode_separates_obs_from_next_obs(self) -> None:
         """Return the observation before the reset as next_obs and the one after it as obs, in the same step."""
@@ -118,7 +120,7 @@ class VecEnvContract(ABC):
         ends = differing = 0
         for step in _play(env, random_actions(env.spec, self.num_steps)):
             assert _equal(obs_at(step.obs, ~step.last), obs_at(step.next_obs, ~step.last)), (
-                "inside an episode, obs must be next_obs: what to act on is what the step led to"
+                "within an episode, obs must equal next_obs: the next action follows what the step led to"
             )
             ends += int(step.last.sum())
             for slot in np.flatnonzero(step.last):
@@ -136,18 +138,18 @@ class VecEnvContract(ABC):
         env, other = self._made(3), self._made(3)
         actions = random_actions(env.spec, self.num_steps)
         assert _equal(env.reset(5), other.reset(5)), "equal seeds must begin alike"
-        _check_same(_play(env, actions), _play(other, actions), "equal seeds and actions must show equal things")
+        _check_same(_play(env, actions), _play(other, actions), "equal seeds and actions must give equal results")
         env.close()
         other.close()
 
     def test_a_reset_forgets_what_was_played_before(self) -> None:
-        """Set every attribute that steps change in reset, episode numbers and caches too."""
+        """Set every attribute that steps change in reset, including episode numbers and caches."""
         env = self._made(3)
         actions = random_actions(env.spec, self.num_steps)
         first = env.reset(5)
         history = _play(env, actions)
-        assert _equal(first, env.reset(5)), "reset(seed) must not depend on what was played before"
-        _check_same(history, _play(env, actions), "after reset(seed), nothing may depend on what was played before")
+        assert _equal(first, env.reset(5)), "reset(seed) must not depend on earlier episodes"
+        _check_same(history, _play(env, actions), "after reset(seed), nothing may depend on earlier episodes")
         env.close()
 
     def test_different_seeds_slots_and_episodes_begin_differently(self) -> None:
@@ -157,7 +159,7 @@ class VecEnvContract(ABC):
         env = self._made(3)
         first = env.reset(5)
         seeds, slots, episodes = False, False, False
-        for seed in range(6, 26):  # where there are few ways to begin, two episodes may well begin alike
+        for seed in range(6, 26):  # with few initial states two episodes may begin alike
             second = env.reset(seed)
             again = env.restart(np.ones(3, bool))
             seeds |= not _equal(first, second)
@@ -168,7 +170,7 @@ class VecEnvContract(ABC):
         env.close()
         assert seeds, "reset must use its seed"
         assert slots, "slots must have streams of their own"
-        assert episodes, "the next episode must not begin as the one before it"
+        assert episodes, "the next episode must not begin like the previous one"
 
     def test_a_slot_depends_neither_on_the_other_slots_nor_on_their_number(self) -> None:
         """Give every slot a random stream of its own, from rlrun.rng.stream_seeds(seed, slot, episode)."""
@@ -191,7 +193,7 @@ class VecEnvContract(ABC):
         alone = self.make(1)
         alone.close()
         if "first_slot" not in signature(alone.reset).parameters:
-            return  # it can only be played in one process
+            return  # it supports one process only
         large, small, other = self._made(5), self._made(2), self._made(2)
         middle = slice(2, 4)
         actions = random_actions(large.spec, self.num_steps)
@@ -201,13 +203,14 @@ class VecEnvContract(ABC):
         half = self.num_steps // 2
         history = [_of_slots(step, middle) for step in _play(large, actions)]
         _check_same(history[:half], _play(small, actions[:half, middle]), message)
-        other.load_state_dict(small.state_dict())
-        _check_same(history[half:], _play(other, actions[half:, middle]), f"{message}, also after a resume")
+        if large.spec.resumable:
+            other.load_state_dict(small.state_dict())
+            _check_same(history[half:], _play(other, actions[half:, middle]), f"{message}, also after a resume")
         for each in (large, small, other):
             each.close()
 
     def test_restart_touches_only_the_slots_it_is_asked_for(self) -> None:
-        """Use the mask for everything that restart sets, and return the running observations of the other slots."""
+        """Use the mask for everything that restart sets, and return the current observations of the other slots."""
         env, other = self._made(3), self._made(3)
         actions = random_actions(env.spec, self.num_steps)
         env.reset(5)
@@ -217,7 +220,7 @@ class VecEnvContract(ABC):
         slots = np.array([False, True, False])
         after = env.restart(slots)
         assert _equal(obs_at(after, ~slots), obs_at(before, ~slots)), (
-            "restart must return the running observation of other slots"
+            "restart must return the current observations of the other slots"
         )
         history, undisturbed = _play(env, actions[20:]), _play(other, actions[20:])
         for slot in (0, 2):
@@ -232,13 +235,13 @@ class VecEnvContract(ABC):
         actions = random_actions(env.spec, self.num_steps)
         first = env.reset(5)
         other.reset(5)
-        assert _equal(env.restart(np.zeros(2, bool)), first), "restart of no slot must return what runs"
+        assert _equal(env.restart(np.zeros(2, bool)), first), "restart of no slot must return the current observations"
         _check_same(_play(env, actions), _play(other, actions), "restart of no slot must change nothing")
         env.close()
         other.close()
 
     def test_a_loaded_state_continues_as_if_never_interrupted(self) -> None:
-        """Put all that steps change into state_dict: positions, times, episode numbers, the seed."""
+        """Put everything that steps change into state_dict: positions, times, episode numbers, the seed."""
         env = self._made(2)
         for played in (0, 1, 23, self.num_steps):
             actions = random_actions(env.spec, played + 52)
@@ -254,7 +257,9 @@ class VecEnvContract(ABC):
             for other, kind in ((fresh, "new"), (used, "used")):
                 shown = other.load_state_dict(state)
                 _check_obs(shown, env.spec, "load_state_dict")
-                assert _equal(shown, before), "load_state_dict must return what was shown when the state was taken"
+                assert _equal(shown, before), (
+                    "load_state_dict must return the observations at which the state was taken"
+                )
                 assert same(other.state_dict(), state), "a loaded environment must save what it was loaded from"
                 message = f"a {kind} environment with a loaded state must continue as the saved one did"
                 _check_same(_play(other, actions[played + 2 :]), expected, message)
@@ -271,42 +276,42 @@ class VecEnvContract(ABC):
         kept = deepcopy(state)
         _play(env, actions[20:])
         env.restart(np.ones(2, bool))
-        assert same(state, kept), "state_dict must hand out copies"
+        assert same(state, kept), "state_dict must return copies"
         env.load_state_dict(state)
         _play(env, actions[20:])
-        assert same(state, kept), "load_state_dict must take copies"
+        assert same(state, kept), "load_state_dict must make copies"
         env.close()
 
     def test_what_is_handed_in_is_not_changed_and_what_is_handed_out_is_not_overwritten(self) -> None:
-        """Return new arrays from every call, and copy the ones that are handed in before changing them."""
+        """Return new arrays from every call, and copy arguments before changing them."""
         env = self._made(2)
         observations = [env.reset(5)]
-        kept = [observations[0].copy()]
+        kept = [map_obs(np.copy, observations[0])]
         actions = random_actions(env.spec, self.num_steps)
         actions_before = actions.copy()
         history = [env.step(action) for action in actions]
         history_before = [_of_slots(step, slice(None)) for step in history]
         slots = np.array([False, True])
         observations.append(env.restart(slots))
-        kept.append(observations[1].copy())
+        kept.append(map_obs(np.copy, observations[1]))
         _play(env, actions[:20])
         env.reset(6)
         _play(env, actions[:20])
         assert _equal(actions, actions_before), "step must not write into the actions it is given"
         assert slots.tolist() == [False, True], "restart must not write into the mask it is given"
-        assert all(map(_equal, observations, kept)), "an observation that was handed out changed later"
-        _check_same(history_before, history, "a time step that was handed out changed later")
+        assert all(map(_equal, observations, kept)), "an observation that was returned changed later"
+        _check_same(history_before, history, "a time step that was returned changed later")
         env.close()
 
     def test_writing_into_what_was_handed_out_changes_nothing(self) -> None:
-        """Return copies of the arrays that the environment goes on with."""
+        """Return copies of the arrays that the environment continues to use."""
         env, other = self._made(2), self._made(2)
         actions = random_actions(env.spec, self.num_steps)
         _scribble(env.reset(5))
         other.reset(5)
         for action in actions:
             step, expected = env.step(action), other.step(action)
-            message = "writing into arrays that were handed out must not change what comes next"
+            message = "writing into returned arrays must not change later results"
             _check_same([step], [expected], message)
             for array in (*step[:5], step.extras):
                 _scribble(array)
@@ -325,16 +330,16 @@ def _overwrite(array: Array) -> None:
 
 
 class Permitted:
-    """An environment that is told what may be done: of the k actions that are allowed, action i stands for i mod k.
+    """An environment with masks, playable by any action: action i means number i mod k of the k allowed actions.
 
     Args:
-        env: whose observations have an action mask.
+        env: with an action mask in its observations.
     """
 
     def __init__(self, env: VecEnv) -> None:
         self._env = env
         self.spec = env.spec
-        self._mask: BoolArray = np.zeros((env.spec.num_envs, env.spec.num_actions), bool)  # of what is shown now
+        self._mask: BoolArray = np.zeros((env.spec.num_envs, env.spec.num_actions), bool)  # of the current observations
 
     def _shown(self, obs: ObsArray) -> ObsArray:
         mask: BoolArray = obs["action_mask"]
@@ -374,12 +379,12 @@ class Permitted:
 
 
 def permitted(env: VecEnv) -> VecEnv:
-    """The environment, playable by actions that take no notice of its mask."""
+    """The environment, playable by actions that ignore its mask."""
     return Permitted(env) if env.spec.shows_mask and not isinstance(env, Permitted) else env
 
 
 def random_actions(spec: EnvSpec, num_steps: int, seed: int = 0) -> Int64Array:
-    """[T, B] random; a slot's column does not depend on how many there are."""
+    """[T, B] random; a slot's column does not depend on the number of slots."""
     columns = [np.random.default_rng((seed, slot)).integers(spec.num_actions, size=2**10) for slot in range(9)]
     repeated = np.stack([np.resize(column, num_steps) for column in columns[: spec.num_envs]], axis=1)
     return np.ascontiguousarray(repeated, dtype=np.int64)
@@ -390,7 +395,7 @@ def _play(env: VecEnv, actions: Int64Array) -> Histories:
 
 
 def _of(history: Histories, slot: int) -> Histories:
-    """What one slot showed, as a history of one slot."""
+    """The history of one slot."""
     return [_of_slots(step, slice(slot, slot + 1)) for step in history]
 
 
@@ -407,7 +412,7 @@ def _of_slots(step: TimeStep, slots: slice) -> TimeStep:
 
 
 def _equal(left: ObsArray, right: ObsArray) -> bool:
-    """Bit for bit, NaN included."""
+    """Equal bit for bit, NaN included."""
     if isinstance(left, dict) or isinstance(right, dict):
         return left.keys() == right.keys() and all(_equal(left[name], right[name]) for name in left)
     return bool(left.dtype == right.dtype and left.shape == right.shape and left.tobytes() == right.tobytes())

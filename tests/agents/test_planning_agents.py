@@ -16,9 +16,9 @@ from gymnasium_env import gymnasium_env
 from PIL import Image
 from planners import CPU, NOTHING, planner, solve
 
+from rlrun.agents.planning.convergence import NoLimitError
 from rlrun.agents.planning.policy_evaluation import PolicyEvaluation
 from rlrun.agents.planning.policy_iteration import PolicyIteration
-from rlrun.agents.planning.settling import NoLimitError
 from rlrun.agents.tables.policies import draw_actions
 from rlrun.api.running import warn_if_not_converged
 from rlrun.cli.main import run_command

@@ -14,8 +14,8 @@ from gymnasium import spaces
 from gymnasium_env import gymnasium_env
 from planners import CPU, NOTHING, planner, refusal_of, solve
 
+from rlrun.agents.planning.convergence import NoLimitError
 from rlrun.agents.planning.policy_iteration import PolicyIteration
-from rlrun.agents.planning.settling import NoLimitError
 from rlrun.agents.tables.policies import uniform_policy
 from rlrun.envs.gridworld import GridWorld
 from rlrun.envs.mdp_file import MdpEnv
@@ -159,7 +159,7 @@ def test_random_models_give_what_is_claimed_and_the_best_there_is() -> None:
         model = random_model(rng, rewards)
         every = long_run(model, every_policy(model.legal))
         best, cancelling = every.total.max(axis=0), bool(every.cancels.any())
-        if not np.isfinite(best).all():  # refused: tests/agents/test_settling.py
+        if not np.isfinite(best).all():  # refused: tests/agents/test_convergence.py
             continue
         for algo in OPTIMAL:
             agent = planner(algo, as_spec(model), 1.0, TOLERANCE)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import hydra
 import pytest
 
 from rlrun.cli.main import run_command
-from rlrun.config import compose
 from rlrun.config.compose import load_config
 from rlrun.config.files import config_directory
 from rlrun.config.sweep import check_sweep
@@ -116,14 +116,13 @@ def test_every_combination_is_a_run_and_a_file_is_compared_with_none(directories
 def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[str]]]:
     """The words of every composition."""
     made: list[list[str]] = []
-    original: Callable[..., Any] = compose.hydra_compose
 
     def noted(name: str, overrides: list[str]) -> Any:
         made.append(overrides)
-        return original(name, overrides=overrides)
+        return hydra.compose(name, overrides=overrides)
 
     with monkeypatch.context() as patched:
-        patched.setattr(compose, "hydra_compose", noted)
+        patched.setattr("rlrun.config.compose.hydra_compose", noted)
         yield made
 
 

@@ -111,11 +111,11 @@ FLOATS, BYTES = Odd.observation_space, spaces.Box(0, 255, (2,), np.uint8)
         ({"step_returns": stepped(terminated="False")}, ["'False' for terminated"]),
         ({"step_returns": stepped(truncated=0.5)}, ["0.5 for truncated"]),
         ({"step_returns": stepped(truncated={})}, ["for truncated"]),
-        (shown(np.zeros(3, np.float32)), ["reset(", "shape (3,)", "observation_space (2,)"]),
+        (shown(np.zeros(3, np.float32)), ["reset(", "shape (3,)", "observation_space has (2,)"]),
         (shown(np.zeros((1, 2), np.float32)), ["shape (1, 2)"]),
-        (shown(None), ["is None, and no array of numbers"]),
+        (shown(None), ["is None, not an array of numbers"]),
         (shown([[1.0], [1.0, 2.0]]), ["a list of 2"]),
-        (shown(np.array(["a", "b"])), ["is an array of <U1 of shape (2,), and no array of numbers"]),
+        (shown(np.array(["a", "b"])), ["is an array of <U1 of shape (2,), not an array of numbers"]),
         (shown(np.array([0, np.nan], np.float32)), ["holds nan at index (1,)", "at the beginning of an episode"]),
         (shown([0.0, float("-inf")]), ["holds -inf at index (1,)"]),
         (shown(np.array([1e39, 0.0])), ["holds 1e+39 at index (0,)", "float32"]),
@@ -295,7 +295,7 @@ PAIR = spaces.Tuple((spaces.Discrete(3, start=1), spaces.MultiDiscrete([2, 5], s
         (PARTS, (0, [0, 1], [0, 0]), "is a tuple of 3"),
         (PAIR, (3, np.array([1, 14])), None),
         (PAIR, (0, np.array([1, 14])), "[0] is 0"),
-        (PAIR, (3, np.array([1, 15])), "[1] holds 15, and its observation_space (int64) 10 to 14"),
+        (PAIR, (3, np.array([1, 15])), "[1] holds 15, but its observation_space (int64) ranges from 10 to 14"),
         (PAIR, (3,), "is a dict of 0"),
     ],
 )
@@ -391,5 +391,5 @@ def test_check_names_it_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) 
     assert run_command(["rlrun", "check", "algo=random", "env=gym", f"env.id={ID}", "--steps", "800"]) == 2
     said = capfd.readouterr()
     assert said.err.count("\n") == 1
-    assert "the reward '1'; Gymnasium wants a single number" in said.err
+    assert "the reward '1'; Gymnasium requires a single number" in said.err
     assert "FAILED" not in said.out

@@ -128,12 +128,15 @@ def test_what_is_not_known_of_an_argument_may_be_anything() -> None:
             r"env\.options do not fit env\.id=FrozenLake-v1: with map_name=6x6 its constructor raises KeyError: '6x6', "
             r"at frozen_lake\.py, line \d+; HYDRA_FULL_ERROR=1 shows the traceback$",
         ),
-        (["env=frozenlake", "env.options={desc: 6x6}"], r"env\.options\.desc='6x6' is not valid.*a list \(each text\)"),
+        (
+            ["env=frozenlake", "env.options={desc: 6x6}"],
+            r"env\.options\.desc='6x6' is not valid.*a list \(each a string\)",
+        ),
         (["env=frozenlake", "env.options={reward_schedule: [1, 2]}"], r"reward_schedule=\[1, 2\] is not valid"),
         (
             ["env=gym", "env.imports=[wrapped_work]", "env.id=wrapped_work/Engine-v0"],
             r"Engine-v0 cannot be made: its constructor raises TypeError: .*missing 1 required positional argument: "
-            r"'size'; arguments are given by env\.options=\{name: value\}$",
+            r"'size'; give its arguments with env\.options=\{name: value\}$",
         ),
         (
             ["env=gym", "env.imports=[wrapped_work]", "env.id=wrapped_work/Engine-v0", "env.options={size: 4}"],
@@ -158,7 +161,7 @@ def test_what_is_not_known_of_an_argument_may_be_anything() -> None:
         (
             ["env=gym", "env.imports=[wrapped_work]", "env.id=wrapped_work/Lime-v0"],
             r"unknown env\.id=wrapped_work/Lime-v0; nearest: wrapped_work/Line-v0.*"
-            r"env\.imports=\[wrapped_work\] has registered no such id",
+            r"env\.imports=\[wrapped_work\] has not registered it",
         ),
         (
             ["env=gym", "env.imports=[broken_work]", "env.id=X-v0"],

@@ -13,7 +13,7 @@ from rlrun.errors import FaultyEnvironmentError
 from rlrun.protocols import VecEnv
 from rlrun.rng import hash64, stream_seeds
 from rlrun.testing import VecEnvContract
-from rlrun.types import Array, BoolArray, EnvSpec, Int64Array, State, TimeStep
+from rlrun.types import Array, BoolArray, EnvSpec, Int64Array, ObsArray, State, TimeStep, mask_space
 
 
 class Walk:
@@ -79,6 +79,20 @@ class ShowsTheNewEpisodeAsSuccessor(Walk):
     def step(self, action: Int64Array) -> TimeStep:
         step = super().step(action)
         return step._replace(next_obs=step.obs)
+
+
+class OverwritesAPart(Walk):
+    """Shows a dict of arrays, and fills the same array every time."""
+
+    def __init__(self, num_envs: int) -> None:
+        super().__init__(num_envs)
+        parts: dict[str, spaces.Box | spaces.Discrete] = {"obs": self.spec.obs_space, "action_mask": mask_space(3)}
+        self.spec = EnvSpec("walk", parts, self.spec.action, num_envs)
+        self.buffer = np.zeros((num_envs, 2), np.float32)
+
+    def obs(self) -> ObsArray:
+        self.buffer[:] = super().obs()
+        return {"obs": self.buffer, "action_mask": np.ones((len(self.buffer), 3), bool)}
 
 
 class ResetsOneStepLate(Walk):
@@ -244,21 +258,22 @@ class NeverEnds(Walk):
 BROKEN = {
     ShowsTheNewEpisodeAsSuccessor: "true last observation",
     ResetsOneStepLate: "true last observation",
-    ActsOnStaleObservations: "inside an episode, obs must be next_obs",
+    ActsOnStaleObservations: "within an episode, obs must equal next_obs",
     SharesOneGenerator: "must not depend on",
     DrawsFromTheGlobalGenerator: "equal seeds must begin alike|equal seeds and actions",
-    RemembersAcrossResets: "must not depend on what was played before",
+    RemembersAcrossResets: "must not depend on earlier episodes",
     IgnoresItsSeed: "must use its seed",
     PlaysOneEpisodeEverywhere: "slots must have streams of their own",
-    PlaysOneEpisodeForever: "must not begin as the one before",
-    RestartsEverySlot: "running observation of other slots",
+    PlaysOneEpisodeForever: "must not begin like the previous one",
+    RestartsEverySlot: "current observations of the other slots",
     ForgetsTheTimeInItsState: "save what it was loaded from",
-    ShowsTheBeginningWhenLoaded: "return what was shown when the state was taken",
+    ShowsTheBeginningWhenLoaded: "return the observations at which the state was taken",
     ForgetsTheSeedInItsState: "save what it was loaded from",
-    HandsOutItsOwnState: "must hand out copies",
-    TakesTheStateItself: "must take copies",
+    HandsOutItsOwnState: "must return copies",
+    TakesTheStateItself: "must make copies",
     ReusesItsBuffer: "changed later",
-    HandsOutItsPosition: "writing into arrays",
+    OverwritesAPart: "changed later",
+    HandsOutItsPosition: "writing into returned arrays",
     WritesIntoActions: "must not write into the actions",
     PutsGammaIntoTheDiscount: "gamma belongs to the agent",
     GivesDoubleRewards: "reward must be",

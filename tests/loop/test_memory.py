@@ -16,7 +16,7 @@ from rlrun.protocols import VecEnv
 from rlrun.runs.checkpoint import Checkpoints
 from rlrun.testing import AgentContract, VecEnvContract
 from rlrun.testing.memory_probe import CueEnv, Memory, MemoryProbe
-from rlrun.types import EnvSpec, Rollout, Steps, WholeEpisodes
+from rlrun.types import ActorOutput, EnvSpec, Rollout, Steps, WholeEpisodes
 
 CPU = torch.device("cpu")
 
@@ -83,6 +83,44 @@ def test_memory_of_running_episodes_is_saved_and_is_what_it_was(tmp_path: Path) 
         assert torch.equal(mine, other)
         assert mine.device == other.device
     assert bool((actual.reward == 1).all())
+
+
+def test_memory_that_was_loaded_is_saved_again_before_anything_is_collected() -> None:
+    agent = MemoryProbe(Steps(5), CPU)
+    collector = Collector(CueEnv(4), agent.collection, CPU, seed=1)
+    collector.collect(agent)
+    state = collector.state_dict()
+    for _ in range(2):  # a run that is stopped again as soon as it has resumed
+        resumed = Collector(CueEnv(4), agent.collection, CPU, seed=1)
+        resumed.load_state_dict(state)
+        state = resumed.state_dict()
+    assert [leaf.tolist() for leaf in state["carry"]] == [leaf.tolist() for leaf in collector.state_dict()["carry"]]
+    assert torch.equal(resumed.collect(agent).action, collector.collect(agent).action)
+
+
+class ChangesItsMemory(MemoryProbe):
+    """Writes into the memory that it is handed."""
+
+    def act(self, obs: torch.Tensor, carry: Memory, rng: torch.Generator, *, explore: bool) -> ActorOutput:
+        output = super().act(obs, carry, rng, explore=explore)
+        for leaf, new in zip(carry, output.carry, strict=True):
+            leaf.copy_(new)
+        return output._replace(carry=carry)
+
+
+class CheckedChangesItsMemory(AgentContract):
+    __test__ = False
+
+    def make_env(self) -> VecEnv:
+        return CueEnv(4)
+
+    def make_agent(self, spec: EnvSpec, seed: int) -> MemoryProbe:
+        return ChangesItsMemory(Steps(3), CPU)
+
+
+def test_an_agent_that_writes_into_the_memory_it_is_handed_is_noticed() -> None:
+    with pytest.raises(AssertionError, match="leave the memory"):
+        CheckedChangesItsMemory().test_memory_has_a_row_for_each_slot_and_keeps_its_form()
 
 
 def test_memory_is_reset_in_evaluation_too() -> None:

@@ -11,7 +11,7 @@ from gymnasium import spaces
 from torch import nn
 
 from rlrun.nn.networks import build_policy_value, build_q_network
-from rlrun.nn.trunks import Layers, Straight
+from rlrun.nn.trunks import Layers, Sequential
 from rlrun.types import EnvSpec
 
 SPEC = EnvSpec("vector", spaces.Box(-1, 1, (3,), np.float32), spaces.Discrete(2), 1)
@@ -48,18 +48,18 @@ def test_a_policy_and_a_value_with_hooks_learn_with_all_of_their_parameters(shar
 @pytest.mark.parametrize("kind", ["register_forward_pre_hook", "register_forward_hook"])
 @pytest.mark.parametrize("number", range(4))
 def test_a_hook_on_any_layer_is_called_until_it_is_removed(number: int, kind: str) -> None:
-    straight = Straight(nn.Linear(3, 2), Layers(2, nn.Tanh()), nn.Linear(2, 2), nn.Linear(2, 1))
-    expected, called = straight(OBS), []
-    handle = getattr(straight[number], kind)(lambda layer, *_: called.append(layer))
-    assert torch.equal(straight(OBS), expected)
-    assert called == [straight[number]]
+    layers = Sequential(nn.Linear(3, 2), Layers(2, nn.Tanh()), nn.Linear(2, 2), nn.Linear(2, 1))
+    expected, called = layers(OBS), []
+    handle = getattr(layers[number], kind)(lambda layer, *_: called.append(layer))
+    assert torch.equal(layers(OBS), expected)
+    assert called == [layers[number]]
     handle.remove()
-    assert torch.equal(straight(OBS), expected)
+    assert torch.equal(layers(OBS), expected)
     assert len(called) == 1
 
 
 def test_what_a_hook_returns_counts() -> None:
-    straight = Straight(nn.Linear(3, 2), nn.Linear(2, 1))
-    straight[-1].register_forward_hook(lambda _, __, out: out + 1.0)
-    plain = nn.Sequential(*copy.deepcopy(list(straight)))
-    assert torch.equal(straight(OBS), plain(OBS))
+    layers = Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
+    layers[-1].register_forward_hook(lambda _, __, out: out + 1.0)
+    plain = nn.Sequential(*copy.deepcopy(list(layers)))
+    assert torch.equal(layers(OBS), plain(OBS))

@@ -75,7 +75,7 @@ def grid(height: int, width: int) -> Shown:
 def test_a_grids_picture_is_the_random_policy_the_values_and_q() -> None:
     model = lecture()
     tables = tables_of(model)
-    figure = figure_of(Shown(tables, model), 0.9, "mine")
+    figure = figure_of(Shown(tables, model), "mine")
     found = panels(figure)
     assert list(found) == ["random policy: V", "mine: V", "mine: Q"]
     chance = random_values(model, 0.9)
@@ -93,8 +93,8 @@ def test_a_grids_picture_is_the_random_policy_the_values_and_q() -> None:
 
 
 def test_square_grids_have_q_beside_their_values_and_wide_ones_beneath() -> None:
-    square = {name: corner(axes) for name, axes in panels(figure_of(grid(4, 4), 0.9, "mine")).items()}
-    wide = {name: corner(axes) for name, axes in panels(figure_of(grid(2, 8), 0.9, "mine")).items()}
+    square = {name: corner(axes) for name, axes in panels(figure_of(grid(4, 4), "mine")).items()}
+    wide = {name: corner(axes) for name, axes in panels(figure_of(grid(2, 8), "mine")).items()}
     assert square["mine: Q"][0] > square["mine: V"][0]
     assert wide["mine: Q"][1] > wide["mine: V"][1]
     for places in (square, wide):
@@ -103,7 +103,7 @@ def test_square_grids_have_q_beside_their_values_and_wide_ones_beneath() -> None
 
 def test_pictures_do_not_overlap() -> None:
     for shown in (grid(4, 4), grid(1, 1), grid(2, 8), grid(8, 2), grid(20, 20), Shown(tables_of(lecture()), lecture())):
-        figure = figure_of(shown, 0.9, "mine")
+        figure = figure_of(shown, "mine")
         assert figure is not None
         pixels(figure)
         boxes = [axes.get_tightbbox() for axes in figure.axes]
@@ -120,20 +120,20 @@ def test_pictures_do_not_overlap() -> None:
 def test_without_q_or_with_other_moves_there_are_no_triangles() -> None:
     shown = Shown(tables_of(lecture()), lecture())
     unknown = replace(shown.tables, q=np.full_like(shown.tables.q, np.nan))
-    assert list(panels(figure_of(replace(shown, tables=unknown), 0.9, "mine"))) == ["random policy: V", "mine: V"]
+    assert list(panels(figure_of(replace(shown, tables=unknown), "mine"))) == ["random policy: V", "mine: V"]
     layout = shown.model.layout
     assert layout is not None
     diagonal = replace(layout, moves=((-1, -1), (0, 1), (1, 0), (0, -1)))
     other = Shown(shown.tables, replace(shown.model, layout=diagonal))
-    assert list(panels(figure_of(other, 0.9, "mine"))) == ["random policy: V", "mine: V"]
-    assert "mine: Q" in panels(figure_of(grid(20, 20), 0.9, "mine"))
-    assert "mine: Q" not in panels(figure_of(grid(20, 21), 0.9, "mine"))  # too small to read
+    assert list(panels(figure_of(other, "mine"))) == ["random policy: V", "mine: V"]
+    assert "mine: Q" in panels(figure_of(grid(20, 20), "mine"))
+    assert "mine: Q" not in panels(figure_of(grid(20, 21), "mine"))  # too small to read
 
 
 def test_a_few_states_that_are_no_cells_are_a_table_and_many_have_no_picture() -> None:
     few, many = random_walk_model(5, 0.0, 1.0), random_walk_model(60, 0.0, 1.0)
-    assert list(panels(figure_of(Shown(tables_of(few), few), 1.0, "walk"))) == ["walk"]
-    assert figure_of(Shown(tables_of(many), many), 1.0, "walk") is None
+    assert list(panels(figure_of(Shown(tables_of(few), few), "walk"))) == ["walk"]
+    assert figure_of(Shown(tables_of(many), many), "walk") is None
 
 
 def test_matplotlib_is_loaded_when_a_picture_is_drawn_and_never_pyplot() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from rlrun.replay.refusals import Refusals
+from rlrun.replay.deferred_checks import DeferredChecks
 from rlrun.replay.uniform import UniformReplay
 from rlrun.testing.agent import same
 from rlrun.testing.recorded_operations import RecordedOperations
@@ -109,18 +109,18 @@ def test_final_observations_that_nobody_ended_with_are_refused_at_once(fixed_sha
 
 
 def test_what_is_to_be_told_later_is_told_in_the_end() -> None:
-    refusals = Refusals(CPU, later=True)
-    refusals.all(torch.tensor([True, False]), "first")
+    checks = DeferredChecks(CPU, later=True)
+    checks.all(torch.tensor([True, False]), "first")
     for _ in range(255):
-        refusals.all(torch.ones(2, dtype=torch.bool), "first")
-        refusals.read_sometimes()
+        checks.all(torch.ones(2, dtype=torch.bool), "first")
+        checks.read_sometimes()
     with pytest.raises(ValueError, match="first"):
-        refusals.read_sometimes()
-    refusals.read()  # it has been told
+        checks.read_sometimes()
+    checks.read()  # it has been told
 
 
 def test_a_replay_looks_for_what_is_to_be_told_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rlrun.replay.refusals._AT_MOST", 5)
+    monkeypatch.setattr("rlrun.replay.deferred_checks._AT_MOST", 5)
     player = Player(2, 4, seed=0)
     kept = replay(player.spec, fixed_shapes=True)
     kept.extend(broken(with_ends(player.play(3)), "mask"))

@@ -1,8 +1,8 @@
 """Features of observations for linear functions: one-hot, the observation itself, tile coding, or a user's class.
 
-`Features` maps obs [B, ...] to f(s) [B, F]; `PairFeatures` maps it to f(s, a) for every action, [B, A, F]. A class of
-the user's needs `num_features` and `__call__` or `of_pairs`, and may take `spec` and `device` as keyword arguments;
-numbers of any type will do.
+`Features` maps obs [B, ...] to f(s) [B, F]; `PairFeatures` maps it to f(s, a) for every action, [B, A, F]. A user's
+class needs `num_features` and `__call__` or `of_pairs`, and may take `spec` and `device` as keyword arguments; numbers
+may have any type.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rlrun.errors import UserError
 from rlrun.types import EnvSpec
 
 _MOST_FEATURES = 10_000_000  # 80 MB for each slot and step
-_STATES_AT_ONCE = 1000  # described together; one-hot features of all at once would be the square of them
+_STATES_AT_ONCE = 1000  # computed together; one-hot features of all states at once would take the square of them
 
 
 class Features(Protocol):
@@ -50,22 +50,22 @@ class PairFeatures(Protocol):
 
 
 def count_features(features: Features | PairFeatures) -> int:
-    """How many numbers `features` gives.
+    """How many features `features` has.
 
     Raises:
-        UserError: if it does not say so.
+        UserError: if `num_features` is missing or invalid.
     """
     count: object = getattr(features, "num_features", None)
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise UserError(
-            f"features: {type(features).__name__} must say how many features it gives, by an attribute num_features "
-            f"that is an integer above 0, not {count}"
+            f"features: {type(features).__name__} must have an attribute num_features that is an integer above 0, not "
+            f"{count}"
         )
     return count
 
 
 def with_bias(state: Tensor) -> Tensor:
-    """f(s) with the 1 that the bias weighs: [B, F] to [B, F + 1] float64."""
+    """f(s) with a 1 for the bias: [B, F] to [B, F + 1] float64."""
     state = state.to(torch.float64)
     return torch.cat([state, torch.ones_like(state[:, :1])], dim=1)
 
@@ -76,13 +76,13 @@ def of_states(function: Callable[[Tensor], Tensor], states: Tensor) -> Tensor:
 
 
 class OneHot:
-    """1 at the number of the state: a linear function of it is a table.
+    """1 at the state's number: a linear function of it is a table.
 
     Args:
         spec: with numbered states.
 
     Raises:
-        UserError: if observations are no numbers, or too many.
+        UserError: if states are not numbered, or too many.
     """
 
     def __init__(self, *, spec: EnvSpec) -> None:
@@ -94,8 +94,8 @@ class OneHot:
         self.num_features = int(spec.obs_space.n)
         if self.num_features > _MOST_FEATURES:
             raise UserError(
-                f"{spec.name} has {self.num_features:,} states, and more than {_MOST_FEATURES:,} one-hot features "
-                "would not fit: choose an agent with a network, or wrappers that show less"
+                f"{spec.name} has {self.num_features:,} states, but at most {_MOST_FEATURES:,} one-hot features "
+                "fit: choose an agent with a network, or wrappers that show less"
             )
 
     def __call__(self, obs: Tensor) -> Tensor:
@@ -110,7 +110,7 @@ class Flat:
         spec: with boxes as observations.
 
     Raises:
-        UserError: if observations are no boxes.
+        UserError: if observations are not boxes.
     """
 
     def __init__(self, *, spec: EnvSpec) -> None:
@@ -127,22 +127,22 @@ class Flat:
 
 
 class TileCoding:
-    """Overlapping grids laid over a box, each shifted a little; 1 in the tile of each that holds the point.
+    """Overlapping grids over a box, each shifted a little; 1 for the tile of each grid that contains the point.
 
     Tiling t is shifted by t (1, 3, 5, ...) / T of a tile along the dimensions, modulo one tile, which spreads tilings
-    evenly (Sutton and Barto 2018, section 9.5.4). One more row of tiles takes what the shift pushes out.
+    evenly (Sutton and Barto 2018, section 9.5.4). One more row of tiles covers what the shift moves out.
 
     Args:
-        num_tilings: T; exactly T features are 1 at a time. A power of two of at least 4 times the dimensions is good;
-            a dimension whose odd number shares a divisor with T sees fewer different shifts.
+        num_tilings: T; exactly T features are 1 at a time. A power of two that is at least 4 times the dimensions is
+            good; a dimension whose odd number shares a divisor with T has fewer different shifts.
         tiles: along each dimension.
-        low: where the box begins, for every dimension; None: as the observation space says.
-        high: where it ends; points outside count as on the border.
+        low: the lower bounds of the box, one for each dimension; None: the observation space's.
+        high: the upper bounds; points outside are moved to the border.
         spec: with vectors as observations.
         device: where observations live.
 
     Raises:
-        UserError: if the box has no ends, or the numbers do not fit it.
+        UserError: if the box is unbounded, or the numbers do not fit it.
     """
 
     def __init__(
@@ -161,11 +161,13 @@ class TileCoding:
         ends = []
         for key, given, default in (("low", low, space.low), ("high", high, space.high)):
             if given is not None and len(given) != spec.obs_shape[0]:
-                raise UserError(f"{key} of tile coding has {len(given)} numbers, and observations {spec.obs_shape[0]}")
+                raise UserError(
+                    f"{key} of tile coding has {len(given)} numbers, but observations have {spec.obs_shape[0]}"
+                )
             ends.append(np.asarray(default if given is None else given, np.float64))
         lows, highs = ends
         if not (np.isfinite(lows) & np.isfinite(highs)).all() or (np.abs(ends) > 1e30).any():
-            raise UserError(f"observations of {spec.name} have no ends: give low and high of tile coding")
+            raise UserError(f"observations of {spec.name} are unbounded: set low and high of tile coding")
         if not (lows < highs).all():
             raise UserError("low of tile coding must be below high in every dimension")
         dimensions = spec.obs_shape[0]
@@ -174,8 +176,8 @@ class TileCoding:
         self.num_features = num_tilings * per_tiling
         if self.num_features > _MOST_FEATURES:
             raise UserError(
-                f"{num_tilings} tilings of {side}^{dimensions} tiles are {self.num_features:,} features, more than "
-                f"{_MOST_FEATURES:,}: choose fewer tiles, or choose an agent with a network"
+                f"{num_tilings} tilings of {side}^{dimensions} tiles are {self.num_features:,} features, but at most "
+                f"{_MOST_FEATURES:,} fit: choose fewer tiles, or choose an agent with a network"
             )
         self.num_tilings = num_tilings
         self._low = torch.from_numpy(lows).to(device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import torch
@@ -31,30 +32,30 @@ from rlrun.types import (
 
 
 class LinearQ:
-    """Semi-gradient temporal-difference control: w ← w + α δ e, where e gathers the gradients that led here.
+    """Semi-gradient temporal-difference control: w ← w + α δ e, where e accumulates earlier gradients.
 
     δ = r + γ d V(s') − Q(s, a), where V(s') is `max`: the best Q (Q-learning; the trace is cut where an action was not
     greedy, Watkins 1989), or `expected`: the mean of Q under the policy that explores (Expected Sarsa). Slots learn
-    together: their steps are averaged, so that α means the same for any number of them. Actions that the model of
-    what is observed calls illegal are worth −∞, so they are neither taken nor bootstrapped from.
+    together: their steps are averaged, so that α means the same for any number of them. Actions that are illegal in
+    the model have Q = −∞, so they are neither taken nor bootstrapped from.
 
     Args:
         features: f(s), with a weight vector and a bias for each action; or f(s, a), with one weight vector.
         bootstrap: `max` or `expected`.
         gamma: discount factor per step.
-        alpha: step size; with tile coding 1/10 of the way per step is 0.1 / number of tilings.
-        trace_lambda: how slowly traces fade; 0: one step.
-        replacing: whether the trace of a feature that is not 0 is set to the new gradient instead of added to, and that
-            of the state's other actions to 0 (Singh and Sutton 1996).
+        alpha: step size; with tile coding, 0.1 / number of tilings moves 1/10 of the way per step.
+        trace_lambda: decay of the traces; 0: one step.
+        replacing: whether the trace of a nonzero feature is replaced by the new gradient instead of added to, and that
+            of the state's other actions by 0 (Singh and Sutton 1996).
         bias: whether there is a bias for each action; f(s) only.
         epsilon: probability of a random action, by agent step.
-        evaluation_epsilon: the same when evaluated.
+        evaluation_epsilon: the same in evaluation.
         spec: the environment's.
         device: where weights live.
 
     Raises:
         UserError: if `features` does not say how many there are, epsilon leaves [0, 1], or some actions are illegal and
-            observations do not say where.
+            observations have no mask.
     """
 
     def __init__(
@@ -91,7 +92,7 @@ class LinearQ:
         self._steps = 0
 
     def act(self, obs: Obs, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
-        """Epsilon-greedy in each of the B slots; among equally good actions by chance."""
+        """Epsilon-greedy in each of the B slots; ties are broken at random."""
         action = self._policy.act(self.q_values(obs), obs, rng, self._steps, explore=explore)
         return ActorOutput(action, carry, {})
 
@@ -104,7 +105,7 @@ class LinearQ:
         taken = q.gather(1, action[:, None]).squeeze(1)
         epsilon = self._policy.epsilon(self._steps)
         error = reward + discount * self._worth(obs_at(rollout.next_obs, 0)) - taken
-        if self._bootstrap == "max":  # what was before a step down from the best says nothing of the best policy
+        if self._bootstrap == "max":  # what came before a non-greedy action says nothing about the greedy policy
             self._trace[taken < q.amax(dim=1)] = 0.0
 
         self._remember(described, action)
@@ -120,7 +121,7 @@ class LinearQ:
         return q.amax(dim=1) if self._bootstrap == "max" else self._policy.expected(q, obs, self._steps)
 
     def _remember(self, described: Tensor, action: Tensor) -> None:
-        """Adds the gradient of Q(s, a) to the traces, or puts it in their place."""
+        """Adds the gradient of Q(s, a) to the traces, or replaces them by it."""
         slots = torch.arange(len(action), device=action.device)
         if self._pairs is not None:
             rows, gradient = torch.zeros_like(action), described[slots, action]
@@ -137,7 +138,7 @@ class LinearQ:
         return self._q_of(self._described(seen(obs)), obs)
 
     def _described(self, obs: Tensor) -> Tensor:
-        """f(s) with the 1 that the bias weighs, [B, F (+ 1)]; or f(s, a), [B, A, F]."""
+        """f(s) with a 1 for the bias, [B, F (+ 1)]; or f(s, a), [B, A, F]."""
         if self._pairs is not None:
             pairs: Tensor = self._pairs(obs)
             return pairs.to(torch.float64)
@@ -149,15 +150,15 @@ class LinearQ:
         return allowed(described @ weight, action_mask(obs))
 
     def tables(self) -> Tables:
-        """Q of every numbered state, the best of it, and the policy as evaluated; 0 and none where the episode is over.
+        """Q of every numbered state, its maximum, and the evaluation policy; 0 and no action where the episode is over.
 
         Raises:
-            ValueError: if observations are no numbers, so that there are no tables to show.
+            ValueError: if states are not numbered, so that there are no tables.
         """
         if not isinstance(self._spec.obs_space, spaces.Discrete):
             raise ValueError(f"there are no tables of {self._spec.shown}")
         states = torch.arange(int(self._spec.obs_space.n), device=self._weight.device)
-        return self._policy.tables(of_states(self.q_values, states))
+        return replace(self._policy.tables(of_states(self.q_values, states)), gamma=self._gamma)
 
     def initial_carry(self, num_envs: int) -> Carry:
         """No memory."""

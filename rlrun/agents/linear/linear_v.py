@@ -1,4 +1,4 @@
-"""Linear TD(λ) prediction (Sutton 1988; Sutton and Barto 2018, sections 9.3, 9.4, 12.2): what a policy is worth."""
+"""Linear TD(λ) prediction (Sutton 1988; Sutton and Barto 2018, sections 9.3, 9.4, 12.2): the value of a policy."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ from rlrun.types import (
 
 
 class LinearV:
-    """V(s) = w · f(s) + b, by w ← w + α δ z with δ = r + γ d V(s') − V(s); z gathers the gradients of V that led here.
+    """V(s) = w · f(s) + b, by w ← w + α δ z with δ = r + γ d V(s') − V(s); z accumulates earlier gradients of V.
 
-    It acts as the policy does. Slots learn together: their steps are averaged, so that α means the same for any number
-    of them. With α small enough TD(0) comes near the fixed point A⁻¹ b (equation 9.12), which is not the best fit of V
-    unless V is linear in f; the longer the traces, the nearer the two (section 12.2).
+    It acts by the policy. Slots learn together: their steps are averaged, so that α means the same for any number
+    of them. With small α, TD(0) approaches the fixed point A⁻¹ b (equation 9.12), which is not the best fit of V unless
+    V is linear in f; the longer the traces, the closer the two (section 12.2).
 
     Args:
-        policy: `uniform`, the directory of a run that kept tables, or a YAML file from states to actions; where
-            observations are no numbered states, `uniform` alone.
+        policy: `uniform`, the directory of a run with tables, or a YAML file from states to actions; only `uniform`
+            where states are not numbered.
         features: f(s).
         gamma: discount factor per step.
-        alpha: step size; stable below about 1 / |f|²: with tile coding 1/10 of the way per step is 0.1 / tilings.
+        alpha: step size; stable below about 1 / |f|²; with tile coding, 0.1 / tilings moves 1/10 of the way per step.
         trace_lambda: 0: TD(0); above: accumulating traces; 1: Monte Carlo.
-        bias: whether there is a b.
+        bias: whether there is a bias b.
         spec: the environment's.
         device: where weights live.
 
@@ -80,14 +80,14 @@ class LinearV:
         self._trace = torch.zeros(spec.num_envs, columns, dtype=torch.float64, device=device)
         model = spec.seen_model
         self._over = None if model is None else ~model.legal.any(axis=1)  # [S]
-        self._start: Tensor | None = None  # [F (+ 1)] the mean description of first states
+        self._start: Tensor | None = None  # [F (+ 1)] the mean features of first states
         if model is not None:
             initial = torch.from_numpy(model.initial).to(device)
             (states,) = initial.nonzero(as_tuple=True)
             self._start = of_states(lambda part: (initial[part] @ self._described(part))[None], states).sum(dim=0)
 
     def act(self, obs: Obs, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
-        """Draws from the policy, whether it explores or is evaluated."""
+        """Draws from the policy, in training and in evaluation."""
         del explore
         rows = seen(obs)
         if self._num_states is None:
@@ -112,7 +112,7 @@ class LinearV:
         return self._described(obs) @ self._weight
 
     def _described(self, obs: Tensor) -> Tensor:
-        """f(s) with the 1 that the bias weighs: [B, F (+ 1)] float64."""
+        """f(s) with a 1 for the bias: [B, F (+ 1)] float64."""
         state = self._features(obs)
         return with_bias(state) if self._bias else state.to(torch.float64)
 
@@ -125,7 +125,7 @@ class LinearV:
         """V of every numbered state, 0 where the episode is over, and the policy; there is no Q.
 
         Raises:
-            ValueError: if observations are no numbers, so that there are no tables to show.
+            ValueError: if states are not numbered, so that there are no tables.
         """
         if self._num_states is None:
             raise ValueError("there are no tables where states are not numbered")
@@ -134,7 +134,7 @@ class LinearV:
         if self._over is not None:
             values[self._over] = 0.0
         policy = self._policy.cpu().numpy().copy()
-        return Tables(values, np.full(policy.shape, np.nan), policy)
+        return Tables(values, np.full(policy.shape, np.nan), policy, gamma=self._gamma)
 
     def state_dict(self) -> State:
         """Weights, and the traces of the running episodes."""

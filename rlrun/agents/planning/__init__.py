@@ -1,1 +1,1 @@
-"""Planners: dynamic programming on the model of an environment. They play no steps to learn."""
+"""Planners: dynamic programming on the model of an environment. They learn without acting."""

@@ -1,4 +1,4 @@
-"""What every planner needs: a model, and observations that are its states."""
+"""What every planner needs: a model whose states are the observations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def require_model(spec: EnvSpec) -> TabularModel:
     """The model of an environment whose observations are its states.
 
     Raises:
-        DoesNotFitError: if it has none, or shows something else.
+        DoesNotFitError: if it has no model, or other observations.
     """
     model = spec.model
     if model is None:
@@ -26,7 +26,7 @@ def require_model(spec: EnvSpec) -> TabularModel:
     num_seen = count_states(spec)
     if num_seen != model.num_states:
         raise DoesNotFitError(
-            f"a plan needs to know the state, and the {model.num_states} states of {spec.name} look like {num_seen}: "
-            "choose an agent that learns"
+            f"planning needs to observe the state, but the {model.num_states} states of {spec.name} look like "
+            f"{num_seen}: choose an agent that learns"
         )
     return model

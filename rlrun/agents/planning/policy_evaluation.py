@@ -8,8 +8,8 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
+from rlrun.agents.planning.convergence import Convergence, solution_if_slow
 from rlrun.agents.planning.model import require_model
-from rlrun.agents.planning.settling import Settling, solution_if_slow
 from rlrun.agents.tables.policies import PolicySource, draw_actions, load_policy
 from rlrun.numerics.bellman import Bellman
 from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, NoSteps, Obs, Rollout, State, Tables, seen
@@ -18,14 +18,14 @@ _LOG = logging.getLogger(__name__)
 
 
 class PolicyEvaluation:
-    """What a policy is worth: V and Q of it, one sweep per `learn`, from V = 0. It acts as the policy does.
+    """V and Q of a fixed policy, one sweep per `learn`, from V = 0. It acts by that policy.
 
-    Where sweeps are slow and the model is small, its linear equations are solved at last, and a last sweep checks.
+    Where sweeps are slow and the model is small, the linear equations are solved instead, and a final sweep checks.
 
     Args:
-        policy: `uniform`, the directory of a run that kept tables, or a YAML file from states to actions.
+        policy: `uniform`, the directory of a run with tables, or a YAML file from states to actions.
         gamma: discount factor per step.
-        tolerance: stops once no value changed by more in a sweep.
+        tolerance: stops once no value changes by more in a sweep.
         spec: with a model.
         device: where values live.
 
@@ -51,19 +51,19 @@ class PolicyEvaluation:
         self._played = self._policy.T > 0  # [A, S]
         self._initial = torch.from_numpy(model.initial).to(device)
         self._values = torch.zeros(model.num_states, dtype=torch.float64, device=device)
-        self._settling = Settling(tolerance, self._bellman, gamma)
+        self._convergence = Convergence(tolerance, self._bellman, gamma)
         self._sweeps = 0
 
     @property
     def residual(self) -> float:
         """The largest change of a value in the last sweep, reward units."""
-        return self._settling.residual
+        return self._convergence.residual
 
     def learn(self, rollout: Rollout) -> Metrics:
         """One sweep.
 
         Raises:
-            NoLimitError: if values will never settle.
+            NoLimitError: if values will never converge.
         """
         del rollout
         policy = self._policy.T
@@ -71,13 +71,15 @@ class PolicyEvaluation:
         residual = float((values - self._values).abs().max())
         self._values = values
         self._sweeps += 1
-        self.finished = self._settling.settled(residual, values, lambda: self._played, self._played)
+        self.finished = self._convergence.converged(residual, values, lambda: self._played, self._played)
         if self.finished:
-            _LOG.info(f"values settled in sweep {self._sweeps:,} (residual {residual:.2g})")
+            _LOG.info(f"values converged in sweep {self._sweeps:,} (residual {residual:.2g})")
         else:
             solution = solution_if_slow(self._bellman, policy, self._gamma, self._sweeps)
             if solution is not None:
-                _LOG.info(f"sweeps are slow (residual {residual:.2g} after {self._sweeps:,}): linear equations solved")
+                _LOG.info(
+                    f"sweeps are slow (residual {residual:.2g} after {self._sweeps:,}): linear equations solved instead"
+                )
                 self._values = solution
         return {"plan/residual": residual, "value/start": values @ self._initial}
 
@@ -87,21 +89,22 @@ class PolicyEvaluation:
         return ()
 
     def act(self, obs: Obs, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
-        """Draws from the policy, whether it explores or is evaluated."""
+        """Draws from the policy, in training and in evaluation."""
         del explore
         return ActorOutput(draw_actions(self._policy, seen(obs), rng), carry, {})
 
     def tables(self) -> Tables:
         """V and Q of the policy, and the policy."""
         q = self._bellman.q_values(self._values, self._gamma)
-        return Tables(self._values.cpu().numpy().copy(), q.T.cpu().numpy().copy(), self._policy.cpu().numpy().copy())
+        values, of_actions, acting = (table.cpu().numpy().copy() for table in (self._values, q.T, self._policy))
+        return Tables(values, of_actions, acting, gamma=self._gamma)
 
     def state_dict(self) -> State:
-        """The values and what is known of how they settle."""
+        """The values and the state of convergence."""
         return {
             "values": self._values,
             "sweeps": self._sweeps,
-            "settling": self._settling.state_dict(),
+            "convergence": self._convergence.state_dict(),
             "finished": self.finished,
         }
 
@@ -109,5 +112,5 @@ class PolicyEvaluation:
         """Continues exactly."""
         self._values = state["values"].to(self._values.device)
         self._sweeps = state["sweeps"]
-        self._settling.load_state_dict(state["settling"])
+        self._convergence.load_state_dict(state["convergence"])
         self.finished = state["finished"]

@@ -10,9 +10,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from rlrun.agents.planning.convergence import Convergence, solution_if_slow
 from rlrun.agents.planning.greedy_policy import GreedyPolicy
 from rlrun.agents.planning.model import require_model
-from rlrun.agents.planning.settling import Settling, solution_if_slow
 from rlrun.agents.tables.policies import PolicySource, draw_actions, load_policy
 from rlrun.numerics.bellman import TIE, Bellman, as_policy, lowest, tie_margin, value_error
 from rlrun.numerics.tied_actions import keeps_promises, staying_free
@@ -22,21 +22,21 @@ _LOG = logging.getLogger(__name__)
 
 
 class PolicyIteration:
-    """One evaluation sweep per `learn`; an improvement whenever the evaluation has settled.
+    """One evaluation sweep per `learn`; an improvement whenever the evaluation has converged.
 
-    An action must be better by more than the evaluation may be wrong; where it is not, but is better by more than the
-    margin m = min(2 tolerance / (1 − γ), 1e-5) + 1e-9 of its value, the evaluation continues until that is clear. So no
-    action is better by more than m in the end, and the policy is worth what the best one is up to 2 m / (1 − γ). For
-    1 / (1 − γ) at most 1,000 is reckoned with here, and with γ = 1 the second one is the expected steps of an episode.
+    An action replaces another if it is better by more than the error of the evaluation; if it is better by less, but
+    by more than the margin m = min(2 tolerance / (1 − γ), 1e-5) + 1e-9 of its value, the evaluation continues until
+    that is clear. So in the end no action is better by more than m, and the policy is within 2 m / (1 − γ) of the best
+    one. In m, 1 / (1 − γ) counts as 1,000 at most; in the bound, for γ = 1, it is the expected steps of an episode.
 
-    Where an evaluation is slow and the model is small, its linear equations are solved at last, and a sweep checks.
+    Where an evaluation is slow and the model is small, the linear equations are solved instead, and a sweep checks.
 
     Args:
         initial_policy: where it starts: `uniform`, a run's directory, or a YAML file from states to actions.
         gamma: discount factor per step.
-        tolerance: an evaluation has settled once no value changed by more in a sweep.
-        evaluation_sweeps: improves after so many sweeps even if values have not settled (modified policy iteration,
-            Puterman and Shin 1978); None: never before.
+        tolerance: an evaluation has converged once no value changes by more in a sweep.
+        evaluation_sweeps: improves after this many sweeps even if values have not converged (modified policy iteration,
+            Puterman and Shin 1978); None: only when they have.
         spec: with a model.
         device: where values live.
 
@@ -68,20 +68,20 @@ class PolicyIteration:
         self._policy = torch.from_numpy(np.ascontiguousarray(policy.T)).to(device)  # [A, S]
         self._played = self._policy > 0  # [A, S]
         self._values = torch.zeros(model.num_states, dtype=torch.float64, device=device)
-        self._settling = Settling(tolerance, self._bellman, gamma, period=evaluation_sweeps or 1)
+        self._convergence = Convergence(tolerance, self._bellman, gamma, period=evaluation_sweeps or 1)
         self._sweeps, self._sweeps_of_this_policy, self._improvements = 0, 0, 0
         self._sweeps_since_change = 0
 
     @property
     def residual(self) -> float:
         """The largest change of a value in the last sweep, reward units."""
-        return self._settling.residual
+        return self._convergence.residual
 
     def learn(self, rollout: Rollout) -> Metrics:
-        """One sweep of evaluation and, when it has settled, the improvement.
+        """One sweep of evaluation and, when it has converged, the improvement.
 
         Raises:
-            NoLimitError: if the values of a policy will never settle.
+            NoLimitError: if the values of a policy will never converge.
         """
         del rollout
         values = self._bellman.expected(self._bellman.q_values(self._values, self._gamma), self._policy)
@@ -93,9 +93,9 @@ class PolicyIteration:
         changes = 0
         played = self._played
         offered = played if self._evaluation_sweeps is None else self._bellman.legal  # what it may yet improve to
-        settled = self._settling.settled(residual, values, lambda: played, offered)
-        if settled or self._sweeps_of_this_policy == self._evaluation_sweeps:
-            changes = self._improve(settled=settled)
+        converged = self._convergence.converged(residual, values, lambda: played, offered)
+        if converged or self._sweeps_of_this_policy == self._evaluation_sweeps:
+            changes = self._improve(converged=converged)
         if self.finished:
             _LOG.info(
                 f"the policy is stable after {self._improvements} improvements and {self._sweeps:,} sweeps "
@@ -114,51 +114,51 @@ class PolicyIteration:
         solution = solution_if_slow(self._bellman, self._policy, self._gamma, self._sweeps_since_change)
         if solution is not None:
             _LOG.info(
-                f"policy {self._improvements} takes long (residual {self.residual:.2g} after "
-                f"{self._sweeps_since_change:,} sweeps): linear equations solved"
+                f"sweeps of policy {self._improvements} are slow (residual {self.residual:.2g} after "
+                f"{self._sweeps_since_change:,}): linear equations solved instead"
             )
             self._values = solution
 
-    def _improve(self, *, settled: bool) -> int:
-        """Makes the policy greedy where it is clearly not; returns in how many states it was not.
+    def _improve(self, *, converged: bool) -> int:
+        """Makes the policy greedy where it clearly is not; returns the number of states changed.
 
-        An action that is as good as the best is kept: going from tie to tie would never end.
+        An action that ties with the best is kept: switching between ties would never end.
         """
         q = self._bellman.q_values(self._values, self._gamma)
         best = self._bellman.best(q)
         gain = best - self._bellman.expected(q, self._policy)
         margin = self._margin + TIE * best.abs()
-        error = 0.0 if self._settling.exact else self._gamma * value_error(self.residual, self._gamma)
-        # Between sweeps the optimum is looked for all the while, as in value iteration, and not this policy's values.
+        error = 0.0 if self._convergence.exact else self._gamma * value_error(self.residual, self._gamma)
+        # Between sweeps this approaches the optimum, as in value iteration, and not this policy's values.
         worse = gain > (margin if self._evaluation_sweeps is not None else torch.clamp(margin, min=2.0 * error))
         self._sweeps_of_this_policy = 0
-        if self._may_wait:  # no backup shows that staying for ever is worth 0
+        if self._may_wait:  # no backup shows that staying forever is worth 0
             waiting, staying = staying_free(self._bellman, self._values < -margin, self._bellman.legal)
             if waiting.any():
                 self._values = torch.where(waiting, 0.0, self._values)
                 return self._take(lowest(staying), waiting)
         if worse.any():
             return self._take(lowest(self._bellman.greedy_set(q)), worse)
-        if not settled or bool((gain > margin).any()) or bool((margin < 2.0 * error).any()):
+        if not converged or bool((gain > margin).any()) or bool((margin < 2.0 * error).any()):
             return 0  # the evaluation continues
         self._conclude(q)
         return 0
 
     def _take(self, action: Tensor, where: Tensor) -> int:
-        """Takes the actions [S] in the states `where` [S]; returns in how many states."""
+        """Takes the actions [S] in the states `where` [S]; returns their number."""
         self._policy = torch.where(where, as_policy(action, self._bellman.num_actions), self._policy)
         self._played = self._policy > 0
         self._improvements += 1
         self._sweeps_since_change = 0
         if self._evaluation_sweeps is None:
-            self._settling.restart()
+            self._convergence.restart()
         return int(where.sum())
 
     def _conclude(self, q: Tensor) -> None:
-        """No action is better; but without discount values that no policy was evaluated by may be nobody's."""
+        """No action is better; but undiscounted values may be those of no policy at all."""
         between_sweeps = self._evaluation_sweeps is not None
         if between_sweeps and self._gamma == 1.0 and not keeps_promises(self._bellman, self._values, self._policy):
-            values = self._greedy.unfinished(self._values, q, self._settling)
+            values = self._greedy.unfinished(self._values, q, self._convergence)
             if values is not None:
                 self._values = values
                 return
@@ -172,15 +172,16 @@ class PolicyIteration:
         return ()
 
     def act(self, obs: Obs, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
-        """As the policy of the moment says."""
+        """Draws from the current policy."""
         del explore
         return ActorOutput(draw_actions(self._policy.T, seen(obs), rng), carry, {})
 
     def tables(self) -> Tables:
-        """V and Q of the policy of the moment, and the policy."""
+        """V and Q of the current policy, and the policy."""
         q = self._bellman.q_values(self._values, self._gamma)
         policy = torch.where(self._bellman.terminal, 0.0, self._policy)
-        return Tables(self._values.cpu().numpy().copy(), q.T.cpu().numpy().copy(), policy.T.cpu().numpy().copy())
+        values, of_actions, acting = (table.cpu().numpy().copy() for table in (self._values, q.T, policy.T))
+        return Tables(values, of_actions, acting, gamma=self._gamma)
 
     def state_dict(self) -> State:
         """Values, policy and counters."""
@@ -191,7 +192,7 @@ class PolicyIteration:
             "sweeps_of_this_policy": self._sweeps_of_this_policy,
             "sweeps_since_change": self._sweeps_since_change,
             "improvements": self._improvements,
-            "settling": self._settling.state_dict(),
+            "convergence": self._convergence.state_dict(),
             "finished": self.finished,
         }
 
@@ -203,5 +204,5 @@ class PolicyIteration:
         self._sweeps, self._improvements = state["sweeps"], state["improvements"]
         self._sweeps_of_this_policy = state["sweeps_of_this_policy"]
         self._sweeps_since_change = state["sweeps_since_change"]
-        self._settling.load_state_dict(state["settling"])
+        self._convergence.load_state_dict(state["convergence"])
         self.finished = state["finished"]

@@ -1,1 +1,1 @@
-"""Agents with a table of values for states that they see, and fixed policies to evaluate."""
+"""Agents with a table of values of observed states, and fixed policies to evaluate."""

@@ -1,4 +1,4 @@
-"""The ε-greedy policy over Q, in tables or linear: how it acts, what it expects, and what it shows."""
+"""The ε-greedy policy over Q, tabular or linear: acting, expectations, and tables."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class EpsilonGreedy:
     """Any legal action with probability ε, else one of the best; ties are broken at random.
 
     Args:
-        epsilon: ε by agent step, when it explores.
-        evaluation_epsilon: ε when it is evaluated.
-        spec: which actions are legal, as far as observations say so; else all are.
+        epsilon: ε in training, by agent step.
+        evaluation_epsilon: ε in evaluation.
+        spec: says which actions are legal where observations show the state; otherwise all are.
         device: where observations live.
 
     Raises:
-        UserError: if epsilon leaves [0, 1], or some actions are illegal and observations do not say where.
+        UserError: if epsilon leaves [0, 1], or some actions are illegal and observations have no mask.
     """
 
     def __init__(self, epsilon: Schedule, evaluation_epsilon: float, spec: EnvSpec, device: torch.device) -> None:
@@ -29,7 +29,7 @@ class EpsilonGreedy:
         self.epsilon, self._evaluation_epsilon = epsilon, evaluation_epsilon
         require_mask(spec)
         model = spec.seen_model
-        self._known = None if model is None else torch.from_numpy(model.legal).to(device)  # [S, A], to be shown
+        self._known = None if model is None else torch.from_numpy(model.legal).to(device)  # [S, A], for the tables
 
     def act(self, q: Tensor, obs: Obs, rng: torch.Generator, step: int, *, explore: bool) -> Tensor:
         """An action [B] for each Q(s, ·) [B, A] of observations [B, ...], at an agent step."""
@@ -38,7 +38,7 @@ class EpsilonGreedy:
         return epsilon_greedy_among_ties(allowed(q, mask), epsilon, rng, mask)
 
     def expected(self, q: Tensor, obs: Obs, step: int) -> Tensor:
-        """Σ over a of π(a|s) Q(s, a) as it explores: (1 − ε) times the best and ε times the mean of allowed Q: [B]."""
+        """Σ over a of π(a|s) Q(s, a) in training: (1 − ε) times the best and ε times the mean of allowed Q: [B]."""
         epsilon, mask = self.epsilon(step), action_mask(obs)
         q = allowed(q, mask)
         if mask is None:
@@ -49,7 +49,7 @@ class EpsilonGreedy:
         return (1.0 - epsilon) * q.amax(dim=1) + epsilon * mean
 
     def tables(self, q: Tensor, visits: Tensor | None = None) -> Tables:
-        """V, Q, the policy as it is evaluated and all best actions; V 0 and no action where the episode is over.
+        """V, Q, the evaluation policy and all best actions; V 0 and no action where the episode is over.
 
         Args:
             q: [S, A], of every state.

@@ -1,4 +1,4 @@
-"""What every table needs: observations that are numbers of states."""
+"""What every table needs: observations that are state numbers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def count_states(spec: EnvSpec) -> int:
     """How many rows a table needs.
 
     Raises:
-        DoesNotFitError: if observations are no states, or so many that a table would not fit.
+        DoesNotFitError: if observations are not state numbers, or so many that a table would not fit.
     """
     if not isinstance(spec.obs_space, spaces.Discrete):
         raise DoesNotFitError(
@@ -25,6 +25,6 @@ def count_states(spec: EnvSpec) -> int:
     if num_states * spec.num_actions > _MOST_PAIRS:
         raise DoesNotFitError(
             f"a table of {num_states:,} states and {spec.num_actions} actions, which {spec.name} needs, would not fit "
-            f"(more than {_MOST_PAIRS:,} entries): choose an agent with a network, or wrappers that show less"
+            f"(at most {_MOST_PAIRS:,} entries): choose an agent with a network, or wrappers that show less"
         )
     return num_states

@@ -1,4 +1,4 @@
-"""Fixed policies for those who only want to know what they are worth: uniform, another run's, or from a file."""
+"""Fixed policies to evaluate: uniform, another run's, or from a file."""
 
 from __future__ import annotations
 
@@ -17,27 +17,28 @@ from rlrun.errors import UserError, nearest
 from rlrun.files import read_text
 from rlrun.types import BoolArray, EnvSpec, Float64Array
 
-TABLES = "tables.npz"  # what a run with tables leaves in its directory
+TABLES = "tables.npz"  # the tables of a run, in its directory
 PolicySource = Annotated[str, FILE, Named(("uniform",))]  # the annotation of what `load_policy` loads
 
 
 def load_policy(source: str, key: str, spec: EnvSpec, num_states: int) -> Float64Array:
-    """A policy as probabilities [S, A]; rows of states in which nothing can be done are 0.
+    """A policy as probabilities [S, A]; 0 in terminal states.
 
-    States and actions of another run are found by their names here, and cells by their places.
+    States and actions of another run are matched by their names, and cells by their positions.
 
     Args:
-        source: `uniform`; the directory of a run that kept tables (its greedy policy); or a YAML file that maps states
-            to actions, or to probabilities of actions, by name or by number.
+        source: `uniform`; the directory of a run with tables (its greedy policy); or a YAML file that maps states to
+            actions, or to probabilities of actions, by name or by number.
         key: the parameter that named it, for messages.
         spec: the environment's.
         num_states: rows.
 
     Raises:
-        UserError: if there is no such policy, or it does not fit the environment.
+        UserError: if the policy does not exist or does not fit the environment.
     """
-    require_mask(spec)
     model = spec.seen_model
+    if model is None:  # otherwise each row of the policy keeps to the legal actions of its state
+        require_mask(spec)
     legal = model.legal if model is not None else np.ones((num_states, spec.num_actions), bool)
     path = Path(source).expanduser()
     if source == "uniform":
@@ -48,14 +49,14 @@ def load_policy(source: str, key: str, spec: EnvSpec, num_states: int) -> Float6
         policy = _from_yaml(path, key, spec, num_states)
     else:
         raise UserError(f"{key}={source} is neither `uniform`, nor a run's directory with {TABLES}, nor a YAML file")
-    if model is None and spec.model is not None:  # states that look alike: the episode is over where none is chosen
+    if model is None and spec.model is not None:  # states look alike: where no action is chosen the episode is over
         legal = legal & policy.any(axis=1, keepdims=True)
     _check(policy, legal, source, key)
     return policy
 
 
 def uniform_policy(legal: BoolArray) -> Float64Array:
-    """Every legal action equally often; 0 where there is none. [S, A] -> [S, A]."""
+    """All legal actions with equal probability; 0 where there is none. [S, A] -> [S, A]."""
     policy: Float64Array = legal / np.maximum(legal.sum(axis=1, keepdims=True), 1.0)
     return policy
 
@@ -80,11 +81,11 @@ def _from_tables(path: Path, source: str, key: str, spec: EnvSpec, legal: BoolAr
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise UserError(f"{key}: {path} cannot be read as a run's tables ({error}); it may be damaged") from error
     if policy.shape != legal.shape:
-        raise UserError(f"{key}={source} is for {_size(policy)}, and this environment has {_size(legal)}")
-    if spec.model is None:  # numbers are all there is
+        raise UserError(f"{key}={source} is for {_size(policy)}, but this environment has {_size(legal)}")
+    if spec.model is None:  # nothing but numbers to match
         return policy
     if spec.seen_model is None:
-        raise UserError(f"{key}={source} is for states, and {spec.name} shows only what they look like")
+        raise UserError(f"{key}={source} is for states, but {spec.name} shows only what they look like")
     layout = spec.model.layout
     _check_cells(wall, layout.wall if layout is not None else None, "walls", source, key)
     _check_cells(terminal, layout.terminal if layout is not None else None, "ends", source, key)
@@ -94,15 +95,15 @@ def _from_tables(path: Path, source: str, key: str, spec: EnvSpec, legal: BoolAr
 
 
 def _check_cells(there: BoolArray | None, here: BoolArray | None, what: str, source: str, key: str) -> None:
-    """Refuses a policy for another map: the same number of cells does not make the same cells."""
+    """Refuses a policy for another map, even one with the same number of cells."""
     if there is None and here is None:
         return
     if there is None or here is None:
-        ours, theirs = ("cells of a grid", "not") if there is None else ("no cells of a grid", "cells")
-        raise UserError(f"{key}={source}: states are {ours} here, and {theirs} in that run")
+        ours, theirs = ("", "not ") if there is None else ("not ", "")
+        raise UserError(f"{key}={source}: states are {ours}cells of a grid here, but {theirs}in that run")
     if there.shape != here.shape:
         raise UserError(
-            f"{key}={source} is for a grid of {there.shape[0]} x {there.shape[1]} cells, and this one has "
+            f"{key}={source} is for a grid of {there.shape[0]} x {there.shape[1]} cells, but this one has "
             f"{here.shape[0]} x {here.shape[1]}"
         )
     differing = np.argwhere(there != here)
@@ -112,16 +113,16 @@ def _check_cells(there: BoolArray | None, here: BoolArray | None, what: str, sou
 
 
 def _places(there: tuple[str, ...], here: tuple[str, ...], count: int, what: str, source: str, key: str) -> list[int]:
-    """Where each of our states or actions stands in the other run's tables."""
+    """The index of each state or action of this environment in the other run's tables."""
     if not there and not here:
         return list(range(count))
     place = {name: index for index, name in enumerate(there)}
     for name in here:
         if name not in place:
-            known = f"its nearest is {nearest(name, there, 1)[0]}" if there else "there they have no names"
-            raise UserError(f"{key}={source}: that run knows no {what} {name} ({known})")
+            known = f"nearest: {nearest(name, there, 1)[0]}" if there else f"its {what}s have no names"
+            raise UserError(f"{key}={source}: that run has no {what} {name} ({known})")
     if not here:
-        raise UserError(f"{key}={source}: {what}s have names in that run ({', '.join(there[:4])} ...), and none here")
+        raise UserError(f"{key}={source}: {what}s have names in that run ({', '.join(there[:4])} ...), but not here")
     return [place[name] for name in here]
 
 
@@ -129,7 +130,7 @@ def _check(policy: Float64Array, legal: BoolArray, source: str, key: str) -> Non
     total = policy.sum(axis=1)
     wrong = np.flatnonzero((np.abs(total - 1.0) > 1e-9) & legal.any(axis=1))
     if len(wrong):
-        raise UserError(f"{key}={source}: the probabilities in state {wrong[0]} sum to {total[wrong[0]]:g}, not to 1")
+        raise UserError(f"{key}={source}: the probabilities in state {wrong[0]} must sum to 1, not {total[wrong[0]]:g}")
     forbidden = np.argwhere((policy > 0) & ~legal & legal.any(axis=1, keepdims=True))
     if len(forbidden):
         state, action = forbidden[0]

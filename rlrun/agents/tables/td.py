@@ -1,4 +1,4 @@
-"""TD prediction (Sutton 1988; Sutton and Barto 2018, sections 6.1, 12.2): what a policy is worth, from samples."""
+"""TD prediction (Sutton 1988; Sutton and Barto 2018, sections 6.1, 12.2): the value of a policy, from samples."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from rlrun.types import (
 
 
 class TD:
-    """V(s) ← V(s) + α (r + γ V(s') − V(s)), TD(0); with traces TD(λ). It acts as the policy does.
+    """V(s) ← V(s) + α (r + γ V(s') − V(s)), TD(0); with traces TD(λ). It acts by the policy.
 
-    Beside the running estimate it keeps the sample average: for every state the mean of the discounted returns that
-    followed it (every-visit Monte Carlo). Episodes that a time limit cut off have no whole return and are left out
-    of it, so it is biased where limits are common; TD bootstraps there. `value/start_sample_average` is reported from
-    when every first state has one.
+    Besides the running estimate it keeps the sample average: for every state the mean of the discounted returns that
+    followed it (every-visit Monte Carlo). Episodes truncated by a time limit have no complete return and are left out,
+    so it is biased where limits are common; TD bootstraps there. `value/start_sample_average` is reported once every
+    first state has one.
 
-    The last estimate of a decaying step size is a poor one: steps that fall fast forget their beginning slowly, steps
-    that fall slowly stay noisy. The mean of the estimates on the way has neither fault, whatever the power between 1/2
-    and 1 (Polyak and Juditsky 1992); `iterate_average` reports it. Bootstrapping uses the running estimate.
+    With a decaying step size the last estimate is a poor one: step sizes that decay fast forget their beginning slowly,
+    those that decay slowly stay noisy. The mean of all iterates has neither fault, for any power between 1/2 and 1
+    (Polyak and Juditsky 1992); `iterate_average` reports it. Bootstrapping uses the running estimate.
 
     Args:
-        policy: `uniform`, the directory of a run that kept tables, or a YAML file from states to actions.
+        policy: `uniform`, the directory of a run with tables, or a YAML file from states to actions.
         gamma: discount factor per step.
         alpha: step size of the first visit of a state.
         alpha_power: the n-th visit uses alpha * n^(-alpha_power); 0: constant.
@@ -53,7 +53,7 @@ class TD:
         device: where the table lives.
 
     Raises:
-        UserError: if observations are no states, or the policy does not fit.
+        UserError: if observations are not state numbers, or the policy does not fit.
     """
 
     def __init__(
@@ -91,12 +91,12 @@ class TD:
             return torch.zeros(shape, dtype=torch.float64, device=device)
 
         self._values = torch.full((num_states,), initial_value, dtype=torch.float64, device=device)
-        if model is not None:  # nothing is earned in terminal states
+        if model is not None:  # no reward follows terminal states
             self._values[torch.from_numpy(~model.legal.any(axis=1)).to(device)] = 0.0
         self._visits = torch.zeros(num_states, dtype=torch.int64, device=device)
         self._averaged = self._values.clone() if iterate_average else zeros(0)
         self._trace = zeros(spec.num_envs, num_states if trace_lambda > 0 else 0)
-        # Of the running episodes: what is still to be paid to every visit (the trace of λ = 1), and what was paid.
+        # Of the running episodes: the next reward's weight in each visit's return (the trace of λ = 1), and the return.
         size = num_states if sample_average else 0
         self._owed, self._paid, self._seen = (zeros(spec.num_envs, size) for _ in range(3))
         self._returns, self._returns_count = zeros(size), zeros(size)  # over whole episodes
@@ -106,7 +106,7 @@ class TD:
         return torch.from_numpy((model.initial > 0) & model.legal.any(axis=1))
 
     def act(self, obs: Obs, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
-        """Draws from the policy, whether it explores or is evaluated."""
+        """Draws from the policy, in training and in evaluation."""
         del explore
         return ActorOutput(draw_actions(self._policy, seen(obs), rng, action_mask(obs)), carry, {})
 
@@ -119,29 +119,29 @@ class TD:
         if self._trace_lambda == 0.0:
             error = update_in_order(self._values, self._visits, obs, target, self._alpha, self._alpha_power)
         else:
-            error = self._update_traced(obs, target, last)
+            error = self._update_traced(obs, target, discount, last)
         if self._iterate_average:
             self._average_iterates(visits)
         if self._sample_average:
             self._average(obs, reward, discount, last)
         return {"loss/td": error.square().mean(), **self._start_values()}
 
-    def _update_traced(self, obs: Tensor, target: Tensor, last: Tensor) -> Tensor:
+    def _update_traced(self, obs: Tensor, target: Tensor, discount: Tensor, last: Tensor) -> Tensor:
         error = target - self._values[obs]
         slots = torch.arange(len(obs), device=obs.device)
-        self._trace *= self._gamma * self._trace_lambda
         self._trace[slots, obs] += 1.0
         self._visits.index_add_(0, obs, torch.ones_like(obs))
         step = self._alpha * self._visits.clamp(min=1).double().pow(-self._alpha_power)  # [S]
         self._values += step * (error @ self._trace)
+        self._trace *= self._gamma * self._trace_lambda * discount[:, None]  # what follows is worth so much less
         self._trace[last] = 0.0
         return error
 
     def _average_iterates(self, visits_before: Tensor) -> None:
-        """Several visits of a state in one turn all count with the estimate after them."""
+        """Several visits of a state in one batch all count with the estimate after them."""
         before, after = visits_before.double(), self._visits.double()
         total_before, total = before * (before + 1.0), after * (after + 1.0)  # twice 1 + 2 + ... + n
-        share = (total - total_before) / total.clamp(min=1.0)  # 0 where nobody came by, 1 at first
+        share = (total - total_before) / total.clamp(min=1.0)  # 0 without a visit, 1 at the first
         self._averaged += share * (self._values - self._averaged)
 
     def _average(self, obs: Tensor, reward: Tensor, discount: Tensor, last: Tensor) -> None:
@@ -149,7 +149,7 @@ class TD:
         self._owed[slots, obs] += 1.0
         self._seen[slots, obs] += 1.0
         self._paid += reward[:, None] * self._owed
-        self._owed *= self._gamma
+        self._owed *= self._gamma * discount[:, None]
         if last.any():
             whole = last & (discount == 0.0)
             self._returns += self._paid[whole].sum(dim=0)
@@ -175,7 +175,7 @@ class TD:
         return self._averaged if self._iterate_average else self._values
 
     def sample_averages(self) -> Tensor:
-        """[S] the mean return of every state; NaN where no whole episode came by."""
+        """[S] the mean return of every state; NaN where no complete episode visited it."""
         return self._returns / self._returns_count
 
     def initial_carry(self, num_envs: int) -> Carry:
@@ -190,7 +190,7 @@ class TD:
         unknown = torch.full(policy.shape, torch.nan, dtype=torch.float64).numpy()
         visits = self._visits.cpu().numpy()[:, None].copy()
         averages = self.sample_averages().cpu().numpy() if self._sample_average else None
-        return Tables(values, unknown, policy, visits, averages)
+        return Tables(values, unknown, policy, visits, averages, gamma=self._gamma)
 
     def state_dict(self) -> State:
         """The tables, and the traces of the running episodes."""

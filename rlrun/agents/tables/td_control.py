@@ -1,6 +1,6 @@
 """Q-learning, Sarsa and Expected Sarsa with a table (Sutton and Barto 2018, sections 6.4 to 6.6).
 
-All three move Q(s, a) by α towards r + γ d W; they differ in W, what the next state s' is worth:
+All three move Q(s, a) by α towards r + γ d W; they differ in W, the value of the next state s':
 
 - `max`: max over a of Q(s', a). Q-learning (Watkins 1989), equation 6.8.
 - `next_action`: Q(s', a') of the action a' that is taken next. Sarsa (Rummery and Niranjan 1994), equation 6.7.
@@ -9,6 +9,7 @@ All three move Q(s, a) by α towards r + γ d W; they differ in W, what the next
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import torch
@@ -38,10 +39,10 @@ from rlrun.types import (
 
 
 class TDControl:
-    """A table of Q, learned from every step of every slot, and acted on ε-greedily.
+    """A table of Q, learned from every step of every slot; acts ε-greedily.
 
-    With `next_action` a step is learned from when the next one has been chosen, as in the textbook. Where a time limit
-    cut the episode off no action follows, and `expected` stands in for it (van Seijen et al. 2009).
+    With `next_action` a step is learned from once the next action is chosen, as in the textbook. Where a time limit
+    truncates the episode no action follows, and `expected` is used instead (van Seijen et al. 2009).
 
     Args:
         bootstrap: `max`: Q-learning; `next_action`: Sarsa; `expected`: Expected Sarsa.
@@ -49,14 +50,14 @@ class TDControl:
         alpha: step size of the first visit of a state and action.
         alpha_power: the n-th visit uses alpha * n^(-alpha_power); 0: constant; 1 with alpha 1: a plain average.
         epsilon: probability of a random action, by agent step.
-        evaluation_epsilon: the same when evaluated.
-        initial_q: where every Q starts; above what can be earned it makes the agent try everything (optimism).
+        evaluation_epsilon: the same in evaluation.
+        initial_q: the initial Q; larger than any return it makes the agent try everything (optimism).
         rollout_steps: steps of every slot per `learn`; 1 is the textbook's algorithm.
         spec: with numbered states.
         device: where the table lives.
 
     Raises:
-        UserError: if observations are no states.
+        UserError: if observations are not state numbers.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class TDControl:
         self._discount = torch.zeros(spec.num_envs, dtype=torch.float64, device=device)  # gamma in it
 
     def act(self, obs: Obs, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
-        """Epsilon-greedy in each of the B slots; among equally good actions by chance."""
+        """Epsilon-greedy in each of the B slots; ties are broken at random."""
         action = self._policy.act(self._q.index_select(0, seen(obs)), obs, rng, self._steps, explore=explore)
         return ActorOutput(action, carry, {})
 
@@ -115,7 +116,7 @@ class TDControl:
         return self._policy.expected(q, obs, self._steps)
 
     def _sarsa(self, pair: Tensor, reward: Tensor, discount: Tensor, next_obs: Obs, last: Tensor) -> Tensor:
-        """Learns from the steps before, whose next action is known by now, and from the last steps of episodes."""
+        """Learns from the previous steps, whose next action is now known, and from the last steps of episodes."""
         waits, following = self._waits, self._q.view(-1)[pair]
         error = self._update(self._pair[waits], (self._reward + self._discount * following)[waits])
         if last.any():
@@ -133,8 +134,8 @@ class TDControl:
         return ()
 
     def tables(self) -> Tables:
-        """Q, the best of it, and the policy as it is evaluated."""
-        return self._policy.tables(self._q, self._visits)
+        """Q, its maximum, and the evaluation policy."""
+        return replace(self._policy.tables(self._q, self._visits), gamma=self._gamma)
 
     def state_dict(self) -> State:
         """The tables, the counter, and the steps that wait for their next action."""

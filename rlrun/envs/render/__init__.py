@@ -1,1 +1,1 @@
-"""Pictures of single states of our own worlds, for films."""
+"""Pictures of single states of rlrun's own worlds, for videos."""

@@ -1,4 +1,4 @@
-"""A cart and its pole to look at."""
+"""Pictures of a cart and its pole."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 WIDTH, HEIGHT = 400, 160  # pixels
-_SMOOTH = 2  # drawn so many times larger, then made smaller
+_SMOOTH = 2  # drawn this many times larger, then shrunk
 _METRE = 72.0  # pixels; the track from -2.4 to 2.4 fits with a margin
 _EDGE, _POLE = 2.4, 1.0  # metres: where the episode ends, and the pole's length (Barto, Sutton and Anderson 1983)
-_CART = (0.5, 0.3)  # metres; only its look
+_CART = (0.5, 0.3)  # metres; for the looks only
 _PAPER, _TRACK, _BODY, _WOOD, _AXLE = (255, 255, 255), (120, 120, 120), (40, 40, 40), (202, 152, 101), (129, 132, 203)
 
 

@@ -1,4 +1,4 @@
-"""Grid worlds to look at: as text and as a picture."""
+"""Grid worlds as text and as a picture."""
 
 from __future__ import annotations
 

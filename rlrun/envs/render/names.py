@@ -1,4 +1,4 @@
-"""A state that has nothing but a name, to look at."""
+"""Pictures of states that have only a name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 WIDTH, HEIGHT = 240, 96  # pixels
-_SIZES = (32, 24, 18, 14, 11)  # of letters: the largest in which every name fits
+_SIZES = (32, 24, 18, 14, 11)  # of letters: the largest that fits every name is used
 _PAPER, _INK, _FRAME = (255, 255, 255), (0, 0, 0), (31, 90, 180)
 _MARGIN = 8
 

@@ -1,4 +1,4 @@
-"""Gymnasium's spaces in words, without the memory addresses that the `repr` of somebody's own may show."""
+"""Descriptions of Gymnasium's spaces, without the memory addresses in the `repr` of custom ones, and refusals."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _MOST_PARTS = 8  # of a space that are written out
 _FILTER = "gymnasium.wrappers.FilterObservation"
 
 
-def in_words(space: spaces.Space[Any]) -> str:
-    """A space on one line: what Gymnasium itself has in full, of others the type."""
+def describe_space(space: spaces.Space[Any]) -> str:
+    """A space on one line: Gymnasium's own in full, of others the type."""
     if isinstance(space, spaces.Box | spaces.Discrete):
         return space_in_words(space)
     if isinstance(space, spaces.Dict):
-        return f"Dict({_listed(f'{key}: {in_words(inside)}' for key, inside in space.spaces.items())})"
+        return f"Dict({_listed(f'{key}: {describe_space(inside)}' for key, inside in space.spaces.items())})"
     if isinstance(space, spaces.Tuple):
-        return f"Tuple({_listed(map(in_words, space.spaces))})"
+        return f"Tuple({_listed(map(describe_space, space.spaces))})"
     if isinstance(space, spaces.MultiDiscrete):
         if space.nvec.ndim == 1:
             return f"MultiDiscrete([{_listed(map(str, space.nvec.tolist()))}])"
@@ -34,18 +34,18 @@ def in_words(space: spaces.Space[Any]) -> str:
 def refusal(
     space: spaces.Space[Any], strange: Sequence[tuple[tuple[Any, ...], spaces.Space[Any]]], name: str
 ) -> UserError:
-    """For observations that no agent sees.
+    """The error for observations that agents cannot see.
 
     Args:
         space: all of them.
-        strange: the parts that are the reason, by their keys; none where there are no parts at all.
-        name: of what is played, for messages.
+        strange: the unsupported parts, by their keys; empty where there are no parts at all.
+        name: of the environment, for messages.
     """
-    shown = f"{name} has observations {in_words(space)}"
+    shown = f"{name} has observations {describe_space(space)}"
     wrap = "wrap it so that it shows numbers, env.wrappers=[package.Wrapper]"
     if not strange or not strange[0][0]:
         return UserError(f"{shown}, which agents cannot see: {wrap}")
-    names = ", ".join(f"{'.'.join(map(str, path))} ({in_words(inside)})" for path, inside in strange)
+    names = ", ".join(f"{'.'.join(map(str, path))} ({describe_space(inside)})" for path, inside in strange)
     bad = {path[0] for path, _ in strange}
     good = [key for key in _inside(space) if key not in bad]
     if not good:
@@ -54,14 +54,14 @@ def refusal(
 
 
 def too_long(space: spaces.Space[Any], size: int, limit: int, name: str) -> UserError:
-    """For observations that are too many numbers to be flattened."""
+    """The error for observations with too many numbers to flatten."""
     inside = _inside(space)
     way_out = "wrap it so that it shows less, env.wrappers=[package.Wrapper]"
     if inside:
         largest = max(inside, key=lambda key: _size(inside[key]))
         way_out = f"keep a picture by itself, {_filtered([largest])}"
     return UserError(
-        f"{name} has observations {in_words(space)}, {size:,} numbers, and more than {limit:,} are not "
+        f"{name} has observations {describe_space(space)}, {size:,} numbers, but at most {limit:,} can be "
         f"flattened: {way_out}"
     )
 

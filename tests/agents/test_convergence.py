@@ -12,7 +12,7 @@ from every_policy import every_policy, long_run
 from gymnasium import spaces
 from planners import NOTHING, planner, refusal_of, solve
 
-from rlrun.agents.planning.settling import NoLimitError
+from rlrun.agents.planning.convergence import NoLimitError
 from rlrun.envs.gridworld import GridWorld
 from rlrun.envs.mdp_file import MdpEnv
 from rlrun.types import EnvSpec, TabularModel
@@ -146,16 +146,16 @@ def random_model(rng: np.random.Generator, most: int) -> TabularModel:
 
 def test_refused_are_those_models_whose_best_policy_gains_or_loses_for_ever() -> None:
     rng = np.random.default_rng(0)
-    ends = {"settled": 0, "grow": 0, "fall": 0, "repeat": 0, "cancel": 0}
+    ends = {"converged": 0, "grow": 0, "fall": 0, "repeat": 0, "cancel": 0}
     for most in [-1, 0, 1] * 60:
         model = random_model(rng, most)
         gain = long_run(model, every_policy(model.legal)).gain.max(axis=0)  # Puterman 1994, theorem 9.1.8
         refused = refusal_of(planner("value_iteration", _as_spec(model)))
-        end = "settled" if refused is None else refused.because
+        end = "converged" if refused is None else refused.because
         ends[end] += 1
         still = bool(np.abs(gain).max() < 1e-9)
         assert {"grow": gain.max() > 1e-9, "fall": gain.min() < -1e-9}.get(end, still)
-    assert min(ends["settled"], ends["grow"], ends["fall"]) >= 5, ends
+    assert min(ends["converged"], ends["grow"], ends["fall"]) >= 5, ends
 
 
 def _as_spec(model: TabularModel) -> EnvSpec:

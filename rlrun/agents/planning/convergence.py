@@ -1,4 +1,4 @@
-"""When sweeps have settled, and whether they ever will: values without discount may have no limit."""
+"""Whether sweeps have converged, and whether they ever will: undiscounted values may have no limit."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from rlrun.errors import UserError
 from rlrun.numerics.bellman import Bellman
 from rlrun.types import State
 
-ROUNDING = 1e-13  # of the largest value: what sums of float64 numbers leave
+ROUNDING = 1e-13  # relative to the largest value: the rounding error of sums in float64
 _LONGEST_PATIENCE = 10_000  # sweeps; a large model is looked at before its values have travelled through all of it
 _MOST_STATES_TO_SOLVE = 2_000  # a dense matrix of 32 MB, solved in about a second
 
 
 class NoLimitError(UserError):
-    """Values have no finite limit without discount.
+    """Undiscounted values have no finite limit.
 
     Args:
-        because: they grow or fall for ever, repeat, or are promises of rewards that only cancel one another.
+        because: they grow or fall forever, repeat, or count on rewards that only cancel one another.
         states: [S] bool, where; None: nowhere in particular.
         message: the line.
     """
@@ -33,12 +33,12 @@ class NoLimitError(UserError):
         self.because, self.states = because, states
 
 
-class Settling:
-    """Watches sweep after sweep: have the values settled, and will they ever?
+class Convergence:
+    """Watches the sweeps: have the values converged, and will they ever?
 
-    Below gamma 1 they always do. With gamma 1 the residual never rises, but it may stand still, and that proves
-    nothing: values may fall by a cent a sweep until a costly exit is worth taking. So when it has stood still for a
-    while, a window of n sweeps is looked at. The values never settle if, from the window's first to its last,
+    With gamma below 1 they always do. With gamma 1 the residual never rises, but it may stay constant, which proves
+    nothing: values may fall by a cent a sweep until a costly exit is worth taking. So after it has been constant for a
+    while, a window of n sweeps is examined. The values never converge if, from the window's first to its last,
 
     - all values of a set of states rose, and what was played in the window neither leaves the set nor ends: playing
       it again raises them by as much again, and the best does at least that;
@@ -46,14 +46,14 @@ class Settling:
       they fall by as much again; or
     - all values came back, by the same actions, while sweeps still change them: from there everything repeats.
 
-    Where none of it holds, a window of twice the length is next. So finite values are never called endless; and if
-    values grow or fall for ever, a long enough window shows it in the states with the largest or the smallest gain.
+    Otherwise the next window is twice as long. So finite values are never refused; and if values grow or fall forever,
+    a long enough window shows it in the states with the largest or the smallest gain.
 
     Args:
-        tolerance: settled when no value changed by more in one sweep, or by more than rounding; reward units.
+        tolerance: converged when no value changes by more in a sweep, or only by rounding; reward units.
         bellman: of the model.
         gamma: discount factor per step.
-        period: sweeps after which the same is done again: 1, or how often a policy is improved between sweeps.
+        period: sweeps after which the same operation repeats: 1, or the sweeps between two improvements of a policy.
     """
 
     def __init__(self, tolerance: float, bellman: Bellman, gamma: float, period: int = 1) -> None:
@@ -64,14 +64,14 @@ class Settling:
         self.restart()
 
     def restart(self) -> None:
-        """Another fixed point is looked for from here on."""
-        self._least, self._waited, self._settled_sweeps = float("inf"), 0, 0
+        """Starts over, towards another fixed point."""
+        self._least, self._waited, self._converged_sweeps = float("inf"), 0, 0
         self._close()
 
     @property
     def worth_a_look(self) -> bool:
-        """Whether to look closely at values that have settled: at first, when twice as settled, and when exact."""
-        return self.exact or self._settled_sweeps.bit_count() == 1
+        """Whether to examine values that have converged: in such a sweep number 1, 2, 4, 8 ..., and when exact."""
+        return self.exact or self._converged_sweeps.bit_count() == 1
 
     def _close(self) -> None:
         self._first: Tensor | None = None  # [S] the window's first values
@@ -79,25 +79,25 @@ class Settling:
         self._played: Tensor | None = None  # [A, S] bool: all that was played in the window since
         self._seen, self._length = 0, self._patience  # sweeps
 
-    def settled(self, residual: float, values: Tensor, played: Callable[[], Tensor], offered: Tensor) -> bool:
-        """Takes note of one sweep.
+    def converged(self, residual: float, values: Tensor, played: Callable[[], Tensor], offered: Tensor) -> bool:
+        """Records one sweep and says whether the values have converged.
 
         Args:
             residual: the largest change.
-            values: [S] after the sweep; not to be written to afterwards.
-            played: gives [A, S] bool, the actions that the sweep's values are those of.
-            offered: [A, S] bool, the actions that any sweep might have played.
+            values: [S] after the sweep; must not be written to afterwards.
+            played: returns [A, S] bool, the actions that the sweep used.
+            offered: [A, S] bool, the actions that any sweep could have used.
 
         Raises:
-            NoLimitError: if values change for ever.
+            NoLimitError: if values change forever.
         """
         self.residual = residual
         rounding = ROUNDING * float(values.abs().max())
         self.exact = residual <= rounding
         if self.exact or residual <= self._tolerance:
-            self._settled_sweeps += 1
+            self._converged_sweeps += 1
             return True
-        self._settled_sweeps = 0
+        self._converged_sweeps = 0
         if self._discounted:
             return False
         if residual < self._least * (1.0 - 1e-9):
@@ -115,7 +115,7 @@ class Settling:
         change = values - self._first
         same = self._seen % self._period == 0 and float(change.abs().max()) <= rounding
         if same and torch.equal(now, self._first_played):
-            self._refuse("repeat", None, f"every {self._seen} sweeps they are the same again")
+            self._refuse("repeat", None, f"they repeat every {self._seen} sweeps")
         if self._seen == self._length:
             self._judge(change, rounding * self._seen, self._played, offered)
             self._open(values, now)
@@ -128,13 +128,13 @@ class Settling:
     def _judge(self, change: Tensor, rounding: float, played: Tensor, offered: Tensor) -> None:
         rising = self._bellman.trapped(change > rounding, played)
         if rising.any():
-            self._refuse("grow", rising, f"in {_some(rising)}, they grow for ever")
+            self._refuse("grow", rising, f"in {_some(rising)}, they grow forever")
         falling = self._bellman.trapped(change < -rounding, offered)
         if falling.any():
-            self._refuse("fall", falling, f"in {_some(falling)}, they fall for ever")
+            self._refuse("fall", falling, f"in {_some(falling)}, they fall forever")
 
     def refuse_promises(self, kept: Tensor) -> None:
-        """Refuses values that stand still although no policy gets them where `kept` [S] is False.
+        """Refuses values that have converged although no policy achieves them where `kept` [S] is False.
 
         Raises:
             NoLimitError: always.
@@ -142,8 +142,8 @@ class Settling:
         raise NoLimitError(
             "cancel",
             ~kept,
-            f"values have settled, but no policy gets them in {_some(~kept)}: rewards that only cancel one another for "
-            "ever have no sum without discount",
+            f"values have converged, but no policy achieves them in {_some(~kept)}: rewards that only cancel one "
+            "another forever have no sum without discount",
         )
 
     def _refuse(self, because: Literal["grow", "fall", "repeat"], states: Tensor | None, why: str) -> None:
@@ -155,12 +155,12 @@ class Settling:
         )
 
     def state_dict(self) -> State:
-        """How long it has waited, and the window."""
+        """The counters and the window."""
         window = {"first": self._first, "first_played": self._first_played, "played": self._played}
         return {
             "residual": self.residual,
             "exact": self.exact,
-            "settled_sweeps": self._settled_sweeps,
+            "converged_sweeps": self._converged_sweeps,
             "least": self._least,
             "waited": self._waited,
             "seen": self._seen,
@@ -172,7 +172,7 @@ class Settling:
         """Continues exactly."""
         device = self._bellman.legal.device
         self.residual, self._least, self._waited = state["residual"], state["least"], state["waited"]
-        self.exact, self._settled_sweeps = state["exact"], state["settled_sweeps"]
+        self.exact, self._converged_sweeps = state["exact"], state["converged_sweeps"]
         self._seen, self._length = state["seen"], state["length"]
         self._first = state["first"].to(device) if "first" in state else None
         self._first_played = state["first_played"].to(device) if "first" in state else None
@@ -180,20 +180,20 @@ class Settling:
 
 
 def _some(marked: Tensor) -> str:
-    return f"{int(marked.sum()):,} states, such as number {int(marked.to(torch.uint8).argmax())}"
+    return f"{int(marked.sum()):,} states (such as state {int(marked.to(torch.uint8).argmax())})"
 
 
 def solution_if_slow(bellman: Bellman, policy: Tensor, gamma: float, sweeps: int) -> Tensor | None:
-    """The values of a policy from its linear equations, once it has taken so many sweeps that these are quicker.
+    """The values of a policy from its linear equations, once so many sweeps were made that solving is faster.
 
-    An evaluation without discount takes as long as episodes do: the random policy needs 65,375 steps to leave the
+    An undiscounted evaluation takes as many sweeps as episodes have steps: the random policy needs 65,375 to leave the
     cliff. None in any other sweep, where the model is large, or where values may have no limit.
 
     Args:
         bellman: of the model.
         policy: [A, S].
         gamma: discount factor per step.
-        sweeps: that this policy has been evaluated by.
+        sweeps: how many have evaluated this policy so far.
     """
     num_states = bellman.num_states
     if sweeps != 10 * num_states + 1_000 or num_states > _MOST_STATES_TO_SOLVE:
