@@ -158,7 +158,7 @@ def test_without_its_manifest_a_run_is_made_no_shorter(
     assert go(runs_dir, 500) == 2
     said = capfd.readouterr()
     assert said.err.count("\n") == 1
-    assert "is of a run for 600 steps: total_steps=500 is less, and it may only grow; fresh=true" in said.err
+    assert "total_steps=600: it may be raised, not lowered to 500; fresh=true" in said.err
     assert not (runs_dir / PLACE / "result.json").exists()
     assert "has lost its manifest.json" in said.out
     assert check(runs_dir, whole, capfd, "no manifest") == 0
