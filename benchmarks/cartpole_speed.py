@@ -1,4 +1,4 @@
-"""Our CartPole against Gymnasium's raw vector entry point, in turns, under a random policy.
+"""CartPole of rlrun against Gymnasium's raw vector entry point, alternating, with a random policy.
 
     .venv/bin/python benchmarks/cartpole_speed.py [--rounds 5]
 
@@ -32,8 +32,8 @@ GOAL = 0.8  # of the raw speed, at 512 environments
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5, help="turns of each; the median counts")
-    parser.add_argument("--seconds", type=float, default=1.0, help="length of one turn")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of each; the median counts")
+    parser.add_argument("--seconds", type=float, default=1.0, help="length of one round")
     options = parser.parse_args()
 
     rows: list[dict[str, object]] = []

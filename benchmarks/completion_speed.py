@@ -1,6 +1,6 @@
 """How long a Tab takes: `python benchmarks/completion_speed.py [--rounds 20]` prints a table.
 
-Every query is a process of its own, as a shell starts it. They take turns, so that what else the machine does falls on
+Every query is a separate process, as started by a shell. They alternate, so that other load on the machine falls on
 all alike. The baselines say how much of it is Python's start, and the command's own.
 """
 
@@ -76,7 +76,7 @@ def main() -> None:
         for _ in range(rounds):
             for line, command in commands.items():
                 taken[line].append(seconds(command, folder))
-    print(f"{rounds} rounds in turns; wall seconds (median, slowest) and processor seconds (median)\n")
+    print(f"{rounds} rounds, alternating; wall seconds (median, slowest) and processor seconds (median)\n")
     print(f"{'median':>7} {'slowest':>8} {'processor':>10}  line before Tab")
     for line, pairs in taken.items():
         walls, processor = [wall for wall, _ in pairs], [used for _, used in pairs]

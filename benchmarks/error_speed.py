@@ -31,8 +31,8 @@ def draw(count: int, seed: int) -> list[Case]:
 
 
 def seconds(case: Case, directory: Path) -> float:
-    words, sweep = case.words(directory)
-    command = [sys.executable, "-m", "rlrun", *(["-m"] if sweep else []), *words, "--config-dir", str(directory)]
+    overrides, sweep = case.overrides(directory)
+    command = [sys.executable, "-m", "rlrun", *(["-m"] if sweep else []), *overrides, "--config-dir", str(directory)]
     started = perf_counter()
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     taken = perf_counter() - started

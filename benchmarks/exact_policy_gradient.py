@@ -4,7 +4,7 @@ The objective is J = E[Σ_{t<T} γᵗ rₜ] over episodes that end when the MDP 
 horizon). Three ways that share no code lead to its gradient, in float64: autograd through backward induction
 (`expected_return`), autograd through the sum over all episodes (`Enumeration.probability`), and the policy gradient
 theorem (`gradient_by_theorem`), which gives the expectation of the biased discounted form as well. A policy is a table
-of logits [S, A], S states and A actions, all of which are legal where an episode goes on.
+of logits [S, A], S states and A actions, all of which are legal while an episode continues.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def gradient_by_theorem(
         action_values.append(_action_values(model, value, gamma))
         value = (policy * action_values[-1]).sum(dim=1)
     result = torch.zeros_like(policy)
-    visits = torch.from_numpy(model.initial)  # Pr(sₜ = s and the episode goes on)
+    visits = torch.from_numpy(model.initial)  # Pr(sₜ = s and the episode continues)
     for time, q in enumerate(reversed(action_values)):
         factor = gamma**time if discount_states else 1.0
         advantage = q - (policy * q).sum(dim=1, keepdim=True)
@@ -169,7 +169,7 @@ def _action_values(model: TabularModel, value: Tensor, gamma: float) -> Tensor:
 
 
 def _next_visits(model: TabularModel, visits: Tensor, policy: Tensor) -> Tensor:
-    """Pr(sₜ₊₁ = s and the episode goes on) from that of sₜ, [S]."""
+    """Pr(sₜ₊₁ = s and the episode continues) from that of sₜ, [S]."""
     state, action = torch.from_numpy(model.state), torch.from_numpy(model.action)
     flow = visits[state] * policy[state, action] * torch.from_numpy(model.probability * model.discount)
     return torch.zeros_like(visits).index_add(0, torch.from_numpy(model.next_state), flow)

@@ -2,8 +2,8 @@
 # Everything that is worth knowing about rlrun on one GPU: parity, then speed, then learning, each under 10 minutes.
 #   benchmarks/gpu.sh                          all three
 #   benchmarks/gpu.sh parity                   one of them: parity, speed or learning
-#   benchmarks/gpu.sh speed --seconds 120      further words go to the program: --seconds, --results, --device, --tiny
-#   WHEELS=DIR benchmarks/gpu.sh               with the wheels in DIR installed beside what there is, without a network
+#   benchmarks/gpu.sh speed --seconds 120      further arguments go to the program: --seconds, --results, --device, --tiny
+#   WHEELS=DIR benchmarks/gpu.sh               with the wheels in DIR installed as well, without a network
 #   benchmarks/gpu.sh --device cpu --tiny      tries the programs out where there is no GPU; its numbers mean nothing
 # Needs Python 3.11 to 3.13 with torch 2.11 or newer for the GPU (PYTHON names another than python3), and a checkout.
 # Results are CSVs in benchmarks/results, with command, commit and machine; each row is written as it comes.

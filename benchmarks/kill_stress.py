@@ -1,4 +1,4 @@
-"""Stops runs with SIGKILL and SIGTERM at random moments, goes on until they finish, and then compares every bit.
+"""Stops runs with SIGKILL and SIGTERM at random moments, resumes them until they finish, and compares every bit.
 
     .venv/bin/python benchmarks/kill_stress.py --kills 200
 
@@ -46,7 +46,7 @@ COMMON = (
     "evaluation.episodes=3",
     "evaluation.num_envs=3",
 )
-WORKS: dict[str, tuple[str, ...]] = {
+WORKLOADS: dict[str, tuple[str, ...]] = {
     "gridworld q_learning": (
         "algo=q_learning",
         "env=gridworld",
@@ -104,7 +104,7 @@ WORKS: dict[str, tuple[str, ...]] = {
 class Plan:
     """When to send which signal."""
 
-    moment: str  # start: built, or loaded when it goes on; training: any time after; save, evaluation: inside one
+    moment: str  # start: while built or loaded; training: any time after; save, evaluation: inside one
     number: signal.Signals
 
 
@@ -126,16 +126,16 @@ _MOST_RUNS = 100  # without a single stop: then the moments are not found
 
 @dataclass
 class Outcome:
-    """What happened to the runs of one work."""
+    """What happened to the runs of one workload."""
 
     runs: int = 0
     kills: int = 0  # by SIGKILL
     asked: int = 0  # stops by SIGTERM, which the run must answer with status 75
     before_training: int = 0  # of both: while environment and agent were built, or a checkpoint was loaded
     in_saves: int = 0  # kills that left a temporary file of a checkpoint, half-written or not yet renamed
-    in_evaluations: int = 0  # stops that left an evaluation to be made when the run goes on
+    in_evaluations: int = 0  # stops that left an evaluation due
     resumed: int = 0  # starts that went on from a checkpoint
-    begun_again: int = 0  # starts that had a checkpoint, were not killed before they could, and did not go on from it
+    begun_again: int = 0  # starts with a checkpoint that did not resume from it, although they were not killed earlier
     unreadable: int = 0  # starts that ended with an error
     double_rows: int = 0
     different: list[str] = field(default_factory=list)  # what differed from the uninterrupted run
@@ -165,14 +165,14 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200, help="by SIGKILL, in all; SIGTERMs come on top")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    share = -(-args.kills // len(WORKS))
+    share = -(-args.kills // len(WORKLOADS))
     outcomes = {}
-    for name, words in WORKS.items():
+    for name, overrides in WORKLOADS.items():
         rng = random.Random(f"{args.seed} {name}")
-        outcomes[name] = stress(words, plans_for(share, rng), rng)
+        outcomes[name] = stress(overrides, plans_for(share, rng), rng)
         print(f"{name}: {outcomes[name]}", file=sys.stderr, flush=True)
     write(outcomes, f"benchmarks/kill_stress.py --kills {args.kills} --seed {args.seed}")
-    print("| work | " + " | ".join(COUNTS).replace("_", " ") + " | different |")
+    print("| workload | " + " | ".join(COUNTS).replace("_", " ") + " | different |")
     print("|---" * (len(COUNTS) + 2) + "|")
     for name, seen in outcomes.items():
         counts = [getattr(seen, count) for count in COUNTS]
@@ -194,42 +194,42 @@ def write(outcomes: dict[str, Outcome], command: str) -> None:
             writer.writerow([name, *counts, len(seen.different), command, commit, machine])
 
 
-def stress(words: Iterable[str], plans: Iterable[Plan], rng: random.Random) -> Outcome:
+def stress(overrides: Iterable[str], plans: Iterable[Plan], rng: random.Random) -> Outcome:
     """Runs once undisturbed, and then again and again until all `plans` were carried out and the last run finished."""
     outcome, left = Outcome(), deque(plans)
-    words = changed(words, *COMMON)
-    import_all(words)
+    overrides = changed(overrides, *COMMON)
+    import_all(overrides)
     with tempfile.TemporaryDirectory() as folder:
         reference = Path(folder) / "reference"
-        pace = undisturbed(words, reference)
+        pace = undisturbed(overrides, reference)
         while left:
             if outcome.runs > _MOST_RUNS + outcome.kills + outcome.asked:
                 raise RuntimeError(f"no run came to the moment {left[0]}")
             stopped = Path(folder) / f"stopped{outcome.runs}"
-            until_finished(words, stopped, pace, left, outcome, rng)
+            until_finished(overrides, stopped, pace, left, outcome, rng)
             outcome.runs += 1
             outcome.double_rows += double_rows(stopped)
             outcome.different += differences(reference, stopped)
     return outcome
 
 
-def import_all(words: Iterable[str]) -> None:
-    """Imports what a run of `words` imports, so that its children spend no time on it."""
+def import_all(overrides: Iterable[str]) -> None:
+    """Imports what a run of `overrides` imports, so that its children spend no time on it."""
     import hydra.main  # noqa: F401
     import torch._dynamo  # noqa: F401 - by the first optimizer
 
     from rlrun.config.compose import load_config
     from rlrun.config.files import config_directories
 
-    load_config(list(words), config_directories(None))  # and so the modules of its parts
+    load_config(list(overrides), config_directories(None))  # and so the modules of its parts
 
 
-def undisturbed(words: Iterable[str], runs_dir: Path) -> Pace:
+def undisturbed(overrides: Iterable[str], runs_dir: Path) -> Pace:
     """Runs to the end."""
     started = time.monotonic()
     runs_dir.mkdir()
     watch = Watch(runs_dir)
-    child = start(words, runs_dir)
+    child = start(overrides, runs_dir)
     child.live_until(watch.began)
     began = time.monotonic()
     if child.wait() != 0:
@@ -240,14 +240,14 @@ def undisturbed(words: Iterable[str], runs_dir: Path) -> Pace:
 
 
 def until_finished(
-    words: Iterable[str], runs_dir: Path, pace: Pace, left: deque[Plan], outcome: Outcome, rng: random.Random
+    overrides: Iterable[str], runs_dir: Path, pace: Pace, left: deque[Plan], outcome: Outcome, rng: random.Random
 ) -> None:
     """Starts, stops and starts again; takes the plans that were carried out from `left`."""
     runs_dir.mkdir()
     while True:
         had_checkpoint = any(runs_dir.rglob("step-*.state"))
         watch = Watch(runs_dir)
-        child = start(words, runs_dir)
+        child = start(overrides, runs_dir)
         plan = left[0] if left else None
         came = plan is not None and moment_comes(plan.moment, child, watch, pace, rng)
         if plan is not None and came:
@@ -266,7 +266,7 @@ def until_finished(
         if status == STOPPED:
             left.popleft()
             outcome.asked += 1
-            outcome.in_evaluations += newest_state(directory_of(runs_dir))["course"]["evaluation_due"]
+            outcome.in_evaluations += newest_state(directory_of(runs_dir))["run_state"]["evaluation_due"]
             continue
         if status != 0:
             outcome.unreadable += 1
@@ -334,11 +334,11 @@ class Watch:
             return False
 
     def saving(self) -> bool:
-        """Whether a save is going on, and not the first one: there is something to go on from."""
+        """Whether a save is in progress, and not the first one: there is a checkpoint to resume from."""
         return self.left_half_saved() and any(self._path("checkpoints").glob("step-*.state"))
 
     def evaluating(self) -> bool:
-        """Whether an evaluation is going on: there is the row that is written just before, and not yet its own."""
+        """Whether an evaluation is in progress: the row just before it is written, and not yet its own."""
         try:
             text = self._path("metrics.jsonl").read_text()
             every = json.loads(self._path("manifest.json").read_text())["settings"]["evaluation.every_steps"]
@@ -389,7 +389,7 @@ class Child:
         return False
 
     def send(self, number: signal.Signals) -> None:
-        """Sends a signal, and lets it go on if it was held."""
+        """Sends a signal, and continues the process if it was stopped."""
         os.kill(self._pid, number)
         if number != signal.SIGKILL:
             os.kill(self._pid, signal.SIGCONT)
@@ -401,7 +401,7 @@ class Child:
         return self._status
 
 
-def start(words: Iterable[str], runs_dir: Path) -> Child:
+def start(overrides: Iterable[str], runs_dir: Path) -> Child:
     """The command in a forked process; its output goes to a file."""
     import rlrun.cli.main
     import rlrun.loop.saving
@@ -409,7 +409,7 @@ def start(words: Iterable[str], runs_dir: Path) -> Child:
     sys.stdout.flush()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # until the child can be asked
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of forks beside threads; torch's sleep
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of forks with threads; torch's sleep
         pid = os.fork()
     if pid:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
@@ -423,7 +423,7 @@ def start(words: Iterable[str], runs_dir: Path) -> Child:
         rlrun.loop.saving._MOST_TIME_SAVING = 1.0  # saves far more often than a run would, so that kills hit saves too
         with StopRequest():
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-            status = rlrun.cli.main.run_command(["rlrun", *words, f"runs_dir={runs_dir}"])
+            status = rlrun.cli.main.run_command(["rlrun", *overrides, f"runs_dir={runs_dir}"])
             sys.stdout.flush()
             os._exit(status)  # still inside: a SIGTERM that comes too late ends nothing
     finally:
@@ -462,7 +462,7 @@ def differences(reference: Path, killed: Path) -> list[str]:
 def final_state(directory: Path) -> State:
     """What the last checkpoint holds, but for how many bytes of timings there were."""
     state = newest_state(directory)
-    state["course"] |= {"written": {"metrics.jsonl": state["course"]["written"]["metrics.jsonl"]}}
+    state["run_state"] |= {"written": {"metrics.jsonl": state["run_state"]["written"]["metrics.jsonl"]}}
     return state
 
 

@@ -82,21 +82,21 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Work:
+class Workload:
     """Something whose answer is known."""
 
     name: str
-    mark: str  # in words
+    mark: str  # a description
     needed: int  # of 5 seeds
     answer: Callable[[int, Path], Answer]  # (seed, where to keep runs)
 
 
-def command(words: Sequence[str], runs_dir: Path) -> Finished:
+def command(overrides: Sequence[str], runs_dir: Path) -> Finished:
     """Runs `rlrun` with no evaluation but the last, on one thread."""
-    words = [*words, "evaluation.every_steps=null", "logger=none", "device.num_threads=1"]
+    overrides = [*overrides, "evaluation.every_steps=null", "logger=none", "device.num_threads=1"]
     started = perf_counter()
     before = set(runs_dir.glob("*/*/*/seed*"))
-    subprocess.run([RLRUN, *words, f"runs_dir={runs_dir}"], check=True, capture_output=True)
+    subprocess.run([RLRUN, *overrides, f"runs_dir={runs_dir}"], check=True, capture_output=True)
     (directory,) = set(runs_dir.glob("*/*/*/seed*")) - before
     return Finished(directory, perf_counter() - started)
 
@@ -136,8 +136,8 @@ def cliff_online(seed: int, folder: Path) -> Answer:
 
 def taxi(seed: int, folder: Path) -> Answer:
     """The mean return of greedy episodes; by the id, which finds the tuned file by itself."""
-    words = ["algo=q_learning", "env=gym", "env.id=Taxi-v4", "evaluation.episodes=1000", f"seed={seed}"]
-    run = command(words, folder)
+    overrides = ["algo=q_learning", "env=gym", "env.id=Taxi-v4", "evaluation.episodes=1000", f"seed={seed}"]
+    run = command(overrides, folder)
     mean = float(run.result()["eval/episode_return"])
     return Answer(mean, mean >= 7.5 and run.result()["step"] <= 1_000_000, run)
 
@@ -150,30 +150,30 @@ def mountaincar(seed: int, folder: Path) -> Answer:
 
 
 CLIFF = ("env=cliffwalking", "evaluation.episodes=10")
-WORKS = (
-    Work("td_gridworld", "every value within 0.5, at most 20,000 episodes", 5, td_gridworld),
-    Work("frozenlake", "at least 0.70 over 1,000 episodes, at most 500,000 steps", 5, frozenlake),
-    Work("cliff_path", "exactly -13", 5, cliff_path),
-    Work("cliff_online", "below 0: Q-learning's online return less Sarsa's", 5, cliff_online),
-    Work("taxi", "at least 7.5 over 1,000 episodes, at most 1,000,000 steps", 5, taxi),
-    Work("mountaincar", "at least -120 over 100 episodes, at most 500 episodes of training", 4, mountaincar),
+WORKLOADS = (
+    Workload("td_gridworld", "every value within 0.5, at most 20,000 episodes", 5, td_gridworld),
+    Workload("frozenlake", "at least 0.70 over 1,000 episodes, at most 500,000 steps", 5, frozenlake),
+    Workload("cliff_path", "exactly -13", 5, cliff_path),
+    Workload("cliff_online", "below 0: Q-learning's online return less Sarsa's", 5, cliff_online),
+    Workload("taxi", "at least 7.5 over 1,000 episodes, at most 1,000,000 steps", 5, taxi),
+    Workload("mountaincar", "at least -120 over 100 episodes, at most 500 episodes of training", 4, mountaincar),
 )
 
 
-def measure(work: Work, seeds: int) -> list[dict[str, object]]:
+def measure(workload: Workload, seeds: int) -> list[dict[str, object]]:
     """One row for every seed; prints the line of the table."""
     rows: list[dict[str, object]] = []
     started = perf_counter()
     for seed in range(seeds):
         with tempfile.TemporaryDirectory() as folder:
-            answer = work.answer(seed, Path(folder))
+            answer = workload.answer(seed, Path(folder))
             manifest = answer.run.manifest()
             machine = manifest["machine"]
             typed = (word for word in manifest["argv"][1:] if not word.startswith("runs_dir="))
             rows.append(
                 {
-                    "work": work.name,
-                    "mark": work.mark,
+                    "work": workload.name,
+                    "mark": workload.mark,
                     "seed": seed,
                     "measured": round(answer.measured, 3),
                     "reached": answer.reached,
@@ -188,7 +188,10 @@ def measure(work: Work, seeds: int) -> list[dict[str, object]]:
     measured = " ".join(f"{row['measured']:>8}" for row in rows)
     reached = sum(bool(row["reached"]) for row in rows)
     seconds = perf_counter() - started
-    print(f"{work.name:13} {measured}  {reached} of {seeds} (needs {work.needed} of 5) {seconds:5.0f} s  {work.mark}")
+    print(
+        f"{workload.name:13} {measured}  {reached} of {seeds} (needs {workload.needed} of 5) {seconds:5.0f} s  "
+        f"{workload.mark}"
+    )
     sys.stdout.flush()
     return rows
 
@@ -201,7 +204,7 @@ def commit_of(manifest: Mapping[str, Any]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=[work.name for work in WORKS], help="measure only this")
+    parser.add_argument("--only", choices=[workload.name for workload in WORKLOADS], help="measure only this")
     parser.add_argument("--seeds", type=int, default=5, help="0, 1, 2 ...")
     options = parser.parse_args()
     kept: list[dict[str, object]] = []
@@ -209,10 +212,10 @@ def main() -> None:
         with TARGET.open(newline="", encoding="utf-8") as file:
             kept = [dict(row) for row in csv.DictReader(file) if row["work"] != options.only]
     rows = kept
-    for work in WORKS:
-        if options.only in (None, work.name):
-            rows += measure(work, options.seeds)
-    order = [work.name for work in WORKS]
+    for workload in WORKLOADS:
+        if options.only in (None, workload.name):
+            rows += measure(workload, options.seeds)
+    order = [workload.name for workload in WORKLOADS]
     rows.sort(key=lambda row: order.index(str(row["work"])))
     TARGET.parent.mkdir(exist_ok=True)
     with TARGET.open("w", newline="", encoding="utf-8") as file:

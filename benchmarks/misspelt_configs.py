@@ -33,7 +33,7 @@ class Case:
     given: str  # what is written instead; the same where the value is wrong
     value: str  # as on the command line
     door: str
-    base: tuple[str, ...]  # right words around it
+    base: tuple[str, ...]  # valid overrides around it
     header: str = ""  # what a file needs above it
 
     @property
@@ -41,8 +41,8 @@ class Case:
         """For messages of tests."""
         return f"{self.file}: {self.given}={self.value} ({self.door})"
 
-    def words(self, directory: Path) -> tuple[list[str], bool]:
-        """The words of the command without flags, and whether it is a sweep; writes the file that the door needs.
+    def overrides(self, directory: Path) -> tuple[list[str], bool]:
+        """The arguments of the command without flags, and whether it is a sweep; writes the file that the door needs.
 
         Args:
             directory: of config files of one's own, for `--config-dir`.
@@ -85,7 +85,7 @@ def misspelt(name: str, edit: str, rng: random.Random) -> str:
 
 @dataclass(frozen=True, slots=True)
 class OurKey:
-    """One key of one config file of ours, and words with which the file is in use."""
+    """One key of one config file of ours, and overrides with which the file is in use."""
 
     file: str
     setting: Setting
@@ -134,7 +134,7 @@ def wrong_values(keys: Sequence[OurKey]) -> Iterator[Case]:
     for key in keys:
         for number, value in enumerate(_wrong(key)):
             for door in ("plain", "sweep", "experiment") if number == 0 else ("plain",):
-                # A value that something stronger replaces is never used: nothing stronger may stand beside the file.
+                # A value that is overridden is never used: nothing may take precedence over the file.
                 weaker = tuple(word for word in key.base if not word.startswith("debug="))
                 base = weaker if door == "experiment" else key.base
                 yield Case(key.file, key.setting.key, key.setting.key, value, door, base, key.header)
@@ -215,7 +215,7 @@ def _defaults(text: str) -> str:
 
 
 def _base(group: str, name: str) -> tuple[str, ...]:
-    """Right words with which a config file is in use."""
+    """Valid overrides with which a config file is in use."""
     match group:
         case "algo":
             return (f"algo={name}", "env=gridworld" if name in _TABULAR else "env=cartpole")

@@ -128,10 +128,10 @@ def write(rows: list[Row]) -> None:
 
 def read() -> list[Row]:
     """The CSV's rows, with numbers as numbers."""
-    words = {"estimator", "baseline", "command", "commit", "cpu"}
+    text_columns = {"estimator", "baseline", "command", "commit", "cpu"}
     with DATA.open(encoding="utf-8") as file:
         return [
-            {key: value if key in words or value == "" else float(value) for key, value in row.items()}
+            {key: value if key in text_columns or value == "" else float(value) for key, value in row.items()}
             for row in csv.DictReader(file)
         ]
 

@@ -1,9 +1,9 @@
-"""What a replay on disk costs: DQN on Pong with its replay in memory and on disk, in turns, on the same transitions.
+"""What a replay on disk costs: DQN on Pong with its replay in memory and on disk, alternating, on the same transitions.
 
     .venv/bin/python benchmarks/replay_on_disk.py [--steps 20000] [--rounds 5] [--folder DIR]
 
 prints a table and writes `benchmarks/results/replay_on_disk.csv`. Real Pong, played at random, is in every replay; then
-each takes its turn at training. `cached`: all of the file is in the page cache, as where it is smaller than memory.
+they alternate in training. `cached`: all of the file is in the page cache, as if it is smaller than memory.
 `uncached`: all of it is dropped from memory before every batch, so that everything drawn comes from the disk: the worst
 that a file much larger than memory can do. `not asked ahead` is that without `expect`: a page comes after the other.
 A virtual disk may have a cache of its own on its host, which is not dropped.
@@ -39,7 +39,7 @@ HERE = Path(__file__).resolve().parent
 CPU = torch.device("cpu")
 REWARD_CLIP = 1.0  # as DQN on Atari games
 BATCH, BATCHES = 32, 30  # transitions; batches for each measurement of drawing
-LEARNS = 15  # turns of collecting 4 steps and one update in each round; the replays take turn after turn
+LEARNS = 15  # times that 4 steps and one update are made in each round; the replays alternate
 BLOCK = 1 << 22  # bytes
 MADV_DONTNEED = 4  # of Linux
 
@@ -116,7 +116,7 @@ def main() -> None:
 
 
 def measure(steps: int, rounds: int, folder: Path) -> list[Case]:
-    """Fills the replays with the same play, and then gives each its turn, `rounds` times."""
+    """Fills the replays with the same transitions, then measures each, `rounds` times."""
     torch.set_num_threads(1)
     storage = ForgetfulStorage(folder.resolve())
     with tempfile.TemporaryDirectory() as runs_dir:
@@ -144,15 +144,15 @@ def measure(steps: int, rounds: int, folder: Path) -> list[Case]:
 
 def make(steps: int, runs_dir: Path) -> tuple[Built, int, float]:
     """Standard DQN on Pong: the Nature network, batch 32, one update for 4 steps, one environment."""
-    words = ["algo=dqn", "env=pong", "device=cpu", "device.num_threads=1", "env.num_envs=1", "env.num_threads=1"]
-    words += [
+    overrides = ["algo=dqn", "env=pong", "device=cpu", "device.num_threads=1", "env.num_envs=1", "env.num_threads=1"]
+    overrides += [
         "algo.n_step=1",
         "algo.target.double=false",
         "algo.replay.learning_starts_steps=1",
         "algo.exploration.epsilon.duration_steps=1",
     ]
-    words += ["algo.replay.capacity_steps=1000", f"runs_dir={runs_dir}", f"total_steps={steps}", "logger=none"]
-    config = load_config(words, [config_directory()])
+    overrides += ["algo.replay.capacity_steps=1000", f"runs_dir={runs_dir}", f"total_steps={steps}", "logger=none"]
+    config = load_config(overrides, [config_directory()])
     return build(config), config.algo.arguments["n_step"], config.algo.arguments["gamma"]
 
 

@@ -56,7 +56,7 @@ SMALL_REPLAY = (
 )
 PONG = ("env=pong", "network=nips2013", "env.num_threads=1", "env.max_episode_frames=240", "log_every_steps=100")
 GREEDY = "algo.evaluation_policy=greedy"
-RESUMED = "resumed"  # in the name of a pair that is stopped half way and goes on
+RESUMED = "resumed"  # in the name of a pair that is stopped half way and resumed
 PAIRS: dict[str, tuple[str, ...]] = {
     "dqn cartpole": ("algo=dqn", "env=cartpole", *SMALL_REPLAY, "total_steps=1200", "log_every_steps=100"),
     "dqn acrobot, resumed": ("algo=dqn", "env=acrobot", *SMALL_REPLAY, "total_steps=1000", "log_every_steps=100"),
@@ -131,7 +131,7 @@ def _call(checkout: Path, folder: Path, arguments: Sequence[str]) -> None:
 
 
 def differences(before: Path, now: Path) -> Iterator[str]:
-    """What is not the same in two runs' directories, in words."""
+    """What differs between two runs' directories, as text."""
     old_rows, new_rows = (
         [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
         for directory in (before, now)

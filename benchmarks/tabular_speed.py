@@ -27,7 +27,7 @@ HERE = Path(__file__).resolve().parent
 RLRUN = str(Path(sys.executable).parent / "rlrun")
 SIDES = (250, 500, 1000)  # of the grids for value iteration
 SLOTS = (1, 64, 1024, 16384, 65536)  # of the 4x4 grid for Q-learning
-ROUNDS = 3  # of Q-learning in one environment and of the plain loop, in turns
+ROUNDS = 3  # of Q-learning in one environment and of the plain loop, alternating
 PLAIN_STEPS = 30_000
 
 
@@ -35,7 +35,7 @@ PLAIN_STEPS = 30_000
 class Row:
     """One line of the table."""
 
-    work: str
+    workload: str
     size: int
     value: float
     unit: str
@@ -52,10 +52,12 @@ def main() -> None:
         writer = csv.writer(file)
         writer.writerow(["work", "size", "value", "unit", "bar", "command", "commit", "machine"])
         for row in rows:
-            writer.writerow([row.work, row.size, f"{row.value:.4g}", row.unit, row.bar, row.command, commit, machine()])
-    print("| work | size | measured | asked for |\n|---|---|---|---|")
+            writer.writerow(
+                [row.workload, row.size, f"{row.value:.4g}", row.unit, row.bar, row.command, commit, machine()]
+            )
+    print("| workload | size | measured | asked for |\n|---|---|---|---|")
     for row in rows:
-        print(f"| {row.work} | {row.size:,} | {row.value:,.4g} {row.unit} | {row.bar or '-'} |")
+        print(f"| {row.workload} | {row.size:,} | {row.value:,.4g} {row.unit} | {row.bar or '-'} |")
 
 
 def machine() -> str:
@@ -77,7 +79,7 @@ def value_iteration() -> list[Row]:
             grid = Path(folder) / f"{side}x{side}.txt"
             cells = "\n".join("." * side for _ in range(side - 1)) + "\n" + "." * (side - 1) + "G\n"
             grid.write_text(f"# The goal in a corner.\nstep_reward: 0\nG : terminal 1\n\n{cells}")
-            words = [
+            overrides = [
                 "algo=value_iteration",
                 "env=gridworld",
                 "algo.gamma=0.99",
@@ -88,11 +90,11 @@ def value_iteration() -> list[Row]:
             ]
             before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
             started = perf_counter()
-            timings = run([*words, f"env.map={grid}"], Path(folder))
+            timings = run([*overrides, f"env.map={grid}"], Path(folder))
             seconds = perf_counter() - started
             peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
         assert peak > before, "grids must grow, or the peak is an earlier one's"
-        command = " ".join(["rlrun", *words, f"env.map={side}x{side}.txt"])
+        command = " ".join(["rlrun", *overrides, f"env.map={side}x{side}.txt"])
         sweeps = [1000 / row["time/steps_per_second"] for row in timings if "time/steps_per_second" in row]
         largest = side == SIDES[-1]
         rows += [
@@ -108,7 +110,7 @@ def many_slots() -> list[Row]:
     """Q-learning in the 4x4 grid."""
     rows = []
     for slots in SLOTS:
-        words = [
+        overrides = [
             "algo=q_learning",
             "env=gridworld",
             f"env.num_envs={slots}",
@@ -116,21 +118,21 @@ def many_slots() -> list[Row]:
             f"log_every_steps={slots * 20}",
             "evaluation.every_steps=null",
         ]
-        value = steps_per_second(words)
+        value = steps_per_second(overrides)
         bar = "at least 1,000,000 with enough slots" if slots == SLOTS[-1] else ""
-        rows.append(Row("Q-learning, 4x4 grids", slots, value, "steps/s", bar, " ".join(["rlrun", *words])))
+        rows.append(Row("Q-learning, 4x4 grids", slots, value, "steps/s", bar, " ".join(["rlrun", *overrides])))
     return rows
 
 
 def one_slot() -> list[Row]:
-    """One cliff, learned by the command and by a plain loop over Gymnasium's environment, in turns."""
-    words = ["algo=q_learning", "env=gym", "env.id=CliffWalking-v1", "env.max_episode_steps=500", "preset=null"]
-    words += ["env.num_envs=1", f"total_steps={PLAIN_STEPS}", "log_every_steps=5000", "evaluation.every_steps=null"]
+    """One cliff, learned by the command and by a plain loop over Gymnasium's environment, alternating."""
+    overrides = ["algo=q_learning", "env=gym", "env.id=CliffWalking-v1", "env.max_episode_steps=500", "preset=null"]
+    overrides += ["env.num_envs=1", f"total_steps={PLAIN_STEPS}", "log_every_steps=5000", "evaluation.every_steps=null"]
     ours, plain = [], []
     for _ in range(ROUNDS):
-        ours.append(steps_per_second(words))
+        ours.append(steps_per_second(overrides))
         plain.append(plain_loop())
-    command = " ".join(["rlrun", *words])
+    command = " ".join(["rlrun", *overrides])
     return [
         Row("Q-learning, one Gymnasium environment", 1, statistics.median(ours), "steps/s", "", command),
         Row("the textbook's loop over the same", 1, statistics.median(plain), "steps/s", "", "plain_loop()"),
@@ -155,17 +157,19 @@ def plain_loop() -> float:
     return PLAIN_STEPS / (perf_counter() - started)
 
 
-def steps_per_second(words: list[str]) -> float:
+def steps_per_second(overrides: list[str]) -> float:
     """The median over the run's own rows, less the first."""
     with tempfile.TemporaryDirectory() as folder:
-        timings = run(words, Path(folder))
+        timings = run(overrides, Path(folder))
     speeds = [row["time/steps_per_second"] for row in timings if "time/steps_per_second" in row]
     return statistics.median(speeds[1:])
 
 
-def run(words: list[str], folder: Path) -> list[dict[str, float]]:
+def run(overrides: list[str], folder: Path) -> list[dict[str, float]]:
     """Runs the command in `folder`; returns the rows of its timings."""
-    subprocess.run([RLRUN, *words, "logger=none", f"runs_dir={folder / 'runs'}"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [RLRUN, *overrides, "logger=none", f"runs_dir={folder / 'runs'}"], check=True, stdout=subprocess.DEVNULL
+    )
     (timings,) = (folder / "runs").glob("*/*/*/seed*/timings.jsonl")
     return [json.loads(line) for line in timings.read_text().splitlines()]
 

@@ -29,7 +29,7 @@ from rlrun.pictures.artifacts import TableArtifacts
 from rlrun.protocols import Agent, Filmable, VecEnv
 from rlrun.runs.checkpoint import Checkpoints, CheckpointSettings
 from rlrun.runs.directory import attempt, check_writable, run_directory
-from rlrun.runs.episode_recorder import NOT_RECORDED, EpisodeRecorder, Recorder
+from rlrun.runs.episode_recorder import NULL_RECORDER, EpisodeRecorder, Recorder
 from rlrun.runs.manifest import experiment_hash
 
 _LOG = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ def make_agent(config: Config, runtime: Mapping[str, object]) -> Agent:
 
 
 def directory_of(config: Config) -> Path:
-    """Where the run of `config` lives: its latest attempt, or, with `fresh=true`, the one after that."""
+    """The directory of the run of `config`: the latest one, or, with `fresh=true`, a new one next to it."""
     name = config.name or experiment_hash(config.experiment())
     first = run_directory(config.runs_dir, config.labels["env"], config.labels["algo"], name, config.seed)
     return attempt(first, fresh=config.fresh)
@@ -102,15 +102,15 @@ def identity_of(config: Config) -> dict[str, Any]:
 
 
 def build(config: Config, directory: Path | None = None, num_threads: int | None = None) -> Built:
-    """Builds everything that the run of `config` needs. Makes no directory.
+    """Builds the run of `config`. Creates no directory.
 
     Args:
         config: a checked one.
-        directory: where the run is kept; None is `directory_of(config)`.
-        num_threads: how many CPU threads the run began with, where it goes on with as many.
+        directory: where the run is stored; None: `directory_of(config)`.
+        num_threads: number of CPU threads of a resumed or repeated run; None for a new one.
 
     Raises:
-        UserError: if the parts do not fit together, or the machine does not offer what they need.
+        UserError: if the parts do not fit together, or the machine lacks what they need.
     """
     directory = directory or directory_of(config)
     check_writable(directory)
@@ -120,7 +120,7 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
     refuse_too_large(config, device.torch_device)
     evaluation, checkpoint = EvaluationSettings(**config.evaluation), CheckpointSettings(**config.checkpoint)
     if "num_envs" not in config.env.arguments:
-        raise UserError(f"env._target_={config.env.target} takes no num_envs, so it cannot be evaluated apart")
+        raise UserError(f"env._target_={config.env.target} takes no num_envs, so it cannot be evaluated separately")
     with in_words(), ExitStack() as stack:
         env: VecEnv = instantiate(config.env, {})
         stack.callback(env.close)
@@ -137,14 +137,14 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
             "execution": device.execution,
         }
         if "execution" not in config.algo.runtime:
-            _refuse_unheeded(config, device.execution, "takes no `execution`")
+            _refuse_unused_settings(config, device.execution, "takes no `execution`")
         agent = make_agent(config, runtime)
         refuse_long_rollouts(agent.collection, env.spec)
         for key, schedule in _schedules(config.algo, "algo", runtime):
             if line := unfinished(schedule, key, config.total_steps):
                 _LOG.warning(line)
-        _refuse_unheeded(config, device.execution, "as it is configured has no use for it here")
-        recorder = _recorder(env, directory) if config.record_episodes else NOT_RECORDED
+        _refuse_unused_settings(config, device.execution, "as configured does not use it here")
+        recorder = _recorder(env, directory) if config.record_episodes else NULL_RECORDER
         run = Run(
             agent=agent,
             collector=Collector(env, agent.collection, device.torch_device, config.seed, recorder),
@@ -176,7 +176,7 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
 
 
 def _schedules(value: Any, key: str, runtime: Mapping[str, object]) -> Iterator[tuple[str, Schedule]]:
-    """Every schedule in a value of the config, with its dotted key; made once more, since they hold no state."""
+    """Every schedule in a value of the config, with its dotted key; built again, since schedules hold no state."""
     if isinstance(value, list):
         for index, item in enumerate(value):
             yield from _schedules(item, f"{key}[{index}]", runtime)
@@ -187,20 +187,18 @@ def _schedules(value: Any, key: str, runtime: Mapping[str, object]) -> Iterator[
             yield from _schedules(inside, f"{key}.{name}", runtime)
 
 
-def _refuse_unheeded(config: Config, execution: Execution, why: str) -> None:
-    """Raises UserError where `device` asks for what no function of the agent has asked about."""
+def _refuse_unused_settings(config: Config, execution: Execution, why: str) -> None:
+    """Raises UserError for settings of `device` that no function of the agent uses."""
     for key, value in execution.unheeded.items():
         raise UserError(
-            f"device.{key}={value} would do nothing: algo={config.labels['algo']} {why}; use device.{key}={PLAIN[key]}"
+            f"device.{key}={value} has no effect: algo={config.labels['algo']} {why}; use device.{key}={PLAIN[key]}"
         )
 
 
 def _recorder(env: VecEnv, directory: Path) -> Recorder:
     if not isinstance(env, Filmable):
         missing = next(name for name in sorted(get_protocol_members(Filmable)) if not hasattr(env, name))
-        raise UserError(f"record_episodes=true cannot be: {env.spec.name} cannot be filmed, it has no {missing}")
+        raise UserError(f"record_episodes=true is not allowed: {env.spec.name} cannot be replayed, it has no {missing}")
     if not env.spec.resumable:
-        raise UserError(
-            f"record_episodes=true cannot be: episodes of {env.spec.name} do not replay, so no film would be true"
-        )
+        raise UserError(f"record_episodes=true is not allowed: episodes of {env.spec.name} do not replay exactly")
     return EpisodeRecorder(env, directory)

@@ -18,21 +18,21 @@ class Case:
 
     Args:
         name: in the CSV.
-        words: as after `rlrun`.
+        overrides: as after `rlrun`.
         turns: of collecting and learning, once learning has begun.
     """
 
     name: str
-    words: list[str]
+    overrides: list[str]
     turns: int
 
 
 def dqn_cases(options: Chosen) -> list[Case]:
     """Images and vectors, and every option; the optimizer moves a network of CartPole's in one piece."""
     if options.tiny:
-        words = [*options.words(), "env.max_episode_steps=9"]
-        return [Case("CartPole", words, 10), Case("CartPole, all options", [*words, *_OPTIONS], 10)]
-    pong = [*options.words(), "env.max_episode_frames=400"]  # 100 steps: in 6,000 there are 60 ends
+        overrides = [*options.overrides(), "env.max_episode_steps=9"]
+        return [Case("CartPole", overrides, 10), Case("CartPole, all options", [*overrides, *_OPTIONS], 10)]
+    pong = [*options.overrides(), "env.max_episode_frames=400"]  # 100 steps: in 6,000 there are 60 ends
     device = (f"device={options.device}", "evaluation.num_envs=1")
     preset = [
         "algo=dqn",
@@ -51,5 +51,5 @@ def dqn_cases(options: Chosen) -> list[Case]:
 
 def actor_critic_case(options: Chosen) -> Case:
     """Its acting alone is recorded."""
-    words = changed(ACTOR_CRITIC_CARTPOLE, "env.num_envs=8", "env.max_episode_steps=30")
-    return Case("actor-critic CartPole", [*words, f"device={options.device}"], 20 if options.tiny else 300)
+    overrides = changed(ACTOR_CRITIC_CARTPOLE, "env.num_envs=8", "env.max_episode_steps=30")
+    return Case("actor-critic CartPole", [*overrides, f"device={options.device}"], 20 if options.tiny else 300)

@@ -35,7 +35,7 @@ class Task:
 
     Args:
         name: in the CSV.
-        words: as after `rlrun`.
+        overrides: as after `rlrun`.
         share: of the time that is left when it begins.
         asked: what its best evaluation must reach; None: it is shown and not judged.
         asked_from: the step before which nothing is asked of it.
@@ -43,7 +43,7 @@ class Task:
     """
 
     name: str
-    words: tuple[str, ...]
+    overrides: tuple[str, ...]
     share: float
     asked: float | None = None
     asked_from: int = 0
@@ -79,7 +79,7 @@ def trained(task: Task, options: Chosen, seconds: float, folder: Path) -> list[R
         sys.executable,
         "-m",
         "rlrun",
-        *task.words,
+        *task.overrides,
         f"device={options.device}",
         "logger=none",
         f"runs_dir={folder}",
@@ -100,7 +100,7 @@ def trained(task: Task, options: Chosen, seconds: float, folder: Path) -> list[R
     return [
         {
             "task": task.name,
-            "words": " ".join(task.words),
+            "words": " ".join(task.overrides),
             "finished": status == 0,
             "step": int(row["step"]),
             "eval_episode_return": round(row["eval/episode_return"], 3),
@@ -114,19 +114,19 @@ def trained(task: Task, options: Chosen, seconds: float, folder: Path) -> list[R
 
 
 def verdict(task: Task, found: Sequence[Row], before: Mapping[str, Sequence[Row]]) -> tuple[bool, str]:
-    """Whether a run did what is asked of it, and so in words."""
+    """Whether a run met its requirement, and a sentence about it."""
     best, step = max(float(str(row["eval_episode_return"])) for row in found), int(str(found[-1]["step"]))
-    said = f"best evaluation {best:g} by step {step:,}"
+    summary = f"best evaluation {best:g} by step {step:,}"
     if task.equal_to is not None:
         pairs = list(zip(curve(found), curve(before.get(task.equal_to, [])), strict=False))  # one may have been stopped
         met = len(pairs) >= 3 and all(one == other for one, other in pairs)
-        return met, f"{said}, asked for the evaluations of {task.equal_to}, {len(pairs)} of them: {_WORD[met]}"
+        return met, f"{summary}, asked for the evaluations of {task.equal_to}, {len(pairs)} of them: {_WORD[met]}"
     if task.asked is None:
-        return True, f"{said}; nothing is asked of it"
+        return True, f"{summary}; no requirement"
     if step < task.asked_from:
-        return True, f"{said}; nothing is asked of it before step {task.asked_from:,}"
+        return True, f"{summary}; no requirement before step {task.asked_from:,}"
     met = best >= task.asked
-    return met, f"{said}, asked for {task.asked:g}: {_WORD[met]}"
+    return met, f"{summary}, asked for {task.asked:g}: {_WORD[met]}"
 
 
 def curve(rows: Sequence[Row]) -> list[tuple[object, object]]:
@@ -145,8 +145,8 @@ def main() -> int:
             continue
         write_rows(options.results / "gpu_learning.csv", found, ["task", "step", "gpu", "tiny"])
         before[task.name] = found
-        met, said = verdict(task, found, before)
-        print(f"{task.name}: {said}", flush=True)
+        met, summary = verdict(task, found, before)
+        print(f"{task.name}: {summary}", flush=True)
         if not met:
             missed.append(task.name)
     return 1 if missed else 0

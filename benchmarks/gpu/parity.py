@@ -232,7 +232,7 @@ def uploads_agree(parts: Parts, count: int) -> Iterator[dict[str, object]]:
 
 def dqn_checks(case: Case, options: Chosen) -> Iterator[dict[str, object]]:
     """One row after another."""
-    parts = Parts(case.words, deterministic=True)
+    parts = Parts(case.overrides, deterministic=True)
     agent = parts.agent("none")
     per_turn = parts.spec.num_envs * agent.collection.num_steps
     yield from uploads_agree(parts, 2 + 2000 // per_turn)
@@ -251,7 +251,7 @@ def checks(options: Chosen) -> Iterator[dict[str, object]]:
         for each in dqn_checks(case, options):
             yield {"case": case.name, **each}
     case = actor_critic_case(options)
-    parts = Parts(case.words, deterministic=True)
+    parts = Parts(case.overrides, deterministic=True)
     for check in (trainings_agree(parts, case.turns, recordings=2), resumes_exactly(parts, case.turns)):
         for each in check:
             yield {"case": case.name, **each}

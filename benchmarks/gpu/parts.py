@@ -55,11 +55,11 @@ class Chosen:
     seconds: float  # for the whole part
     results: Path
 
-    def words(self, num_envs: int | None = None) -> list[str]:
+    def overrides(self, num_envs: int | None = None) -> list[str]:
         """DQN Pong as it is timed elsewhere, or something tiny; of so many environments."""
-        words = list(_TINY) if self.tiny else changed(DQN_PONG, *_FULL, "env.num_envs=16")
-        words = [*words, f"device={self.device}", "evaluation.num_envs=1"]
-        return words if num_envs is None else changed(words, f"env.num_envs={num_envs}")
+        overrides = list(_TINY) if self.tiny else changed(DQN_PONG, *_FULL, "env.num_envs=16")
+        overrides = [*overrides, f"device={self.device}", "evaluation.num_envs=1"]
+        return overrides if num_envs is None else changed(overrides, f"env.num_envs={num_envs}")
 
     def machine(self) -> str:
         """The GPU's name, or the CPU's word for itself."""
@@ -112,13 +112,13 @@ class Parts:
     """Environments and agents of one config, all from equal seeds.
 
     Args:
-        words: as after `rlrun`.
+        overrides: as after `rlrun`.
         deterministic: see `Device`.
     """
 
-    def __init__(self, words: Sequence[str], *, deterministic: bool) -> None:
+    def __init__(self, overrides: Sequence[str], *, deterministic: bool) -> None:
         flag = f"device.deterministic={str(deterministic).lower()}"
-        self.config: Config = load_config([*words, flag], [config_directory()])
+        self.config: Config = load_config([*overrides, flag], [config_directory()])
         device: Device = instantiate(self.config.device, {})
         self.device = device.torch_device
         env = self.env()

@@ -64,10 +64,10 @@ def milliseconds(action: Callable[[], object], device: torch.device, seconds: fl
 def measure(options: Chosen, case: _Case, seconds: float) -> dict[str, object]:
     """One row."""
     how, precision, num_envs = case
-    words = [*options.words(num_envs), f"device.compile={how}", f"device.precision={precision}"]
+    overrides = [*options.overrides(num_envs), f"device.compile={how}", f"device.precision={precision}"]
     starts = 64 if options.tiny else 4000
-    speed = measure_loop(words, starts + 100 * num_envs, seconds)
-    parts = Parts(changed(words, "device.compile=none"), deterministic=False)
+    speed = measure_loop(overrides, starts + 100 * num_envs, seconds)
+    parts = Parts(changed(overrides, "device.compile=none"), deterministic=False)
     agent = parts.agent(how, precision)
     collector = parts.collector(agent)
     rollout = collector.collect(agent)

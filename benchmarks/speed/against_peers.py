@@ -1,13 +1,13 @@
-"""rlrun against another library, in turns, on the same works.
+"""rlrun against another library, alternating, on the same workloads.
 
-    .venv/bin/python benchmarks/speed/against_peers.py --peer PYTHON [--with tianshou] [--rounds 3] [--only WORK ...]
+    .venv/bin/python benchmarks/speed/against_peers.py --peer PYTHON [--with tianshou] [--rounds 3] [--only NAME ...]
 
 PYTHON is the interpreter of an environment with the library in the version of `peers.py`, Atari, and torch of the
 version that rlrun has. Without `--with` it is stable-baselines3, and `speed.csv` and `ceilings.csv` are written; with
-Tianshou, `speed_tianshou.csv`. The works are in `works.py`. Every measurement is a process of its own. One round
-measures both sides of every work once, one right after the other, and, with stable-baselines3, the machine's ceilings;
-ratios are formed within a round. Steps per second are counted after learning has started; start-up, evaluation and
-saving are not in them. Nothing else should run meanwhile.
+Tianshou, `speed_tianshou.csv`. The workloads are in `workloads.py`. Every measurement is a separate process. One round
+measures both sides of every workload once, one right after the other, and, with stable-baselines3, the ceilings of the
+machine; ratios are formed within a round. Steps per second are counted after learning has started, without start-up,
+evaluation and saving. Nothing else should run meanwhile.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from peer_process import measure_peer
 from peers import PEERS, SB3, Peer
 from provenance import RESULTS, warn_if_busy, write_rows
 from rlrun_timings import Timing, measure_rlrun
-from works import COMPARISONS, Comparison, Work, shrunk
+from workloads import COMPARISONS, Comparison, Workload, shrunk
 
 
 def main() -> None:
@@ -34,9 +34,9 @@ def main() -> None:
     parser.add_argument("--peer", required=True, help="python with the other library")
     parser.add_argument("--with", dest="against", choices=list(PEERS), default="sb3", help="the other library")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", nargs="+", choices=list(COMPARISONS), metavar="WORK", help=", ".join(COMPARISONS))
+    parser.add_argument("--only", nargs="+", choices=list(COMPARISONS), metavar="WORKLOAD", help=", ".join(COMPARISONS))
     parser.add_argument("--shrink", type=int, default=1, help="so many times fewer steps: a try, not a measurement")
-    parser.add_argument("--threads", type=int, help="CPU threads on both sides, instead of what `works.py` says")
+    parser.add_argument("--threads", type=int, help="CPU threads on both sides, instead of those in `workloads.py`")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the CSVs")
     arguments = parser.parse_args()
     peer = PEERS[arguments.against]
@@ -51,15 +51,15 @@ def main() -> None:
             rounds_of_ceilings.append(ceilings.measure_apart(2.0 / arguments.shrink))
         for turn in turns(comparisons):
             if turn.is_peer:
-                answer = measure_peer(peer.settings(turn.work), arguments.peer, peer)
+                answer = measure_peer(peer.settings(turn.workload), arguments.peer, peer)
                 if number == 0:
-                    parameters[turn.work.name] = check_same_work(turn.work, answer, peer)
-                theirs[turn.work.name].append(answer["steps_per_second"])
+                    parameters[turn.workload.name] = check_same_workload(turn.workload, answer, peer)
+                theirs[turn.workload.name].append(answer["steps_per_second"])
             else:
-                ours[turn.work.name].append(measure_rlrun(turn.work))
-            speed = theirs[turn.work.name][-1] if turn.is_peer else ours[turn.work.name][-1].steps_per_second
+                ours[turn.workload.name].append(measure_rlrun(turn.workload))
+            speed = theirs[turn.workload.name][-1] if turn.is_peer else ours[turn.workload.name][-1].steps_per_second
             side = "peer" if turn.is_peer else "rlrun"
-            print(f"round {number + 1}: {side:<5} {turn.work.name:<26} {speed:>10,.1f} steps/s", flush=True)
+            print(f"round {number + 1}: {side:<5} {turn.workload.name:<26} {speed:>10,.1f} steps/s", flush=True)
     rows = [
         row_of(comparison, ours[comparison.ours.name], theirs[comparison.theirs.name], parameters, peer)
         for comparison in comparisons
@@ -67,17 +67,17 @@ def main() -> None:
     write_rows(arguments.results / peer.csv, rows, ["work"])
     print()
     for row in rows:
-        print(in_words(row))
+        print(as_text(row))
     if rounds_of_ceilings:
         print()
         ceilings.write(arguments.results, rounds_of_ceilings)
 
 
 def chosen(only: Sequence[str] | None, factor: int = 1, num_threads: int | None = None) -> list[Comparison]:
-    """The comparisons to make, with works that are `factor` times shorter, perhaps on other numbers of threads."""
+    """The comparisons to make, with workloads that are `factor` times shorter, perhaps on other numbers of threads."""
 
-    def changed(work: Work) -> Work:
-        shorter = shrunk(work, factor)
+    def changed(workload: Workload) -> Workload:
+        shorter = shrunk(workload, factor)
         return shorter if num_threads is None else replace(shorter, num_threads=num_threads)
 
     found = [comparison for name, comparison in COMPARISONS.items() if only is None or name in only]
@@ -88,33 +88,33 @@ def chosen(only: Sequence[str] | None, factor: int = 1, num_threads: int | None 
 class Turn:
     """One measurement."""
 
-    work: Work
+    workload: Workload
     is_peer: bool
 
 
 def turns(comparisons: Sequence[Comparison]) -> list[Turn]:
-    """Each side of each work once, ours and theirs next to each other."""
+    """Each side of each workload once, ours and theirs next to each other."""
     wanted = [
         turn for each in comparisons for turn in (Turn(each.ours, is_peer=False), Turn(each.theirs, is_peer=True))
     ]
-    return list({(turn.work.name, turn.is_peer): turn for turn in wanted}.values())
+    return list({(turn.workload.name, turn.is_peer): turn for turn in wanted}.values())
 
 
-def check_same_work(work: Work, answer: Mapping[str, Any], peer: Peer = SB3) -> int:
+def check_same_workload(workload: Workload, answer: Mapping[str, Any], peer: Peer = SB3) -> int:
     """Refuses to compare what is not the same; returns the number of parameters.
 
     Raises:
         SystemExit: naming every fact that differs.
     """
-    facts = facts_of_rlrun(work.all_words())
+    facts = facts_of_rlrun(workload.all_overrides())
     wrong = disagreements(facts, answer["facts"])
     if answer["version"] != peer.version:
         wrong.append(f"version: the peer is {answer['version']}, these settings are for {peer.version}")
-    updates = work.measured_steps * facts["updates_per_step"]
+    updates = workload.measured_steps * facts["updates_per_step"]
     if answer["updates"] != round(updates):
-        wrong.append(f"updates: {answer['updates']} made, {updates:g} asked for in {work.measured_steps} steps")
+        wrong.append(f"updates: {answer['updates']} made, {updates:g} asked for in {workload.measured_steps} steps")
     if wrong:
-        raise SystemExit("\n".join([f"{work.name} is not the same work on both sides:", *wrong]))
+        raise SystemExit("\n".join([f"{workload.name} is not the same workload on both sides:", *wrong]))
     return int(facts["num_parameters"])
 
 
@@ -151,12 +151,12 @@ def row_of(
     }
 
 
-def envs_of(work: Work) -> int:
-    """How many environments; `check_same_work` found it to be so on both sides."""
-    return int(work.peer["num_envs"])
+def envs_of(workload: Workload) -> int:
+    """How many environments; `check_same_workload` found it to be so on both sides."""
+    return int(workload.peer["num_envs"])
 
 
-def in_words(row: Mapping[str, Any]) -> str:
+def as_text(row: Mapping[str, Any]) -> str:
     """One line."""
     shares = " ".join(f"{name} {row[f'{name}_share']:.0%}" for name in ("env", "act", "learn"))
     return (

@@ -1,4 +1,4 @@
-"""Whether rlrun and a peer really do the same work: facts read off both, and what they disagree about."""
+"""Whether rlrun and a peer really do the same work: facts of both, and where they differ."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from rlrun.config.files import config_directory
 
 Facts = dict[str, Any]
 
-# Whoever wrote an optimizer, these are the same rule; where eps stands is said in `works.py`.
+# These are the same rule in every library; the place of eps is described in `workloads.py`.
 SAME_OPTIMIZER = {"RMSProp": "RMSprop", "RMSpropTFLike": "RMSprop"}
 
 
-def facts_of_rlrun(words: Sequence[str]) -> Facts:
-    """The facts of what `rlrun` builds from `words`: from the agent where it can be seen, else from the config."""
+def facts_of_rlrun(overrides: Sequence[str]) -> Facts:
+    """The facts of what `rlrun` builds from `overrides`: from the agent where it can be seen, else from the config."""
     one_thread = ("device.num_threads=1", "evaluation.num_envs=1")  # nothing is run, and no fact depends on it
-    config = load_config(changed(words, *one_thread), [config_directory()])
+    config = load_config(changed(overrides, *one_thread), [config_directory()])
     with tempfile.TemporaryDirectory() as folder, closing(build(config, Path(folder) / "run")) as built:
         state = built.run.agent.state_dict()
         network = state["q"] if "q" in state else state["network"]

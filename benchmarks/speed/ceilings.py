@@ -1,4 +1,4 @@
-"""What this machine does at most: emulator, environment, matrix product, each in turns; writes `ceilings.csv`.
+"""The limits of this machine: emulator, environment, matrix product, alternating; writes `ceilings.csv`.
 
     .venv/bin/python benchmarks/speed/ceilings.py [--rounds 3] [--seconds 2]
 

@@ -1,4 +1,4 @@
-"""What might make updates faster, beside what rlrun does, in turns; writes `ideas.csv`.
+"""What might make updates faster, compared with what rlrun does, alternating; writes `ideas.csv`.
 
     .venv/bin/python benchmarks/speed/ideas.py [--rounds 9] [--only IDEA ...]
 

@@ -24,7 +24,7 @@ from peer_process import answer_in, peer_command, peer_environment
 from peers import SB3
 from provenance import RESULTS, write_rows
 from rlrun_timings import NOTHING_BESIDES, command, environment
-from works import DQN_PONG_WORK
+from workloads import DQN_PONG_WORKLOAD
 
 from rlrun.config.arguments import changed
 
@@ -103,14 +103,14 @@ def rlrun_bytes(steps: int) -> float:
 def rlrun_peak(steps: int) -> Peak:
     """Trains until the replay is full and a little longer, saves, evaluates once."""
     with tempfile.TemporaryDirectory() as name:
-        peak, _ = run(command(rlrun_words(steps), Path(name)), environment())
+        peak, _ = run(command(rlrun_overrides(steps), Path(name)), environment())
     return Peak(steps, peak)
 
 
-def rlrun_words(steps: int) -> list[str]:
+def rlrun_overrides(steps: int) -> list[str]:
     """What rlrun is told for a replay of so many steps."""
     return changed(
-        DQN_PONG_WORK.all_words(),
+        DQN_PONG_WORKLOAD.all_overrides(),
         "device.num_threads=1",
         f"env.num_envs={NUM_ENVS}",
         f"algo.replay.capacity_steps={steps}",
@@ -136,7 +136,7 @@ def peer_peak(arguments: Mapping[str, Any], steps: int, python: str) -> Peak:
     Raises:
         RuntimeError: if its replay is not what was asked for.
     """
-    settings = DQN_PONG_WORK.peer_settings()
+    settings = DQN_PONG_WORKLOAD.peer_settings()
     settings |= {"num_threads": 1, "num_envs": NUM_ENVS, "warm_up_steps": steps, "measured_steps": LEARNED_STEPS}
     settings["arguments"] |= {"buffer_size": steps, "learning_starts": steps, **arguments}
     peak, output = run(peer_command(settings, python), peer_environment())
@@ -146,7 +146,7 @@ def peer_peak(arguments: Mapping[str, Any], steps: int, python: str) -> Peak:
     return Peak(steps, peak)
 
 
-def run(words: Sequence[str], env: Mapping[str, str]) -> tuple[int, str]:
+def run(argv: Sequence[str], env: Mapping[str, str]) -> tuple[int, str]:
     """Runs a command; returns the peak of its resident memory in bytes, and what it printed.
 
     Linux hands a process the peak of the program that started it, so this one must have stayed smaller.
@@ -156,11 +156,11 @@ def run(words: Sequence[str], env: Mapping[str, str]) -> tuple[int, str]:
     """
     own = own_peak_kib()
     with tempfile.TemporaryFile("w+") as output:
-        process = subprocess.Popen(words, env=dict(env), stdout=output)
+        process = subprocess.Popen(argv, env=dict(env), stdout=output)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode != 0:
-            raise RuntimeError(f"{words[:3]} ended with status {process.returncode}")
+            raise RuntimeError(f"{argv[:3]} ended with status {process.returncode}")
         if usage.ru_maxrss <= own:
             raise RuntimeError("this process is larger than the one it measures")
         output.seek(0)

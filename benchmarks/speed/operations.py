@@ -1,11 +1,12 @@
-"""What a turn of training spends its time on, by torch operation; writes `operations.csv`.
+"""Where an iteration of training spends its time, by torch operation; writes `operations.csv`.
 
-    .venv/bin/python benchmarks/speed/operations.py [--only WORK ...] [--turns 40]
+    .venv/bin/python benchmarks/speed/operations.py [--only WORKLOAD ...] [--turns 40]
 
-A turn is one rollout and all updates that it owes, as in training. Shares are of the turn under torch's profiler, which
+An iteration ("turn") is one rollout and all its updates, as in training. Shares are of the iteration under the
+profiler of torch, which
 gives the time inside each kind of operation, forward and backward; what is in none of them, Python and the emulator, is
 the rest. The profiler costs about a microsecond per operation, so that a turn without it, which is measured beside, is
-shorter, and shares of kinds with many small operations are larger than they are without it. Works that are compiled are
+shorter, and shares of kinds with many small operations are larger than they are without it. Compiled workloads are
 left out: compiled code is one operation.
 """
 
@@ -21,10 +22,10 @@ from time import perf_counter
 
 from provenance import RESULTS, warn_if_busy, write_rows
 from torch.profiler import ProfilerActivity, profile
-from works import WORKS, Work
+from workloads import WORKLOADS, Workload
 
 from rlrun import make
-from rlrun.api import Made
+from rlrun.api import Experiment
 
 REST = "Python, NumPy, the emulator, and the way to operations"
 KINDS = {  # by the names of operations; the first that fits counts
@@ -41,16 +42,16 @@ KINDS = {  # by the names of operations; the first that fits counts
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    works = [name for name, work in WORKS.items() if not work.is_compiled]
-    parser.add_argument("--only", nargs="+", choices=works, metavar="WORK", help=", ".join(works))
-    parser.add_argument("--turns", type=int, default=40, help="that are measured")
+    workloads = [name for name, workload in WORKLOADS.items() if not workload.is_compiled]
+    parser.add_argument("--only", nargs="+", choices=workloads, metavar="WORKLOAD", help=", ".join(workloads))
+    parser.add_argument("--turns", type=int, default=40, help="how many are measured")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the CSV")
     arguments = parser.parse_args()
     warn_if_busy()
     rows = []
-    for name in arguments.only or works:
-        seconds, profiled, spent = measured(WORKS[name], arguments.turns)
-        print(f"{WORKS[name].title}: {1e3 * seconds:.2f} ms a turn, {1e3 * profiled:.2f} ms under the profiler")
+    for name in arguments.only or workloads:
+        seconds, profiled, spent = measured(WORKLOADS[name], arguments.turns)
+        print(f"{WORKLOADS[name].title}: {1e3 * seconds:.2f} ms a turn, {1e3 * profiled:.2f} ms under the profiler")
         for kind, share in shares_of(spent, profiled).items():
             print(f"  {share:6.1%}  {kind}")
             row = {"work": name, "what": kind, "share": f"{share:.4f}", "turn_ms": f"{1e3 * seconds:.3f}"}
@@ -58,27 +59,31 @@ def main() -> None:
     write_rows(arguments.results / "operations.csv", rows, key=("work", "what"))
 
 
-def measured(work: Work, turns: int) -> tuple[float, float, dict[str, float]]:
+def measured(workload: Workload, turns: int) -> tuple[float, float, dict[str, float]]:
     """Seconds a turn without and with the profiler, and those inside each operation (and not in those it calls)."""
-    words = [*work.all_words(), f"total_steps={work.warm_up_steps + work.measured_steps}", "logger=none"]
-    with make(words) as made:
+    overrides = [
+        *workload.all_overrides(),
+        f"total_steps={workload.warm_up_steps + workload.measured_steps}",
+        "logger=none",
+    ]
+    with make(overrides) as experiment:
         steps = 0
-        while steps < work.warm_up_steps:
-            rollout = made.collector.collect(made.agent)
-            made.agent.learn(rollout)
+        while steps < workload.warm_up_steps:
+            rollout = experiment.collector.collect(experiment.agent)
+            experiment.agent.learn(rollout)
             steps += rollout.num_steps
-        seconds = statistics.median(_played(made, 1) for _ in range(turns))
+        seconds = statistics.median(_played(experiment, 1) for _ in range(turns))
         with profile(activities=[ProfilerActivity.CPU]) as profiled:
-            profiled_seconds = _played(made, turns)
+            profiled_seconds = _played(experiment, turns)
     spent = {event.key: event.self_cpu_time_total * 1e-6 / turns for event in profiled.key_averages()}
     return seconds, profiled_seconds, spent
 
 
-def _played(made: Made, turns: int) -> float:
+def _played(experiment: Experiment, turns: int) -> float:
     """Seconds a turn."""
     started = perf_counter()
     for _ in range(turns):
-        made.agent.learn(made.collector.collect(made.agent))
+        experiment.agent.learn(experiment.collector.collect(experiment.agent))
     return (perf_counter() - started) / turns
 
 
@@ -87,7 +92,7 @@ def shares_of(spent: Mapping[str, float], seconds: float) -> dict[str, float]:
 
     Args:
         spent: seconds a turn inside each operation, and not in those that it calls, by name.
-        seconds: wall time of those very turns.
+        seconds: wall time of the same turns.
 
     Returns:
         Shares that add up to 1.

@@ -1,9 +1,9 @@
-"""stable-baselines3 at one work, in a process of its own: prints one line of JSON.
+"""stable-baselines3 at one workload, in a process of its own: prints one line of JSON.
 
     PYTHON benchmarks/speed/peer_sb3.py SETTINGS
 
-PYTHON is the interpreter of an environment with stable-baselines3 2.9.2, and SETTINGS is JSON as `Work.peer_settings`
-makes it. Nothing here may import rlrun, which is not installed there.
+PYTHON is the interpreter of an environment with stable-baselines3 2.9.2, and SETTINGS is the JSON of
+`Workload.peer_settings`. Nothing here may import rlrun, which is not installed there.
 """
 
 import json
@@ -104,7 +104,7 @@ def make_clock(first: int, last: int) -> Any:
 
 
 def facts(model: Any) -> dict[str, Any]:
-    """What the work consists of, in `agreement.py`'s words, read off the model itself."""
+    """What the workload consists of, in the terms of `agreement.py`, read off the model itself."""
     network = getattr(model, "q_net", model.policy)
     group = model.policy.optimizer.param_groups[0]
     shared = {

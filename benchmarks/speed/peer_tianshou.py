@@ -1,4 +1,4 @@
-"""Tianshou at one work, in a process of its own: prints one line of JSON.
+"""Tianshou at one workload, in a process of its own: prints one line of JSON.
 
     PYTHON benchmarks/speed/peer_tianshou.py SETTINGS
 
@@ -98,7 +98,7 @@ class Training:
         return max((int(values["step"]) for values in state.values()), default=0)
 
     def facts(self, updates_per_step: float) -> dict[str, Any]:
-        """What the work consists of, in `agreement.py`'s words, read off what was used."""
+        """What the workload consists of, in the terms of `agreement.py`, read off what was used."""
         optimizer = self.algorithm.optim
         group = optimizer._optim.param_groups[0]
         return {

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tianshou_works import DIFFERENCES, tianshou_settings
-from works import WORKS, Work
+from tianshou_workloads import DIFFERENCES, tianshou_settings
+from workloads import WORKLOADS, Workload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,10 +18,10 @@ class Peer:
     Args:
         name: as it calls itself.
         version: that the settings are for.
-        program: runs it in a process of its own; beside this file.
+        program: runs it in a separate process; in this directory.
         csv: the comparison's file in `benchmarks/results`.
-        settings: what its program is given for a work.
-        differences: what is not the same, by work.
+        settings: what its program is given for a workload.
+        differences: what differs, by workload.
         with_ceilings: whether the machine's ceilings are measured in its rounds; once is enough for the page.
     """
 
@@ -29,7 +29,7 @@ class Peer:
     version: str
     program: str
     csv: str
-    settings: Callable[[Work], dict[str, Any]]
+    settings: Callable[[Workload], dict[str, Any]]
     differences: Mapping[str, Sequence[str]]
     with_ceilings: bool
 
@@ -49,8 +49,8 @@ SB3 = Peer(
     version="2.9.2",
     program="peer_sb3.py",
     csv="speed.csv",
-    settings=Work.peer_settings,
-    differences={name: work.differences for name, work in WORKS.items()},
+    settings=Workload.peer_settings,
+    differences={name: workload.differences for name, workload in WORKLOADS.items()},
     with_ceilings=True,
 )
 TIANSHOU = Peer(

@@ -52,7 +52,7 @@ def commit() -> str:
 def typed(argv: Sequence[str]) -> str:
     """What was typed, less where things are on this machine."""
     program = Path(argv[0])
-    words, skip = [f"benchmarks/{program.parent.name or 'speed'}/{program.name}"], False
+    parts, skip = [f"benchmarks/{program.parent.name or 'speed'}/{program.name}"], False
     for word in argv[1:]:
         name, _, value = word.partition("=")
         if skip:
@@ -60,11 +60,11 @@ def typed(argv: Sequence[str]) -> str:
         elif name == "--results":
             skip = not value
         elif name == "--peer":
-            words.append("--peer PYTHON")
+            parts.append("--peer PYTHON")
             skip = not value
         else:
-            words.append(word)
-    return " ".join(words)
+            parts.append(word)
+    return " ".join(parts)
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

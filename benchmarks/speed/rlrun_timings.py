@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from works import Work
+from workloads import Workload
 
 from rlrun.config.arguments import changed
 
@@ -38,41 +38,45 @@ class Timing:
     learn_share: float
 
 
-def command(words: Sequence[str], folder: Path) -> list[str]:
-    """The command that runs `words` and keeps the run in `folder`."""
-    return [sys.executable, "-m", "rlrun", *words, f"runs_dir={folder}"]
+def command(overrides: Sequence[str], folder: Path) -> list[str]:
+    """The command that runs `overrides` and keeps the run in `folder`."""
+    return [sys.executable, "-m", "rlrun", *overrides, f"runs_dir={folder}"]
 
 
 def environment() -> dict[str, str]:
-    """Of this checkout, with as many threads as the words say."""
+    """Of this checkout, with as many threads as the overrides say."""
     return {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"} | {"PYTHONPATH": str(ROOT)}
 
 
-def speed_words(work: Work) -> list[str]:
-    """Everything that `rlrun` is told to be timed at `work`."""
+def speed_overrides(workload: Workload) -> list[str]:
+    """Everything that `rlrun` is told to be timed at `workload`."""
     return [
-        *work.all_words(),
-        f"total_steps={work.warm_up_steps + work.measured_steps}",
-        f"log_every_steps={work.row_steps}",
+        *workload.all_overrides(),
+        f"total_steps={workload.warm_up_steps + workload.measured_steps}",
+        f"log_every_steps={workload.row_steps}",
         *NOTHING_BESIDES,
     ]
 
 
-def one_thread_words(work: Work) -> list[str]:
+def one_thread_overrides(workload: Workload) -> list[str]:
     """The same, with one thread for everything: what each of several runs side by side is told, except its seed."""
-    emulator = ["env.num_threads=1"] if work.peer["env"] == "pong" else []
-    return changed(speed_words(work), "device.num_threads=1", *emulator)
+    emulator = ["env.num_threads=1"] if workload.peer["env"] == "pong" else []
+    return changed(speed_overrides(workload), "device.num_threads=1", *emulator)
 
 
-def measure_rlrun(work: Work) -> Timing:
-    """Runs `work` once."""
+def measure_rlrun(workload: Workload) -> Timing:
+    """Runs `workload` once."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         subprocess.run(
-            command(speed_words(work), folder), cwd=folder, env=environment(), check=True, stdout=subprocess.DEVNULL
+            command(speed_overrides(workload), folder),
+            cwd=folder,
+            env=environment(),
+            check=True,
+            stdout=subprocess.DEVNULL,
         )
         (timings,) = folder.glob("**/timings.jsonl")
-        return timing_of(read_timings(timings), work.warm_up_steps)
+        return timing_of(read_timings(timings), workload.warm_up_steps)
 
 
 def read_timings(path: Path) -> list[dict[str, float]]:

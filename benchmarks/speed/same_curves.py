@@ -1,4 +1,4 @@
-"""Learning curves of the same words and seeds before the fast paths and after; draws DQN's.
+"""Learning curves of the same overrides and seeds before the fast paths and after; draws DQN's.
 
     .venv/bin/python benchmarks/speed/same_curves.py
 
@@ -58,15 +58,15 @@ def pairs(results: Path) -> list[Pair]:
     """What was measured on both sides, as far as both have come.
 
     Raises:
-        ValueError: if the two sides have other words, seeds or steps, or one has two runs of a seed.
+        ValueError: if the two sides have other overrides, seeds or steps, or one has two runs of a seed.
     """
     found = []
     for name, metric in METRICS.items():
         before, after = (_curves(results / f"curves_{name}_{side}.csv", metric) for side in ("before", "after"))
         for algo in sorted(before.keys() & after.keys()):
             old, new = before[algo].curves, after[algo].curves
-            if before[algo].words != after[algo].words:
-                raise ValueError(f"{name}, {algo}: not the same seeds and words before and after")
+            if before[algo].overrides != after[algo].overrides:
+                raise ValueError(f"{name}, {algo}: not the same seeds and overrides before and after")
             for seed in old:
                 sides = old[seed], new[seed]
                 common = min(map(max, sides))
@@ -91,7 +91,7 @@ def pairs(results: Path) -> list[Pair]:
 @dataclass(frozen=True, slots=True)
 class _Side:
     curves: dict[str, dict[int, float]]  # by seed
-    words: dict[str, str]  # by seed
+    overrides: dict[str, str]  # by seed
     commit: str
     env_steps: dict[str, dict[int, int]]  # by seed; empty in files that are older than this count
 
@@ -105,16 +105,16 @@ def _curves(path: Path, metric: str) -> dict[str, _Side]:
 
 def _side(rows: Sequence[Mapping[str, str]], metric: str) -> _Side:
     curves: dict[str, dict[int, float]] = defaultdict(dict)
-    words: dict[str, str] = {}
+    overrides: dict[str, str] = {}
     env_steps: dict[str, dict[int, int]] = defaultdict(dict)
     for row in rows:
         seed, step = row["seed"], int(row["step"])
-        if step in curves[seed] or words.setdefault(seed, row["command"]) != row["command"]:
+        if step in curves[seed] or overrides.setdefault(seed, row["command"]) != row["command"]:
             raise ValueError(f"{row['algo']}, seed {seed}: more than one run")
         curves[seed][step] = float(row[metric])
         if row.get("env_steps"):
             env_steps[seed][step] = int(row["env_steps"])
-    return _Side(dict(curves), words, ", ".join(sorted({row["commit"] for row in rows})), dict(env_steps))
+    return _Side(dict(curves), overrides, ", ".join(sorted({row["commit"] for row in rows})), dict(env_steps))
 
 
 def cells(pair: Pair) -> list[str]:

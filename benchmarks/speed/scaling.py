@@ -4,7 +4,7 @@
 
 Three questions. How fast does actor-critic CartPole train, and how fast does Pong step under random actions, with 1 to
 256 and 1 to 64 environments on one thread and on every core? And how many independent runs with one thread each does
-the machine hold before all together get slower? Rounds go through all points in turns, and the median counts. `--draw`
+the machine hold before all together get slower? Rounds alternate between all points, and the median counts. `--draw`
 only draws `docs/images/scaling.png` anew. Nothing else should run on the machine.
 """
 
@@ -22,16 +22,16 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from provenance import RESULTS, ROOT, read_rows, warn_if_busy, write_rows
-from rlrun_timings import command, environment, one_thread_words, read_timings, timing_of
-from works import WORKS, Work, actor_critic_cartpole, shrunk
+from rlrun_timings import command, environment, one_thread_overrides, read_timings, timing_of
+from workloads import WORKLOADS, Workload, actor_critic_cartpole, shrunk
 
 CARTPOLE_ENVS = (1, 4, 16, 64, 256)
 PONG_ENVS = (1, 4, 16, 64)
 TRAINING = "actor-critic CartPole"
 STEPPING = "Pong under random actions"
 SIDE_BY_SIDE = {
-    "actor-critic CartPole, side by side": WORKS["actor_critic_cartpole_8"],
-    "DQN Pong, side by side": WORKS["dqn_pong"],
+    "actor-critic CartPole, side by side": WORKLOADS["actor_critic_cartpole_8"],
+    "DQN Pong, side by side": WORKLOADS["dqn_pong"],
 }
 
 
@@ -76,8 +76,8 @@ def points(seconds: float, factor: int) -> list[Point]:
         )
     ]
     found += [
-        Point(what, int(work.peer["num_envs"]), 1, runs, together(shrunk(work, factor), runs))
-        for what, work in SIDE_BY_SIDE.items()
+        Point(what, int(workload.peer["num_envs"]), 1, runs, together(shrunk(workload, factor), runs))
+        for what, workload in SIDE_BY_SIDE.items()
         for runs in sorted({1, max(1, cores // 2), cores, cores + 1, 2 * cores})
     ]
     return found
@@ -89,8 +89,8 @@ def training(num_envs: int, num_threads: int, seconds: float) -> Callable[[], fl
     def measure() -> float:
         from rlrun.cli.bench.loop_speed import measure_loop
 
-        words = [*actor_critic_cartpole(num_envs).words, f"device.num_threads={num_threads}", "device=cpu"]
-        return measure_loop(words, 50 * num_envs, seconds).steps_per_second
+        overrides = [*actor_critic_cartpole(num_envs).overrides, f"device.num_threads={num_threads}", "device=cpu"]
+        return measure_loop(overrides, 50 * num_envs, seconds).steps_per_second
 
     return measure
 
@@ -106,19 +106,19 @@ def stepping(num_envs: int, num_threads: int, seconds: float) -> Callable[[], fl
     return measure
 
 
-def together(work: Work, num_runs: int) -> Callable[[], float]:
+def together(workload: Workload, num_runs: int) -> Callable[[], float]:
     """Measures `num_runs` real runs at once, with a thread and a seed each: the sum of their steps per second.
 
     They begin together and are equally long, so that each is timed while the others run.
     """
-    words = one_thread_words(work)
+    overrides = one_thread_overrides(workload)
 
     def measure() -> float:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             runs = [
                 subprocess.Popen(
-                    command([*words, f"seed={seed}"], folder),
+                    command([*overrides, f"seed={seed}"], folder),
                     cwd=folder,
                     env=environment(),
                     stdout=subprocess.DEVNULL,
@@ -129,18 +129,18 @@ def together(work: Work, num_runs: int) -> Callable[[], float]:
             if any(statuses):
                 raise SystemExit(f"runs side by side ended with {statuses}")
             timings = list(folder.glob("**/timings.jsonl"))
-            return sum(timing_of(read_timings(path), work.warm_up_steps).steps_per_second for path in timings)
+            return sum(timing_of(read_timings(path), workload.warm_up_steps).steps_per_second for path in timings)
 
     return measure
 
 
 def measure_all(found: Sequence[Point], rounds: int, target: Path) -> None:
-    """Measures all points in turns, prints and writes them."""
+    """Measures all points, alternating, prints and writes them."""
     speeds: list[list[float]] = [[] for _ in found]
     for number in range(rounds):
         for point, values in zip(found, speeds, strict=True):
             values.append(point.measure())
-            print(f"round {number + 1}: {in_words(point)}: {values[-1]:,.0f} steps/s", flush=True)
+            print(f"round {number + 1}: {as_text(point)}: {values[-1]:,.0f} steps/s", flush=True)
     rows = [
         {
             "what": point.what,
@@ -157,7 +157,7 @@ def measure_all(found: Sequence[Point], rounds: int, target: Path) -> None:
     write_rows(target, rows, ["what", "num_envs", "num_threads", "num_runs"])
 
 
-def in_words(point: Point) -> str:
+def as_text(point: Point) -> str:
     """What a point is."""
     return f"{point.what}, {point.num_envs} environments, {point.num_threads} threads, {point.num_runs} runs"
 

@@ -1,9 +1,9 @@
-"""From the command to the first step on CartPole, in turns; writes `startup.csv`.
+"""From the command to the first step on CartPole, alternating; writes `startup.csv`.
 
     .venv/bin/python benchmarks/speed/startup.py [--rounds 5] [--peer PYTHON]
 
 rlrun's clock stops when the first row of its metrics is on the disk: the first rollout has been played, and learned
-from by actor-critic or stored by DQN. All is as it comes, TensorBoard included, but for a row after every turn. The
+from by actor-critic or stored by DQN. All defaults, TensorBoard included, except for a row after every iteration. The
 peer's, where there is one, stops at its first step. The first round of each is not counted: it warms the page cache.
 """
 
@@ -21,7 +21,7 @@ from pathlib import Path
 from peer_process import measure_peer
 from provenance import RESULTS, warn_if_busy, write_rows
 from rlrun_timings import command, environment
-from works import WORKS, shrunk
+from workloads import WORKLOADS, shrunk
 
 POLL_SECONDS = 0.002
 PATIENCE_SECONDS = 120.0
@@ -60,11 +60,11 @@ def start_rlrun(algo: str) -> float:
     Raises:
         RuntimeError: if the run ends, or two minutes pass, without one.
     """
-    words = [f"algo={algo}", "env=cartpole", "log_every_steps=1"]
+    overrides = [f"algo={algo}", "env=cartpole", "log_every_steps=1"]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         started = time.perf_counter()
-        process = subprocess.Popen(command(words, folder), cwd=folder, env=environment(), stdout=subprocess.DEVNULL)
+        process = subprocess.Popen(command(overrides, folder), cwd=folder, env=environment(), stdout=subprocess.DEVNULL)
         try:
             while not any(path.stat().st_size for path in folder.glob("*/*/*/*/metrics.jsonl")):
                 if process.poll() is not None or time.perf_counter() - started > PATIENCE_SECONDS:
@@ -79,7 +79,7 @@ def start_rlrun(algo: str) -> float:
 def start_peer(python: str) -> float:
     """Seconds until the peer's first step."""
     started = time.time()
-    answer = measure_peer(shrunk(WORKS["dqn_cartpole"], 10).peer_settings(), python)
+    answer = measure_peer(shrunk(WORKLOADS["dqn_cartpole"], 10).peer_settings(), python)
     return float(answer["first_step_at"]) - started
 
 

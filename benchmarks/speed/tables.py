@@ -16,7 +16,7 @@ from pathlib import Path
 import same_curves
 from peers import SB3, TIANSHOU, Peer
 from provenance import RESULTS, ROOT, read_rows
-from works import COMPARISONS, WORKS
+from workloads import COMPARISONS, WORKLOADS
 
 PAGE = ROOT / "docs" / "speed.md"
 BLOCK = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -52,7 +52,7 @@ def table(name: str, results: Path) -> str:
 def differences(peer: Peer, results: Path) -> str:
     """What `peers.py` says is not the same on both sides: a list."""
     del results
-    lines = [f"- {WORKS[name].title}: {what}." for name, whats in peer.differences.items() for what in whats]
+    lines = [f"- {WORKLOADS[name].title}: {what}." for name, whats in peer.differences.items() for what in whats]
     return "\n".join(lines) + "\n"
 
 
@@ -67,10 +67,10 @@ def curves(results: Path) -> str:
 
 
 def ordered(name: str, rows: Sequence[Row]) -> list[Row]:
-    """Works in the order in which `works.py` has them, everything else as measured."""
-    if name not in ("works", "works_again", "works_tianshou", "time", "operations"):
+    """Workloads in the order in which `workloads.py` has them, everything else as measured."""
+    if name not in ("workloads", "workloads_again", "workloads_tianshou", "time", "operations"):
         return list(rows)
-    places = {work: place for place, work in enumerate(WORKS if name == "operations" else COMPARISONS)}
+    places = {workload: place for place, workload in enumerate(WORKLOADS if name == "operations" else COMPARISONS)}
     return sorted(rows, key=lambda row: places.get(row["work"], len(places)))
 
 
@@ -101,7 +101,7 @@ def share(row: Row, name: str) -> str:
     return "-" if row.get(name, "") == "" else f"{float(row[name]):.0%}"
 
 
-def works(row: Row) -> list[str]:
+def workloads(row: Row) -> list[str]:
     """Rlrun against a peer."""
     return [
         COMPARISONS[row["work"]].title,
@@ -112,10 +112,10 @@ def works(row: Row) -> list[str]:
     ]
 
 
-def works_with_goals(row: Row) -> list[str]:
+def workloads_with_goals(row: Row) -> list[str]:
     """The same, with the ratio that was asked for and the one that was hoped for."""
     comparison = COMPARISONS[row["work"]]
-    return [*works(row), f"{comparison.goal:g} / {comparison.aim:g}"]
+    return [*workloads(row), f"{comparison.goal:g} / {comparison.aim:g}"]
 
 
 def time_split(row: Row) -> list[str]:
@@ -132,7 +132,7 @@ def ceilings(row: Row) -> list[str]:
 def operations(row: Row) -> list[str]:
     """Where a turn's time goes."""
     turns = f"{number(row['turn_ms'])} ms", f"{number(row['profiled_ms'])} ms"
-    return [WORKS[row["work"]].title, *turns, row["what"], share(row, "share")]
+    return [WORKLOADS[row["work"]].title, *turns, row["what"], share(row, "share")]
 
 
 def memory(row: Row) -> list[str]:
@@ -154,14 +154,14 @@ def scaling(row: Row) -> list[str]:
 
 
 def ideas(row: Row) -> list[str]:
-    """What was tried beside what is done."""
+    """Alternatives, compared with what rlrun does."""
     times = f"{number(row['plain_ms'])} ms", f"{number(row['idea_ms'])} ms"
     return [row["what"], row["threads"], *times, spread(row, "ratio", "min", "max"), row["rounds"]]
 
 
-def works_of(peer: Peer) -> Sequence[str]:
+def workloads_of(peer: Peer) -> Sequence[str]:
     """Headings of the table that compares with `peer`."""
-    return "work", "rlrun steps/s", f"{peer.name} steps/s", "ratio", "rounds"
+    return "workload", "rlrun steps/s", f"{peer.name} steps/s", "ratio", "rounds"
 
 
 GOALS = "asked for / hoped for"
@@ -175,11 +175,11 @@ OTHERS: dict[str, Callable[[Path], str]] = {
 
 # Name in the page: CSV, headings, and what makes the cells of a row.
 TABLES: dict[str, tuple[str, Sequence[str], Callable[[Row], list[str]]]] = {
-    "works": (SB3.csv, (*works_of(SB3), GOALS), works_with_goals),
-    "works_again": ("speed_again.csv", (*works_of(SB3), GOALS), works_with_goals),
-    "works_tianshou": (TIANSHOU.csv, works_of(TIANSHOU), works),  # no ratios were asked for
-    "time": ("speed.csv", ("work", "parameters", "threads", "environment", "acting", "learning"), time_split),
-    "operations": ("operations.csv", ("work", "a turn", "under the profiler", "spent on", "share"), operations),
+    "workloads": (SB3.csv, (*workloads_of(SB3), GOALS), workloads_with_goals),
+    "workloads_again": ("speed_again.csv", (*workloads_of(SB3), GOALS), workloads_with_goals),
+    "workloads_tianshou": (TIANSHOU.csv, workloads_of(TIANSHOU), workloads),  # no ratios were asked for
+    "time": ("speed.csv", ("workload", "parameters", "threads", "environment", "acting", "learning"), time_split),
+    "operations": ("operations.csv", ("workload", "a turn", "under the profiler", "spent on", "share"), operations),
     "ceilings": ("ceilings.csv", ("what", "median", "unit", "rounds"), ceilings),
     "memory": (
         "memory.csv",

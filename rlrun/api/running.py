@@ -1,4 +1,4 @@
-"""Carries one run out: what it says, where it is kept, and the session that is written into its manifest."""
+"""Carries out one run: its messages, its directory, and the session recorded in its manifest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rlrun.config.config import Config
 from rlrun.loop.loop import train
 from rlrun.protocols import Agent, Planner
 from rlrun.runs.directory import (
-    check_can_go_on,
+    check_resumable,
     check_same_experiment,
     finished_result,
     has_checkpoint,
@@ -25,7 +25,7 @@ from rlrun.runs.directory import (
 )
 from rlrun.runs.lock import refuse_if_running
 from rlrun.runs.manifest import (
-    Made,
+    Provenance,
     code_state,
     describe_machine,
     differing,
@@ -38,13 +38,13 @@ from rlrun.runs.manifest import (
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What was typed."""
+    """A command as typed."""
 
     argv: Sequence[str]
     overrides: Sequence[str]
 
 
-def run_words(config: Config, command: Command) -> None:
+def run_config(config: Config, command: Command) -> None:
     """`rlrun key=value ...`: starts the run of `config`, resumes it, or says that it is finished.
 
     Raises:
@@ -61,7 +61,7 @@ def run_words(config: Config, command: Command) -> None:
 
 
 def score(result: Mapping[str, Any]) -> str:
-    """The result of a run, as messages say it."""
+    """The result of a run, for messages."""
     return f"evaluation mean {result['eval/episode_return']:.2f} at step {result['step']:,}"
 
 
@@ -72,17 +72,17 @@ def carry_out(
 
     Args:
         config: a checked one.
-        directory: where the run is kept, or will be.
-        command: what was typed, for the manifest.
-        new: there must be no such directory yet.
-        rerun_of: the run that this one repeats, with as many threads.
+        directory: where the run is stored.
+        command: for the manifest.
+        new: the directory must not exist yet.
+        rerun_of: the run that this one repeats, with the same number of threads.
 
     Raises:
         Interrupted: if a signal asked the run to stop; it has been saved.
         UserError: if it cannot be trained.
     """
     refuse_if_running(directory)
-    check_can_go_on(directory, config.total_steps)
+    check_resumable(directory, config.total_steps)
     before = facts_before(directory, rerun_of)
     threads = None
     if before is not None and (rerun_of is not None or config.device.arguments.get("num_threads") is None):
@@ -103,40 +103,40 @@ def carry_out(
 
 
 def _say_what_is_missing(directory: Path) -> None:
-    has_manifest, can_go_on = read_manifest(directory) is not None, has_checkpoint(directory)
-    if has_manifest and not can_go_on:
+    has_manifest, is_resumable = read_manifest(directory) is not None, has_checkpoint(directory)
+    if has_manifest and not is_resumable:
         print("no checkpoint: starting over from step 0", flush=True)
-    if can_go_on and not has_manifest:
+    if is_resumable and not has_manifest:
         print(
             f"{directory} has lost its manifest.json: it is resumed from its checkpoints; its first command and its "
-            "earlier sessions are not known any more",
+            "earlier sessions are unknown",
             flush=True,
         )
 
 
 def warn_if_not_converged(agent: Agent, sweeps: int) -> None:
-    """Says so, loudly, if a planner ran out of sweeps: what it leaves is not yet the answer."""
+    """Warns if a planner ran out of sweeps before it converged."""
     if isinstance(agent, Planner) and not agent.finished:
         print(
-            f"NOT CONVERGED after {sweeps:,} sweeps (residual {agent.residual:.2g}): the values and the policy of this "
-            "run are not the answer yet; resume it with a larger total_steps",
+            f"NOT CONVERGED after {sweeps:,} sweeps (residual {agent.residual:.2g}): values and policy are not final; "
+            "resume the run with a larger total_steps",
             flush=True,
         )
 
 
 def facts_before(directory: Path, rerun_of: Path | None) -> dict[str, Any] | None:
-    """With what the run in `directory` was last worked on, or the one to repeat was made; None for a new run."""
+    """Facts of the last session of the run in `directory`, or of the run to repeat; None for a new run."""
     manifest = read_manifest(rerun_of or directory)
     if manifest is None:
         return None
     return facts(manifest, None if rerun_of is not None else -1)
 
 
-def _made(config: Config, command: Command, built: Built, rerun_of: Path | None) -> Made:
+def _made(config: Config, command: Command, built: Built, rerun_of: Path | None) -> Provenance:
     gpu = torch.cuda.get_device_name() if built.device.startswith("cuda") else None
     instructions = torch.backends.cpu.get_cpu_capability()
     compiled = config.device.arguments.get("compile")
-    return Made(
+    return Provenance(
         argv=command.argv,
         overrides=command.overrides,
         labels=config.labels,
@@ -153,19 +153,19 @@ def _made(config: Config, command: Command, built: Built, rerun_of: Path | None)
 
 
 def _say_what_differs(before: Mapping[str, Any], after: Mapping[str, Any], rerun_of: Path | None) -> None:
-    """Another version, machine or number of threads: the run is resumed, and may not be what it would have been."""
-    mattering = {
+    """Warns of another version, machine or number of threads, which may change results."""
+    relevant = {
         name: values
         for name, values in differing(before, after).items()
         if name.startswith(("versions.", "machine.", "git_commit", "code_diff"))
     }
-    if mattering:
-        what = "the run that is repeated" if rerun_of is not None else "before"
-        print(f"different from {what}: {in_words(mattering)}; bits are not comparable", flush=True)
+    if relevant:
+        what = "the repeated run" if rerun_of is not None else "before"
+        print(f"different from {what}: {in_words(relevant)}; results may not be equal bit for bit", flush=True)
 
 
 class _Printed(logging.Handler):
-    """Prints, so that the line appears above a live display; a stream would write into it."""
+    """Prints log lines, so that they appear above a live display; a stream would write into it."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Prints one line."""
@@ -174,7 +174,7 @@ class _Printed(logging.Handler):
 
 @contextmanager
 def _log_shown() -> Iterator[None]:
-    """What the parts of a run have to say goes to standard output, as plain lines."""
+    """Log messages of a run go to standard output, as plain lines."""
     log, handler = logging.getLogger("rlrun"), _Printed()
     log.addHandler(handler)
     log.setLevel(logging.INFO)
@@ -186,7 +186,7 @@ def _log_shown() -> Iterator[None]:
 
 def _summary(config: Config, built: Built, directory: Path) -> str:
     labels = config.labels
-    preset = f"preset {labels['preset']}" if "preset" in labels else "no preset of tuned numbers"
+    preset = f"preset {labels['preset']}" if "preset" in labels else "no tuned preset"
     threads = f"{built.num_threads} thread{'s' if built.num_threads > 1 else ''}"
     what = f"{labels['algo']} on {labels['env']} ({preset})"
     return f"{what}, seed {config.seed}, {built.device} with {threads}\n{directory}"

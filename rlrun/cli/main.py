@@ -66,7 +66,7 @@ def run_command(argv: Sequence[str]) -> int:
 def _what_next(interrupted: Interrupted) -> str:
     if not interrupted.saved:
         return "nothing is saved, since this environment cannot be resumed"
-    if interrupted.begins_anew:
+    if interrupted.starts_new_run:
         again = f"`rlrun resume {shlex.quote(str(interrupted.directory))}`"
         return f"everything is saved, and {again} goes on from there; fresh=true would begin another run"
     return "everything is saved, and the same command goes on from there"
@@ -157,12 +157,12 @@ def _run(overrides: Sequence[str], directories: Sequence[Path], argv: Sequence[s
 
     config = load_config(overrides, directories, in_sweep=in_sweep)  # before the import below, which takes seconds
 
-    from rlrun.api.running import Command, run_words
+    from rlrun.api.running import Command, run_config
 
     try:
-        run_words(config, Command(argv, overrides))
+        run_config(config, Command(argv, overrides))
     except Interrupted as stopped:
-        stopped.begins_anew = config.fresh
+        stopped.starts_new_run = config.fresh
         raise
 
 

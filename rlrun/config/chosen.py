@@ -207,22 +207,24 @@ def _network(
 ) -> _Choice | None:
     """The choice of the network: the command line's, or the last that a file suggests, or else the algorithm's."""
     default = choices.get(NETWORK)
-    if default is None:
-        if asked is not None and choices.get("algo") is not None:
-            raise UserError(
-                f"algo={choices['algo']} takes no network, so {asked[0].input_line} has no effect: leave it out"
-            )
-        return None
     suggested = next((each for each in reversed(settings) if each.key in _SUGGESTIONS and each.value), None)
     name, order, where = default, 0, ""
     if suggested is not None:
         name, order, where = suggested.value, suggested.order, suggested.place
     if asked is not None:
         name, order, where = str(asked[1]), len(entries), str(asked[0].input_line)
-    if name not in (known := options(directories, "network")):
+    if name is not None and name not in (known := options(directories, "network")):
         problem = unknown_option("network", name, known, directories)
         raise UserError(str(problem), [f"set in {where}", *problem.details]) if asked is None else problem
-    return _Choice(name, order, where)
+    if name is None or default is not None:
+        return None if name is None else _Choice(name, order, where)
+    # Environments and presets suggest one to whichever algorithm; a command and an experiment ask for it.
+    asks = asked is not None or (entries[order].group == "experiment" and not _is_ours(entries[order].file))
+    if asks and choices.get("algo") is not None:
+        raise UserError(
+            f"algo={choices['algo']} takes no network, so network={name} has no effect: leave it out", [where]
+        )
+    return None
 
 
 def _refuse_two(entries: Sequence[Entry], directories: Sequence[Path]) -> None:

@@ -1,1 +1,1 @@
-"""The loop: collect, learn, evaluate, record. One for every agent."""
+"""The training loop: collect, learn, evaluate, record. One for every agent."""

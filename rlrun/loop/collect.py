@@ -1,4 +1,4 @@
-"""The collector: steps B environment slots and hands over a `Rollout` [T, B]; here numpy becomes torch."""
+"""The collector: steps B environment slots and returns a `Rollout` [T, B]; NumPy arrays become tensors here."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rlrun.loop.meter import EpisodeMeter
 from rlrun.numerics.tree import tree_leaves, tree_like, tree_where
 from rlrun.protocols import Agent, VecEnv, reset
 from rlrun.rng import named_seed, torch_generator
-from rlrun.runs.episode_recorder import NOT_RECORDED, Recorder
+from rlrun.runs.episode_recorder import NULL_RECORDER, Recorder
 from rlrun.runs.state_comparison import first_difference
 from rlrun.types import (
     ActorOutput,
@@ -47,11 +47,11 @@ class Collector:
     Args:
         env: the training environment; the collector resets it on first use.
         collection: what the agent learns from.
-        device: where rollouts live; uint8 observations cross to it as uint8, once.
-        seed: the run's seed; the environment's and the acting stream come from it.
-        recorder: is told what is played.
-        upload: how arrays come to `device`; None: the quickest way for what `env` shows.
-        first_slot: the number of slot 0 among those of all processes, by which environment streams go.
+        device: where rollouts live; uint8 observations are transferred as uint8, once.
+        seed: the run's seed, from which the seeds of the environment and of acting are derived.
+        recorder: is told every action.
+        upload: how arrays are transferred to `device`; None: the fastest way for the observations of `env`.
+        first_slot: the global number of slot 0 (over all processes), which determines environment streams.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Collector:
         collection: Collection,
         device: torch.device,
         seed: int,
-        recorder: Recorder = NOT_RECORDED,
+        recorder: Recorder = NULL_RECORDER,
         upload: Upload | None = None,
         first_slot: int = 0,
     ) -> None:
@@ -72,15 +72,15 @@ class Collector:
         self.recorder = recorder
         self._num_envs = env.spec.num_envs
         self._rng = torch_generator(seed, "collector/act", device)
-        self._meter = EpisodeMeter(env.spec.name, self._num_envs)
+        self._meter = EpisodeMeter(env.spec.name, self._num_envs, env.spec.num_players)
         self._fresh: BoolArray = np.ones(self._num_envs, bool)  # at the first observation of an episode
         self._obs: Obs | None = None  # [B, ...] what to act on next
         self._carry: Carry = ()
-        self._saved_carry: list[Tensor] | None = None  # leaves, until the agent says what they belong to
-        self.seconds = {"env": 0.0, "act": 0.0}  # wall time so far, for the run's time split
+        self._saved_carry: list[Tensor] | None = None  # leaves, until the agent gives their structure
+        self.seconds = {"env": 0.0, "act": 0.0}  # wall time so far
 
     def collect(self, agent: Agent) -> Rollout:
-        """Plays until the agent's collection is complete."""
+        """Acts until the agent's collection is complete."""
         if isinstance(self._collection, NoSteps):
             return empty_rollout(self._device)
         if self._obs is None:
@@ -91,7 +91,7 @@ class Collector:
             self.recorder.begin(env_seed)
             self._carry = agent.initial_carry(self._num_envs)
         if self._saved_carry is not None:
-            begun = agent.initial_carry(self._num_envs)  # of the right kind, and on the right device
+            begun = agent.initial_carry(self._num_envs)  # of the right structure and device
             saved = [leaf.to(like.device) for leaf, like in zip(self._saved_carry, tree_leaves(begun), strict=True)]
             self._carry, self._saved_carry = tree_like(begun, saved), None
         if isinstance(self._collection, WholeEpisodes):
@@ -99,7 +99,7 @@ class Collector:
         return self._play(agent, self._obs)
 
     def _restart_unfinished(self, agent: Agent) -> None:
-        """Slots that went on playing while others finished begin anew, so that every batch holds whole episodes."""
+        """Restarts slots that kept acting while others finished, so that every batch holds whole episodes."""
         if not self._fresh.all():
             slots = ~self._fresh
             begun = self.env.restart(slots)
@@ -112,7 +112,7 @@ class Collector:
     @torch.no_grad()
     def _play(self, agent: Agent, obs: Obs) -> Rollout:
         carry, initial_carry = self._carry, agent.initial_carry(self._num_envs)
-        remembers = bool(tree_leaves(initial_carry))
+        has_memory = bool(tree_leaves(initial_carry))
         sequence = [obs]
         outputs: list[ActorOutput] = []
         time_steps: list[TimeStep] = []
@@ -136,7 +136,7 @@ class Collector:
             self.recorder.played(action, time_step.last, mask, ended)
             self._fresh = time_step.last
             self._carry = output.carry
-            if remembers and time_step.last.any():
+            if has_memory and time_step.last.any():
                 self._carry = tree_where(self._upload.array(time_step.last), initial_carry, output.carry)
             sequence.append(obs)
             outputs.append(output)
@@ -168,7 +168,7 @@ class Collector:
             return self._upload.array(_stacked([getattr(time_step, name) for time_step in time_steps]))
 
         def finals(first: Tensor, *parts: Array) -> Tensor:
-            """Of one part of all observations: `first` [B, ...], and those that follow where an episode ended."""
+            """One leaf of the observations that end episodes, in order; `first` [B, ...] gives the shape if none."""
             return self._upload.array(np.concatenate(parts)) if parts else first[:0]
 
         ended = [map_obs(itemgetter(step.last), step.next_obs) for step in time_steps if step.last.any()]
@@ -192,7 +192,7 @@ class Collector:
         )
 
     def state_dict(self) -> State:
-        """The environment, the acting stream and the running episodes."""
+        """The environment, the random stream of acting and the running episodes."""
         if self._obs is None:
             return {"started": False, "spaces": _spaces(self.env.spec)}
         return {
@@ -201,11 +201,12 @@ class Collector:
             "env": self.env.state_dict(),
             "rng": self._rng.get_state(),
             "obs": map_obs(Tensor.cpu, self._obs),
-            # A file knows no named tuples, so leaves are saved; those that were loaded, until they are in use.
+            # State files have no named tuples, so leaves are saved; those that were loaded, until they are in use.
             "carry": [leaf.cpu() for leaf in self._saved_carry or tree_leaves(self._carry)],
             "fresh": self._fresh.copy(),
             "running_return": self._meter.running_return.copy(),
             "running_length": self._meter.running_length.copy(),
+            "mover": self._meter.mover.copy(),
             "recorder": self.recorder.state_dict(),
         }
 
@@ -224,13 +225,16 @@ class Collector:
             return
         shown = map_obs(partial(as_tensor, device=torch.device("cpu")), self.env.load_state_dict(state["env"]))
         if first_difference(shown, state["obs"]) is not None:
-            raise changed_environment(self.env.spec.name, "what it shows now is not what it showed there")
+            raise changed_environment(self.env.spec.name, "its observations are not those of the checkpoint")
         self._rng.set_state(state["rng"])
-        self._obs = self._upload.begun(map_obs(Tensor.numpy, state["obs"]))  # they do not follow what was shown before
+        self._obs = self._upload.begun(
+            map_obs(Tensor.numpy, state["obs"])
+        )  # not the successors of earlier observations
         self._carry, self._saved_carry = (), state["carry"]
         self._fresh = state["fresh"]
         self._meter.running_return = state["running_return"]
         self._meter.running_length = state["running_length"]
+        self._meter.mover = state["mover"]
         self.recorder.load_state_dict(state["recorder"])
 
 
@@ -239,12 +243,12 @@ def _stacked_tensors(*tensors: Tensor) -> Tensor:
 
 
 def _stacked(arrays: list[Array]) -> Array:
-    """What `np.stack` makes of arrays [B, ...]: [T, B, ...], in a third of the time for small ones."""
+    """`np.stack` of arrays [B, ...] -> [T, B, ...], in a third of the time for small ones."""
     return np.concatenate(arrays).reshape(len(arrays), *arrays[0].shape)
 
 
 def _spaces(spec: EnvSpec) -> State:
-    """What an agent was built for, in words for people."""
+    """What an agent was built for, as messages name it."""
     space = spec.obs_space
     parts = {"the parts of observations": list(spec.observation)} if isinstance(spec.observation, Mapping) else {}
     return {
@@ -257,7 +261,7 @@ def _spaces(spec: EnvSpec) -> State:
 
 
 def empty_rollout(device: torch.device) -> Rollout:
-    """What a planner is handed: nothing, counted as one sweep."""
+    """What a planner learns from: no steps, counted as one sweep."""
     nothing = torch.zeros(0, 0, device=device)
     return Rollout(
         obs_sequence=torch.zeros(1, 0, device=device),

@@ -1,4 +1,4 @@
-"""Evaluation: its own environments and its own random streams, so evaluating never changes training."""
+"""Evaluation, with its own environments and random streams, so that it never affects training."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ class EvaluationSettings:
 
     Args:
         every_steps: agent steps between evaluations; None: only at the end.
-        episodes: whole episodes each time.
-        num_envs: environments side by side.
-        max_episode_frames: emulator frames after which an episode of an evaluation is cut off; None: as in training.
-        greedy_episodes: how many more are played greedily each time, by an agent that draws its actions; 0: none.
-        greedy_limit_steps: agent steps after which one of those counts as far as it came.
+        episodes: whole episodes in each evaluation.
+        num_envs: environments in parallel.
+        max_episode_frames: emulator frames after which an evaluation episode is truncated; None: as in training.
+        greedy_episodes: further episodes with greedy actions, for agents that sample their actions; 0: none.
+        greedy_limit_steps: agent steps after which a greedy episode is cut off, its return counted so far.
     """
 
     every_steps: Annotated[int, Field(gt=0)] | None
     episodes: Annotated[int, Field(gt=0)]
     num_envs: Annotated[int, Field(gt=0)]
-    max_episode_frames: Annotated[int, Field(gt=0)] | None  # and as the environment wants it
+    max_episode_frames: Annotated[int, Field(gt=0)] | None  # and subject to the environment's own check
     greedy_episodes: Annotated[int, Field(ge=0)]
     greedy_limit_steps: Annotated[int, Field(gt=0)]
 
     @property
     def environment(self) -> dict[str, int]:
-        """Arguments with which its environments are made otherwise than the training one."""
+        """Arguments of its environments that differ from training."""
         limit = {} if self.max_episode_frames is None else {"max_episode_frames": self.max_episode_frames}
         return {"num_envs": self.num_envs, **limit}
 
@@ -53,7 +53,7 @@ class Evaluation:
 
     returns: Float64Array  # [N] raw, undiscounted
     lengths: Int64Array  # [N] agent steps
-    greedy_returns: Float64Array | None = None  # [M] of an agent that draws its actions, where it took the likeliest
+    greedy_returns: Float64Array | None = None  # [M] with greedy actions, if the agent samples its actions
 
     @property
     def mean(self) -> float:
@@ -71,7 +71,7 @@ class Evaluation:
         greedy = {} if self.greedy_returns is None else {"eval/greedy_return": float(self.greedy_returns.mean())}
         return {"eval/episode_return": self.mean, **greedy}
 
-    def in_words(self) -> str:
+    def as_text(self) -> str:
         """One line."""
         count = len(self.returns)
         spread = f" ± {self.standard_error:.2f}" if count > 1 else ""
@@ -81,7 +81,7 @@ class Evaluation:
         return f"{line}; greedy {self.greedy_returns.mean():.2f} over {len(self.greedy_returns)}"
 
     def as_json(self) -> dict[str, float | int | list[float]]:
-        """What `result.json` holds of it."""
+        """Its part of `result.json`."""
         greedy = {} if self.greedy_returns is None else {"eval/greedy_returns": self.greedy_returns.tolist()}
         return {
             **self.means(),
@@ -92,31 +92,31 @@ class Evaluation:
         }
 
 
-def _greedily(agent: Stochastic, obs: Obs, carry: Carry, rng: torch.Generator) -> ActorOutput:
-    """The likeliest actions [B]; it draws nothing."""
+def _act_greedily(agent: Stochastic, obs: Obs, carry: Carry, rng: torch.Generator) -> ActorOutput:
+    """The most likely actions [B]; draws no random numbers."""
     del rng
     policy, carry = agent.policy(obs, carry)
     return ActorOutput(policy.mode(), carry, {})
 
 
 class EvaluationStopped(Exception):  # noqa: N818 - nothing went wrong
-    """The run was asked to stop in the middle of an evaluation, which must be made again."""
+    """The run was asked to stop during an evaluation, which must be repeated."""
 
 
 class Evaluator:
-    """Plays whole episodes as the agent wants to be evaluated (`explore=False`).
+    """Plays whole episodes with the agent's evaluation policy (`explore=False`).
 
     The number of episodes of every slot is fixed beforehand: the first N to finish would favour short ones. An agent
-    that draws its actions plays some more, in which it takes the likeliest: another number, in a column of its own.
+    that samples its actions plays further episodes with greedy actions, reported in a column of their own.
 
     Args:
-        env: environments of its own.
+        env: environments used for nothing else.
         episodes: how many to play.
-        greedy_episodes: how many more to play greedily, where the agent draws its actions; 0: none.
-        greedy_limit_steps: agent steps after which one of those counts as far as it came.
-        seed: the run's seed; evaluation k has streams of its own, whatever happened before.
+        greedy_episodes: how many more to play greedily, if the agent samples its actions; 0: none.
+        greedy_limit_steps: agent steps after which a greedy episode is cut off, its return counted so far.
+        seed: the run's seed; evaluation k has its own streams, whatever happened before.
         device: where the agent lives.
-        first_slot: the number of slot 0 among those of all processes; `episodes` are those of this one's slots.
+        first_slot: the global number of slot 0 (over all processes); `episodes` counts this process's episodes only.
 
     Raises:
         UserError: if episodes of `env` may never end.
@@ -143,7 +143,7 @@ class Evaluator:
         self._first_slot = first_slot
 
     def evaluate(self, agent: Agent, index: int, stopping: Callable[[], bool] = lambda: False) -> Evaluation:
-        """Evaluation number `index` of this run.
+        """Makes evaluation number `index` of this run.
 
         Raises:
             EvaluationStopped: if `stopping()` became true before it was complete.
@@ -153,7 +153,7 @@ class Evaluator:
         greedy = None
         if isinstance(agent, Stochastic) and agent.evaluation_policy == "sampled" and self._greedy_episodes:
             name, limit = f"evaluation/{index}/greedy", self._greedy_limit_steps
-            greedy = play(partial(_greedily, agent), name, self._greedy_episodes, limit_steps=limit).returns
+            greedy = play(partial(_act_greedily, agent), name, self._greedy_episodes, limit_steps=limit).returns
         return Evaluation(episodes.returns, episodes.lengths, greedy)
 
     def _play(
@@ -173,7 +173,7 @@ class Evaluator:
         carry = initial_carry()
         share, rest = divmod(count, num_envs)
         left = share + (np.arange(num_envs) < rest)  # [B]
-        meter = EpisodeMeter(self.env.spec.name, num_envs)
+        meter = EpisodeMeter(self.env.spec.name, num_envs, self.env.spec.num_players)
         meter.begun(obs, np.ones(num_envs, bool))
         while (left > 0).any():
             if stopping():

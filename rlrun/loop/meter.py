@@ -1,7 +1,7 @@
-"""Raw episode returns and lengths, counted in one place for training and evaluation alike.
+"""Raw episode returns and lengths, for training and evaluation alike.
 
-Whatever environment it is, what it shows and pays comes through here, and what is not finite is refused before it is
-learned from or written down. Of Gymnasium's, more is checked where it is known what they should show.
+Observations and rewards of every environment pass through here; values that are not finite are an error before they
+are learned from or logged. The Gymnasium adapter checks more, against the declared spaces.
 """
 
 from __future__ import annotations
@@ -14,21 +14,23 @@ from rlrun.types import Array, BoolArray, Episodes, ObsArray, TimeStep, map_obs
 
 
 class EpisodeMeter:
-    """Adds up raw rewards and lengths per slot, and reports the episodes that end.
+    """Sums raw rewards and lengths per slot, and reports the episodes that end.
 
     Args:
         name: of the environment, for messages.
         num_envs: slots, B.
+        num_players: of two, returns are those of whoever moves first in an episode; rewards are the mover's.
     """
 
-    def __init__(self, name: str, num_envs: int) -> None:
-        self._name = name
+    def __init__(self, name: str, num_envs: int, num_players: int = 1) -> None:
+        self._name, self._num_players = name, num_players
+        self.mover = np.ones(num_envs)  # 1 where the first player is to move, -1 where the second one is
         self.running_return = np.zeros(num_envs, np.float64)
         self.running_length = np.zeros(num_envs, np.int64)
         self._ended: list[Episodes] = []
 
     def record(self, time_step: TimeStep, counts: BoolArray) -> Episodes:
-        """Adds one step of every slot; returns the episodes that ended with it, of slots in `counts` [B] only.
+        """Adds one step of every slot; returns the episodes that ended with it, in the slots of the mask `counts` [B].
 
         Raises:
             FaultyEnvironmentError: if a reward or an observation is not finite.
@@ -36,7 +38,11 @@ class EpisodeMeter:
         self.running_length += 1
         self._check("reward", time_step.reward)
         map_obs(self._check_obs, time_step.next_obs)
-        self.running_return += time_step.reward
+        if self._num_players == 1:
+            self.running_return += time_step.reward
+        else:
+            self.running_return += self.mover * time_step.reward
+            self.mover[time_step.discount < 0] *= -1.0
         if not time_step.last.any():
             return Episodes.none()
         (slots,) = np.nonzero(time_step.last & counts)
@@ -69,9 +75,10 @@ class EpisodeMeter:
         )
 
     def forget(self, slots: BoolArray) -> None:
-        """Starts from nothing in the slots of the mask [B]."""
+        """Resets the sums in the slots of the mask [B]."""
         self.running_return[slots] = 0.0
         self.running_length[slots] = 0
+        self.mover[slots] = 1.0
 
     def pop(self) -> Episodes:
         """The episodes that ended since the last call."""

@@ -1,4 +1,4 @@
-"""What a person watches while a run goes on: one live line on a terminal, plain lines elsewhere."""
+"""Progress of a running training: one live line on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-_PLAIN_LINE_SECONDS = 10.0  # between plain lines; a log file is read later, so few lines say more
-_RECENT_SECONDS = 60.0  # of training, over which the speed is shown
+_PLAIN_LINE_SECONDS = 10.0  # between plain lines: a log file should stay short
+_RECENT_SECONDS = 60.0  # of training, over which the speed is averaged
 
 
 class Display(Protocol):
     """Shows how far a run is."""
 
     def begin(self, start: int, total_steps: int) -> None:
-        """Training goes on from step `start` and ends at `total_steps`."""
+        """Training starts at step `start` and ends at `total_steps`."""
         ...
 
     def update(self, step: int, values: Mapping[str, float]) -> None:
-        """Shows `step`, and what is new in `values`."""
+        """Shows `step`, and the new `values`."""
         ...
 
     def exclude(self, seconds: float) -> None:
-        """Takes out of the speed so many seconds since the last call that were no training."""
+        """Excludes seconds that were not spent on training from the speed."""
         ...
 
     def say(self, line: str) -> None:
@@ -34,50 +34,50 @@ class Display(Protocol):
         ...
 
     def close(self) -> None:
-        """Leaves the terminal as it was."""
+        """Restores the terminal."""
         ...
 
 
 class RecentSpeed:
-    """Steps per second over the last minute of training, and how long the rest takes at that speed.
+    """Steps per second over the last minute of training, and the time left at that speed.
 
-    Evaluation and saving are left out, as they are of `time/steps_per_second`: the time left is that of training. Where
-    steps are told less than once in a minute, the span is longer, back to the newest of them that is a minute old.
+    Evaluation and saving are excluded, as in `time/steps_per_second`: the time left is that of training. If updates
+    come less than once a minute, the span reaches back to the newest one that is a minute old.
 
     Args:
-        start: the step from which training goes on.
+        start: the step at which training starts.
         total_steps: where it ends.
     """
 
     def __init__(self, start: int, total_steps: int) -> None:
         self._total_steps = total_steps
-        self._elsewhere = 0.0  # seconds that were no training
-        self._told = deque([(monotonic(), start)])  # (seconds of training, step), oldest first
+        self._excluded = 0.0  # seconds not spent on training
+        self._updates = deque([(monotonic(), start)])  # (seconds of training, step), oldest first
 
     def exclude(self, seconds: float) -> None:
-        """Takes out time that was no training."""
-        self._elsewhere += seconds
+        """Excludes time that was not spent on training."""
+        self._excluded += seconds
 
-    def tell(self, step: int) -> None:
-        """Takes note of `step`, if training has come further."""
-        if step <= self._told[-1][1]:
+    def update(self, step: int) -> None:
+        """Training has reached `step`."""
+        if step <= self._updates[-1][1]:
             return
-        now = monotonic() - self._elsewhere
-        self._told.append((now, step))
-        while self._told[1][0] <= now - _RECENT_SECONDS:
-            self._told.popleft()
+        now = monotonic() - self._excluded
+        self._updates.append((now, step))
+        while self._updates[1][0] <= now - _RECENT_SECONDS:
+            self._updates.popleft()
 
     @property
     def steps_per_second(self) -> float:
-        """0 before the first step was told."""
-        (began, first), (now, last) = self._told[0], self._told[-1]
+        """0 before the first update."""
+        (began, first), (now, last) = self._updates[0], self._updates[-1]
         return (last - first) / max(now - began, 1e-9)
 
     def __str__(self) -> str:
         speed = self.steps_per_second
         if speed == 0.0:
             return "- steps/s"
-        left = max(self._total_steps - self._told[-1][1], 0) / speed
+        left = max(self._total_steps - self._updates[-1][1], 0) / speed
         minutes, seconds = divmod(round(left), 60)
         hours, minutes = divmod(minutes, 60)
         clock = f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
@@ -107,12 +107,12 @@ class LiveDisplay:
 
     def update(self, step: int, values: Mapping[str, float]) -> None:
         """Moves the bar."""
-        self._speed.tell(step)
+        self._speed.update(step)
         self._summary.update({key: value for key, value in values.items() if key in _SHOWN})
         self._progress.update(self._task, completed=step, speed=str(self._speed), summary=_summarise(self._summary))
 
     def exclude(self, seconds: float) -> None:
-        """Takes it out of the speed."""
+        """Excludes it from the speed."""
         self._speed.exclude(seconds)
 
     def say(self, line: str) -> None:
@@ -125,7 +125,7 @@ class LiveDisplay:
 
 
 class PlainDisplay:
-    """A line now and then, for files and batch jobs."""
+    """A line every 10 seconds, for files and batch jobs."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -139,7 +139,7 @@ class PlainDisplay:
 
     def update(self, step: int, values: Mapping[str, float]) -> None:
         """Prints a line if the last one is old enough, and always at the end."""
-        self._speed.tell(step)
+        self._speed.update(step)
         self._summary.update({key: value for key, value in values.items() if key in _SHOWN})
         now = monotonic()
         if now - self._printed < _PLAIN_LINE_SECONDS and step < self._total_steps:
@@ -148,7 +148,7 @@ class PlainDisplay:
         self.say(f"{step:,}/{self._total_steps:,} steps  {self._speed}  {_summarise(self._summary)}")
 
     def exclude(self, seconds: float) -> None:
-        """Takes it out of the speed."""
+        """Excludes it from the speed."""
         self._speed.exclude(seconds)
 
     def say(self, line: str) -> None:

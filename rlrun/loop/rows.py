@@ -1,4 +1,4 @@
-"""Rows of numbers: into the run's files, to its logger, and onto the display."""
+"""Rows of numbers, for the run's files, its logger and the display."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from contextlib import ExitStack, contextmanager
 from time import perf_counter
 
 from rlrun.loop.collect import Collector
-from rlrun.loop.course import Course, Window
 from rlrun.loop.run import Run
+from rlrun.loop.run_state import RunState, Window
 from rlrun.numerics.schedules import crosses
-from rlrun.runs.loggers import JsonLines, Logger, Several, Written
+from rlrun.runs.loggers import JsonLines, Logger, MultiLogger, Written
 
 
 class TimeSplit:
@@ -21,16 +21,16 @@ class TimeSplit:
         self._mark(step)
 
     def _mark(self, step: int) -> None:
-        self._step, self._started, self._elsewhere = step, perf_counter(), 0.0
+        self._step, self._started, self._excluded = step, perf_counter(), 0.0
         self._seconds = dict(self._collector.seconds)
 
     def exclude(self, seconds: float) -> None:
-        """Takes evaluation and saving out of the training speed."""
-        self._elsewhere += seconds
+        """Excludes evaluation and saving from the training speed."""
+        self._excluded += seconds
 
     def row(self, step: int) -> dict[str, float]:
         """Steps per second and the share of each phase since the last call; the rest is learning."""
-        total = max(perf_counter() - self._started - self._elsewhere, 1e-9)
+        total = max(perf_counter() - self._started - self._excluded, 1e-9)
         shares = {name: (self._collector.seconds[name] - self._seconds[name]) / total for name in self._seconds}
         row = {
             "time/steps_per_second": (step - self._step) / total,
@@ -43,41 +43,43 @@ class TimeSplit:
 
 
 class Rows:
-    """Writes a row every `log_every_steps`, and those that others hand it.
+    """Writes a row every `log_every_steps`, and those of evaluations.
 
     Args:
-        run: gives the directory, the logger, the display and how often.
-        course: how far the run is; its window is emptied into each row.
+        run: has the directory, the logger, the display and the period.
+        run_state: how far the run is; each row empties its window.
     """
 
-    def __init__(self, run: Run, course: Course) -> None:
-        self._course, self._every_steps, self._display = course, run.log_every_steps, run.display
+    def __init__(self, run: Run, run_state: RunState) -> None:
+        self._run_state, self._every_steps, self._display = run_state, run.log_every_steps, run.display
         with ExitStack() as stack:
-            self._numbers = JsonLines(run.directory, course.written)
-            self.logger: Logger = Several([self._numbers, run.logger])  # the run's files first: others read them
+            self._numbers = JsonLines(run.directory, run_state.written)
+            self.logger: Logger = MultiLogger(
+                [self._numbers, run.logger]
+            )  # the run's files first: TensorBoard reads them
             stack.callback(self.logger.close)
-            self.logger.begin(course.step)
-            run.display.begin(course.step, run.total_steps)
+            self.logger.begin(run_state.step)
+            run.display.begin(run_state.step, run.total_steps)
             stack.pop_all()
-        self._split = TimeSplit(run.collector, course.step)
+        self._split = TimeSplit(run.collector, run_state.step)
 
     def write_if_due(self, before: int) -> None:
-        """Writes what happened since the last row, if a multiple of the period was crossed since step `before`."""
-        if crosses(before, self._course.step, self._every_steps):
+        """Writes a row, if a multiple of the period was crossed since step `before`."""
+        if crosses(before, self._run_state.step, self._every_steps):
             self._write_window()
 
     def write_rest(self) -> None:
-        """Writes what happened since the last row, if anything did."""
-        if self._course.window.metrics:
+        """Writes a last row, if anything happened since the row before."""
+        if self._run_state.window.metrics:
             self._write_window()
 
     def _write_window(self) -> None:
-        self.write({**self._course.window.row(), **self._split.row(self._course.step)})
-        self._course.window = Window()
+        self.write({**self._run_state.window.row(), **self._split.row(self._run_state.step)})
+        self._run_state.window = Window()
 
     def write(self, values: Mapping[str, float], line: str | None = None) -> None:
-        """Writes a row at the present step; `line` is what the display says of it."""
-        step, row = self._course.step, {**self._course.counts(), **values}
+        """Writes a row at the current step, and `line` on the display."""
+        step, row = self._run_state.step, {**self._run_state.counts(), **values}
         self.logger.write(step, row)
         self._display.update(step, row)
         if line is not None:
@@ -88,8 +90,8 @@ class Rows:
         return self._numbers.written()
 
     @contextmanager
-    def apart(self) -> Iterator[None]:
-        """What is done inside is no training: speeds leave its time out."""
+    def untimed(self) -> Iterator[None]:
+        """Excludes the time spent inside from speeds: it is not training."""
         started = perf_counter()
         yield
         seconds = perf_counter() - started
@@ -97,6 +99,6 @@ class Rows:
         self._display.exclude(seconds)
 
     def close(self) -> None:
-        """Nothing more will come."""
+        """Closes the display and the loggers."""
         self._display.close()
         self.logger.close()

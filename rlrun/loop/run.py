@@ -1,4 +1,4 @@
-"""What a run is made of, what it meets outside, and how it ends."""
+"""What a run consists of, its interfaces to the outside, and its result."""
 
 from __future__ import annotations
 
@@ -19,38 +19,38 @@ class Session(Protocol):
     """One process's work on a run's directory."""
 
     def began(self, step: int) -> None:
-        """Training goes on from `step`; told before anything is written."""
+        """Training starts at `step`; called before anything is written."""
         ...
 
     def check_still_ours(self) -> None:
-        """Raises UserError if the directory is not this process's any more."""
+        """Raises UserError if the directory is no longer this process's."""
         ...
 
 
-class NoSession:
-    """Of a run on whose directory nobody else works."""
+class NullSession:
+    """Of a run whose directory no other process uses."""
 
     def began(self, step: int) -> None:
-        """Does nothing, on purpose."""
+        """Ignored."""
 
     def check_still_ours(self) -> None:
-        """It is."""
+        """Never raises."""
 
 
-NO_SESSION: Final = NoSession()
+NULL_SESSION: Final = NullSession()
 
 
 class Artifacts(Protocol):
-    """What a finished run leaves besides its numbers."""
+    """Files of a finished run besides its rows, such as tables and pictures."""
 
     def save(self, step: int, logger: Logger) -> None:
-        """Writes it, and shows `logger` what can be looked at; `step` is the last one."""
+        """Writes them, and passes pictures to `logger`; `step` is the last one."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """Everything one run needs, ready to go."""
+    """The parts of one run, built."""
 
     agent: Agent
     collector: Collector
@@ -71,8 +71,8 @@ class Result:
     """How a run ended."""
 
     step: int
-    counts: Mapping[str, int]  # `Course.counts` at the end
-    total_steps: int  # what it was meant to reach; a planner may need fewer, and a last rollout makes a few more
+    counts: Mapping[str, int]  # `RunState.counts` at the end
+    total_steps: int  # as configured; a planner may need fewer, and a last rollout adds a few
     evaluation: Evaluation
 
     def as_json(self) -> dict[str, float | int | list[float]]:

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: what they hold, when they are made, and how one is resumed from."""
+"""Checkpoints of a run: their content, when they are saved, and how a run resumes from one."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from time import perf_counter
 import torch
 
 from rlrun.errors import UserError
-from rlrun.loop.course import Course
 from rlrun.loop.rows import Rows
 from rlrun.loop.run import Run, Session
+from rlrun.loop.run_state import RunState
 from rlrun.runs.interruption import Interrupted, StopRequest
 from rlrun.runs.loggers import Written
 
@@ -18,82 +18,81 @@ _LOG = logging.getLogger(__name__)
 _MOST_TIME_SAVING = 0.03  # of wall time
 
 
-def restore(run: Run) -> Course:
-    """Loads the newest sound checkpoint, and returns how far it is; a new course if there is none.
+def restore(run: Run) -> RunState:
+    """Loads the newest sound checkpoint, and returns its run state; a new one if there is no checkpoint.
 
     Raises:
-        UserError: if no checkpoint is sound, the run was meant to be longer, or the environment or the agent is not
-            the one that it was.
+        UserError: if no checkpoint is sound, the run was longer, or the environment or the agent has changed.
     """
     state = run.checkpoints.newest_sound(
-        _LOG.warning, lambda state: Course.from_state(state["course"]).check_written(run.directory)
+        _LOG.warning, lambda state: RunState.from_state(state["run_state"]).check_written(run.directory)
     )
-    course = Course() if state is None else Course.from_state(state["course"])
-    course.go_on_to(run.total_steps)
+    run_state = RunState() if state is None else RunState.from_state(state["run_state"])
+    run_state.extend_to(run.total_steps)
     if state is None:
-        return course
-    run.collector.load_state_dict(state["collector"])  # first, since it knows whether the environment is the same
+        return run_state
+    run.collector.load_state_dict(state["collector"])  # first: it checks that the environment is the same
     try:
         run.agent.load_state_dict(state["agent"])
-    except (RuntimeError, ValueError, KeyError) as error:  # other shapes are torch's RuntimeError
+    except (RuntimeError, ValueError, KeyError) as error:  # torch raises RuntimeError for other shapes
         if isinstance(error, torch.cuda.OutOfMemoryError):
             raise
         raise UserError(
-            f"the agent in the checkpoint of step {course.step:,} does not fit the one that was built "
-            f"({' '.join(str(error).split())}); rlrun or a class of your own was changed; resume with what the run "
-            "began with, or fresh=true starts a new run next to it"
+            f"the agent in the checkpoint of step {run_state.step:,} does not fit the agent built now "
+            f"({' '.join(str(error).split())}); rlrun or a class of your own has changed; resume with the "
+            "original code, or fresh=true starts a new run next to it"
         ) from error
-    _LOG.info(f"resuming at step {course.step:,}")
-    return course
+    _LOG.info(f"resuming at step {run_state.step:,}")
+    return run_state
 
 
 class Saver:
-    """Saves a run: now and then, at its end, and when it is asked to stop.
+    """Saves a run: periodically, at its end, and when it is asked to stop.
 
     Args:
         run: what is saved.
-        course: how far it is.
-        rows: whose files a checkpoint knows the length of; takes how long saving took.
-        session: told before anything is written.
+        run_state: how far it is.
+        rows: a checkpoint stores the length of their files; the duration of saving is logged there.
+        session: checked before anything is written.
         stop: whether the run is asked to stop.
     """
 
-    def __init__(self, run: Run, course: Course, rows: Rows, session: Session, stop: StopRequest) -> None:
-        self._run, self._course, self._rows, self._session, self._stop = run, course, rows, session, stop
+    def __init__(self, run: Run, run_state: RunState, rows: Rows, session: Session, stop: StopRequest) -> None:
+        self._run, self._run_state, self._rows, self._session, self._stop = run, run_state, rows, session, stop
         self._resumable = run.collector.env.spec.resumable
         self._saved_at, self._seconds = perf_counter(), 0.0
 
     def check_still_ours(self) -> None:
-        """Raises UserError if another process works on the run by now."""
+        """Raises UserError if the directory is no longer this process's."""
         self._session.check_still_ours()
 
     def save(self, *, best: bool = False) -> None:
-        """Makes a checkpoint; nothing where the environment cannot be resumed."""
+        """Saves a checkpoint; no effect if the environment is not resumable."""
         if not self._resumable:
             return
         self.check_still_ours()
         started = perf_counter()
         written = Written({**self._rows.written().files, **self._run.collector.recorder.written()})
         state = {
-            "course": self._course.state_dict(written),
+            "run_state": self._run_state.state_dict(written),
             "agent": self._run.agent.state_dict(),
             "collector": self._run.collector.state_dict(),
         }
-        self._run.checkpoints.save(self._course.step, state, best=best)
+        self._run.checkpoints.save(self._run_state.step, state, best=best)
         self._saved_at = perf_counter()
         self._seconds = self._saved_at - started
-        self._rows.logger.write(self._course.step, {"time/save_seconds": self._seconds})
+        self._rows.logger.write(self._run_state.step, {"time/save_seconds": self._seconds})
 
     def save_if_due(self) -> None:
-        """Saves when `every_seconds` have passed, and so many more that saving stays a small part of the time."""
+        """Saves every `every_seconds`, or less often, so that saving takes at most 3% of the time."""
         period = max(self._run.checkpoint.every_seconds, self._seconds / _MOST_TIME_SAVING)
         if perf_counter() - self._saved_at >= period:
-            with self._rows.apart():
+            with self._rows.untimed():
                 self.save()
 
     def save_last(self) -> None:
-        """Saves the trained agent; where that cannot be, late refusals of its state are told all the same."""
-        with self._rows.apart():
+        """Saves the trained agent; without resumable environments, still raises the errors of its `state_dict`."""
+        with self._rows.untimed():
             self.save()
         if not self._resumable:
             self._run.agent.state_dict()
@@ -105,7 +104,7 @@ class Saver:
             raise self.interrupted()
 
     def interrupted(self) -> Interrupted:
-        """What to raise once everything is saved; others who wait for the signal are told."""
+        """What to raise once everything is saved; passes the signal on."""
         self._stop.pass_on()
-        step, directory = self._course.step, self._run.directory
+        step, directory = self._run_state.step, self._run.directory
         return Interrupted(str(self._stop.came), step, saved=self._resumable, directory=directory)

@@ -1,4 +1,4 @@
-"""Tables, policies and films as text, figures and GIFs, from what agents and runs hold.
+"""Tables and policies as text, figures and videos.
 
-Text and files need numpy alone; `figures` and `planning_film` import matplotlib, and are imported when one is drawn.
+Text and files need only NumPy; `figures` and `planning_video` use matplotlib, and are imported when one is drawn.
 """

@@ -1,4 +1,4 @@
-"""What a finished run leaves for people to look at."""
+"""The pictures and tables of a finished run."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from rlrun.types import NoSteps, TabularModel
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableArtifacts:
-    """Tables, a picture of them, and a film of planning, where an agent has tables of states that it sees."""
+    """Tables, a picture of them, and a video of planning, for agents with tables of the states that they observe."""
 
     agent: Agent
-    model: TabularModel | None  # of the states that it sees
-    remake: Callable[[], Agent]  # a planner as it began, for the film
+    model: TabularModel | None  # of the states that it observes
+    remake: Callable[[], Agent]  # makes the planner again, for the video
     directory: Path
     title: str
 
     def save(self, step: int, logger: Logger) -> None:
-        """Writes them, and shows `logger` the picture; `step` is the last one."""
+        """Writes them, and passes the picture to `logger`; `step` is the last one."""
         if self.model is None or not isinstance(self.agent, Tabular):
             return
         shown = Shown(self.agent.tables(), self.model)
         save_tables(self.directory, shown)
-        from rlrun.pictures.figures import figure_of  # matplotlib takes its time: only where there is something to draw
-        from rlrun.pictures.planning_film import save_film
+        from rlrun.pictures.figures import figure_of  # matplotlib is slow to import
+        from rlrun.pictures.planning_video import save_planning_video
         from rlrun.pictures.sheet import pixels, save_picture
 
         figure = figure_of(shown, self.title)
@@ -38,4 +38,4 @@ class TableArtifacts:
             save_picture(self.directory / PICTURE, image)
             logger.image(step, "tables", image)
         if isinstance(self.agent.collection, NoSteps) and self.model.layout is not None:
-            save_film(self.directory, self.remake, self.model.layout, self.title, step)
+            save_planning_video(self.directory, self.remake, self.model.layout, self.title, step)

@@ -12,7 +12,7 @@ from rlrun.pictures.tables_file import PICTURE, Shown
 
 
 def as_text(shown: Shown) -> str:
-    """The values for a terminal: a grid with arrows, or a row for each state with all that is known of it."""
+    """The values for a terminal: a grid with arrows, or a row for each state with everything known about it."""
     tables, model = shown.tables, shown.model
     if model.layout is not None:
         return values_as_text(model.layout, tables.values, tables.arrows)
@@ -21,9 +21,9 @@ def as_text(shown: Shown) -> str:
 
 
 def more_as_text(shown: Shown, *, with_q: bool) -> Iterator[tuple[str, str]]:
-    """What is known of a grid besides its values, each with its heading: sample averages, visits, and Q if asked for.
+    """Further tables of a grid, each with its heading: sample averages, visits, and Q if requested.
 
-    Yields nothing where states are no cells: there `as_text` says it all.
+    Yields nothing if states are not cells: then `as_text` is complete.
     """
     tables, model = shown.tables, shown.model
     if model.layout is None:
@@ -35,5 +35,5 @@ def more_as_text(shown: Shown, *, with_q: bool) -> Iterator[tuple[str, str]]:
         yield "visits", values_as_text(model.layout, visits, None, counts=True)
     if with_q:
         known = not np.isnan(tables.q[model.legal]).all()
-        q = q_as_text(model.layout, tables.q, model.legal) if known else "nothing is known of it"
-        yield "Q", q or f"too large for a terminal; {PICTURE} may have it"
+        q = q_as_text(model.layout, tables.q, model.legal) if known else "no values are known"
+        yield "Q", q or f"too large for a terminal; see {PICTURE}"

@@ -1,4 +1,4 @@
-"""Words in columns under a picture, which stay where they are from one picture of a film to the next."""
+"""Text in columns under a frame, at fixed positions through a video."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-_SIZE, _LINE, _PAD = 14, 20, 10  # pixels: of letters, from one line to the next, and of paper round them
+_SIZE, _LINE, _PAD = 14, 20, 10  # pixels: of letters, of lines, and of the margin
 _LEAST_WIDTH = 336
 
 
 def captioned(picture: NDArray[np.uint8], rows: Sequence[Sequence[str]]) -> NDArray[np.uint8]:
-    """The picture on white paper, with rows of words under it; words too long for their column are cut.
+    """The picture on white, with rows of text under it; text too long for its column is cut.
 
     Args:
         picture: uint8 [h, w, 3].
-        rows: words, by row and column; columns are equally wide.
+        rows: texts by row and column; columns are equally wide.
     """
     height, width = picture.shape[0], max(picture.shape[1], _LEAST_WIDTH)
     image = Image.new("RGB", (width, height + _LINE * len(rows) + _PAD), "white")
@@ -25,13 +25,13 @@ def captioned(picture: NDArray[np.uint8], rows: Sequence[Sequence[str]]) -> NDAr
     draw, font = ImageDraw.Draw(image), ImageFont.load_default(_SIZE)
     for number, row in enumerate(rows):
         column = (width - _PAD) / len(row)
-        for place, words in enumerate(row):
+        for place, text in enumerate(row):
             position = (_PAD + place * column, height + _PAD / 2 + number * _LINE)
-            draw.text(position, _cut(words, column - _PAD / 2, font), fill="black", font=font)
+            draw.text(position, _cut(text, column - _PAD / 2, font), fill="black", font=font)
     return np.asarray(image, np.uint8)
 
 
-def _cut(words: str, width: float, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    while words and font.getlength(words) > width:
-        words = words[:-2] + "…" if len(words) > 2 else ""
-    return words
+def _cut(text: str, width: float, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    while text and font.getlength(text) > width:
+        text = text[:-2] + "…" if len(text) > 2 else ""
+    return text

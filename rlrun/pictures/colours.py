@@ -1,4 +1,4 @@
-"""Colours that mean numbers, readable without telling red from green."""
+"""Colour scales for numbers, readable with red-green colour blindness."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _LARGEST = 1e300  # differences of larger numbers may overflow
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """What numbers look like: viridis where all have one sign, purple over white to orange where zero lies between."""
+    """A colour scale: viridis if all numbers have one sign, else purple over white (zero) to orange."""
 
     low: float
     high: float
 
     @staticmethod
     def of(values: Float64Array, limits: tuple[float, float] | None = None) -> Scale:
-        """The scale from the least to the greatest finite value, or between the limits given."""
+        """The scale from the least to the greatest finite value, or between `limits`."""
         finite = np.clip(values[np.isfinite(values)], -_LARGEST, _LARGEST)
         return Scale(*(limits or (finite.min(), finite.max()) if finite.size else (0.0, 0.0)))
 
@@ -36,13 +36,13 @@ class Scale:
         return ScalarMappable(Normalize(self.low, self.high), "viridis")
 
     def colours(self, values: Float64Array) -> Float64Array:
-        """RGBA [..., 4] in [0, 1]; values beyond the scale look like its ends, infinite and NaN ones are grey."""
+        """RGBA [..., 4] in [0, 1]; values beyond the scale are clamped, infinite and NaN ones are grey."""
         known = np.isfinite(values)
         plain = np.clip(np.where(known, values, 0.0), -_LARGEST, _LARGEST)
         return np.where(known[..., None], self._mappable().to_rgba(plain), to_rgba(UNKNOWN))
 
     def draw_bar(self, axes: Axes) -> None:
-        """Fills the axes with the colours from the least to the greatest value, whose numbers stand beneath."""
+        """Fills the axes with the colours from the least to the greatest value, labelled with both."""
         ends = [self.low, self.high] if self.low < self.high else [self.low]
         labels = [written(end, decimals_for(np.array(ends))) for end in ends]
         bar = axes.figure.colorbar(self._mappable(), cax=axes, orientation="horizontal")
@@ -56,7 +56,7 @@ class Scale:
 
 
 def ink_on(colours: Float64Array) -> Float64Array:
-    """Black or white, whichever stands out more (relative luminance and its even point as in WCAG 2).
+    """Black or white, whichever has more contrast (relative luminance and threshold of WCAG 2).
 
     Colours RGBA [..., 4] in [0, 1] -> [..., 4].
     """

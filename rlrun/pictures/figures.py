@@ -1,4 +1,4 @@
-"""Figures of tables: the random policy beside what was found, with the value of every action; or rows of states."""
+"""Figures of tables: the random policy beside the result, with the value of every action; or rows of states."""
 
 from __future__ import annotations
 
@@ -19,32 +19,33 @@ from rlrun.types import Float64Array, GridLayout, TabularModel
 
 _MOST_CELLS_WITH_Q = 400  # beyond, triangles are too small to read
 _LARGEST_CELL, _SMALLEST_CELL, _LONGEST_SIDE = 0.64, 0.42, 13.0  # inches
-_WIDE = 1.5  # width over height from which pictures stand beneath one another
+_WIDE = 1.5  # width over height from which maps are stacked vertically
 
 
 def cell_size(layout: GridLayout) -> float:
-    """Inches a side: large enough for numbers and arrows, up to 30 rows or columns."""
+    """Side of a cell in inches: large enough for numbers and arrows, up to 30 rows or columns."""
     longest = max(layout.shape)
     return min(_LARGEST_CELL, max(6.4 / longest, _SMALLEST_CELL), _LONGEST_SIDE / longest)
 
 
-def figure_of(shown: Shown, title: str) -> Figure | None:
-    """The random policy beside what was found, with Q where cells are large enough; None where nothing fits a picture.
+def figure_of(shown: Shown, gamma: float, title: str) -> Figure | None:
+    """The random policy beside the result, with Q if cells are large enough; None if nothing fits.
 
     Args:
         shown: tables and the whole model.
-        title: of what was found.
+        gamma: discount factor, for the value of the random policy.
+        title: of the result.
     """
     tables, model, layout = shown.tables, shown.model, shown.model.layout
     if layout is None:
         return table_figure(model, tables.values, tables.q, title) if model.num_states <= MOST_STATES else None
     maps, limits, remark = [], None, ""
-    by_chance = None if tables.gamma is None else random_values(model, tables.gamma)
-    if by_chance is not None:
+    random_v = random_values(model, gamma)
+    if random_v is not None:
         playable = model.legal.any(axis=1)
-        limits = common_limits(by_chance[playable], tables.values[playable])
-        remark = "" if limits is not None else ", in colours of its own"
-        maps.append(("random policy: V", by_chance, uniform_policy(model.legal)))
+        limits = common_limits(random_v[playable], tables.values[playable])
+        remark = "" if limits is not None else ", on its own colour scale"
+        maps.append(("random policy: V", random_v, uniform_policy(model.legal)))
     maps.append((f"{title}: V{remark}", tables.values, tables.arrows))
     with_q = bool(
         np.isfinite(tables.q[model.legal]).all()
@@ -54,7 +55,7 @@ def figure_of(shown: Shown, title: str) -> Figure | None:
     cell = cell_size(layout)
     size = np.array(grid_place(layout, cell).paper)
     wide = layout.shape[1] >= _WIDE * layout.shape[0]
-    # The maps stand in one direction, and Q behind them in the other.
+    # The maps are laid out in one direction, and Q next to them in the other.
     step = size * (np.array([1, 0]) if wide == with_q else np.array([0, 1]))
     behind = (size + step * (len(maps) - 1)) * (np.array([0, 1]) if wide else np.array([1, 0]))
     q_place = grid_place(layout, 2 * cell, *behind)
@@ -68,7 +69,7 @@ def figure_of(shown: Shown, title: str) -> Figure | None:
 
 
 def random_values(model: TabularModel, gamma: float) -> Float64Array | None:
-    """What the uniformly random policy is worth, up to sweeps of 1e-6; None where that is not to be had in a moment."""
+    """Values of the uniformly random policy, to a residual of 1e-6; None if that takes too long."""
     if model.num_states > 10_000 or not len(model.state):
         return None
     bellman = Bellman(model, torch.device("cpu"))
@@ -83,13 +84,13 @@ def random_values(model: TabularModel, gamma: float) -> Float64Array | None:
     return None
 
 
-def common_limits(by_chance: Float64Array, found: Float64Array) -> tuple[float, float] | None:
-    """The least and greatest finite value of both, so that one colour means one value in pictures that are compared.
+def common_limits(random_v: Float64Array, found: Float64Array) -> tuple[float, float] | None:
+    """The least and greatest finite value of both, so that maps that are compared share one colour scale.
 
-    None where what was found would then be all of one shade, within a tenth of the colours: beside a cliff the random
-    policy loses hundreds, and the best one a dozen.
+    None if the result would then span less than a tenth of it: beside a cliff the random policy loses hundreds, and
+    the best one a dozen.
     """
-    chance, best = (values[np.isfinite(values)] for values in (by_chance, found))
+    chance, best = (values[np.isfinite(values)] for values in (random_v, found))
     both = np.concatenate([chance, best])
     if not both.size:
         return 0.0, 0.0

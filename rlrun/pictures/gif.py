@@ -1,4 +1,4 @@
-"""Pictures one after another, as an animated GIF."""
+"""Videos as animated GIFs."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _PALETTE_FRAMES, _COLOURS = 8, 255
 _UNKNOWN = 255  # no colour of a palette has this number
 
 
-def write_film(path: Path, frames: Sequence[NDArray[np.uint8]], seconds_per_frame: float) -> None:
-    """Writes a GIF that loops and holds its last frame for 2 s; the file appears whole or not at all.
+def write_gif(path: Path, frames: Sequence[NDArray[np.uint8]], seconds_per_frame: float) -> None:
+    """Writes a GIF that loops and holds its last frame for 2 s; the file is written whole or not at all.
 
-    All frames share one palette of 255 colours without dithering, so letters stay sharp; paper and cells keep their
-    colours exactly. Equal neighbours become one longer frame.
+    All frames share one palette of 255 colours without dithering, so letters stay sharp; background and cells keep
+    their exact colours. Equal consecutive frames become one longer frame.
 
     Args:
         path: of the GIF.
@@ -33,18 +33,18 @@ def write_film(path: Path, frames: Sequence[NDArray[np.uint8]], seconds_per_fram
     """
     shapes = {frame.shape for frame in frames}
     if len(shapes) != 1:
-        raise ValueError(f"a film needs frames of one size, and these are {sorted(shapes)}")
+        raise ValueError(f"all frames must have one size, not {sorted(shapes)}")
     if not seconds_per_frame >= _LEAST_SECONDS:
-        raise ValueError(f"a frame lasts at least {_LEAST_SECONDS} s, not {seconds_per_frame}")
+        raise ValueError(f"a frame must last at least {_LEAST_SECONDS} s, not {seconds_per_frame}")
     index = _Index(_palette(frames))
-    images = (index.image(frame) for frame in frames)  # one at a time: long films are large
+    images = (index.image(frame) for frame in frames)  # one at a time: long videos are large
     durations = [round(seconds_per_frame * 1000)] * (len(frames) - 1) + [round(_LAST_SECONDS * 1000)]
-    film = {"save_all": True, "append_images": images, "duration": durations, "loop": 0, "optimize": False}
-    write_atomically(path, lambda file: next(images).save(file, "GIF", **film))
+    options = {"save_all": True, "append_images": images, "duration": durations, "loop": 0, "optimize": False}
+    write_atomically(path, lambda file: next(images).save(file, "GIF", **options))
 
 
 def _palette(frames: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """[<= 255, 3]: colours of the first frame, the last, and some between; the commonest exactly, the others nearly."""
+    """[<= 255, 3]: colours of the first frame, the last, and some between; the most common exactly, others nearly."""
     chosen = np.unique(np.linspace(0, len(frames) - 1, _PALETTE_FRAMES).round().astype(int))
     pixels = np.concatenate([frames[index].reshape(-1, 3) for index in chosen])
     codes, inverse, counts = np.unique(_packed(pixels), return_inverse=True, return_counts=True)
@@ -61,7 +61,7 @@ def _palette(frames: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
 
 
 class _Index:
-    """Finds the nearest colour of a palette, once for each colour (Pillow's own search ignores the last two bits)."""
+    """Finds the nearest colour of a palette, once per colour (Pillow's own search ignores the last two bits)."""
 
     def __init__(self, palette: NDArray[np.uint8]) -> None:
         self._palette = palette

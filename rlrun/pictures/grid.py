@@ -1,4 +1,4 @@
-"""A grid of cells on a figure: its axes and lines, and what walls, ends and numbers look like."""
+"""A grid of cells on a figure: its axes and lines, and the style of walls, ends and numbers."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from rlrun.types import BoolArray, Float64Array, GridLayout
 
 CORNERS = np.array([(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)])  # of a cell, as (x, y) with y downwards
 LEAST_TYPE = 6.0  # points
-_LEAST_LINED = 0.08  # inches a side that a cell needs
+_LEAST_LINED = 0.08  # side of a cell in inches, from which lines are drawn
 _THINNEST = 0.12  # inches, of a grid of very many cells
 
 
 def grid_place(layout: GridLayout, cell: float, left: float = 0.0, top: float = 0.0) -> Place:
-    """Where a grid stands whose cells are so many inches a side."""
+    """The place of a grid whose cells have sides of `cell` inches."""
     height, width = layout.shape
     return Place(max(width * cell, _THINNEST), max(height * cell, _THINNEST), left, top)
 
@@ -39,17 +39,17 @@ def grid_axes(figure: Figure, layout: GridLayout, place: Place, title: str) -> A
 
 
 def cell_of(layout: GridLayout, place: Place) -> float:
-    """Inches a side of a cell."""
+    """Side of a cell, in inches."""
     return min(place.height / layout.shape[0], place.width / layout.shape[1])
 
 
 def inside(layout: GridLayout) -> BoolArray:
-    """[S]: where something can be done."""
+    """[S]: cells that are neither walls nor terminal."""
     return ~(layout.wall | layout.terminal).reshape(-1)
 
 
 def middles(layout: GridLayout) -> Float64Array:
-    """[S, 2]: where cells are, as (x, y)."""
+    """[S, 2]: centres of cells, as (x, y)."""
     return np.argwhere(np.ones(layout.shape, bool))[:, ::-1].astype(np.float64)
 
 
@@ -60,14 +60,14 @@ def paint_rest(colours: Float64Array, layout: GridLayout, end: str) -> None:
 
 
 def kinds(layout: GridLayout, *, unknown: bool) -> list[tuple[str, str]]:
-    """What the legend must explain beside the colours of values."""
+    """Legend entries besides the colours of values."""
     there = {"wall": layout.wall.any(), "end": (layout.terminal & ~layout.wall).any(), "not finite": unknown}
     colours = {"wall": WALL, "end": END_EDGE, "not finite": UNKNOWN}
     return [(name, colours[name]) for name, is_there in there.items() if is_there]
 
 
 def frame_ends(axes: Axes, layout: GridLayout) -> None:
-    """Marks terminal cells by a frame of their own."""
+    """Marks terminal cells by a frame."""
     ends = middles(layout)[(layout.terminal & ~layout.wall).reshape(-1)]
     frames = PolyCollection(
         list(ends[:, None] + 0.92 * CORNERS), facecolors="none", edgecolors=END_EDGE, linewidths=2.0
@@ -76,7 +76,7 @@ def frame_ends(axes: Axes, layout: GridLayout) -> None:
 
 
 def fitting(values: Float64Array, room: float, largest: float) -> tuple[float, int] | None:
-    """The size of type and the decimals with which all values are at most `room` points wide; None: there are none."""
+    """The font size and the decimals with which all values are at most `room` points wide; None if there are none."""
     for decimals in fewer_decimals(decimals_for(values)):
         longest = max((width_of(written(value, decimals)) for value in np.unique(values).tolist()), default=1.0)
         size = min(largest, room / longest)

@@ -24,12 +24,12 @@ def values_as_text(
 ) -> str:
     """The grid in lines: each cell's value and an arrow for every action of positive probability.
 
-    Walls are `####` and terminal cells `·`. Where that is wider than 100 columns, there are fewer digits, then arrows
-    without values, then one sign a cell (`+`: several actions), and at last only as much of the grid as fits; what is
-    left out is said beneath it. At most 50 rows.
+    Walls are `####` and terminal cells `·`. If that is wider than 100 columns, it uses fewer digits, then arrows
+    without values, then one character per cell (`+`: several actions), and finally only the part of the grid that fits,
+    with a line about the rest. At most 50 rows.
 
     Args:
-        layout: how the S states lie.
+        layout: of the S states.
         values: [S].
         policy: [S, A] probabilities; None: no arrows.
         counts: whether values are integers.
@@ -44,7 +44,7 @@ def values_as_text(
             arrows[row][column] = "".join(_arrow(layout.moves[a]) for a in np.flatnonzero(chosen[row, column]))
 
     def drawn() -> Iterator[tuple[_Lines, str]]:
-        """From what says most to what takes least room: the cells, and what goes between them."""
+        """From the most detailed to the most compact: the cells, and the gap between them."""
         for decimals in [0] if counts else fewer_decimals(decimals_for(grid[plain])):
             numbers = [[written(value, decimals) for value in line] for line in grid.tolist()]
             for between, gap in _GAPS:
@@ -70,15 +70,15 @@ def values_as_text(
 def q_as_text(layout: GridLayout, q: Float64Array, legal: BoolArray) -> str | None:
     """The grid with a line for every action in each cell: where it leads, and its value; `*` marks the best ones.
 
-    Illegal actions are left empty. Where that is wider than 100 columns, there are fewer digits.
+    Illegal actions are left empty. If that is wider than 100 columns, it uses fewer digits.
 
     Args:
-        layout: how the S states lie.
+        layout: of the S states.
         q: [S, A].
         legal: [S, A].
 
     Returns:
-        None where it does not fit 100 columns and 50 rows.
+        None if it does not fit 100 columns and 50 rows.
     """
     height, width = layout.shape
     plain = ~(layout.wall | layout.terminal)
@@ -107,7 +107,7 @@ def q_as_text(layout: GridLayout, q: Float64Array, legal: BoolArray) -> str | No
 
 
 def _labelled(texts: _Lines, wall: BoolArray, plain: BoolArray) -> _Lines:
-    """The texts of plain cells, and what walls and ends are instead."""
+    """The texts of cells, with walls and terminal cells marked."""
     return [
         [_WALL if is_wall else text if is_plain else _END for text, is_wall, is_plain in zip(*line, strict=True)]
         for line in zip(texts, wall, plain, strict=True)
@@ -115,7 +115,7 @@ def _labelled(texts: _Lines, wall: BoolArray, plain: BoolArray) -> _Lines:
 
 
 def _cells(texts: _Lines, arrows: Sequence[Sequence[str]], between: str) -> _Lines:
-    """Texts on the right of equally wide cells, and arrows behind them."""
+    """Equally wide cells: texts right-aligned, then arrows."""
     widest, longest = (max(len(text) for line in lines for text in line) for lines in (texts, arrows))
     total = widest + (len(between) + longest if longest else 0)
     return [
@@ -125,7 +125,7 @@ def _cells(texts: _Lines, arrows: Sequence[Sequence[str]], between: str) -> _Lin
 
 
 def _arrow_cells(labels: _Lines, arrows: Sequence[Sequence[str]]) -> _Lines:
-    """Arrows alone, with as much of the label of a wall or an end as fits."""
+    """Only arrows, with as much of the label of a wall or an end as fits."""
     longest = max(len(sign) for line in arrows for sign in line)
     return [
         [(label[:longest] or sign).ljust(longest) for label, sign in zip(*line, strict=True)]

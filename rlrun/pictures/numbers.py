@@ -1,4 +1,4 @@
-"""How numbers are written in pictures and on a terminal, and which actions count as best."""
+"""Number formats for pictures and terminals, and which actions count as best."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import numpy as np
 
 from rlrun.types import BoolArray, Float64Array
 
-SCIENTIFIC = -1  # stands for a number of decimals where plain digits would be too many
+SCIENTIFIC = -1  # instead of a number of decimals, if fixed notation would be too long
 
 
 def decimals_for(values: Float64Array) -> int:
-    """How many digits after the point tell the values apart where there is room for them; or `SCIENTIFIC`."""
+    """The number of decimals that distinguishes the values, if there is room; or `SCIENTIFIC`."""
     finite = np.abs(values[np.isfinite(values)])
     largest = float(finite.max(initial=0.0))
     if largest >= 1e6 or 0 < largest < 1e-3:
@@ -19,7 +19,7 @@ def decimals_for(values: Float64Array) -> int:
 
 
 def fewer_decimals(decimals: int) -> list[int]:
-    """What to try in turn where there is not room enough for so many decimals."""
+    """Numbers of decimals to try in turn until the text fits."""
     return [SCIENTIFIC] if decimals == SCIENTIFIC else [*range(decimals, -1, -1)]
 
 
@@ -34,7 +34,7 @@ def written(value: float, decimals: int) -> str:
 
 
 def best_actions(q: Float64Array, legal: BoolArray) -> BoolArray:
-    """[S, A]: every legal action as good as the best one of its state, but for rounding."""
+    """[S, A]: every legal action as good as the best one of its state, up to rounding."""
     known = legal & ~np.isnan(q)
     masked = np.where(known, q, -np.inf)
     best = masked.max(axis=1, keepdims=True)

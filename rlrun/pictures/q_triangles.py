@@ -1,4 +1,4 @@
-"""The value of every action in a grid, as triangles on the sides to which they lead."""
+"""The value of every action in a grid, as triangles that point to the sides to which they lead."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _PLACES = 0.28 * np.array(COMPASS, np.float64)[:, ::-1] * (1.0, 1.18)  # of thei
 
 
 def draw_q(figure: Figure, layout: GridLayout, place: Place, title: str, q: Float64Array, legal: BoolArray) -> Axes:
-    """Cuts every cell into four triangles, each coloured and labelled by its action's value, the best ones outlined.
+    """Divides every cell into four triangles, coloured and labelled by the action's value, the best ones outlined.
 
     Illegal actions are plain grey.
 
     Args:
         figure: to draw on.
-        layout: how the S states lie; its moves must be the four of `COMPASS`, in any order.
+        layout: of the S states; its moves must be the four of `COMPASS`, in any order.
         place: of the grid.
-        title: written above.
+        title: above the grid.
         q: [S, 4].
         legal: [S, 4].
     """

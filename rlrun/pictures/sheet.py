@@ -1,4 +1,4 @@
-"""The paper round a picture: where it stands on its figure, its title, and beneath it what its colours mean."""
+"""The page around a picture: its position on the figure, its title, and the legend beneath it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MARGIN, _TITLE, _LEGEND, _LEAST_WIDTH = 0.12, 0.36, 0.46, 3.3  # inches
 
 
 class Place(NamedTuple):
-    """Of a picture without the paper round it, in inches; left and top are those of the paper."""
+    """The place of a picture without title, legend and margins, in inches; left and top are those of the page."""
 
     width: float
     height: float
@@ -37,7 +37,7 @@ class Place(NamedTuple):
 
 
 def new_figure(size: tuple[float, float]) -> Figure:
-    """An empty figure, width and height in inches. It belongs to nobody's interface, as those of pyplot would."""
+    """An empty figure, width and height in inches. Unlike those of pyplot, it is not kept open."""
     return Figure(figsize=size, dpi=DPI)
 
 
@@ -52,7 +52,7 @@ def axes_at(figure: Figure, place: Place, title: str) -> Axes:
 
 
 def explain(axes: Axes, place: Place, scale: Scale, kinds: Sequence[tuple[str, str]]) -> None:
-    """Draws the colour bar with its ends beneath the axes, and beside it names and colours of what else there is."""
+    """Draws the labelled colour bar beneath the axes, and next to it a legend of the other colours."""
     width, height = place.width, place.height
     scale.draw_bar(axes.inset_axes((0.0, -0.22 / height, 1.3 / width, 0.12 / height)))
     axes.legend(
@@ -77,5 +77,5 @@ def pixels(figure: Figure) -> NDArray[np.uint8]:
 
 
 def save_picture(path: Path, image: NDArray[np.uint8]) -> None:
-    """Writes RGB [h, w, 3] as PNG; the file appears whole or not at all."""
+    """Writes RGB [h, w, 3] as PNG; the file is written whole or not at all."""
     write_atomically(path, lambda file: Image.fromarray(image).save(file, "PNG", optimize=True))

@@ -1,4 +1,4 @@
-"""States that are no cells of a grid as a coloured table."""
+"""States that are not cells of a grid, as a coloured table."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def table_figure(model: TabularModel, values: Float64Array, q: Float64Array, tit
     Args:
         model: names and legal actions; at most `MOST_STATES` states.
         values: [S].
-        q: [S, A]; left out where nothing is known of it.
-        title: written above.
+        q: [S, A]; omitted if nothing is known about it.
+        title: above the table.
     """
     head, *rows = table_rows(model, values, q)
     num_actions = len(head) - 2

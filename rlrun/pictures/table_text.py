@@ -1,4 +1,4 @@
-"""States that are no cells of a grid for the terminal: a row for each with its value and those of its actions."""
+"""States that are not cells of a grid, for the terminal: a row for each with its value and those of its actions."""
 
 from __future__ import annotations
 
@@ -21,14 +21,13 @@ def table_as_text(
 ) -> str:
     """One line for each state: name, V, and Q of every action; `*` marks the best ones, `-` illegal ones.
 
-    Where nothing is known of Q it is left out. At most the first 50 states; how many are left out is said in the last
-    line.
+    If nothing is known about Q, it is omitted. At most the first 50 states; the last line counts the others.
 
     Args:
         model: names and legal actions.
         values: [S].
         q: [S, A].
-        sample_averages: [S] mean returns, a column after V; NaN where there is none.
+        sample_averages: [S] mean returns, a column after V; NaN if there is none.
         visits: [S] how often each state was learned from, the last column.
     """
     columns = list(zip(*table_rows(model, values, q), strict=True))
@@ -48,7 +47,7 @@ def table_as_text(
 
 
 def table_rows(model: TabularModel, values: Float64Array, q: Float64Array) -> list[list[str]]:
-    """The heads of the columns, then the texts of the first 50 states."""
+    """The column headings, then the texts of the first 50 states."""
     count = min(model.num_states, MOST_STATES)
     states = model.state_names or tuple(map(str, range(count)))
     actions = model.action_names or tuple(map(str, range(model.num_actions)))

@@ -1,4 +1,4 @@
-"""`tables.npz`: what an agent with tables knows at the end of its run, with the names and the places of its states."""
+"""`tables.npz`: the tables of an agent at the end of its run, with names and positions of states."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from rlrun.errors import UserError
 from rlrun.files import write_atomically
 from rlrun.types import GridLayout, Tables, TabularModel
 
-PICTURE, FILM = "values.png", "values.gif"  # what stands beside it
+PICTURE, VIDEO = "values.png", "values.gif"  # next to it
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """Tables, and the model that says what their rows and columns are."""
+    """Tables, and the model that names their rows and columns."""
 
     tables: Tables
     model: TabularModel

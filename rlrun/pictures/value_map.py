@@ -13,22 +13,22 @@ from rlrun.pictures.numbers import written
 from rlrun.pictures.sheet import POINTS, Place, explain
 from rlrun.types import BoolArray, Float64Array, GridLayout
 
-_LEAST_ARROWED, _LEAST_MARKED = 0.15, 0.4  # inches a side that a cell needs
-_PLAIN_MARKS = ". #"  # marks of cells that are nothing special
+_LEAST_ARROWED, _LEAST_MARKED = 0.15, 0.4  # sides of a cell in inches, from which they are drawn
+_PLAIN_MARKS = ". #"  # marks of ordinary cells
 
 
 class ValueMap:
-    """Cells coloured and labelled by their values, with a policy's arrows; drawn once, and shown for many tables.
+    """Cells coloured and labelled by their values, with a policy's arrows; drawn once, and updated for many tables.
 
-    Walls are dark, terminal cells grey in a purple frame (all purple where cells are tiny), what is not finite is grey.
+    Walls are dark, terminal cells grey in a purple frame (all purple if cells are tiny), values not finite grey.
 
     Args:
         figure: to draw on.
-        layout: how the S states lie.
+        layout: of the S states.
         place: of the grid.
-        title: written above.
-        seen: [..., S] all the values that will be shown: the colours and the number of decimals are for all of them.
-        limits: the least and greatest value of the colours; None: those of the values seen.
+        title: above the grid.
+        seen: [..., S] all values that will be shown, which determine colours and decimals.
+        limits: the least and greatest value of the colours; None: those of `seen`.
     """
 
     def __init__(
@@ -61,10 +61,10 @@ class ValueMap:
         self._arrows = _Arrows(self.axes, layout, played, beside_numbers=fit is not None)
 
     def show(self, values: Float64Array, policy: Float64Array) -> None:
-        """Says these values [S], and these probabilities of actions [S, A]: the likelier, the longer the arrow."""
+        """Shows values [S] and action probabilities [S, A], which set the lengths of arrows."""
         colours = self._scale.colours(values.reshape(self._layout.shape))
         paint_rest(colours, self._layout, END_EDGE if self._arrows is None else END)
-        self._image.set_data((255.0 * colours).round().astype(np.uint8))  # whole numbers are drawn faster
+        self._image.set_data((255.0 * colours).round().astype(np.uint8))  # integers are drawn faster
         inks = ink_on(colours).reshape(-1, 4)
         if self._numbers is not None:
             texts = [written(value, self._decimals) for value in values[self._numbered].tolist()]

@@ -1,4 +1,4 @@
-"""What a run leaves on the disk: its directory, lock, manifest, checkpoints, rows and episodes.
+"""What a run leaves on disk: its directory, lock, manifest, checkpoints, rows and episodes.
 
-Everything here can be read again after a crash: files are whole or not there, checksummed, and never pickled.
+Everything here survives a crash: files are written whole or not at all, checksummed, and never pickled.
 """

@@ -1,11 +1,11 @@
-"""Checkpoints of a run: the last few and the best, checked before they are trusted, replays saved piece by piece.
+"""Checkpoints of a run: the last few and the best, verified before they are loaded, replays saved incrementally.
 
-    checkpoints/step-5000.state     everything that steers training, but for what a replay holds
-    checkpoints/replay-5000-1.part  the rows that replays gained since the checkpoint before
-    checkpoints/best.state          the checkpoint at the best evaluation so far, under another name
+    checkpoints/step-5000.state     everything that training depends on, except the contents of replays
+    checkpoints/replay-5000-1.part  the rows added to replays since the previous checkpoint
+    checkpoints/best.state          a second name (a hard link) of the checkpoint at the best evaluation so far
 
-A checkpoint names the parts that it needs, with their digests. Parts come before the checkpoint that needs them and go
-after the last one that did, so being killed at any moment leaves whole checkpoints only.
+A checkpoint names the parts that it needs, with their digests. Parts are written before the checkpoint that needs them
+and removed after the last one that did, so a kill at any moment leaves only whole checkpoints.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from rlrun.replay.ring import Ring
 from rlrun.runs.state_file import DamagedFileError, leaves, peek_state, read_ahead, read_state, verify, write_state
 from rlrun.types import State
 
-FORMAT = 2  # of what a checkpoint holds; 1 did not know how long the run was meant to be, nor what streams showed
+FORMAT = 2  # of the content; 1 had neither the intended length of the run nor digests of what streams showed
 _NAME = re.compile(r"step-(\d+)\.state")
-_ROWS = "__rows__"  # a dict with this key stands for a ring whose rows are in parts
-_PIECE_BYTES = 1 << 25  # of one array in a part: what is compressed at once
+_ROWS = "__rows__"  # a dict with this key stands for a ring whose rows are stored in parts
+_PIECE_BYTES = 1 << 25  # of one array in a part: the unit of compression
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +40,8 @@ class CheckpointSettings:
     """How often to save (`checkpoint` in the config).
 
     Args:
-        every_seconds: wall time between checkpoints; longer where that would take more than 3% of it.
-        keep: newest checkpoints kept.
+        every_seconds: wall time between checkpoints; longer where saving would take more than 3% of the time.
+        keep: how many of the newest checkpoints are kept.
     """
 
     every_seconds: Annotated[float, Field(gt=0)]
@@ -57,13 +57,13 @@ class Part:
     holds: Mapping[str, tuple[int, int]]
 
     def as_plain(self) -> State:
-        """What a checkpoint keeps of it."""
+        """As stored in a checkpoint."""
         return {"name": self.name, "digest": self.digest, "holds": dict(self.holds)}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SavedRows:
-    """The rows of one ring, read from the parts one piece at a time."""
+    """The rows of one ring, read from its parts one piece at a time."""
 
     ring: str
     first: int
@@ -71,7 +71,7 @@ class SavedRows:
     parts: tuple[Path, ...]  # oldest first
 
     def pieces(self) -> Iterator[tuple[int, Tensor]]:
-        """Oldest first, without what is not needed any more."""
+        """Oldest first, without rows that are no longer needed."""
         saved = [piece for path in self.parts for piece in peek_state(path)[self.ring]]
         for (number, _), rows in zip(saved, read_ahead(unread for _, unread in saved), strict=True):
             assert isinstance(rows, Tensor)
@@ -84,8 +84,8 @@ class Checkpoints:
     """The checkpoints of one run.
 
     Args:
-        directory: of the run; `checkpoints` inside it is made with the first one.
-        belongs_to: what a checkpoint must say it belongs to, such as the experiment's hash and the seed.
+        directory: of the run; its folder `checkpoints` is created with the first one.
+        belongs_to: identifies the run: the experiment's hash and the seed.
         keep: how many of the newest are kept.
     """
 
@@ -97,10 +97,10 @@ class Checkpoints:
         self._needs: dict[str, list[str]] = {}  # names of parts, by name of the checkpoint that needs them
 
     def save(self, step: int, state: State, *, best: bool = False) -> None:
-        """Writes the checkpoint of `step`, and then removes what is not needed any more.
+        """Writes the checkpoint of `step`, then removes what is no longer needed.
 
         Raises:
-            UserError: if it cannot be written; those before it are as they were.
+            UserError: if it cannot be written; earlier ones are unchanged.
         """
         try:
             if not self.folder.exists():
@@ -145,11 +145,11 @@ class Checkpoints:
             return []
         content = {name: list(_cut(rings[name], first)) for name, (first, _) in holds.items()}
         names = (f"replay-{step}-{number}.part" for number in count(1))
-        name = next(name for name in names if not (self.folder / name).exists())  # a checkpoint may need the other
+        name = next(name for name in names if not (self.folder / name).exists())  # an existing part may still be needed
         return [Part(name, write_state(self.folder / name, content, compress=True), holds)]
 
     def _tidy(self) -> None:
-        """Removes old checkpoints, then the parts that nothing names."""
+        """Removes old checkpoints, then parts that no checkpoint needs."""
         for old in self.paths()[: -self._keep]:
             old.unlink()
         needed = {name for path in self._all() for name in self._needed_by(path)}
@@ -167,16 +167,16 @@ class Checkpoints:
             try:
                 self._needs[path.name] = [part["name"] for part in read_state(path)["parts"]]
             except DamagedFileError:
-                self._needs[path.name] = []  # it cannot be used with or without them
+                self._needs[path.name] = []  # it is unusable either way
         return self._needs[path.name]
 
     def paths(self) -> list[Path]:
-        """The files of the checkpoints there are, oldest first, sound or not."""
+        """All checkpoint files, oldest first, whether sound or not."""
         found = [(int(match[1]), path) for path in self.folder.glob("*") if (match := _NAME.fullmatch(path.name))]
         return [path for _, path in sorted(found)]
 
     def mark_best(self, step: int) -> None:
-        """The checkpoint of `step`, if there is one, is the best from now on."""
+        """Marks the checkpoint of `step`, if there is one, as the best."""
         path = self.folder / f"step-{step}.state"
         if path.exists():
             _link(path, self.folder / "best.state")
@@ -189,17 +189,17 @@ class Checkpoints:
         *,
         move_aside: bool = True,
     ) -> State | None:
-        """The newest checkpoint that is whole and belongs to this run; None if there is none at all.
+        """The newest checkpoint that is intact and belongs to this run; None if there are no checkpoints at all.
 
-        Those that are not are named by `warn(line)`. The best one comes last, under its other name.
+        Each one that is skipped is reported by `warn(line)`. `best.state` is tried last.
 
         Args:
-            warn: is told of each that cannot be used.
-            accept: raises UserError for a state that cannot be used for other reasons.
-            move_aside: renames those that cannot be used and are newer, for they would be in the way of the run.
+            warn: called for each that cannot be used.
+            accept: raises UserError for a state that is unusable for other reasons.
+            move_aside: renames newer ones that cannot be used, which the resumed run would otherwise collide with.
 
         Raises:
-            UserError: if there are some, and none is sound.
+            UserError: if there are checkpoints, and none is sound.
         """
         problems: list[tuple[Path, UserError]] = []
         for path in [*reversed(self.paths()), *self.folder.glob("best.state")]:
@@ -210,7 +210,7 @@ class Checkpoints:
                 problems.append((path, error))
                 continue
             for _, problem in problems:
-                warn(f"{problem}; going on from step {content['step']:,}")
+                warn(f"{problem}; resuming from step {content['step']:,}")
             if move_aside and problems:
                 self._set_aside([bad for bad, _ in problems])
             self._parts = [Part(part["name"], part["digest"], part["holds"]) for part in content["parts"]]
@@ -221,7 +221,7 @@ class Checkpoints:
         return None
 
     def _set_aside(self, bad: list[Path]) -> None:
-        """Keeps those that cannot be used for people to look at, and none from earlier."""
+        """Keeps unusable checkpoints for inspection, and only the latest of them."""
         for older in self.folder.glob("*.damaged"):
             older.unlink()
         for path in bad:
@@ -237,7 +237,7 @@ class Checkpoints:
                 raise UserError(f"{path} belongs to another run: its {key} is {theirs}, not {mine}")
         for part in content["parts"]:
             if verify(self.folder / part["name"]) != part["digest"]:
-                raise DamagedFileError(f"{self.folder / part['name']} is not the part that {path.name} needs")
+                raise DamagedFileError(f"{self.folder / part['name']} is not the file that {path.name} refers to")
         return content
 
     def _with_rows(self, value: Any, parts: list[Part]) -> Any:
@@ -253,7 +253,7 @@ class Checkpoints:
 
 
 def _cut(ring: Ring, number: int) -> Iterator[tuple[int, Tensor]]:
-    """Pieces from `number` on, small enough to be compressed side by side."""
+    """Pieces from row `number`, small enough to be compressed in parallel."""
     for start, rows in ring.pieces_from(number):
         together = max(1, _PIECE_BYTES // max(1, rows[0].nbytes))
         for offset in range(0, rows.shape[0], together):

@@ -1,4 +1,4 @@
-"""Where a run lives on disk, how far it is there, and the session in which a process works on it."""
+"""Where a run is stored, how far it has come, and the session in which a process works on it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _METRICS, _TIMINGS = "metrics.jsonl", "timings.jsonl"
 
 
 def run_directory(runs_dir: Path, env: str, algo: str, name: str, seed: int) -> Path:
-    """`<runs_dir>/<env>/<algo>/<name>/seed<seed>`, with nothing but plain characters below `runs_dir`."""
+    """`<runs_dir>/<env>/<algo>/<name>/seed<seed>`, with plain characters only below `runs_dir`."""
     return runs_dir / _plain(env) / _plain(algo) / _plain(name) / f"seed{seed}"
 
 
@@ -47,17 +47,17 @@ def _plain(label: str) -> str:
 def attempt(first: Path, *, fresh: bool) -> Path:
     """The directory of the latest attempt: `seed0`, then `seed0-2`, `seed0-3` ...; with `fresh`, of the next one."""
     pattern = re.compile(re.escape(first.name) + r"-(\d+)")
-    beside = first.parent.iterdir() if first.parent.is_dir() else ()
-    numbers = [int(match[1]) for path in beside if (match := pattern.fullmatch(path.name)) and path.is_dir()]
+    siblings = first.parent.iterdir() if first.parent.is_dir() else ()
+    numbers = [int(match[1]) for path in siblings if (match := pattern.fullmatch(path.name)) and path.is_dir()]
     latest = max([*numbers, 1 if first.exists() else 0])
     number = latest + 1 if fresh else max(latest, 1)
     return first if number == 1 else first.with_name(f"{first.name}-{number}")
 
 
 def check_same_experiment(directory: Path, experiment: Mapping[str, Any], seed: int) -> None:
-    """Makes sure that what is in `directory`, if anything, was made by this experiment with this seed.
+    """Makes sure that the run in `directory`, if there is one, is of this experiment and seed.
 
-    `name=` keeps no hash, and directories can be copied and renamed.
+    The directory alone does not prove it: `name=` replaces the hash, and directories can be copied and renamed.
 
     Raises:
         UserError: naming a key that differs.
@@ -67,23 +67,23 @@ def check_same_experiment(directory: Path, experiment: Mapping[str, Any], seed: 
         return
     if manifest["seed"] != seed:
         raise UserError(
-            f"{directory} holds a run with seed={manifest['seed']}, and this one has seed={seed}: it was copied or "
-            "renamed; give it its old name back, or choose another name="
+            f"{directory} holds a run with seed={manifest['seed']}, not {seed}: it was copied or renamed; "
+            "restore its old name, or choose another name="
         )
     difference = differing_key(manifest["experiment"], experiment)
     if difference is not None:
         key, old, new = difference
         raise UserError(
-            f"{directory} holds another experiment: there {key}={old}, now {new}; choose another name= (or leave it "
-            "out, then every experiment has a directory of its own)"
+            f"{directory} holds another experiment: its {key}={old}, not {new}; choose another name=, or leave it out "
+            "(then every experiment has its own directory)"
         )
 
 
 def differing_key(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
     """The first key, in alphabetical order, in which two experiments differ, and its values.
 
-    An older run also wrote down arguments that have no effect. Where the new one has none of a constructor's arguments,
-    the arguments that decide about it are there, and equal, or one of them differs.
+    An older run may also list arguments that have no effect. An argument that the new experiment lacks is ignored:
+    whether it applies is decided by other arguments, which are compared.
     """
     before, after = flat(_as_far_as(old, new)), flat(new)
     key = next((key for key in sorted(before | after) if before.get(key) != after.get(key)), None)
@@ -100,56 +100,56 @@ def _as_far_as(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]
 
 
 def finished_result(directory: Path, total_steps: int) -> dict[str, Any] | None:
-    """The result of a run that already got as far as `total_steps`; None if there is training left."""
+    """The result of a run that already reached `total_steps`; None if there is training left."""
     result = result_of_run(directory, read_manifest(directory))
     if result is not None and result["total_steps"] >= total_steps:
         return result
-    reached = [step for step in old_results(directory) if step >= total_steps]  # before it went on
+    reached = [step for step in old_results(directory) if step >= total_steps]  # before it was extended
     return read_result(directory / f"result-{min(reached)}.json") if reached else None
 
 
-def check_can_go_on(directory: Path, total_steps: int) -> None:
-    """Makes sure that training what is in `directory`, if anything, up to `total_steps` loses nothing that is finished.
+def check_resumable(directory: Path, total_steps: int) -> None:
+    """Makes sure that training the run in `directory`, if there is one, to `total_steps` loses no finished work.
 
     Raises:
-        UserError: if it is unfinished and for more steps, or was finished and has no checkpoint to resume from.
+        UserError: if it is unfinished and longer, or finished and without a checkpoint to resume from.
     """
     manifest = read_manifest(directory)
     if manifest is not None and total_steps < manifest["total_steps"]:
         raise UserError(
-            f"{directory} is unfinished and for {manifest['total_steps']} steps: total_steps={total_steps} is less, "
-            "and it may only grow; fresh=true starts a new run next to it"
+            f"{directory} is unfinished and has total_steps={manifest['total_steps']}: it may be raised, not lowered "
+            f"to {total_steps}; fresh=true starts a new run next to it"
         )
     is_finished = (directory / RESULT).exists() or bool(old_results(directory))
     if is_finished and not has_checkpoint(directory):
         raise UserError(
-            f"{directory} was finished and has no checkpoint to resume from: fresh=true starts a new run next to it"
+            f"{directory} is finished and has no checkpoint to resume from; fresh=true starts a new run next to it"
         )
 
 
 def has_checkpoint(directory: Path) -> bool:
-    """Whether there is one, sound or not."""
+    """Whether there is a checkpoint, sound or not."""
     return newest_checkpoint(directory) is not None or (directory / "checkpoints" / "best.state").exists()
 
 
 def newest_checkpoint(directory: Path) -> int | None:
-    """The step of the newest one, by its name; None if there is none."""
+    """The step of the newest checkpoint, by its name; None if there is none."""
     names = [path.name for path in (directory / "checkpoints").glob("step-*.state")]
     return max((int(match[1]) for name in names if (match := re.fullmatch(r"step-(\d+)\.state", name))), default=None)
 
 
 def last_step(directory: Path) -> int:
-    """How far the rows of a run are, agent steps; 0 where there are none.
+    """The agent step of a run's newest row; 0 if there are no rows.
 
     Raises:
-        UserError: if there are lines that are no rows.
+        UserError: if a line is not a row.
     """
     newest = (next(newest_rows(directory / name), None) for name in (_METRICS, _TIMINGS))
     return max((int(row["step"]) for row in newest if row is not None), default=0)
 
 
 def check_writable(directory: Path) -> None:
-    """Makes sure that `directory` can be made and written, without making it.
+    """Makes sure that `directory` can be created and written, without creating it.
 
     Raises:
         UserError: if it cannot.
@@ -164,20 +164,20 @@ def check_writable(directory: Path) -> None:
 
 
 def _unusable(directory: Path, why: str) -> UserError:
-    return UserError(f"the run cannot be kept in {directory}: {why}; choose another runs_dir")
+    return UserError(f"the run cannot be stored in {directory}: {why}; choose another runs_dir")
 
 
 class Session:
-    """One process's work on a run, written into its directory once training begins.
+    """One process's work on a run, recorded in its directory once training begins.
 
-    Until then nothing is changed, so that a command that is refused on the way leaves the run as it was.
+    Until then nothing is changed, so that a command that fails early leaves the run as it was.
 
     Args:
         directory: of the run, which this process has locked.
         config_yaml: the resolved config.
-        made: what this process has found: the manifest that it would write for a new run.
-        code: what it was made from, of which the manifest has only digests.
-        still_ours: raises UserError if the directory is not the one that is locked any more.
+        made: the manifest that this process would write for a new run.
+        code: the commit and the diff, of which the manifest has only digests.
+        still_ours: raises UserError if the directory is no longer the one that was locked.
     """
 
     def __init__(
@@ -194,11 +194,11 @@ class Session:
         self._started, self._clock = now(), perf_counter()
 
     def began(self, step: int) -> None:
-        """Training goes on from `step`: now the run is what this process makes of it.
+        """Training starts or resumes at `step`: records the session.
 
-        The order matters to whoever is killed here. The manifest names both configs while one replaces the other, and a
-        result has its new name before the manifest says that the run is longer. All else that may fail comes before
-        that, for a refusal must not leave a finished run without its result.
+        The order makes a kill at any point harmless. The manifest names both configs while one replaces the other, and
+        a result is renamed before the manifest says that the run is longer. Everything else that may fail comes
+        earlier, so that an error does not leave a finished run without its result.
         """
         before = read_manifest(self._directory)
         config = digest(self._config_yaml)
@@ -218,7 +218,7 @@ class Session:
     def _entry(self, manifest: Mapping[str, Any], step: int) -> dict[str, Any]:
         return {
             "started": self._started,
-            "ended": None,  # stays so when it is killed
+            "ended": None,  # stays None when it is killed
             "status": None,  # finished, interrupted or failed
             "reason": None,
             "from_step": step,
@@ -232,7 +232,7 @@ class Session:
         }
 
     def ended(self, status: str, step: int, reason: str | None = None) -> None:
-        """Nothing more will come."""
+        """The session ends."""
         if self._manifest is None:
             return
         self._manifest["sessions"][-1] |= {
@@ -245,7 +245,7 @@ class Session:
         self._write(self._manifest)
 
     def check_still_ours(self) -> None:
-        """Raises UserError if the directory is not the one that is locked any more."""
+        """Raises UserError if the directory is no longer the one that was locked."""
         self._still_ours()
 
     def _write(self, manifest: Mapping[str, Any]) -> None:
@@ -260,19 +260,19 @@ class Session:
 def opened(
     directory: Path, config_yaml: str, made: Mapping[str, Any], code: Code, *, new: bool = False
 ) -> Iterator[Session]:
-    """Makes the directory of a run, and keeps every other process out while this one works on it.
+    """Creates the directory of a run, and locks out every other process while this one works on it.
 
-    What made the run first stays in its manifest; this process adds its session when it begins to train.
+    The manifest keeps what first created the run; this process adds its session when training begins.
 
     Args:
         directory: of the run.
         config_yaml: the resolved config.
-        made: a new manifest.
-        code: what it was made from, of which the manifest has only digests.
-        new: there must be nothing yet.
+        made: the manifest for a new run.
+        code: the commit and the diff, of which the manifest has only digests.
+        new: the directory must not exist yet.
 
     Raises:
-        UserError: if it cannot be written or gone on with, another process is running it, or has just finished it.
+        UserError: if it cannot be written or resumed, or another process is running it or has just finished it.
     """
     with ExitStack() as stack:
         try:
@@ -280,17 +280,17 @@ def opened(
             still_ours = stack.enter_context(locked(directory))
         except OSError as error:
             is_taken = new and isinstance(error, FileExistsError)
-            why = "another process has just made it" if is_taken else str(error.strerror)
+            why = "another process has just created it" if is_taken else str(error.strerror)
             raise _unusable(directory, why) from error
         check_same_experiment(directory, made["experiment"], made["seed"])  # again: now nobody else can change it
         if finished_result(directory, made["total_steps"]) is not None:
             raise UserError(f"{directory} has just been finished by another process")
-        check_can_go_on(directory, made["total_steps"])
+        check_resumable(directory, made["total_steps"])
         session = Session(directory, config_yaml, made, code, still_ours)
         try:
             yield session
         except BaseException as error:
-            with suppress(UserError):  # a full disk may be why it ends, or that the directory is gone
+            with suppress(UserError):  # it may have ended because the disk is full or the directory is gone
                 session.ended(*_how_it_ended(error, directory))
             raise
 
@@ -301,20 +301,20 @@ def _how_it_ended(error: BaseException, directory: Path) -> tuple[str, int, str]
     step = last_step(directory)
     if isinstance(error, KeyboardInterrupt):
         return "interrupted", step, "SIGINT, at once"
-    if isinstance(error, SystemExit):  # what a batch launcher's handler does once it has asked for another turn
+    if isinstance(error, SystemExit):  # raised by a batch launcher's handler once it has requeued the job
         return "interrupted", step, "a launcher ended the process"
     return "failed", step, f"{type(error).__name__}: {error}"
 
 
 def _keep_old_result(directory: Path) -> None:
-    """A run that goes on beyond its old end is unfinished again; what it had reached stays, under another name."""
+    """A run that is extended is unfinished again; its earlier result is kept under another name."""
     result = read_result(directory / RESULT)
     if result is not None:
         (directory / RESULT).rename(directory / f"result-{result['step']}.json")
 
 
 def _keep_diff(directory: Path, code: Code, session: int) -> None:
-    """Keeps the changes of the code, unless they are there already: `code.diff`, then `code-<session>.diff`."""
+    """Stores the diff of the code, unless it is there already: `code.diff`, then `code-<session>.diff`."""
     if not code.diff:
         return
     diff = code.diff.encode()

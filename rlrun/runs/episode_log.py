@@ -1,8 +1,8 @@
-"""The file of everything that was played in training, so that any episode can be played again.
+"""The file of all actions taken in training, from which any episode can be replayed.
 
-The layout is `MAGIC`, a line of JSON, and blocks: the length of what follows (4 bytes) and so many bytes of zlib. A
-block holds T rows of actions, one for every slot, and what happened at those rows: episodes that ended, and restarts
-inside a stream. Rows are numbered from 0 through the whole file. Everything is little-endian.
+The layout is `MAGIC`, a line of JSON, and blocks: a length (4 bytes), then that many bytes of zlib data. A
+block holds T rows of actions, one action per slot, and the events at those rows: episodes that ended, and restarts
+within a stream. Rows are numbered from 0 through the whole file. Everything is little-endian.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ from rlrun.types import Array, Int64Array
 
 FILE = "episodes.log"
 MAGIC = b"rlrun episodes 1\n"
-RESTARTED = -1  # in a history: here the running episode was abandoned by request
+RESTARTED = -1  # in a history: the running episode was abandoned here by request
 _LEVEL = 6  # of zlib; 9 takes ten times as long for the same size
 _LENGTH, _COUNTS = struct.Struct("<I"), struct.Struct("<III")  # of a block; of its rows, episodes and restarts
 _EPISODE = np.dtype(
     [
         ("slot", "<i4"),
-        ("stream", "<i8"),  # its number in the slot
+        ("stream", "<i8"),  # its number within the slot
         ("before", "<i8"),  # rows of the stream before the episode
         ("length", "<i8"),  # rows of the episode
         ("last_row", "<i8"),  # where it ended
-        ("step", "<i8"),  # agent steps of the run, all slots together, when it had ended
+        ("step", "<i8"),  # agent steps of the run, over all slots, when it ended
         ("episode_return", "<f8"),
     ]
 )
 _RESTART = np.dtype([("row", "<i8"), ("slot", "<i4")])  # before the action of this row
-_ASCENDING = ("last_row", "step", "row")  # columns that are kept as differences
+_ASCENDING = ("last_row", "step", "row")  # columns that are stored as differences
 Records = NDArray[np.void]
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a log needs to be read: how many slots and actions there are, and what the environment was seeded with."""
+    """What is needed to read a log: the numbers of slots and actions, and the seed of the environment."""
 
     num_envs: int
     num_actions: int
@@ -52,11 +52,11 @@ class Header:
 
     @property
     def action_dtype(self) -> np.dtype[Any]:
-        """The smallest unsigned one that holds every action."""
+        """The smallest unsigned type that holds every action."""
         return np.min_scalar_type(max(self.num_actions - 1, 0)).newbyteorder("<")
 
     def check(self) -> None:
-        """Makes sure that it can be the header of a log.
+        """Checks that it is a valid header.
 
         Raises:
             ValueError: if not.
@@ -64,7 +64,7 @@ class Header:
         for name, least in (("num_envs", 1), ("num_actions", 1), ("seed", 0)):
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
-                raise ValueError(f"its header says {name}={value!r}")
+                raise ValueError(f"its header has {name}={value!r}")
 
     def encoded(self) -> bytes:
         """The beginning of the file."""
@@ -74,14 +74,14 @@ class Header:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
-    """Consecutive rows, and what happened at them."""
+    """Consecutive rows, and the events at them."""
 
     actions: Array  # [T, B]
-    episodes: Records  # [N], in order of time and then slot
-    restarts: Records  # [R], in order of time and then slot
+    episodes: Records  # [N], ordered by time, then slot
+    restarts: Records  # [R], ordered by time, then slot
 
     def encoded(self) -> bytes:
-        """With its length in front; slot by slot and column by column, first bytes first, which compresses best."""
+        """With its length in front; slot by slot and column by column, byte planes in order, which compresses best."""
         parts = [_COUNTS.pack(len(self.actions), len(self.episodes), len(self.restarts)), self.actions.T.tobytes()]
         parts += [_planes(records, name) for records in (self.episodes, self.restarts) for name in _names(records)]
         data = zlib.compress(b"".join(parts), _LEVEL)
@@ -89,7 +89,7 @@ class Block:
 
 
 def no_episodes(count: int = 0) -> Records:
-    """Room for so many records of episodes."""
+    """Empty records for `count` episodes."""
     return np.zeros(count, _EPISODE)
 
 
@@ -102,21 +102,21 @@ def restarts_at(row: int, slots: Int64Array) -> Records:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Episode:
-    """An episode, and all that its slot was told since the stream began in which it lies."""
+    """An episode, and all actions of its slot since the beginning of its stream."""
 
-    number: int  # from 1, in the order in which they ended; those that a rollout masks are not numbered
+    number: int  # from 1, in the order in which they ended; those masked by a rollout are not numbered
     slot: int
-    stream: int  # the stream's number in the slot
-    step: int  # agent steps of the run, all slots together, when it had ended
+    stream: int  # the stream's number within the slot
+    step: int  # agent steps of the run, over all slots, when it ended
     episode_return: float  # sum of raw rewards, undiscounted
     length: int  # agent steps
-    history: Int64Array  # [K] actions since the stream began, the episode's last of all; `RESTARTED` between them
-    start: int  # how many entries of `history` came before the episode
+    history: Int64Array  # [K] actions since the stream began, up to the episode's last; `RESTARTED` between them
+    start: int  # how many entries of `history` precede the episode
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EpisodeLog:
-    """All that a file says."""
+    """The content of a file."""
 
     path: Path
     header: Header
@@ -125,7 +125,7 @@ class EpisodeLog:
     restarts: Records  # [R]
 
     def __len__(self) -> int:
-        """How many episodes there are."""
+        """The number of episodes."""
         return len(self.episodes)
 
     @property
@@ -155,17 +155,17 @@ class EpisodeLog:
 
 
 def read_episode_log(path: Path) -> EpisodeLog:
-    """Reads a file as far as it was written; a last block that is not whole yet is left out.
+    """Reads a file as far as it was written; an incomplete last block is left out.
 
-    What is cut off looks like that as well: nothing tells a file that lost its end from one that is being written.
+    A truncated file looks the same as one that is still being written.
 
     Raises:
-        UserError: if it is no such file, or damaged.
+        UserError: if it is not an episode log, or damaged.
     """
     data = path.read_bytes()
     end = data.find(b"\n", len(MAGIC)) + 1
     if not data.startswith(MAGIC) or end == 0:
-        raise UserError(f"{path} is not a log of episodes of this version of rlrun, or it is damaged")
+        raise UserError(f"{path} is not an episode log of this version of rlrun, or it is damaged")
     try:
         header = Header(**json.loads(data[len(MAGIC) : end]))
         header.check()
@@ -186,13 +186,13 @@ def _blocks(data: bytes, place: int) -> Iterator[bytes]:
     while place + _LENGTH.size <= len(data):
         (length,) = _LENGTH.unpack_from(data, place)
         place += _LENGTH.size
-        stream = zlib.decompressobj()  # which knows by itself where it ends: the length may be the damaged one
+        stream = zlib.decompressobj()  # it finds its own end: the length itself may be damaged
         block = stream.decompress(data[place : place + length])
         place += length
         if not stream.eof and place > len(data):
             return
         if not stream.eof or stream.unused_data or place > len(data):
-            raise ValueError(f"a block does not have the length that is said at byte {place - length - _LENGTH.size:,}")
+            raise ValueError(f"a block does not have the length given at byte {place - length - _LENGTH.size:,}")
         yield block
 
 
@@ -218,7 +218,7 @@ def _records(data: bytes, place: int, dtype: np.dtype[Any], count: int) -> tuple
 
 
 def _planes(records: Records, name: str) -> bytes:
-    """A column: the first bytes of all its numbers, then the second ones, and so on."""
+    """A column as byte planes: the first bytes of all numbers, then the second ones, and so on."""
     column = np.ascontiguousarray(records[name])
     if name in _ASCENDING:
         column = np.diff(column, prepend=np.zeros(1, column.dtype))

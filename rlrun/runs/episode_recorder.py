@@ -1,4 +1,4 @@
-"""Writes down what training plays, as it plays: `episodes.log`, if a run is asked to `record_episodes`."""
+"""Records the actions of training in `episodes.log`, with `record_episodes=true`."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from rlrun.runs.episode_log import FILE, Block, Header, Records, no_episodes, re
 from rlrun.types import Array, BoolArray, Episodes, Int64Array, State
 
 _LOG = logging.getLogger(__name__)
-_BLOCK_ACTIONS = 1 << 15  # in a block: as far back as zlib looks
+_BLOCK_ACTIONS = 1 << 15  # in a block: the window of zlib
 
 
 class Recorder(Protocol):
-    """What a collector tells as it plays."""
+    """Is told by a collector what it plays."""
 
     def begin(self, seed: int) -> None:
         """The environment was reset with this seed."""
         ...
 
     def restarted(self, slots: BoolArray) -> None:
-        """The slots of the mask [B] abandoned their episodes and began new ones."""
+        """The slots of the mask [B] abandoned their episodes and started new ones."""
         ...
 
     def played(self, action: Int64Array, last: BoolArray, mask: BoolArray, ended: Episodes) -> None:
-        """Every slot played its action.
+        """Every slot took its action.
 
         Args:
             action: [B].
@@ -44,33 +44,33 @@ class Recorder(Protocol):
         ...
 
     def written(self) -> dict[str, tuple[int, str]]:
-        """By file name, how many bytes of it are safe on disk, and their digest."""
+        """By file name: how many bytes are safely on disk, and their digest."""
         ...
 
     def state_dict(self) -> State:
-        """What is not in the file yet; to be asked for together with `written`."""
+        """What is not in the file yet; to be taken together with `written`."""
         ...
 
     def load_state_dict(self, state: State) -> None:
-        """Continues the file from where `state` was taken; what comes after is dropped, for it will come again."""
+        """Continues the file from where `state` was taken; later bytes, which will come again, are dropped."""
         ...
 
     def close(self) -> None:
-        """Nothing more will come: what is left is written, and safe on disk. Closing again does nothing."""
+        """Writes the rest and syncs it to disk. Closing again has no effect."""
         ...
 
 
-class NoRecorder:
-    """Keeps nothing."""
+class NullRecorder:
+    """Records nothing."""
 
     def begin(self, seed: int) -> None:
-        """Does nothing, on purpose."""
+        """Ignored."""
 
     def restarted(self, slots: BoolArray) -> None:
-        """Does nothing, on purpose."""
+        """Ignored."""
 
     def played(self, action: Int64Array, last: BoolArray, mask: BoolArray, ended: Episodes) -> None:
-        """Does nothing, on purpose."""
+        """Ignored."""
 
     def written(self) -> dict[str, tuple[int, str]]:
         """No file."""
@@ -81,23 +81,23 @@ class NoRecorder:
         return {}
 
     def load_state_dict(self, state: State) -> None:
-        """Forgets that there was a log."""
+        """Ignored."""
 
     def close(self) -> None:
         """Nothing is open."""
 
 
 class EpisodeRecorder:
-    """Keeps the actions of every slot and the episodes that end, in `episodes.log`.
+    """Records the actions of every slot and the episodes that end, in `episodes.log`.
 
     Blocks end after a fixed number of rows, so the file is the same, byte for byte, however often a run is interrupted.
-    Up to then they are kept here, and in checkpoints.
+    A partial block is kept in memory, and in checkpoints.
 
-    The file steers nothing. Where a run goes on and the file is not what it wrote, it is set aside and nothing more is
-    recorded: rows and episodes are numbered from the run's beginning, and streams that run now began before.
+    Training does not depend on the file. If it is not what the run wrote when the run is resumed, it is set aside and
+    nothing more is recorded: rows and episodes are numbered from the start of the run, and streams began earlier.
 
     Args:
-        env: what is played; asked which streams are running.
+        env: the environment; asked which streams are running.
         directory: of the run; the file is made when the first episode begins.
     """
 
@@ -115,20 +115,20 @@ class EpisodeRecorder:
         self._stream: Int64Array = np.zeros(num_envs, np.int64)  # [B] the number of the running stream
         self._stream_row: Int64Array = np.zeros(num_envs, np.int64)  # [B] where it began
         self._first_row: Int64Array = np.zeros(num_envs, np.int64)  # [B] where the running episode began
-        self._file: FileIO | None = None  # without a buffer: what could not be written is not tried again by itself
-        self._lost = False  # the file was not there any more when the run went on
+        self._file: FileIO | None = None  # unbuffered: a failed write is not retried implicitly
+        self._lost = False  # the file was missing or changed when the run was resumed
         self._count = 0  # bytes of the header and of whole blocks
         self._digest = hashlib.blake2b(digest_size=16)
 
     def begin(self, seed: int) -> None:
-        """A new file, for the environment was reset with this seed."""
+        """Starts a new file: the environment was reset with this seed."""
         self._header = Header(self._header.num_envs, self._header.num_actions, seed)
         self._open(b"")
         self._write(self._header.encoded())
         self._stream = self._env.stream_numbers()
 
     def restarted(self, slots: BoolArray) -> None:
-        """Takes note of the slots whose streams went on; in the others a new one began."""
+        """Records the slots whose streams continue; in the others a new one began."""
         if self._lost:
             return
         numbers = self._env.stream_numbers()
@@ -138,7 +138,7 @@ class EpisodeRecorder:
         self._begin_episodes(slots, numbers)
 
     def played(self, action: Int64Array, last: BoolArray, mask: BoolArray, ended: Episodes) -> None:
-        """Takes note of one row."""
+        """Records one row."""
         if self._lost:
             return
         self._rows[self._filled] = action
@@ -178,7 +178,7 @@ class EpisodeRecorder:
         )
 
     def _open(self, start: bytes) -> None:
-        """Opens the file, which begins with `start`, and drops what comes after."""
+        """Opens the file, which begins with `start`, and truncates it there."""
         self._file = FileIO(self._path, "r+" if self._path.exists() else "w+")
         self._file.truncate(len(start))
         self._file.seek(len(start))
@@ -204,8 +204,8 @@ class EpisodeRecorder:
             raise
 
     def written(self) -> dict[str, tuple[int, str]]:
-        """How far the file is written; up to there it is safe on disk."""
-        if self._file is None:  # nothing was played yet, or the file was lost
+        """How much of the file is safely on disk."""
+        if self._file is None:  # nothing has been played yet, or the file was lost
             return {}
         os.fsync(self._file.fileno())
         return {FILE: (self._count, self._digest.hexdigest())}
@@ -231,15 +231,15 @@ class EpisodeRecorder:
         }
 
     def load_state_dict(self, state: State) -> None:
-        """Continues the file, unless it is not what `state` was taken with.
+        """Continues the file, if it is the one that `state` was taken with.
 
         Raises:
-            UserError: if it was left out so far.
+            UserError: if nothing was recorded so far.
         """
         if not state:
             raise UserError(
-                "what this run has played so far was not recorded, so record_episodes=true comes too late: leave it "
-                "out, or begin another run with fresh=true"
+                "this run was started without record_episodes=true, which is not allowed later: leave it out, or start "
+                "a new run next to it with fresh=true"
             )
         start = None if state["lost"] else self._start(state["count"], state["digest"])
         if start is None:
@@ -264,18 +264,16 @@ class EpisodeRecorder:
         return start if hashlib.blake2b(start, digest_size=16).hexdigest() == digest else None
 
     def _give_up(self) -> None:
-        """The run goes on without a log. One that is there is not its own, or not whole."""
+        """The run continues without a log. An existing file is damaged or of another run."""
         self._lost = True
         aside = ""
         if self._path.is_file():
             self._path.replace(self._path.with_name(FILE + ".damaged"))
-            aside = ", and the file is set aside"
-        _LOG.warning(
-            f"{self._path} is not what this run has recorded so far: nothing more of this run is recorded{aside}"
-        )
+            aside = ", and the file was set aside"
+        _LOG.warning(f"{self._path} is not what this run recorded: the rest of this run is not recorded{aside}")
 
     def close(self) -> None:
-        """Writes what is left; a run that goes on will write it again, as a part of its whole block.
+        """Writes the partial block; a resumed run writes it again as part of a whole one.
 
         Raises:
             OSError: if it cannot be written; the file is closed.
@@ -301,4 +299,4 @@ def _from_columns(records: Records, columns: dict[str, Array]) -> Records:
     return records
 
 
-NOT_RECORDED = NoRecorder()
+NULL_RECORDER = NullRecorder()

@@ -1,7 +1,7 @@
 """TensorBoard's event files, written by the thread that has the numbers.
 
-`SummaryWriter` writes from a thread of its own: there a full disk ends in a traceback that nobody can catch, and what
-was logged before a kill may not be in the file yet. Format, records and checksums are TensorBoard's.
+`SummaryWriter` writes from a thread of its own: a full disk raises there, where nobody can catch it, and what was
+logged before a kill may not be in the file yet. Format, records and checksums are TensorBoard's.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-_RGB = 3  # of Summary.Image: the number of its channels
+_RGB = 3  # of Summary.Image: the number of channels
 
 
 class EventFile:
-    """A new event file in `directory`, named as TensorBoard looks for it.
+    """A new event file in `directory`, named as TensorBoard expects.
 
     Raises:
         OSError: here and in all methods, if it cannot be written.
@@ -60,5 +60,5 @@ class EventFile:
         self._file.flush()
 
     def close(self) -> None:
-        """Closes the file, even where its last bytes cannot be written."""
+        """Closes the file, even if its last bytes cannot be written."""
         self._file.close()

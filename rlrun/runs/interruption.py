@@ -1,7 +1,7 @@
-"""Signals that ask a run to stop: it saves at the next safe point instead of dying where it is.
+"""Signals that ask a run to stop: it saves at the next safe point instead of ending at once.
 
-Batch systems warn before they kill (Slurm with `--signal`, by SIGTERM or a user's signal), people press Ctrl-C, and a
-terminal that goes away (a lost connection, a closed window) says so by SIGHUP.
+Batch systems warn before they kill (Slurm with `--signal`, by SIGTERM or a user signal), people press Ctrl-C, and a
+terminal that disappears (a lost connection, a closed window) sends SIGHUP.
 """
 
 from __future__ import annotations
@@ -13,7 +13,11 @@ from types import FrameType, TracebackType
 from typing import ClassVar
 
 ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-_NOT_OURS = (signal.SIG_DFL, signal.SIG_IGN, signal.default_int_handler)  # they would end the process, or do nothing
+_NOT_OURS = (
+    signal.SIG_DFL,
+    signal.SIG_IGN,
+    signal.default_int_handler,
+)  # they would end the process, or have no effect
 
 __all__ = ["Interrupted"]
 
@@ -31,16 +35,16 @@ class Interrupted(Exception):  # noqa: N818 - nothing went wrong
     def __init__(self, signal_name: str, step: int, *, saved: bool, directory: Path) -> None:
         super().__init__(f"{signal_name} at step {step:,}")
         self.signal_name, self.step, self.saved, self.directory = signal_name, step, saved, directory
-        self.begins_anew = False  # whether the words that were given would begin another run (`fresh=true`)
+        self.starts_new_run = False  # whether the same command would start another run (`fresh=true`)
 
 
 class StopRequest:
     """Remembers that one of `ASKING` came, while it is entered. A second SIGINT raises KeyboardInterrupt at once.
 
-    `pass_on` calls the handlers that were there before, once everything is saved: batch launchers install their own.
-    Only a process's main thread can have handlers; elsewhere entering does nothing. There is one at a time: entering
-    another one inside gives the outer one, so that a command can take the signals before it imports anything slow.
-    Where SIGHUP is ignored it stays so: that is how `nohup` asks to go on without the terminal.
+    `pass_on` calls the previous handlers once everything is saved: batch launchers install their own. Only the main
+    thread can have handlers; elsewhere entering has no effect. There is one at a time: entering another one inside
+    returns the outer one, so that a command can handle signals before its slow imports. An ignored SIGHUP stays
+    ignored: that is how `nohup` works.
     """
 
     _entered: ClassVar[StopRequest | None] = None
@@ -51,7 +55,7 @@ class StopRequest:
         self._previous: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
 
     def __enter__(self) -> StopRequest:
-        """Takes the signals over, unless an outer one has them."""
+        """Installs the handlers, unless an outer one has."""
         if StopRequest._entered is not None:
             return StopRequest._entered
         StopRequest._entered = self
@@ -60,14 +64,14 @@ class StopRequest:
                 continue
             try:
                 self._previous[number] = signal.signal(number, self._note)
-            except ValueError:  # not the main thread: whoever started it is in charge of signals
+            except ValueError:  # not the main thread: whoever started this one handles signals
                 break
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Gives the signals back, if it is this one that has them."""
+        """Restores the previous handlers, if this one installed its own."""
         if StopRequest._entered is not self:
             return
         StopRequest._entered = None
@@ -83,11 +87,11 @@ class StopRequest:
 
     @property
     def came(self) -> str | None:
-        """The name of the signal that came first, if one did."""
+        """The name of the first signal that came, if any."""
         return None if self._came is None else signal.Signals(self._came[0]).name
 
     def pass_on(self) -> None:
-        """Calls the handler that the first signal had before, once."""
+        """Calls the previous handler of the first signal, once."""
         if self._came is None or self._passed_on:
             return
         self._passed_on = True

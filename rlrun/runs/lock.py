@@ -1,7 +1,7 @@
 """One process at a time in a run's directory: a lock that the kernel frees when its owner ends, however it ends.
 
-`.lock` is locked as a whole (`flock`) for as long as its owner lives, so that kill -9 frees it. It also names the
-owner, for people, and for file systems that cannot lock (docs/runs.md).
+`.lock` is locked (`flock`) as long as its owner lives, so that kill -9 frees it. It also names the owner, for people
+and for file systems without locks (docs/runs.md).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from rlrun.errors import UserError
 
 _LOG = logging.getLogger(__name__)
 _LOCK = ".lock"
-_TRIES, _PAUSE_SECONDS = 10, 0.02  # `owner` holds the lock for a moment, and that is no reason to refuse
+_TRIES, _PAUSE_SECONDS = 10, 0.02  # `owner` holds the lock for a moment, which must not count as busy
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """The process that runs a run."""
+    """The process that works on a run."""
 
     host: str
     pid: int
@@ -59,13 +59,13 @@ _UNKNOWN = "another process"
 def locked(directory: Path) -> Iterator[Callable[[], None]]:
     """Keeps every other process out of `directory`.
 
-    The lock is on a file, but what a run writes goes by names: where the directory was removed meanwhile, another
-    process may have made and locked it anew. So what is yielded is to be called before anything is written: it raises
-    UserError if the directory's lock is not this one any more.
+    The lock is on an open file, but a run writes by path: if the directory is removed meanwhile, another process may
+    create and lock a new one. So call what is yielded before anything is written: it raises UserError if the
+    directory's lock is no longer this one.
 
     Raises:
-        UserError: if another one is in it.
-        OSError: if the file cannot be made.
+        UserError: if another process has locked it.
+        OSError: if the file cannot be created.
     """
     with (directory / _LOCK).open("a+", encoding="utf-8") as file:
         before = _noted(file)
@@ -73,17 +73,17 @@ def locked(directory: Path) -> Iterator[Callable[[], None]]:
         def still_ours() -> None:
             if not _is_at(file, directory / _LOCK):
                 raise UserError(
-                    f"{directory} was removed or replaced while this process had it: nothing more is written there"
+                    f"{directory} was removed or replaced while this process was running it: no more is written there"
                 )
 
         has_lock = _take(file, directory)
         if not has_lock:
-            _rely_on_the_note(before, directory)
+            _check_note(before, directory)
         still_ours()
         if has_lock and before is not None and not before.is_here:
             _LOG.warning(
-                f"{before} did not say that it stopped running this; if it is still at it, this file system's locks "
-                "do not reach other machines: stop one of the two"
+                f"{before} may still be running this: it did not sign off, and this file system's locks may not reach "
+                "other machines; if it is, stop one of the two"
             )
         _note(file, json.dumps(asdict(Owner(socket.gethostname(), os.getpid()))))
         try:
@@ -93,16 +93,16 @@ def locked(directory: Path) -> Iterator[Callable[[], None]]:
 
 
 def _is_at(file: TextIO, path: Path) -> bool:
-    """Whether the open `file` is the one that is found at `path`."""
+    """Whether the open `file` is the one at `path`."""
     try:
-        there = path.stat()
+        found = path.stat()
     except OSError:
         return False
-    return os.path.samestat(os.fstat(file.fileno()), there)
+    return os.path.samestat(os.fstat(file.fileno()), found)
 
 
 def owner(directory: Path) -> str | None:
-    """Who is running what is in `directory`, in words; None if nobody is, as far as can be seen from here."""
+    """Which process is running the run in `directory`; None if none is, as far as can be seen from here."""
     try:
         file = (directory / _LOCK).open(encoding="utf-8")
     except OSError:
@@ -113,16 +113,16 @@ def owner(directory: Path) -> str | None:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return str(noted or _UNKNOWN)
-        except OSError:  # there are no locks here
+        except OSError:  # a file system without locks
             return str(noted) if noted is not None and (not noted.is_here or noted.is_alive) else None
         return None
 
 
 def refuse_if_running(directory: Path) -> None:
-    """Says early what `locked` would say.
+    """Raises early what `locked` would raise.
 
     Raises:
-        UserError: if a process is running what is in `directory`.
+        UserError: if a process is running the run in `directory`.
     """
     busy = owner(directory)
     if busy is not None:
@@ -131,7 +131,7 @@ def refuse_if_running(directory: Path) -> None:
 
 def _busy(directory: Path, busy: str) -> UserError:
     return UserError(
-        f"{directory} is being run by {busy}: wait for it or stop it, or start another one beside it with fresh=true"
+        f"{directory} is being run by {busy}: wait for it or stop it, or start a new run next to it with fresh=true"
     )
 
 
@@ -143,22 +143,22 @@ def _take(file: TextIO, directory: Path) -> bool:
         except BlockingIOError:
             sleep(_PAUSE_SECONDS)
         except OSError as error:
-            _LOG.warning(f"{directory} cannot be locked ({error.strerror}): start no second process on this run")
+            _LOG.warning(f"{directory} cannot be locked ({error.strerror}): do not start a second process on this run")
             return False
         else:
             return True
     raise _busy(directory, str(_noted(file) or _UNKNOWN))
 
 
-def _rely_on_the_note(before: Owner | None, directory: Path) -> None:
+def _check_note(before: Owner | None, directory: Path) -> None:
     if before is None:
         return
     if before.is_here and before.is_alive and before.pid != os.getpid():
         raise _busy(directory, str(before))
     if not before.is_here:
         raise UserError(
-            f"{directory} says that {before} is running it, and this file system has no locks to make sure; if that is "
-            f"over, remove {directory / _LOCK}"
+            f"{directory} may be in use: its lock file names {before}, and this file system has no locks to check; if "
+            f"that process has ended, remove {directory / _LOCK}"
         )
 
 

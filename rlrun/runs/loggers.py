@@ -1,4 +1,4 @@
-"""Where numbers go: `metrics.jsonl` and `timings.jsonl` always, TensorBoard unless switched off."""
+"""Loggers: `metrics.jsonl` and `timings.jsonl` always, TensorBoard unless switched off."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Logger(Protocol):
     """Takes one row of scalars at a time."""
 
     def begin(self, step: int) -> None:
-        """Rows come from now on. A run that is resumed goes on from `step`: what was written later comes again."""
+        """Called before the first row. A resumed run starts at `step`: later rows will be written again."""
         ...
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
@@ -40,36 +40,36 @@ class Logger(Protocol):
         ...
 
     def image(self, step: int, name: str, image: NDArray[np.uint8]) -> None:
-        """Records a picture, RGB [h, w, 3], where pictures can be looked at."""
+        """Records a picture, RGB [h, w, 3], if the logger takes pictures."""
         ...
 
     def close(self) -> None:
-        """Nothing more will come."""
+        """Called after the last row."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """How far the files of a run's numbers were written: their first so many bytes, with this digest, by file name."""
+    """How far a run's files were written: by file name, a number of bytes and their digest."""
 
     files: Mapping[str, tuple[int, str]]
 
     def check(self, directory: Path, unneeded: Collection[str] = ()) -> None:
-        """Makes sure that those bytes are still there, but for what a clock measured: nothing depends on that.
+        """Makes sure that those bytes are still there, except in `timings.jsonl`, on which nothing depends.
 
         Args:
             directory: of the run.
-            unneeded: names of other files on which nothing depends; whoever writes them looks after them.
+            unneeded: names of other files on which nothing depends.
 
         Raises:
-            UserError: if they are not.
+            UserError: if they are missing or changed.
         """
         for name in self.files:
             if name not in (_TIMINGS, *unneeded) and not self.intact(directory / name):
                 raise UserError(f"{directory / name} is not what this run wrote: rows are missing, damaged or edited")
 
     def intact(self, path: Path) -> bool:
-        """Whether the file still begins as it was written."""
+        """Whether the file still begins with what was written."""
         count, digest = self.files[path.name]
         data = _first_bytes(path, count)
         return len(data) == count and hashlib.blake2b(data, digest_size=16).hexdigest() == digest
@@ -85,13 +85,13 @@ def _first_bytes(path: Path, count: int) -> bytes:
 class JsonLines:
     """One JSON object per row.
 
-    What was measured by a clock goes into a file of its own, so that the other one is the same, byte for byte, whenever
-    the same run is repeated, and however often it was interrupted.
+    Timings go into a file of their own, so that the other one is the same, byte for byte, whenever the same run is
+    repeated, however often it was interrupted.
 
     Args:
         directory: where `metrics.jsonl` and `timings.jsonl` are.
-        written: how far they were written when the checkpoint was made that is gone on from: what comes after is
-            dropped, for the run is about to write it again. None starts afresh.
+        written: how far they were written at the checkpoint that is resumed from: later rows are dropped, since the run
+            will write them again. None starts new files.
     """
 
     def __init__(self, directory: Path, written: Written | None) -> None:
@@ -100,13 +100,13 @@ class JsonLines:
 
     def begin(self, step: int) -> None:
         """Opens both files."""
-        del step  # how far they were written says more
+        del step  # `written` is more precise
         timings = self._directory / _TIMINGS
         self._files[_METRICS] = _LineFile(self._directory / _METRICS, self._resumed)
-        self._files[_TIMINGS] = _LineFile(timings, _unless_spoiled(timings, self._resumed))
+        self._files[_TIMINGS] = _LineFile(timings, _if_intact(timings, self._resumed))
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Appends a row to each file that has something to say."""
+        """Appends a row to each file that has values in it."""
         measured = {key: value for key, value in values.items() if key.startswith(TIMING_PREFIX)}
         computed = {key: value for key, value in values.items() if key not in measured}
         if computed:
@@ -115,31 +115,31 @@ class JsonLines:
             self._files[_TIMINGS].append({"step": step, **measured, CLOCK: time()})
 
     def image(self, step: int, name: str, image: NDArray[np.uint8]) -> None:
-        """Keeps no pictures: these are files of numbers."""
+        """Ignored: these are files of numbers."""
 
     def written(self) -> Written:
-        """How far the files are written; up to there they are safe on disk."""
+        """How much of the files is safely on disk."""
         return Written({name: file.written() for name, file in self._files.items()})
 
     def close(self) -> None:
-        """Closes both files, even if what is left cannot be written."""
+        """Closes both files, even if the last bytes cannot be written."""
         with ExitStack() as stack:
             for file in self._files.values():
                 stack.callback(file.close)
 
 
-def _unless_spoiled(path: Path, written: Written | None) -> Written | None:
-    """`written`; or None if the file is not what was written: it is set aside, and begins anew."""
+def _if_intact(path: Path, written: Written | None) -> Written | None:
+    """`written`; or None if the file is not what was written: then it is set aside and started over."""
     if written is None or written.intact(path):
         return written
-    _LOG.warning(f"{path} is not what this run wrote: it begins anew, and the old one is set aside")
+    _LOG.warning(f"{path} is not what this run wrote: it is set aside, and a new one is started")
     if path.exists():
         path.replace(path.with_name(path.name + ".damaged"))
     return None
 
 
 class _LineFile:
-    """A file of lines that knows the digest of what it holds."""
+    """A file of lines, and the digest of its content."""
 
     def __init__(self, path: Path, written: Written | None) -> None:
         count = written.files[path.name][0] if written is not None else 0
@@ -166,7 +166,7 @@ class _LineFile:
 
 
 def read_rows(path: Path) -> list[dict[str, float]]:
-    """The whole rows of a metrics file; a last line that was cut off by a crash is left out."""
+    """The complete rows of a metrics file; a last line cut off by a crash is left out."""
     if not path.exists():
         return []
     lines = path.read_text(encoding="utf-8").split("\n")
@@ -176,8 +176,8 @@ def read_rows(path: Path) -> list[dict[str, float]]:
 class TensorBoard:
     """Scalars and pictures for `tensorboard --logdir runs`.
 
-    A run that is resumed begins a new event file from `metrics.jsonl` and `timings.jsonl`, and removes the old one,
-    which may know of steps that are about to come again.
+    A resumed run writes a new event file from `metrics.jsonl` and `timings.jsonl`, and removes the old one, which may
+    contain steps that will come again.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -186,9 +186,9 @@ class TensorBoard:
 
     def begin(self, step: int) -> None:
         """Opens the file."""
-        from rlrun.runs.event_file import EventFile  # TensorBoard takes a while to import, so only when wanted
+        from rlrun.runs.event_file import EventFile  # slow to import, so only when used
 
-        del step  # the rows say it themselves
+        del step  # each row has its own
         for old in self._directory.glob("events.out.tfevents.*"):
             old.unlink()
         self._file = EventFile(self._directory)
@@ -217,37 +217,37 @@ class TensorBoard:
     @property
     def _begun(self) -> EventFile:
         if self._file is None:
-            raise RuntimeError("a logger's `begin` comes before its first row")
+            raise RuntimeError("a logger's `begin` must be called before its first row")
         return self._file
 
 
-class Silent:
-    """Keeps nothing beyond the files that every run has (`logger=none`)."""
+class NullLogger:
+    """Adds nothing to the files that every run has (`logger=none`)."""
 
     def __init__(self, directory: Path) -> None:
         del directory
 
     def begin(self, step: int) -> None:
-        """Does nothing, on purpose."""
+        """Ignored."""
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Does nothing, on purpose."""
+        """Ignored."""
 
     def image(self, step: int, name: str, image: NDArray[np.uint8]) -> None:
-        """Does nothing, on purpose."""
+        """Ignored."""
 
     def close(self) -> None:
-        """Does nothing, on purpose."""
+        """Ignored."""
 
 
-class Several:
-    """Passes every row on to each of its loggers."""
+class MultiLogger:
+    """Passes every row to each of its loggers."""
 
     def __init__(self, loggers: list[Logger]) -> None:
         self._loggers = loggers
 
     def begin(self, step: int) -> None:
-        """Begins with all."""
+        """Begins all."""
         for logger in self._loggers:
             logger.begin(step)
 
@@ -257,12 +257,12 @@ class Several:
             logger.write(step, values)
 
     def image(self, step: int, name: str, image: NDArray[np.uint8]) -> None:
-        """Hands it to all."""
+        """Passes it to all."""
         for logger in self._loggers:
             logger.image(step, name, image)
 
     def close(self) -> None:
-        """Closes all, even if one of them cannot be."""
+        """Closes all, even if one of them fails."""
         with ExitStack() as stack:
             for logger in self._loggers:
                 stack.callback(logger.close)

@@ -1,7 +1,7 @@
-"""The manifest of a run: what made it, with what, where, and every session in which a process worked on it.
+"""The manifest of a run: its command, config, versions and machine, and every session in which a process worked on it.
 
-What made a run stays as it was written first. A session that found something else (another version, another machine)
-says what, in `differs`.
+What created a run is never rewritten. A session that found something else (another version, another machine) lists it
+in `differs`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _PACKAGES = (
     "tensorboard",
     "pillow",
 )
-_GIT_SECONDS = 10  # git on a slow disk must not hold up a run
+_GIT_SECONDS = 10  # git on a slow disk must not delay a run
 Facts = dict[str, Any]
 
 
@@ -51,17 +51,17 @@ class Code:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """What a run is made of.
+class Provenance:
+    """What creates a run.
 
     Args:
         argv: the command.
-        overrides: the part of it that sets values and chooses options.
-        labels: what people call algorithm, environment and preset.
+        overrides: its Hydra overrides.
+        labels: names of algorithm, environment and preset.
         protocol: the name of the environment's protocol, where it has one.
         experiment: what defines the experiment.
-        settings: what decides which rows are written and when, apart from the experiment.
-        machine: what `describe_machine` says.
+        settings: what else decides which rows are written, and when.
+        machine: as `describe_machine` returns it.
         rerun_of: the directory of the run that this one repeats.
     """
 
@@ -77,7 +77,7 @@ class Made:
     rerun_of: str | None = None
 
 
-def make_manifest(made: Made, code: Code) -> dict[str, Any]:
+def make_manifest(made: Provenance, code: Code) -> dict[str, Any]:
     """A new manifest, without sessions."""
     return {
         "format": FORMAT,
@@ -94,7 +94,7 @@ def make_manifest(made: Made, code: Code) -> dict[str, Any]:
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in _PACKAGES},
         "git_commit": code.commit,
         "code_diff": digest(code.diff) if code.diff else None,
-        "config_digests": [],  # of config.yaml: two of them while one replaces the other
+        "config_digests": [],  # of config.yaml: two while one replaces the other
         "machine": dict(made.machine),
         "rerun_of": made.rerun_of,
         "sessions": [],
@@ -102,13 +102,13 @@ def make_manifest(made: Made, code: Code) -> dict[str, Any]:
 
 
 def experiment_hash(experiment: Mapping[str, Any]) -> str:
-    """10 hexadecimal digits of what defines an experiment; the order of its keys does not matter."""
+    """10 hexadecimal digits for what defines an experiment; the order of keys does not matter."""
     text = json.dumps(experiment, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return blake2b(text.encode(), digest_size=5).hexdigest()
 
 
 def digest(text: str) -> str:
-    """A digest of a text."""
+    """A digest of a string."""
     return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
@@ -121,8 +121,8 @@ def describe_machine(
         device: as torch calls it.
         gpu: its name.
         num_threads: CPU threads.
-        instructions: the instruction set that torch uses on the CPU; another one gives other bits.
-        compiled: how functions are compiled; None: not at all.
+        instructions: the instruction set that torch uses on the CPU; results depend on it bit for bit.
+        compiled: how functions are compiled; None if they are not.
     """
     return {
         "host": socket.gethostname(),
@@ -138,11 +138,11 @@ def describe_machine(
 
 
 def facts(manifest: Mapping[str, Any], session: int | None = None) -> Facts:
-    """What may change bits, or which rows there are, apart from the experiment, the seed and the length.
+    """What may change results bit for bit, or which rows there are, besides the experiment, the seed and the length.
 
     Args:
         manifest: of a run.
-        session: as it was in this one of its sessions; None as it was at first.
+        session: index of the session whose facts are wanted; None for those of the creation.
     """
     machine = manifest["machine"]
     found = {f"versions.{name}": number for name, number in manifest["versions"].items()}
@@ -157,12 +157,12 @@ def facts(manifest: Mapping[str, Any], session: int | None = None) -> Facts:
 
 
 def differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """`{name: [old, new]}` of what is not the same."""
+    """`{name: [old, new]}` of what differs."""
     return {name: [old.get(name), new.get(name)] for name in {**old, **new} if old.get(name) != new.get(name)}
 
 
 def in_words(differences: Mapping[str, Sequence[Any]]) -> str:
-    """What `differing` found, on one line."""
+    """What `differing` found, in one line."""
     from rlrun.annotations.type_words import shown
 
     return ", ".join(f"{name} {shown(new)} (was {shown(old)})" for name, (old, new) in differences.items())
@@ -179,7 +179,7 @@ def read_manifest(directory: Path) -> dict[str, Any] | None:
     """The manifest in `directory`, if there is one, as rlrun wrote it.
 
     Raises:
-        UserError: if it cannot be read, or was changed since.
+        UserError: if it cannot be read, or has been edited.
     """
     path = directory / MANIFEST
     manifest = read_json(path)
@@ -187,30 +187,30 @@ def read_manifest(directory: Path) -> dict[str, Any] | None:
         return None
     if not {"experiment", "total_steps", "seed", "machine", "versions"} <= manifest.keys():
         raise UserError(f"{path} is not the manifest of a run")
-    told = manifest.pop("digest", None)
-    if told != _digest_of(manifest):
-        raise UserError(f"{path} was changed since rlrun wrote it; fresh=true starts a new run next to it")
+    stored = manifest.pop("digest", None)
+    if stored != _digest_of(manifest):
+        raise UserError(f"{path} was edited after rlrun wrote it; fresh=true starts a new run next to it")
     return manifest
 
 
 def read_result(path: Path) -> dict[str, Any] | None:
-    """What a run came to, if it has: `result.json`, or `result-<step>.json` of a shorter run before.
+    """The result of a run, if there is one: `result.json`, or `result-<step>.json` from before it was extended.
 
     Raises:
-        UserError: if it cannot be read, or was changed since.
+        UserError: if it cannot be read, or has been edited.
     """
     result = read_json(path)
     if result is None:
         return None
-    whole = all(_is_whole(result.get(key)) for key in ("step", "total_steps", "eval/episodes"))
+    counts_valid = all(_is_integer(result.get(key)) for key in ("step", "total_steps", "eval/episodes"))
     numbers = (result.get(key) for key in ("eval/episode_return", "eval/standard_error"))
-    if not whole or not all(_is_whole(number) or isinstance(number, float) for number in numbers):
+    if not counts_valid or not all(_is_integer(number) or isinstance(number, float) for number in numbers):
         raise UserError(f"{path} is not the result of a run of this version of rlrun")
     if result.pop("digest", None) != _digest_of(result):
-        raise UserError(f"{path} was changed since rlrun wrote it; fresh=true starts a new run next to it")
+        raise UserError(f"{path} was edited after rlrun wrote it; fresh=true starts a new run next to it")
     named = _OLD_RESULT.fullmatch(path.name)
     if named is not None and int(named[1]) != result["step"]:
-        raise UserError(f"{path} is the result of step {result['step']}: somebody has renamed it")
+        raise UserError(f"{path} is the result of step {result['step']}: it was renamed")
     return result
 
 
@@ -218,29 +218,29 @@ def result_of_run(directory: Path, manifest: Mapping[str, Any] | None) -> dict[s
     """`result.json` of the run with this manifest, if there is one.
 
     Raises:
-        UserError: if it cannot be read, was changed since, or is not of that run.
+        UserError: if it cannot be read, has been edited, or is of another run.
     """
     result = read_result(directory / RESULT)
     if result is not None and manifest is not None and result["total_steps"] != manifest["total_steps"]:
         raise UserError(
-            f"{directory / RESULT} is of a run for {result['total_steps']} steps, and {MANIFEST} says "
+            f"{directory / RESULT} has total_steps={result['total_steps']}, and {MANIFEST} has "
             f"{manifest['total_steps']}: it belongs to another run; fresh=true starts a new run next to it"
         )
     return result
 
 
 def old_results(directory: Path) -> list[int]:
-    """The steps of the results `result-<step>.json` of the shorter runs before, by their names, in order."""
+    """The steps of `result-<step>.json`, results from before the run was extended, in order."""
     names = [path.name for path in directory.glob("result-*.json")]
     return sorted(int(match[1]) for name in names if (match := _OLD_RESULT.fullmatch(name)))
 
 
 def write_result(directory: Path, result: Mapping[str, Any]) -> None:
-    """Writes `result.json`, whole or not at all, with a digest of what it says."""
+    """Writes `result.json`, whole or not at all, with a digest of its content."""
     _write_with_digest(directory / RESULT, result)
 
 
-def _is_whole(value: Any) -> bool:
+def _is_integer(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -248,19 +248,19 @@ def manifest_of_run(directory: Path) -> dict[str, Any]:
     """The manifest of the run in `directory`.
 
     Raises:
-        UserError: if there is no run.
+        UserError: if there is none.
     """
     manifest = read_manifest(directory)
     if manifest is None:
-        why = "there is no such directory"
+        why = "no such directory"
         if directory.exists():
-            why = "there is no manifest.json in it" if directory.is_dir() else "it is a file; give the directory"
-        raise UserError(f"{directory} is not a run: {why}; `rlrun ls` lists the runs there are")
+            why = "it has no manifest.json" if directory.is_dir() else "it is a file; give the directory"
+        raise UserError(f"{directory} is not a run: {why}; `rlrun ls` lists all runs")
     return manifest
 
 
 def write_manifest(directory: Path, manifest: Mapping[str, Any]) -> None:
-    """Writes it, whole or not at all, with a digest of what it says."""
+    """Writes it, whole or not at all, with a digest of its content."""
     _write_with_digest(directory / MANIFEST, manifest)
 
 
@@ -274,7 +274,7 @@ def _digest_of(content: Mapping[str, Any]) -> str:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """An object in a small JSON file, if it is there.
+    """The object in a small JSON file; None if there is no file.
 
     Raises:
         UserError: if it cannot be read.
@@ -286,17 +286,17 @@ def read_json(path: Path) -> dict[str, Any] | None:
     except (ValueError, OSError) as error:
         raise UserError(f"{path} cannot be read ({error}); fresh=true starts a new run next to it") from error
     if not isinstance(content, dict):
-        raise UserError(f"{path} cannot be read (it holds no JSON object); fresh=true starts a new run next to it")
+        raise UserError(f"{path} cannot be read (it is not a JSON object); fresh=true starts a new run next to it")
     return content
 
 
 def now() -> str:
-    """This moment in UTC, ISO 8601, whole seconds."""
+    """The current time in UTC, ISO 8601, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def code_state() -> Code:
-    """The commit and the changes of rlrun's own repository."""
+    """The commit and the uncommitted changes of rlrun's own repository."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return Code(None, None)
@@ -306,10 +306,10 @@ def code_state() -> Code:
     return Code(commit.strip() if commit is not None else None, diff)
 
 
-def _git(root: Path, *words: str) -> str | None:
+def _git(root: Path, *arguments: str) -> str | None:
     try:
         answer = subprocess.run(
-            ["git", "-C", str(root), *words],
+            ["git", "-C", str(root), *arguments],
             capture_output=True,
             encoding="utf-8",
             errors="replace",
@@ -322,7 +322,7 @@ def _git(root: Path, *words: str) -> str | None:
 
 
 def cpu_model() -> str:
-    """What the CPU calls itself."""
+    """The model name of the CPU."""
     try:
         info = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
@@ -332,7 +332,7 @@ def cpu_model() -> str:
 
 
 def _version(package: str) -> str | None:
-    from importlib.metadata import PackageNotFoundError, version  # slow to import; Tab need not wait for it
+    from importlib.metadata import PackageNotFoundError, version  # slow to import; completion does not need it
 
     try:
         return version(package)

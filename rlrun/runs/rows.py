@@ -20,27 +20,27 @@ def parse_row(line: bytes, path: Path) -> dict[str, Any]:
     """A line of `path` as a row; it has an integer `step`.
 
     Raises:
-        UserError: if it is none.
+        UserError: if it is not one.
     """
     try:
         row = json.loads(line)
     except ValueError as error:
-        raise UserError(f"{path} is damaged: a line of it is no row") from error
+        raise UserError(f"{path} is damaged: one of its lines is not a row") from error
     if not isinstance(row, dict) or not isinstance(row.get("step"), int):
-        raise UserError(f"{path} is damaged: a line of it is no row")
+        raise UserError(f"{path} is damaged: one of its lines is not a row")
     return row
 
 
 def newest_rows(path: Path, most_bytes: int = 1 << 20, block_bytes: int = _BLOCK_BYTES) -> Iterator[dict[str, Any]]:
-    """Whole rows, newest first; a last line that was cut off is left out.
+    """Complete rows, newest first; a last line that was cut off is left out.
 
     Args:
-        path: of the file; nothing comes if it is not there.
+        path: of the file; yields nothing if there is none.
         most_bytes: how far back to look.
         block_bytes: how much is read at once.
 
     Raises:
-        UserError: at a whole line that is no row.
+        UserError: at a complete line that is not a row.
     """
     try:
         file = path.open("rb")
@@ -49,8 +49,8 @@ def newest_rows(path: Path, most_bytes: int = 1 << 20, block_bytes: int = _BLOCK
     with file:
         position = file.seek(0, os.SEEK_END)
         lowest = max(0, position - most_bytes)
-        begun = b""  # the end of a line whose beginning was not read yet
-        is_tail = True  # whether it is what follows the last newline: no whole row
+        begun = b""  # the end of a line whose beginning has not been read yet
+        is_tail = True  # whether it follows the last newline, so is incomplete
         while position > lowest:
             start = max(lowest, position - block_bytes)
             file.seek(start)
@@ -64,17 +64,17 @@ def newest_rows(path: Path, most_bytes: int = 1 << 20, block_bytes: int = _BLOCK
             yield parse_row(begun, path)
 
 
-def newest_values(path: Path, key: str, *beside: str) -> tuple[float | None, ...]:
-    """What the newest row that knows `key` says of it and of others beside; None for what it does not know.
+def newest_values(path: Path, key: str, *others: str) -> tuple[float | None, ...]:
+    """Values of `key` and the other keys in the newest row that has `key`; None for those it lacks.
 
     Raises:
-        UserError: if one is no number, or a line on the way is no row.
+        UserError: if a value is not a number, or a line before it is not a row.
     """
     row = next((row for row in newest_rows(path) if key in row), {})
-    for name in (key, *beside):
+    for name in (key, *others):
         if not isinstance(row.get(name, 0), int | float):
-            raise UserError(f"{path} is damaged: {name} is no number in it")
-    return tuple(row.get(name) for name in (key, *beside))
+            raise UserError(f"{path} is damaged: its {name} is not a number")
+    return tuple(row.get(name) for name in (key, *others))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class RowDifference:
     row: int  # from 1
     step: int  # of the left one
     key: str
-    left: Any  # None: it has no such value
+    left: Any  # None: absent
     right: Any
 
     def __str__(self) -> str:
@@ -95,9 +95,9 @@ class RowDifference:
 class RowComparison:
     """What two files of rows have in common."""
 
-    equal_rows: int  # how many rows are equal, from the first one on
+    equal_rows: int  # how many rows are equal, from the first
     difference: RowDifference | None  # None: every row that both have is equal
-    longer: str | None  # "left" or "right", where one of them has more rows
+    longer: str | None  # "left" or "right", if one has more rows
     last_equal_step: int  # 0 where no row is equal
 
 
@@ -105,12 +105,12 @@ def compare_rows(left: Path, right: Path, before_step: int | None = None) -> Row
     """Compares files of JSON lines, row by row, as bytes.
 
     Args:
-        left: one file; one that is not there has no rows.
+        left: one file; a missing file has no rows.
         right: the other one.
         before_step: only rows of smaller steps; None for all.
 
     Raises:
-        UserError: at a line that is no row.
+        UserError: at a line that is not a row.
     """
     equal, last = 0, 0
     for a, b in zip_longest(_lines(left, before_step), _lines(right, before_step)):
@@ -123,7 +123,7 @@ def compare_rows(left: Path, right: Path, before_step: int | None = None) -> Row
 
 
 def _lines(path: Path, before_step: int | None) -> Iterator[bytes]:
-    """Whole lines; the last one may have been cut off."""
+    """Complete lines; the last one may have been cut off."""
     try:
         file = path.open("rb")
     except FileNotFoundError:

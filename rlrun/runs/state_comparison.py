@@ -67,7 +67,7 @@ def _arrays_equal(left: Array, right: Array) -> bool:
 
 
 def _first_row(left: Rows, right: Rows) -> int | None:
-    """The number of the first row that differs, wherever the rows lie and however they are cut; None if none does."""
+    """The number of the first row that differs, however they are stored and split into pieces; None if none does."""
     if (left.first, left.stop) != (right.first, right.stop):
         return min(left.first, right.first)
     mine, theirs = left.pieces(), right.pieces()

@@ -1,8 +1,8 @@
-"""A file of nested dicts, lists, numbers and arrays: nothing in it can run, and a changed byte is found out.
+"""A file of nested dicts, lists, numbers and arrays: nothing in it can be executed, and a changed byte is detected.
 
 The layout is `MAGIC`, the bytes of the arrays one after another, an index in JSON, its length (8 bytes), and the
-BLAKE2b-256 digest of all that. The index is the tree itself, in which an array is its kind, dtype, shape, codec and
-place. It comes last, so that a file can be written while it is being compressed.
+BLAKE2b-256 digest of all that. The index is the tree itself, in which an array is represented by its kind, dtype,
+shape, codec and position. It comes last, so that a file can be written while it is being compressed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _BLOCK = 1 << 22  # bytes read at a time
 _LONG_ROW = 512  # bytes
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
-_MARK = "$"  # a dict of the index with this key stands for something that JSON does not know
+_MARK = "$"  # a dict of the index with this key stands for something that JSON lacks
 
 
 class DamagedFileError(UserError):
@@ -45,13 +45,13 @@ def write_state(path: Path, state: State, *, compress: bool) -> str:
     """Writes `state` to `path`, whole or not at all, and returns its digest.
 
     Args:
-        path: where; its folder exists.
+        path: of the file; its folder exists.
         state: nested dicts, lists and tuples of None, bool, int, float, str, tensors, and numpy arrays and scalars.
-        compress: arrays are compressed (level 1), those of bytes as differences between rows; takes several cores.
+        compress: whether to compress arrays (level 1), those of bytes as differences between rows; uses several cores.
 
     Raises:
-        TypeError: if something else is in `state`.
-        OSError: if it cannot be written; `path` is then as it was.
+        TypeError: if `state` holds anything else.
+        OSError: if it cannot be written; `path` is then unchanged.
     """
     digest = hashlib.blake2b(digest_size=_DIGEST)
 
@@ -68,9 +68,7 @@ def write_state(path: Path, state: State, *, compress: bool) -> str:
         put(MAGIC)
         arrays: list[tuple[dict[str, Any], Tensor | Array]] = []
         index = _encode(state, arrays)
-        for (entry, _), packed in zip(
-            arrays, _packed_one_by_one([value for _, value in arrays], compress), strict=True
-        ):
+        for (entry, _), packed in zip(arrays, _packed_in_order([value for _, value in arrays], compress), strict=True):
             entry |= {**packed.about, "at": position, "size": len(packed.data)}
             put(packed.data)
         text = json.dumps(index, separators=(",", ":")).encode()
@@ -86,7 +84,7 @@ def read_state(path: Path) -> State:
     """Reads a whole file back: tensors as tensors on the CPU, arrays as arrays, tuples as tuples.
 
     Raises:
-        DamagedFileError: if a byte is not what was written, or it is no such file.
+        DamagedFileError: if a byte has changed, or it is not a state file.
     """
     with _opened(path) as file:
         verify(path, file)
@@ -107,12 +105,12 @@ class Unread:
 
 
 def read_ahead(unread: Iterable[Unread]) -> Iterator[Tensor | Array]:
-    """Reads them in order, a few at a time side by side: decompressing is what takes long."""
-    yield from _side_by_side(Unread.read, unread)
+    """Reads them in order, a few at a time in parallel: decompression is the slow part."""
+    yield from _in_parallel(Unread.read, unread)
 
 
-def _side_by_side(work: Callable[[_In], _Out], items: Iterable[_In]) -> Iterator[_Out]:
-    """`work` of each, in order, by a few threads, and only a few in memory."""
+def _in_parallel(work: Callable[[_In], _Out], items: Iterable[_In]) -> Iterator[_Out]:
+    """`work` of each, in order, by a few threads, with only a few in memory."""
     workers = min(4, os.cpu_count() or 1)
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque[Future[_Out]] = deque()
@@ -125,13 +123,13 @@ def _side_by_side(work: Callable[[_In], _Out], items: Iterable[_In]) -> Iterator
 
 
 def peek_state(path: Path) -> State:
-    """The tree with every array `Unread`; nothing is verified, so do that before."""
+    """The tree with every array `Unread`; nothing is verified, so call `verify` before."""
     with _opened(path) as file:
         return _index(file, lambda entry: Unread(path, entry))
 
 
 def verify(path: Path, file: BinaryIO | None = None) -> str:
-    """Makes sure that every byte is the one that was written, and returns the digest.
+    """Makes sure that no byte has changed, and returns the digest.
 
     Raises:
         DamagedFileError: if not.
@@ -173,11 +171,11 @@ def _index(file: BinaryIO, array: Callable[[dict[str, Any]], Any]) -> State:
 
 
 def _encode(value: Any, arrays: list[tuple[dict[str, Any], Tensor | Array]]) -> Any:
-    """`value` as JSON can hold it; arrays are put aside, with the entry that will say where they are."""
+    """`value` as JSON; arrays are collected, each with the entry that will say where it is stored."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, Tensor | np.ndarray):
-        return _put_aside(value, arrays)
+        return _deferred(value, arrays)
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, list):
@@ -191,7 +189,7 @@ def _encode(value: Any, arrays: list[tuple[dict[str, Any], Tensor | Array]]) -> 
     raise TypeError(f"a state cannot hold a {type(value).__name__}")
 
 
-def _put_aside(value: Tensor | Array, arrays: list[tuple[dict[str, Any], Tensor | Array]]) -> dict[str, Any]:
+def _deferred(value: Tensor | Array, arrays: list[tuple[dict[str, Any], Tensor | Array]]) -> dict[str, Any]:
     entry: dict[str, Any] = {_MARK: "array"}
     if isinstance(value, Tensor):
         dtype = str(value.dtype).removeprefix("torch.")
@@ -201,7 +199,7 @@ def _put_aside(value: Tensor | Array, arrays: list[tuple[dict[str, Any], Tensor 
 
 
 def _as_array(value: Tensor | Array) -> Array:
-    """On the CPU, in the order in which it lies in memory."""
+    """On the CPU, in memory order."""
     if isinstance(value, Tensor):
         tensor = value.detach().cpu().permute(_axes_by_stride(value)).contiguous()
         array: Array = (tensor.view(torch.int16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
@@ -217,18 +215,18 @@ class _Packed:
     data: bytes | memoryview
 
 
-def _packed_one_by_one(values: list[Tensor | Array], compress: bool) -> Iterator[_Packed]:
-    """In order, and only a few at a time in memory, since they may come from a GPU's."""
+def _packed_in_order(values: list[Tensor | Array], compress: bool) -> Iterator[_Packed]:
+    """In order, with only a few at a time in memory, since they may come from a GPU."""
     if compress:
-        return _side_by_side(partial(_packed, compress=True), values)
+        return _in_parallel(partial(_packed, compress=True), values)
     return (_packed(value, compress=False) for value in values)
 
 
 def _axes_by_stride(tensor: Tensor) -> list[int]:
-    """The axes as they lie in memory, slowest first.
+    """The axes in memory order, slowest first.
 
-    Kernels choose by strides, and a fused optimizer walks parameter and moments by address: a tensor that came back
-    with the same numbers in another order would train differently, or wrongly.
+    Kernels choose by strides, and a fused optimizer walks parameter and moments by address: a tensor
+    restored with another memory order would train differently, or wrongly.
     """
     strides = tensor.stride()
     return sorted(range(tensor.ndim), key=lambda axis: (-strides[axis], axis))
@@ -239,7 +237,7 @@ def _bytes(array: Array) -> memoryview:
 
 
 def _packed(value: Tensor | Array, *, compress: bool) -> _Packed:
-    """Frames hardly change from one to the next, so their differences are mostly zeros."""
+    """Consecutive frames hardly change, so their differences are mostly zeros."""
     array = _as_array(value)
     about = {"stored": array.dtype.str, "shape": list(array.shape)}
     if not compress:
@@ -268,7 +266,7 @@ def _array(file: BinaryIO, entry: Mapping[str, Any]) -> Tensor | Array:
 
 
 def _undo_differences(array: Array) -> None:
-    """Row by row where rows are long: NumPy's `accumulate` walks down the columns, ten times slower."""
+    """Row by row if rows are long: NumPy's `accumulate` works column by column, ten times slower."""
     if array[0].nbytes < _LONG_ROW:
         np.bitwise_xor.accumulate(array, axis=0, out=array)
         return
@@ -292,7 +290,7 @@ def _decode(value: Any, array: Callable[[dict[str, Any]], Any]) -> Any:
 
 
 def leaves(state: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Any]]:
-    """Every leaf of nested dicts, lists and tuples, with the keys that lead to it."""
+    """Every leaf of nested dicts, lists and tuples, with the path of keys to it."""
     if isinstance(state, dict):
         for key, value in state.items():
             yield from leaves(value, (*path, key))

@@ -1,4 +1,4 @@
-"""What can be said of a run from its small files alone, in milliseconds: state, progress, score, wall time."""
+"""A summary of a run from its small files alone, in milliseconds: state, progress, score, wall time."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ class RunSummary:
 
     directory: Path
     manifest: Mapping[str, Any]
-    state: str  # finished, running, stopped, unsaved: stopped and nothing is saved, failed, or killed: it never ended
-    owner: str | None  # who is running it
+    state: str  # finished, running, stopped, unsaved (stopped without a checkpoint), failed, or killed
+    owner: str | None  # the process that is running it
     step: int  # agent steps
     score: float | None  # the newest evaluation's mean raw return
-    greedy: float | None  # that of its greedy episodes, where the agent draws its actions
+    greedy: float | None  # that of its greedy episodes, if the agent samples its actions
     wall_seconds: float  # of all its sessions
 
     @property
     def labels(self) -> Mapping[str, str]:
-        """What people call its environment, algorithm and preset."""
+        """Names of its environment, algorithm and preset."""
         labels: Mapping[str, str] = self.manifest.get("labels", {})
         return labels
 
@@ -46,15 +46,15 @@ class RunSummary:
 
 
 def summarise(directory: Path) -> RunSummary:
-    """Looks at the run in `directory`.
+    """Summarises the run in `directory`.
 
     Raises:
-        UserError: if there is no run, or its manifest, result or rows cannot be read.
+        UserError: if there is none, or its manifest, result or rows cannot be read.
     """
     manifest = manifest_of_run(directory)
     result = result_of_run(directory, manifest)
     sessions = manifest.get("sessions", [])
-    busy = owner(directory)  # also where the last session ended: the next one is not written before it trains
+    busy = owner(directory)  # even if the last session ended: the next one is recorded only once it trains
     if result is not None:
         state, step = "finished", int(result["step"])
         score, greedy = (result.get(name) for name in (_SCORE, _GREEDY))
@@ -69,10 +69,10 @@ def summarise(directory: Path) -> RunSummary:
 
 
 def _step(directory: Path, sessions: list[Mapping[str, Any]]) -> int:
-    """How far it is: what an earlier session had and was lost since, with a damaged checkpoint, does not count."""
+    """How far it is; steps lost with a damaged checkpoint do not count."""
     last = sessions[-1] if sessions else {"from_step": 0, "to_step": 0}
-    told = last["to_step"] if last["to_step"] is not None else last["from_step"]
-    return max(last_step(directory), newest_checkpoint(directory) or 0, told or 0)
+    reached = last["to_step"] if last["to_step"] is not None else last["from_step"]
+    return max(last_step(directory), newest_checkpoint(directory) or 0, reached or 0)
 
 
 def _state(directory: Path, sessions: list[Mapping[str, Any]], busy: str | None) -> str:
@@ -86,7 +86,7 @@ def _state(directory: Path, sessions: list[Mapping[str, Any]], busy: str | None)
 
 
 def _wall_seconds(session: Mapping[str, Any], directory: Path, *, is_running: bool) -> float:
-    """A killed process cannot have said it: then until its last row."""
+    """Of a killed process, which did not record it: until its last row."""
     if session["wall_seconds"] is not None:
         return float(session["wall_seconds"])
     end = time() if is_running else newest_values(directory / "timings.jsonl", CLOCK)[0] or 0.0
@@ -97,7 +97,7 @@ def find_runs(folder: Path) -> Iterator[Path]:
     """The directories of all runs below `folder`, or `folder` itself, in the order of their names."""
     for path, folders, files in os.walk(folder):
         if MANIFEST in files:
-            folders.clear()  # nothing below a run is one
+            folders.clear()  # runs are not nested
             yield Path(path)
         folders.sort(key=_natural)
 

@@ -25,7 +25,7 @@ from rlrun.agents.tables.td_control import TDControl
 from rlrun.api import running
 from rlrun.cli.main import run_command
 from rlrun.errors import UserError
-from rlrun.loop.course import Course, Window
+from rlrun.loop.run_state import RunState, Window
 from rlrun.runs.loggers import read_rows
 from rlrun.runs.manifest import Code, digest, write_manifest
 from rlrun.types import Progress
@@ -439,15 +439,15 @@ def test_a_killed_run_is_listed_as_such_and_goes_on_bit_for_bit(
 
 def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     """SIGTERM when the run gets there."""
-    original = Course.advance
+    original = RunState.advance
 
-    def advance(course: Course, progress: Progress) -> int:
-        before = original(course, progress)
-        if before < step <= course.step:
+    def advance(run_state: RunState, progress: Progress) -> int:
+        before = original(run_state, progress)
+        if before < step <= run_state.step:
             os.kill(os.getpid(), signal.SIGTERM)
         return before
 
-    monkeypatch.setattr(Course, "advance", advance)
+    monkeypatch.setattr(RunState, "advance", advance)
 
 
 def test_an_interrupted_run_is_stopped_and_can_be_repeated_as_far_as_it_is(
@@ -499,7 +499,7 @@ def test_a_repetition_says_what_differs_first(rlrun: Command, grid: Path, monkey
     monkeypatch.setattr(running, "code_state", lambda: Code("1" * 40, None))
     differs = rlrun("rerun", str(grid), "--into", "again")
     assert differs.status == 1
-    assert f"different from the run that is repeated: git_commit {'1' * 40} (was {'0' * 40})" in differs.out
+    assert f"different from the repeated run: git_commit {'1' * 40} (was {'0' * 40})" in differs.out
     first = f"metrics.jsonl: first difference at step {row['step']}, train/episodes: 77.0 and {value} (row 3)\n"
     assert first in differs.out
 
@@ -642,7 +642,7 @@ def test_threads_are_those_the_run_began_with(rlrun: Command, grid: Path, monkey
     assert "not comparable" not in answer.out
     answer = rlrun("resume", str(grid), "total_steps=600", "device.num_threads=1")
     assert used[-1] == 1
-    assert "different from before: machine.num_threads 1 (was 3); bits are not comparable" in answer.out
+    assert "different from before: machine.num_threads 1 (was 3); results may not be equal bit for bit" in answer.out
     sessions = manifest(grid)["sessions"]
     assert [session["differs"] for session in sessions] == [{}, {}, {"machine.num_threads": [3, 1]}]
     assert "cpu with 1 thread\n" in rlrun(*GRID, "total_steps=700").out, "as in the last session"
@@ -654,7 +654,7 @@ def test_another_cpu_is_said_and_the_run_goes_on(rlrun: Command, grid: Path) -> 
     write_manifest(grid, made)
     answer = rlrun(*GRID, "total_steps=500")
     assert answer.status == 0
-    assert f"different from before: machine.cpu {cpu} (was Z80); bits are not comparable" in answer.out
+    assert f"different from before: machine.cpu {cpu} (was Z80); results may not be equal bit for bit" in answer.out
     assert manifest(grid)["machine"]["cpu"] == "Z80"
     assert manifest(grid)["sessions"][1]["cpu"] == cpu
     assert "not comparable" not in rlrun(*GRID, "total_steps=600").out, "nothing changed since the last session"

@@ -23,7 +23,7 @@ CONF = config_directory()
 
 def refused(case: Case, directory: Path) -> UserError:
     """The error for a wrong command; that there is one is most of what is tested."""
-    words, sweep = case.words(directory)
+    words, sweep = case.overrides(directory)
     error = error_of(words, [directory, CONF], sweep=sweep)
     assert error is not None, f"accepted: {case.about} in {words}"
     assert "\n" not in str(error)
@@ -126,7 +126,7 @@ def commands(count: int, directory: Path, seed: int) -> list[list[str]]:
     result = []
     for number, case in enumerate(drawn):
         (directory / str(number)).mkdir(parents=True)
-        words, sweep = case.words(directory / str(number))
+        words, sweep = case.overrides(directory / str(number))
         result.append(["rlrun", *(["-m"] if sweep else []), *words, "--config-dir", str(directory / str(number))])
     return result
 

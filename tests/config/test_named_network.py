@@ -91,6 +91,11 @@ def test_keys_for_another_network_are_refused(directories: list[Path], words: tu
         ((*CARTPOLE, "++algo.network={hiden: [3]}"), "unknown key algo.network.hiden; nearest: algo.network.hidden"),
         ((*CARTPOLE, "experiment=misspelt"), "unknown network 'mpl'; nearest: mlp"),
         ((*CARTPOLE, "network=mpl"), "unknown network 'mpl'; nearest: mlp"),
+        (
+            ("algo=random", "env=cartpole", "experiment=linear"),
+            "algo=random takes no network, so network=linear has no",
+        ),
+        (("algo=random", "env=cartpole", "experiment=misspelt"), "unknown network 'mpl'; nearest: mlp"),
         ((*CARTPOLE, "network=null"), "network=null is not allowed"),
     ],
 )

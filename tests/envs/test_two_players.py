@@ -8,9 +8,10 @@ import torch
 from gymnasium import spaces
 
 from rlrun.agents.random import Random
+from rlrun.agents.tables.td import TD
 from rlrun.agents.tables.td_control import TDControl
 from rlrun.loop.collect import Collector
-from rlrun.numerics.returns import discounted_returns, gae, n_step_returns, td_errors
+from rlrun.numerics.returns import discounted_returns, gae, n_step_returns, td_errors, whole_returns
 from rlrun.numerics.schedules import Constant
 from rlrun.replay.uniform import UniformReplay
 from rlrun.testing import VecEnvContract
@@ -161,6 +162,43 @@ def test_q_learning_plays_both_sides_and_finds_the_minimax_values() -> None:
         for taken in range(1, min(sticks, 3) + 1):
             expected = 1.0 if taken == sticks else -float(VALUE[sticks - taken])
             assert q[sticks, taken - 1] == expected
+
+
+# By hand, of random play: V(n) is the mean of 1 for taking the last one and of -V(n - taken).
+BY_CHANCE = [1.0, 0.0, 0.0, -1 / 3, 1 / 9]
+
+
+@pytest.mark.parametrize("trace_lambda", [0.0, 0.9, 1.0])
+def test_td_learns_what_random_play_is_worth_to_who_moves(trace_lambda: float) -> None:
+    env = Nim(64)
+    agent = TD(
+        policy="uniform", gamma=1.0, alpha=1.0, alpha_power=0.7, trace_lambda=trace_lambda, iterate_average=False,
+        sample_average=True, initial_value=0.0, spec=env.spec, device=CPU,
+    )  # fmt: skip
+    collector = Collector(env, agent.collection, CPU, seed=0)
+    for _ in range(600):
+        agent.learn(collector.collect(agent))
+    tables = agent.tables()
+    assert tables.sample_averages is not None
+    np.testing.assert_allclose(tables.sample_averages[1:], BY_CHANCE, atol=0.04)  # a standard error is 0.01
+    np.testing.assert_allclose(tables.values[1:], BY_CHANCE, atol=0.1)
+
+
+def test_whole_returns_are_those_of_who_moves() -> None:
+    rollout = games()
+    winner, _ = winners_by_hand(rollout)
+    returns = whole_returns(rollout.reward, rollout.discount, rollout.last, rollout.mask, 1.0)
+    expected = torch.where(winner == rollout.obs["player"], 1.0, -1.0)
+    assert torch.equal(returns[rollout.mask], expected[rollout.mask])
+
+
+def test_episode_returns_are_those_of_who_moves_first() -> None:
+    rollout = games()
+    winner, _ = winners_by_hand(rollout)
+    ends = rollout.last & rollout.mask
+    expected = torch.where(winner[ends] == 0, 1.0, -1.0)
+    assert rollout.episodes.returns.tolist() == expected.tolist()
+    assert set(expected.tolist()) == {-1.0, 1.0}
 
 
 def test_a_replay_sums_rewards_with_the_signs_of_the_movers() -> None:

@@ -13,7 +13,7 @@ from rlrun.errors import FaultyEnvironmentError
 from rlrun.protocols import VecEnv
 from rlrun.rng import hash64, stream_seeds
 from rlrun.testing import VecEnvContract
-from rlrun.types import Array, BoolArray, EnvSpec, Int64Array, State, TimeStep
+from rlrun.types import Array, BoolArray, EnvSpec, Int64Array, ObsArray, State, TimeStep, mask_space
 
 
 class Walk:
@@ -79,6 +79,20 @@ class ShowsTheNewEpisodeAsSuccessor(Walk):
     def step(self, action: Int64Array) -> TimeStep:
         step = super().step(action)
         return step._replace(next_obs=step.obs)
+
+
+class OverwritesAPart(Walk):
+    """Shows a dict of arrays, and fills the same array every time."""
+
+    def __init__(self, num_envs: int) -> None:
+        super().__init__(num_envs)
+        parts: dict[str, spaces.Box | spaces.Discrete] = {"obs": self.spec.obs_space, "action_mask": mask_space(3)}
+        self.spec = EnvSpec("walk", parts, self.spec.action, num_envs)
+        self.buffer = np.zeros((num_envs, 2), np.float32)
+
+    def obs(self) -> ObsArray:
+        self.buffer[:] = super().obs()
+        return {"obs": self.buffer, "action_mask": np.ones((len(self.buffer), 3), bool)}
 
 
 class ResetsOneStepLate(Walk):
@@ -258,6 +272,7 @@ BROKEN = {
     HandsOutItsOwnState: "must return copies",
     TakesTheStateItself: "must make copies",
     ReusesItsBuffer: "changed later",
+    OverwritesAPart: "changed later",
     HandsOutItsPosition: "writing into returned arrays",
     WritesIntoActions: "must not write into the actions",
     PutsGammaIntoTheDiscount: "gamma belongs to the agent",

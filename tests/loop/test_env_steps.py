@@ -15,9 +15,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from rlrun.build import build
 from rlrun.config.compose import load_config
 from rlrun.config.files import config_directory
-from rlrun.loop.course import Course
 from rlrun.loop.loop import train
 from rlrun.loop.run import Result
+from rlrun.loop.run_state import RunState
 from rlrun.runs.interruption import Interrupted
 from rlrun.runs.loggers import Written, read_rows
 from rlrun.types import Episodes, Int64Array, Progress, TimeStep
@@ -105,10 +105,10 @@ def test_a_planner_has_none(tmp_path: Path) -> None:
 
 
 def test_a_run_that_was_begun_before_they_were_counted_says_nothing_of_them() -> None:
-    state = Course(step=5, env_steps=7).state_dict(Written({}))
-    assert Course.from_state(state).counts() == {"env_steps": 7}
+    state = RunState(step=5, env_steps=7).state_dict(Written({}))
+    assert RunState.from_state(state).counts() == {"env_steps": 7}
     del state["env_steps"]
-    course = Course.from_state(state)
-    course.advance(Progress(6, 2, Episodes.none(), {}))
-    assert course.counts() == {}
-    assert "env_steps" not in course.state_dict(Written({}))
+    run_state = RunState.from_state(state)
+    run_state.advance(Progress(6, 2, Episodes.none(), {}))
+    assert run_state.counts() == {}
+    assert "env_steps" not in run_state.state_dict(Written({}))

@@ -30,7 +30,7 @@ def test_the_speed_is_that_of_the_last_minute(clock: Clock) -> None:
     for steps in [10] * 10 + [300] * 6 + [600] * 3:  # every 10 seconds: 100 s of 1 a second, 60 of 30, 30 of 60
         clock.now += 10.0
         step += steps
-        speed.tell(step)
+        speed.update(step)
     # The last minute made 3 * 300 and 3 * 600 steps; from the beginning it would be 3,700 / 190.
     assert speed.steps_per_second == 2700 / 60
     assert step == 4200
@@ -40,20 +40,20 @@ def test_the_speed_is_that_of_the_last_minute(clock: Clock) -> None:
 def test_evaluation_and_saving_are_no_part_of_it(clock: Clock) -> None:
     speed = RecentSpeed(start=0, total_steps=40_000)
     clock.now += 30.0
-    speed.tell(300)
+    speed.update(300)
     clock.now += 600.0  # an evaluation, in which the step is told again
-    speed.tell(300)
+    speed.update(300)
     assert speed.steps_per_second == 10.0
     speed.exclude(600.0)
     clock.now += 10.0
-    speed.tell(500)
+    speed.update(500)
     assert speed.steps_per_second == 500 / 40
     assert str(speed) == "12 steps/s  52:40 left"  # 39,500 / 12.5 = 3,160 s
     clock.now += 45.0
-    speed.tell(1400)
+    speed.update(1400)
     assert speed.steps_per_second == 1400 / 85  # nothing that was told is a minute old: from the beginning
     clock.now += 10.0
-    speed.tell(1600)
+    speed.update(1600)
     assert speed.steps_per_second == 1300 / 65  # from the 300 steps on, which were told 65 s of training ago
 
 
@@ -61,7 +61,7 @@ def test_what_is_told_less_than_once_in_a_minute_counts_from_the_time_before(clo
     speed = RecentSpeed(start=0, total_steps=1_000_000)
     for steps in (100, 20_000):
         clock.now += 200.0
-        speed.tell(steps)
+        speed.update(steps)
     assert speed.steps_per_second == 19_900 / 200
     assert str(speed) == "100 steps/s  2:44:09 left"  # 980,000 / 99.5 = 9,849.2 s
 

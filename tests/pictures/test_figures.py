@@ -139,9 +139,9 @@ def test_a_few_states_that_are_no_cells_are_a_table_and_many_have_no_picture() -
 def test_matplotlib_is_loaded_when_a_picture_is_drawn_and_never_pyplot() -> None:
     program = """
 import sys
-import rlrun.build, rlrun.__main__, rlrun.pictures.as_text, rlrun.pictures.tables_file, rlrun.pictures.episode_film
+import rlrun.build, rlrun.__main__, rlrun.pictures.as_text, rlrun.pictures.tables_file, rlrun.pictures.episode_video
 assert "matplotlib" not in sys.modules
-import rlrun.pictures.figures, rlrun.pictures.planning_film
+import rlrun.pictures.figures, rlrun.pictures.planning_video
 assert "matplotlib.figure" in sys.modules
 assert "matplotlib.pyplot" not in sys.modules
 """

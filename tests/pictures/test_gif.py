@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.GifImagePlugin import GifImageFile
 
-from rlrun.pictures.gif import write_film
+from rlrun.pictures.gif import write_gif
 from rlrun.pictures.grid import grid_place
 from rlrun.pictures.sheet import new_figure, pixels
 from rlrun.pictures.value_map import ValueMap
@@ -27,7 +27,7 @@ def frame(value: float) -> NDArray[np.uint8]:
 def test_a_film_has_its_frames_durations_and_loop(tmp_path: Path) -> None:
     path = tmp_path / "film.gif"
     frames = [frame(value) for value in (0.0, 1.0, 2.0, 4.0)]
-    write_film(path, frames, 0.25)
+    write_gif(path, frames, 0.25)
     with Image.open(path) as film:
         assert isinstance(film, GifImageFile)
         assert film.n_frames == 4
@@ -46,7 +46,7 @@ def test_a_film_has_its_frames_durations_and_loop(tmp_path: Path) -> None:
 
 
 def test_equal_neighbours_become_one_longer_frame(tmp_path: Path) -> None:
-    write_film(tmp_path / "film.gif", [frame(1.0), frame(1.0), frame(2.0)], 0.5)
+    write_gif(tmp_path / "film.gif", [frame(1.0), frame(1.0), frame(2.0)], 0.5)
     with Image.open(tmp_path / "film.gif") as film:
         assert isinstance(film, GifImageFile)
         assert film.n_frames == 2
@@ -54,7 +54,7 @@ def test_equal_neighbours_become_one_longer_frame(tmp_path: Path) -> None:
 
 
 def test_a_single_frame_is_a_film(tmp_path: Path) -> None:
-    write_film(tmp_path / "film.gif", [frame(1.0)], 0.5)
+    write_gif(tmp_path / "film.gif", [frame(1.0)], 0.5)
     with Image.open(tmp_path / "film.gif") as film:
         assert film.size == frame(1.0).shape[1::-1]
 
@@ -63,9 +63,9 @@ def test_what_is_no_film_is_refused_and_the_old_one_stays(tmp_path: Path) -> Non
     path = tmp_path / "film.gif"
     path.write_bytes(b"old")
     with pytest.raises(ValueError, match="one size"):
-        write_film(path, [frame(1.0), frame(1.0)[1:]], 0.5)
+        write_gif(path, [frame(1.0), frame(1.0)[1:]], 0.5)
     with pytest.raises(ValueError, match="frames of one size"):
-        write_film(path, [], 0.5)
+        write_gif(path, [], 0.5)
     with pytest.raises(ValueError, match=r"0\.02"):
-        write_film(path, [frame(1.0)], float("nan"))
+        write_gif(path, [frame(1.0)], float("nan"))
     assert path.read_bytes() == b"old"

@@ -21,7 +21,7 @@ def tables_of(model: TabularModel, seed: int = 0) -> Tables:
     shape = (model.num_states, model.num_actions)
     policy = model.legal / np.maximum(model.legal.sum(axis=1, keepdims=True), 1.0)
     visits = rng.integers(100, size=shape)
-    return Tables(rng.normal(size=shape[0]), rng.normal(size=shape), policy, visits)
+    return Tables(rng.normal(size=shape[0]), rng.normal(size=shape), policy, visits, gamma=0.9)
 
 
 @pytest.mark.parametrize("damage", ["empty", "garbage", "cut off", "without values"])

@@ -26,10 +26,10 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "benchmarks" / "gpu.sh"
 
 
-def gpu_sh(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def gpu_sh(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     given = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "WHEELS")}
     return subprocess.run(
-        [str(SCRIPT), *words],
+        [str(SCRIPT), *arguments],
         env=given | {"PYTHON": sys.executable, "OMP_NUM_THREADS": "1"} | environment,
         capture_output=True,
         text=True,
@@ -109,7 +109,7 @@ def test_parity_finds_what_would_be_equal_by_doing_nothing(
         monkeypatch.setattr(_Recording, "is_of", lambda self, touched: True)
     elif broken == "no ends":
         wanted = {"episodes ended"}
-        case = replace(case, words=changed(case.words, "env.max_episode_steps=100000"), turns=1)
+        case = replace(case, overrides=changed(case.overrides, "env.max_episode_steps=100000"), turns=1)
         monkeypatch.setattr("rlrun.envs.cartpole._LIMITS", np.full((2, 1), np.inf))
     assert {str(row["check"]) for row in parity.dqn_checks(case, options) if not row["met"]} == wanted
 
@@ -141,18 +141,18 @@ def test_what_is_asked_of_learning_is_judged(monkeypatch: pytest.MonkeyPatch, tm
         ("cartpole", curve(20, 480, 30), True, "asked for 475: ok"),
         ("cartpole", curve(20, 470), False, "asked for 475: NOT MET"),
         ("cartpole bfloat16", curve(20, 30), False, "asked for 195: NOT MET"),
-        ("cartpole plain", curve(9), True, "nothing is asked of it"),
+        ("cartpole plain", curve(9), True, "no requirement"),
         ("cartpole recorded", curve(9, 10, 11), True, "3 of them: ok"),
         ("cartpole recorded", curve(9, 10, 12), False, "3 of them: NOT MET"),
         ("cartpole recorded", curve(9, 10), False, "2 of them: NOT MET"),
-        ("pong", curve(-20.5), True, "nothing is asked of it before step 250,000"),
+        ("pong", curve(-20.5), True, "before step 250,000"),
         ("pong", [{"step": 250_000, "eval_episode_return": -20.5}], False, "asked for -19: NOT MET"),
         ("pong", [{"step": 250_000, "eval_episode_return": -18}], True, "asked for -19: ok"),
     ]
-    for name, found, met, words in cases:
+    for name, found, met, text in cases:
         answer = learning.verdict(by_name[name], found, {"cartpole plain": curve(9, 10, 11, 12)})
         assert answer[0] is met
-        assert words in answer[1]
+        assert text in answer[1]
 
 
 def test_a_run_that_takes_too_long_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,7 +162,7 @@ def test_a_run_that_takes_too_long_is_stopped(tmp_path: Path, monkeypatch: pytes
 
     options = parts.Chosen("cpu", True, 4.0, tmp_path)
     task = learning.tasks(options)[0]
-    forever = replace(task, words=tuple(changed(task.words, "total_steps=1e9")))
+    forever = replace(task, overrides=tuple(changed(task.overrides, "total_steps=1e9")))
     found = learning.trained(forever, options, options.seconds, tmp_path)  # it returns at all
     assert all(row["finished"] is False for row in found)
 
@@ -257,10 +257,10 @@ def test_the_words_for_a_gpu_are_accepted(monkeypatch: pytest.MonkeyPatch) -> No
 
     options = parts.Chosen("cuda", False, 540.0, ROOT)
     ways = [
-        [*options.words(size), f"device.compile={how}", f"device.precision={precision}"]
+        [*options.overrides(size), f"device.compile={how}", f"device.precision={precision}"]
         for how, precision, size in steps_per_second.cases(options)
     ]
-    runs = [[*task.words, "device=cuda", "logger=none"] for task in learning.tasks(options)]
-    checked = [load_config(words, [config_directory()]) for words in [*ways, *runs]]
+    runs = [[*task.overrides, "device=cuda", "logger=none"] for task in learning.tasks(options)]
+    checked = [load_config(overrides, [config_directory()]) for overrides in [*ways, *runs]]
     assert {config.device.arguments["kind"] for config in checked} == {"cuda"}
     assert [config.device.arguments["compile"] for config in checked[len(ways) :]].count("graphs") == len(runs) - 1

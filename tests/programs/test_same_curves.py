@@ -9,7 +9,7 @@ from same_curves import cells, draw, pairs
 
 
 def write(
-    path: Path, commit: str, rows: list[tuple[str, int, int, float]], words: str = "rlrun", waiting: int | None = None
+    path: Path, commit: str, rows: list[tuple[str, int, int, float]], command: str = "rlrun", waiting: int | None = None
 ) -> None:
     """A CSV; with `waiting`, so many environment steps more than agent steps were counted."""
     with path.open("w", newline="") as file:
@@ -17,7 +17,7 @@ def write(
         writer.writerow(columns_of(RETURN))
         for algo, seed, step, value in rows:
             env_steps = "" if waiting is None else step + waiting
-            writer.writerow([algo, seed, step, env_steps, value, words, commit, "a machine"])
+            writer.writerow([algo, seed, step, env_steps, value, command, commit, "a machine"])
 
 
 def test_a_row_counts_equal_evaluations_and_averages_over_curves(tmp_path: Path) -> None:
@@ -52,9 +52,9 @@ def test_what_one_side_has_more_is_cut_and_what_it_has_otherwise_is_refused(tmp_
     write(after, "bbb", [("dqn", 0, 5, 12.0)])
     (pair,) = pairs(tmp_path)
     assert cells(pair)[2:7] == ["5", "0 of 1", "10", "12", "+2"]
-    for others, words in (([("dqn", 1, 5, 10.0)], "rlrun"), ([("dqn", 0, 5, 10.0)], "rlrun algo.gamma=0.9")):
-        write(after, "bbb", others, words)
-        with pytest.raises(ValueError, match="pong, dqn: not the same seeds and words"):
+    for others, command in (([("dqn", 1, 5, 10.0)], "rlrun"), ([("dqn", 0, 5, 10.0)], "rlrun algo.gamma=0.9")):
+        write(after, "bbb", others, command)
+        with pytest.raises(ValueError, match="pong, dqn: not the same seeds and overrides"):
             pairs(tmp_path)
     write(after, "bbb", [("dqn", 0, 6, 10.0)])
     with pytest.raises(ValueError, match="pong, dqn, seed 0: not the same steps"):

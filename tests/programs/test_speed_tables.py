@@ -53,7 +53,7 @@ def test_works_come_in_their_order_with_ratio_and_spread(tmp_path: Path) -> None
         "dqn_cartpole,2000,1900,2100,500,,,4,3.9,4.25,3,c,d,m\n"
         "dqn_pong,222.4,200,230,101,90,110,2.2,2.1,2.34,3,c,d,m\n"
     )
-    lines = table("works", tmp_path).splitlines()
+    lines = table("workloads", tmp_path).splitlines()
     assert lines[2] == (
         "| DQN Pong (Nature network, batch 32, one update per 4 steps) | 222 (200 to 230) | 101 (90 to 110) | "
         "**2.20** (2.10 to 2.34) | 3 | 2.2 / 3 |"
@@ -61,11 +61,11 @@ def test_works_come_in_their_order_with_ratio_and_spread(tmp_path: Path) -> None
     assert "| 2,000 (1,900 to 2,100) | 500 | **4.00** (3.90 to 4.25) | 3 | 2.2 / 3.5 |" in lines[3]
     with pytest.raises(KeyError):
         table("nothing", tmp_path)
-    assert lines[0].startswith("| work | rlrun steps/s | stable-baselines3 steps/s |")
-    assert table("works_tianshou", tmp_path).startswith("Not measured yet")
+    assert lines[0].startswith("| workload | rlrun steps/s | stable-baselines3 steps/s |")
+    assert table("workloads_tianshou", tmp_path).startswith("Not measured yet")
     (tmp_path / "speed.csv").rename(tmp_path / "speed_tianshou.csv")
-    others = table("works_tianshou", tmp_path).splitlines()
-    assert others[0].startswith("| work | rlrun steps/s | Tianshou steps/s |")
+    others = table("workloads_tianshou", tmp_path).splitlines()
+    assert others[0].startswith("| workload | rlrun steps/s | Tianshou steps/s |")
     assert [line.removesuffix(goal) for line, goal in zip(lines[2:4], (" 2.2 / 3 |", " 2.2 / 3.5 |"), strict=True)] == (
         others[2:4]
     )
@@ -105,8 +105,8 @@ def test_a_copy_without_history_says_so_or_is_told(
         monkeypatch.setenv("PATH", str(a_copy_without_history))
     elif git == "is of a folder above":
         commit = ["-c", "user.name=a", "-c", "user.email=b", "commit", "-q", "--allow-empty", "-m", "c"]
-        for words in (["init", "-q"], commit):
-            subprocess.run(["git", *words], cwd=a_copy_without_history.parent, check=True)
+        for arguments in (["init", "-q"], commit):
+            subprocess.run(["git", *arguments], cwd=a_copy_without_history.parent, check=True)
     assert provenance.commit() == "unknown"
     assert provenance.commit() == "unknown"
     said = capsys.readouterr().err

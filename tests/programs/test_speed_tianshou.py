@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from against_peers import check_same_work, row_of
+from against_peers import check_same_workload, row_of
 from agreement import Facts, disagreements, facts_of_rlrun
 from peer_process import peer_command
 from peers import SB3, TIANSHOU
 from rlrun_timings import Timing
-from tianshou_works import ARGUMENTS, DIFFERENCES
-from works import COMPARISONS, WORKS, shrunk
+from tianshou_workloads import ARGUMENTS, DIFFERENCES
+from workloads import COMPARISONS, WORKLOADS, shrunk
 
 
 def promised(settings: dict[str, Any], num_parameters: int) -> Facts:
@@ -41,9 +41,9 @@ def promised(settings: dict[str, Any], num_parameters: int) -> Facts:
 
 @pytest.mark.parametrize("name", list(ARGUMENTS))
 def test_what_tianshou_is_told_agrees_with_rlrun(name: str) -> None:
-    work = shrunk(WORKS[name], 20)
-    facts = facts_of_rlrun(work.all_words())
-    settings = TIANSHOU.settings(work)
+    workload = shrunk(WORKLOADS[name], 20)
+    facts = facts_of_rlrun(workload.all_overrides())
+    settings = TIANSHOU.settings(workload)
     assert disagreements(facts, promised(settings, facts["num_parameters"])) == []
     wrong = settings | {"learning_rate": 2 * settings["learning_rate"]}
     assert len(disagreements(facts, promised(wrong, facts["num_parameters"]))) == 1
@@ -51,7 +51,7 @@ def test_what_tianshou_is_told_agrees_with_rlrun(name: str) -> None:
 
 @pytest.mark.parametrize("name", list(ARGUMENTS))
 def test_both_peers_make_the_same_steps(name: str) -> None:
-    theirs, others = TIANSHOU.settings(WORKS[name]), SB3.settings(WORKS[name])
+    theirs, others = TIANSHOU.settings(WORKLOADS[name]), SB3.settings(WORKLOADS[name])
     for same in ("algorithm", "env", "num_envs", "num_threads", "warm_up_steps", "measured_steps"):
         assert theirs[same] == others[same]
     assert theirs.get("exploration_ends_at_step") == others.get("exploration_ends_at_step")
@@ -61,9 +61,9 @@ def test_both_peers_make_the_same_steps(name: str) -> None:
     assert theirs["measured_steps"] % theirs["update_steps"] == 0
 
 
-def test_tianshou_has_a_work_for_every_comparison_and_says_what_differs() -> None:
+def test_tianshou_has_a_workload_for_every_comparison_and_says_what_differs() -> None:
     assert {*ARGUMENTS} == {comparison.theirs.name for comparison in COMPARISONS.values()}
-    assert {*DIFFERENCES} == {work.name for each in COMPARISONS.values() for work in (each.ours, each.theirs)}
+    assert {*DIFFERENCES} == {workload.name for each in COMPARISONS.values() for workload in (each.ours, each.theirs)}
     assert all(DIFFERENCES.values())
 
 
@@ -76,12 +76,12 @@ def test_a_peer_has_a_program_and_a_name_of_its_own() -> None:
 
 
 def test_another_version_another_fact_or_too_few_updates_end_the_comparison() -> None:
-    work = shrunk(WORKS["dqn_cartpole"], 20)
-    facts = facts_of_rlrun(work.all_words())
-    updates = round(work.measured_steps * facts["updates_per_step"])
-    right = {"version": "2.0.1", "facts": promised(TIANSHOU.settings(work), facts["num_parameters"])}
-    assert check_same_work(work, right | {"updates": updates}, TIANSHOU) == facts["num_parameters"]
+    workload = shrunk(WORKLOADS["dqn_cartpole"], 20)
+    facts = facts_of_rlrun(workload.all_overrides())
+    updates = round(workload.measured_steps * facts["updates_per_step"])
+    right = {"version": "2.0.1", "facts": promised(TIANSHOU.settings(workload), facts["num_parameters"])}
+    assert check_same_workload(workload, right | {"updates": updates}, TIANSHOU) == facts["num_parameters"]
     with pytest.raises(SystemExit, match=r"updates: 1 made, \d+ asked for"):
-        check_same_work(work, right | {"updates": 1}, TIANSHOU)
+        check_same_workload(workload, right | {"updates": 1}, TIANSHOU)
     with pytest.raises(SystemExit, match=r"version: the peer is 2\.0\.1, these settings are for 2\.9\.2"):
-        check_same_work(work, right | {"updates": updates}, SB3)
+        check_same_workload(workload, right | {"updates": updates}, SB3)

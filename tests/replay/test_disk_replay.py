@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from kill_stress import WORKS, Plan, differences, directory_of, plans_for, stress
+from kill_stress import WORKLOADS, Plan, differences, directory_of, plans_for, stress
 from small_disk import small_disk_at
 
 from rlrun.cli.main import run_command
@@ -222,7 +222,7 @@ def test_a_killed_run_on_disk_ends_in_the_bits_of_an_undisturbed_one() -> None:
 
 @pytest.mark.slow
 def test_killed_runs_of_frames_on_disk_end_in_the_bits_of_undisturbed_ones() -> None:
-    words = (*WORKS["pong dqn, sticky actions, 3 environments"], "algo.replay.storage=disk")
+    words = (*WORKLOADS["pong dqn, sticky actions, 3 environments"], "algo.replay.storage=disk")
     rng = random.Random("frames on disk")
     seen = stress(words, plans_for(12, rng), rng)
     assert seen.kills == 12

@@ -46,7 +46,7 @@ Left: TypeAlias = tuple[object, tuple[bytes, ...]]  # the newest checkpoint, and
 def left_by(runs_dir: Path) -> Left:
     state = Checkpoints(runs_dir / PLACE, {}, keep=2).newest_sound(warn=print)
     assert state is not None
-    state["course"] |= {"written": state["course"]["written"]["metrics.jsonl"]}  # bytes of timings differ
+    state["run_state"] |= {"written": state["run_state"]["written"]["metrics.jsonl"]}  # bytes of timings differ
     return state, tuple((runs_dir / PLACE / name).read_bytes() for name in ("metrics.jsonl", "result.json"))
 
 
@@ -158,7 +158,7 @@ def test_without_its_manifest_a_run_is_made_no_shorter(
     assert go(runs_dir, 500) == 2
     said = capfd.readouterr()
     assert said.err.count("\n") == 1
-    assert "is of a run for 600 steps: total_steps=500 is less, and it may only grow; fresh=true" in said.err
+    assert "total_steps=600: it may be raised, not lowered to 500; fresh=true" in said.err
     assert not (runs_dir / PLACE / "result.json").exists()
     assert "has lost its manifest.json" in said.out
     assert check(runs_dir, whole, capfd, "no manifest") == 0

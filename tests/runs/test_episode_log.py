@@ -42,7 +42,7 @@ def test_a_length_that_is_wrong_hides_no_episode(tmp_path: Path, damaged: int, m
     (length,) = LENGTH.unpack(parts[damaged][:4])
     parts[damaged] = LENGTH.pack(length + more) + parts[damaged][4:]
     place = len(HEADER.encoded()) + sum(map(len, parts[:damaged]))
-    said = rf"log is damaged: a block does not have the length that is said at byte {place:,}$"
+    said = rf"log is damaged: a block does not have the length given at byte {place:,}$"
     with pytest.raises(UserError, match=said):
         read_episode_log(written(tmp_path / "log", parts))
 

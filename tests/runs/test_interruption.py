@@ -14,8 +14,8 @@ from types import FrameType
 import pytest
 
 from rlrun.cli.main import STOPPED, run_command
-from rlrun.loop.course import Course
 from rlrun.loop.run import Result
+from rlrun.loop.run_state import RunState
 from rlrun.runs.interruption import ASKING, StopRequest
 from rlrun.runs.loggers import read_rows
 from rlrun.runs.manifest import manifest_of_run
@@ -196,14 +196,14 @@ def test_what_goes_on_with_a_fresh_run_that_was_stopped_is_said(
 ) -> None:
     words = ["rlrun", *WORDS, *SMALL, "total_steps=400", f"runs_dir={tmp_path / 'two words'}", "fresh=true"]
     assert run_command(words) == 0
-    original = Course.advance
+    original = RunState.advance
 
-    def advance(course: Course, progress: Progress) -> int:
+    def advance(run_state: RunState, progress: Progress) -> int:
         os.kill(os.getpid(), signal.SIGUSR1)
-        return original(course, progress)
+        return original(run_state, progress)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Course, "advance", advance)
+        patch.setattr(RunState, "advance", advance)
         assert run_command(words) == STOPPED
     said = re.search(r"everything is saved, and `rlrun (resume .*)` goes on from there", capfd.readouterr().err)
     assert said is not None

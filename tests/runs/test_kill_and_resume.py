@@ -7,7 +7,7 @@ import random
 from signal import SIGKILL, SIGTERM
 
 import pytest
-from kill_stress import WORKS, Plan, plans_for, stress
+from kill_stress import WORKLOADS, Plan, plans_for, stress
 
 from rlrun.config.arguments import changed
 
@@ -30,9 +30,9 @@ SHORTER = {
 }
 
 
-@pytest.mark.parametrize("name", WORKS)
+@pytest.mark.parametrize("name", WORKLOADS)
 def test_a_killed_run_ends_in_the_bits_of_an_undisturbed_one(name: str) -> None:
-    seen = stress(changed(WORKS[name], *SHORTER.get(name, ())), PLANS, random.Random(name))
+    seen = stress(changed(WORKLOADS[name], *SHORTER.get(name, ())), PLANS, random.Random(name))
     assert (seen.kills, seen.asked) == (3, 2)
     assert seen.resumed >= 1
     assert seen.begun_again == 0, "a run that had a checkpoint must go on from it"

@@ -12,7 +12,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rlrun.errors import UserError
-from rlrun.runs.loggers import JsonLines, Logger, Several, Silent, TensorBoard, read_rows
+from rlrun.runs.loggers import JsonLines, Logger, MultiLogger, NullLogger, TensorBoard, read_rows
 
 
 def test_metrics_and_timings_go_into_files_of_their_own(tmp_path: Path) -> None:
@@ -71,15 +71,15 @@ def test_numbers_that_were_lost_or_changed_are_found_out(tmp_path: Path) -> None
     written.check(tmp_path)
 
 
-def test_tensorboard_begins_anew_from_the_rows_of_a_run_that_goes_on(tmp_path: Path) -> None:
+def test_tensorboard_starts_over_from_the_rows_of_a_resumed_run(tmp_path: Path) -> None:
     numbers = JsonLines(tmp_path, None)
-    logger = Several([numbers, TensorBoard(tmp_path)])
+    logger = MultiLogger([numbers, TensorBoard(tmp_path)])
     logger.begin(0)
     logger.write(10, {"x": 1.0, "time/y": 3.0})
     written = numbers.written()
     logger.write(20, {"x": 2.0})
     logger.close()
-    logger = Several([JsonLines(tmp_path, written), TensorBoard(tmp_path)])
+    logger = MultiLogger([JsonLines(tmp_path, written), TensorBoard(tmp_path)])
     logger.begin(0)
     logger.write(15, {"x": 1.5})
     logger.close()
@@ -100,7 +100,7 @@ def test_starting_afresh_keeps_no_rows(tmp_path: Path) -> None:
 
 
 def test_tensorboard_reads_back_what_was_written(tmp_path: Path) -> None:
-    logger = Several([JsonLines(tmp_path, None), TensorBoard(tmp_path)])
+    logger = MultiLogger([JsonLines(tmp_path, None), TensorBoard(tmp_path)])
     logger.begin(0)
     logger.write(10, {"eval/episode_return": 1.5})
     logger.write(20, {"eval/episode_return": 2.5})
@@ -158,7 +158,7 @@ def test_pictures_come_back_from_tensorboard_pixel_for_pixel(tmp_path: Path) -> 
 
 
 def test_files_of_numbers_keep_no_pictures(tmp_path: Path) -> None:
-    loggers: list[Logger] = [JsonLines(tmp_path, None), Silent(tmp_path)]
+    loggers: list[Logger] = [JsonLines(tmp_path, None), NullLogger(tmp_path)]
     for logger in loggers:
         logger.begin(0)
         logger.image(10, "tables", picture(1))
@@ -189,9 +189,9 @@ class Noted:
 
 def test_several_loggers_are_all_handed_everything() -> None:
     noted = [Noted(), Noted()]
-    several = Several([*noted])
-    several.begin(0)
-    several.write(1, {"x": 2.0})
-    several.image(3, "tables", picture(1))
-    several.close()
+    multi = MultiLogger([*noted])
+    multi.begin(0)
+    multi.write(1, {"x": 2.0})
+    multi.image(3, "tables", picture(1))
+    multi.close()
     assert [each.calls for each in noted] == [[("begun", 0), (1, {"x": 2.0}), (3, "tables", (20, 30, 3)), "closed"]] * 2

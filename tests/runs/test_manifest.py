@@ -11,7 +11,7 @@ import pytest
 from rlrun.runs import manifest as manifests
 from rlrun.runs.manifest import (
     Code,
-    Made,
+    Provenance,
     code_state,
     describe_machine,
     differing,
@@ -22,7 +22,7 @@ from rlrun.runs.manifest import (
     make_manifest,
 )
 
-MADE = Made(
+MADE = Provenance(
     argv=["rlrun", "algo=dqn"],
     overrides=["algo=dqn"],
     labels={"algo": "dqn", "env": "pong"},

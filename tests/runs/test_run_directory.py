@@ -14,7 +14,7 @@ from rlrun.errors import UserError
 from rlrun.runs import directory as run_directory_module
 from rlrun.runs.directory import (
     attempt,
-    check_can_go_on,
+    check_resumable,
     check_same_experiment,
     check_writable,
     finished_result,
@@ -114,7 +114,7 @@ def test_a_second_process_is_kept_out_while_the_first_one_runs(tmp_path: Path) -
 
 def test_a_new_run_is_not_put_where_another_process_has_just_begun_one(tmp_path: Path) -> None:
     with (
-        pytest.raises(UserError, match="another process has just made it"),
+        pytest.raises(UserError, match="another process"),
         opened(tmp_path, "", made(5), NO_CODE, new=True),
     ):
         pass
@@ -209,7 +209,7 @@ def test_an_unfinished_run_is_not_made_shorter(tmp_path: Path) -> None:
     with opened(tmp_path, "", made(100), NO_CODE) as session:
         session.began(0)
     with (
-        pytest.raises(UserError, match=r"unfinished and for 100 steps: total_steps=50 is less"),
+        pytest.raises(UserError, match=r"total_steps=100: .* 50; fresh=true"),
         opened(tmp_path, "", made(50), NO_CODE),
     ):
         pass
@@ -219,23 +219,23 @@ def test_an_unfinished_run_is_not_made_shorter(tmp_path: Path) -> None:
 def test_what_is_finished_is_not_begun_again_where_its_checkpoints_are_gone(tmp_path: Path, name: str) -> None:
     with opened(tmp_path, "", made(50), NO_CODE) as session:
         session.began(0)
-    check_can_go_on(tmp_path, 100)  # nothing is finished yet
+    check_resumable(tmp_path, 100)  # nothing is finished yet
     write_result(tmp_path, result(50))
     (tmp_path / "result.json").rename(tmp_path / name)
     with (
-        pytest.raises(UserError, match="was finished and has no checkpoint to go on from: fresh=true"),
+        pytest.raises(UserError, match=r"no checkpoint.* fresh=true"),
         opened(tmp_path, "", made(100), NO_CODE),
     ):
         pass
     checkpoint(tmp_path, 50)
-    check_can_go_on(tmp_path, 100)
+    check_resumable(tmp_path, 100)
 
 
 def test_under_the_lock_it_is_checked_again_whose_directory_it_is(tmp_path: Path) -> None:
     with opened(tmp_path, "", made(5), NO_CODE) as session:
         session.began(0)
     other = made(5, experiment={"algo": {"gamma": 0.5, "lr": 1}, "env": None})
-    with pytest.raises(UserError, match=r"there algo\.gamma=0\.9, now 0\.5"), opened(tmp_path, "", other, NO_CODE):
+    with pytest.raises(UserError, match=r"algo\.gamma=0\.9, not 0\.5"), opened(tmp_path, "", other, NO_CODE):
         pass
 
 
@@ -247,7 +247,7 @@ def test_nothing_is_written_into_a_directory_that_was_replaced(tmp_path: Path) -
         with opened(place, "a: 2\n", made(6), NO_CODE) as other:
             other.began(0)
             before = contents(place)
-            with pytest.raises(UserError, match="run was removed or replaced while this process had it"):
+            with pytest.raises(UserError, match="run was removed or replaced"):
                 session.ended("finished", 5)
             assert contents(place) == before
 
@@ -351,24 +351,24 @@ def test_whatever_fails_at_the_beginning_leaves_the_result_where_it_was(
 def test_a_result_that_was_edited_renamed_or_brought_from_elsewhere_is_refused(tmp_path: Path) -> None:
     write_manifest(tmp_path, made(900))
     write_result(tmp_path, result(400))
-    with pytest.raises(UserError, match=r"result\.json is of a run for 400 steps, and manifest\.json says 900"):
+    with pytest.raises(UserError, match=r"result\.json has total_steps=400, and manifest\.json has 900"):
         finished_result(tmp_path, 900)
     path = tmp_path / "result.json"
     path.write_text(path.read_text().replace("400", "900"))
-    with pytest.raises(UserError, match=r"result\.json was changed since rlrun wrote it; fresh=true"):
+    with pytest.raises(UserError, match=r"result\.json was edited .*fresh=true"):
         finished_result(tmp_path, 900)
     write_result(tmp_path, result(400))
     path.rename(tmp_path / "result-900.json")
-    with pytest.raises(UserError, match=r"result-900\.json is the result of step 400: somebody has renamed it"):
+    with pytest.raises(UserError, match=r"result-900\.json is the result of step 400"):
         finished_result(tmp_path, 900)
 
 
 def test_a_copied_directory_does_not_answer_for_another_seed(tmp_path: Path) -> None:
     write_manifest(tmp_path, made(10))
-    with pytest.raises(UserError, match=r"holds a run with seed=0, and this one has seed=1: it was copied"):
+    with pytest.raises(UserError, match=r"seed=0, not 1: it was copied"):
         check_same_experiment(tmp_path, made(10)["experiment"], 1)
     with (
-        pytest.raises(UserError, match="seed=0, and this one has seed=1"),
+        pytest.raises(UserError, match="seed=0, not 1"),
         opened(tmp_path, "", made(20, seed=1), NO_CODE),
     ):
         pass
@@ -386,7 +386,7 @@ def test_a_directory_belongs_to_one_experiment(tmp_path: Path) -> None:
     check_same_experiment(tmp_path / "new", {"algo": {"gamma": 0.9}}, 0)
     write_manifest(tmp_path, made(10))
     check_same_experiment(tmp_path, {"env": None, "algo": {"lr": 1, "gamma": 0.9}}, 0)
-    with pytest.raises(UserError, match=r"there algo\.gamma=0\.9, now 0\.5; choose another name="):
+    with pytest.raises(UserError, match=r"algo\.gamma=0\.9, not 0\.5; .* name="):
         check_same_experiment(tmp_path, {"env": None, "algo": {"lr": 1, "gamma": 0.5}}, 0)
-    with pytest.raises(UserError, match=r"there algo\.lr=1, now not set"):
+    with pytest.raises(UserError, match=r"algo\.lr=1, not not set"):
         check_same_experiment(tmp_path, {"env": None, "algo": {"gamma": 0.9}}, 0)

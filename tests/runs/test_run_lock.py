@@ -75,7 +75,7 @@ def test_a_note_of_another_machine_is_told_and_no_obstacle(tmp_path: Path, caplo
     assert owner(tmp_path) is None
     with caplog.at_level(logging.WARNING), locked(tmp_path):
         pass
-    assert caplog.messages[0].startswith("process 7 on elsewhere did not say that it stopped running this")
+    assert caplog.messages[0].startswith("process 7 on elsewhere may still be running this")
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def _no_locks(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_where_there_are_no_locks_the_note_must_do(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING), locked(tmp_path):
         assert owner(tmp_path) == HERE
-    assert "cannot be locked (Function not implemented): start no second process" in caplog.messages[0]
+    assert "cannot be locked (Function not implemented)" in caplog.messages[0]
     assert owner(tmp_path) is None
     (tmp_path / ".lock").write_text(json.dumps({"host": socket.gethostname(), "pid": os.getppid()}))
     assert owner(tmp_path) == f"process {os.getppid()} on {socket.gethostname()}"
@@ -98,7 +98,7 @@ def test_where_there_are_no_locks_the_note_must_do(tmp_path: Path, caplog: pytes
         pass
     (tmp_path / ".lock").write_text(json.dumps({"host": "elsewhere", "pid": 7}))
     assert owner(tmp_path) == "process 7 on elsewhere"
-    with pytest.raises(UserError, match=r"process 7 on elsewhere is running it.* remove .*\.lock"), locked(tmp_path):
+    with pytest.raises(UserError, match=r"process 7 on elsewhere.* remove .*\.lock"), locked(tmp_path):
         pass
     ended = subprocess.Popen(["true"])
     ended.wait()
@@ -114,7 +114,7 @@ def test_a_directory_that_was_removed_and_made_again_is_not_ours_any_more(tmp_pa
     with locked(place) as still_ours:
         still_ours()
         shutil.rmtree(place)
-        with pytest.raises(UserError, match="run was removed or replaced while this process had it"):
+        with pytest.raises(UserError, match="run was removed or replaced "):
             still_ours()
         place.mkdir()
         with locked(place) as theirs:

@@ -96,8 +96,8 @@ class PolicyEvaluation:
     def tables(self) -> Tables:
         """V and Q of the policy, and the policy."""
         q = self._bellman.q_values(self._values, self._gamma)
-        columns = [table.cpu().numpy().copy() for table in (self._values, q.T, self._policy)]
-        return Tables(*columns, gamma=self._gamma)
+        values, of_actions, acting = (table.cpu().numpy().copy() for table in (self._values, q.T, self._policy))
+        return Tables(values, of_actions, acting, gamma=self._gamma)
 
     def state_dict(self) -> State:
         """The values and the state of convergence."""

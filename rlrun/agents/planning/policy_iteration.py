@@ -180,8 +180,8 @@ class PolicyIteration:
         """V and Q of the current policy, and the policy."""
         q = self._bellman.q_values(self._values, self._gamma)
         policy = torch.where(self._bellman.terminal, 0.0, self._policy)
-        columns = [table.cpu().numpy().copy() for table in (self._values, q.T, policy.T)]
-        return Tables(*columns, gamma=self._gamma)
+        values, of_actions, acting = (table.cpu().numpy().copy() for table in (self._values, q.T, policy.T))
+        return Tables(values, of_actions, acting, gamma=self._gamma)
 
     def state_dict(self) -> State:
         """Values, policy and counters."""

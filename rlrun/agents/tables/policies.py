@@ -36,8 +36,9 @@ def load_policy(source: str, key: str, spec: EnvSpec, num_states: int) -> Float6
     Raises:
         UserError: if the policy does not exist or does not fit the environment.
     """
-    require_mask(spec)
     model = spec.seen_model
+    if model is None:  # otherwise each row of the policy keeps to the legal actions of its state
+        require_mask(spec)
     legal = model.legal if model is not None else np.ones((num_states, spec.num_actions), bool)
     path = Path(source).expanduser()
     if source == "uniform":

@@ -65,7 +65,7 @@ def _end(original: Path, config: Config, manifest: Mapping[str, Any]) -> tuple[i
     state = _newest_state(original, config)
     if state is None:
         raise UserError(f"{original} is not finished and has no checkpoint: there is nothing to compare with")
-    return state["course"]["step"], False
+    return state["run_state"]["step"], False
 
 
 def _place(original: Path, into: str | None, until: int) -> Path:
@@ -115,7 +115,7 @@ def _state_differences(original: State | None, again: State | None) -> Iterator[
         if original is not again:
             yield "only one of them has a checkpoint"
         return
-    steps = original["course"]["step"], again["course"]["step"]
+    steps = original["run_state"]["step"], again["run_state"]["step"]
     if steps[0] != steps[1]:
         yield f"the newest checkpoints are of steps {steps[0]:,} and {steps[1]:,}"
         return

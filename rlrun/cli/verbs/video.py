@@ -58,12 +58,12 @@ def run(chosen: Namespace) -> int:
     os.environ.setdefault(
         "SDL_VIDEODRIVER", "dummy"
     )  # Gymnasium's pictures need no window, nor a machine with a screen
-    from rlrun.pictures.episode_film import DifferentReplayError, film_episode
+    from rlrun.pictures.episode_video import DifferentReplayError, record_video
 
     episode = log.episode(number)
     with closing(_environment(config)) as env:
         try:
-            count = film_episode(env, log, episode, out, chosen.every)
+            count = record_video(env, log, episode, out, chosen.every)
         except DifferentReplayError as error:
             print(f"rlrun: {error}; no video was made", file=sys.stderr)
             return _DIFFERENT

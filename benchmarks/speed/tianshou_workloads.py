@@ -1,6 +1,6 @@
-"""What `peer_tianshou.py` is told for the works that Tianshou's own DQN and A2C can do as well, and what differs there.
+"""Settings of `peer_tianshou.py` for the workloads that Tianshou's own DQN and A2C can run, and what differs there.
 
-The numbers are those of `works.py` in Tianshou's terms: a target network's period is counted in updates.
+The numbers are those of `workloads.py` in Tianshou's terms: a target network's period is counted in updates.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from works import COMPILED, Work
+from workloads import COMPILED, Workload
 
 _A2C = {
     "algorithm": "A2C",
@@ -81,16 +81,16 @@ DIFFERENCES: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def tianshou_settings(work: Work) -> dict[str, Any]:
+def tianshou_settings(workload: Workload) -> dict[str, Any]:
     """What `peer_tianshou.py` is given, as JSON."""
     settings = {
-        **ARGUMENTS[work.name],
-        "env": work.peer["env"],
-        "num_envs": work.peer["num_envs"],
-        "update_steps": work.update_steps,
-        **work.measuring(),
+        **ARGUMENTS[workload.name],
+        "env": workload.peer["env"],
+        "num_envs": workload.peer["num_envs"],
+        "update_steps": workload.update_steps,
+        **workload.measuring(),
     }
-    if work.learning_starts_steps is not None:
-        settings["learning_starts_steps"] = work.learning_starts_steps
-        settings["exploration_ends_at_step"] = work.exploration_ends_at_step
+    if workload.learning_starts_steps is not None:
+        settings["learning_starts_steps"] = workload.learning_starts_steps
+        settings["exploration_ends_at_step"] = workload.exploration_ends_at_step
     return settings

@@ -12,7 +12,7 @@ from rlrun.agents.planning.policy_evaluation import PolicyEvaluation
 from rlrun.envs.grid_map import load_map, tabular_model
 from rlrun.errors import UserError
 from rlrun.loop.collect import empty_rollout
-from rlrun.pictures.planning_film import frames_to_show, save_film
+from rlrun.pictures.planning_video import frames_to_show, save_planning_video
 from rlrun.types import EnvSpec, GridLayout, Metrics, Rollout
 
 CPU = torch.device("cpu")
@@ -48,7 +48,7 @@ def test_large_grids_are_not_filmed(tmp_path: Path) -> None:
     def never() -> Any:
         raise AssertionError("it must not plan again")
 
-    save_film(tmp_path, never, GridLayout(np.zeros((21, 20), bool), np.zeros((21, 20), bool)), "large", 3)
+    save_planning_video(tmp_path, never, GridLayout(np.zeros((21, 20), bool), np.zeros((21, 20), bool)), "large", 3)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -57,14 +57,14 @@ def test_long_plans_are_filmed_in_sixty_frames(tmp_path: Path) -> None:
     while not plan.finished:
         plan.learn(empty_rollout(CPU))
         sweeps += 1
-    save_film(tmp_path, planner, layout(), "mine", sweeps)
+    save_planning_video(tmp_path, planner, layout(), "mine", sweeps)
     with Image.open(tmp_path / "values.gif") as film:
         assert sweeps + 1 > 60
         assert getattr(film, "n_frames", 1) == len(frames_to_show(sweeps + 1)) <= 60
 
 
 def test_a_film_shows_as_many_sweeps_as_the_run_took(tmp_path: Path) -> None:
-    save_film(tmp_path, planner, layout(), "mine", 3)
+    save_planning_video(tmp_path, planner, layout(), "mine", 3)
     with Image.open(tmp_path / "values.gif") as film:
         assert getattr(film, "n_frames", 1) == 4
 
@@ -77,5 +77,5 @@ def test_a_film_that_fails_leaves_the_log_as_it_was(tmp_path: Path) -> None:
     log = logging.getLogger("rlrun.agents")
     before = log.level
     with pytest.raises(UserError, match="no more"):
-        save_film(tmp_path, lambda: planner(Failing), layout(), "mine", 3)
+        save_planning_video(tmp_path, lambda: planner(Failing), layout(), "mine", 3)
     assert log.level == before != logging.WARNING

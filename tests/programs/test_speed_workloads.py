@@ -1,4 +1,4 @@
-"""The works that `benchmarks/speed` times are what they say: networks of the right size, and as many updates."""
+"""The workloads that `benchmarks/speed` times are what they say: networks of the right size, and as many updates."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pytest
 import torch
 from against_peers import chosen, row_of, turns
 from agreement import disagreements, facts_of_rlrun
-from memory import rlrun_words
+from memory import rlrun_overrides
 from peers import PEERS, Peer
-from rlrun_timings import Timing, one_thread_words, speed_words, timing_of
-from works import COMPARISONS, WORKS, shrunk
+from rlrun_timings import Timing, one_thread_overrides, speed_overrides, timing_of
+from workloads import COMPARISONS, WORKLOADS, shrunk
 
 from rlrun.cli.main import run_command
 from rlrun.config.compose import load_config
@@ -31,10 +31,10 @@ PARAMETERS = {
 
 
 @pytest.mark.parametrize("name", list(PARAMETERS))
-def test_facts_of_a_work_are_those_of_the_standard_hyperparameters(name: str) -> None:
-    facts = facts_of_rlrun(shrunk(WORKS[name], 20).all_words())
+def test_facts_of_a_workload_are_those_of_the_standard_hyperparameters(name: str) -> None:
+    facts = facts_of_rlrun(shrunk(WORKLOADS[name], 20).all_overrides())
     assert facts["num_parameters"] == PARAMETERS[name]
-    arguments = WORKS[name].peer["arguments"]
+    arguments = WORKLOADS[name].peer["arguments"]
     for ours, theirs in (
         ("learning_rate", "learning_rate"),
         ("batch_size", "batch_size"),
@@ -45,7 +45,7 @@ def test_facts_of_a_work_are_those_of_the_standard_hyperparameters(name: str) ->
     if "gradient_steps" in arguments:
         assert facts["updates_per_step"] == arguments["gradient_steps"] / arguments["train_freq"]
         assert facts["target_period_steps"] == arguments["target_update_interval"]
-    assert facts["num_envs"] == WORKS[name].peer["num_envs"]
+    assert facts["num_envs"] == WORKLOADS[name].peer["num_envs"]
     assert facts["gamma"] == 0.99
 
 
@@ -53,7 +53,7 @@ def test_facts_of_a_work_are_those_of_the_standard_hyperparameters(name: str) ->
 def test_rlrun_makes_the_updates_that_the_facts_promise(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    work = shrunk(WORKS[name], 20)
+    workload = shrunk(WORKLOADS[name], 20)
     threads = torch.get_num_threads()
     steps_made: list[FlatOptimizer] = []
     step = FlatOptimizer.step
@@ -64,45 +64,48 @@ def test_rlrun_makes_the_updates_that_the_facts_promise(
 
     monkeypatch.setattr(FlatOptimizer, "step", counted)
     try:
-        assert run_command(["rlrun", *speed_words(work), f"runs_dir={tmp_path}"]) == 0
+        assert run_command(["rlrun", *speed_overrides(workload), f"runs_dir={tmp_path}"]) == 0
     finally:
         torch.set_num_threads(threads)
-    total = work.warm_up_steps + work.measured_steps
-    starts = work.learning_starts_steps or 0
-    rounds = sum(step >= starts for step in range(work.update_steps, total + 1, work.update_steps))
-    facts = facts_of_rlrun(work.all_words())
-    assert len(steps_made) == rounds * work.update_steps * facts["updates_per_step"]
+    total = workload.warm_up_steps + workload.measured_steps
+    starts = workload.learning_starts_steps or 0
+    rounds = sum(step >= starts for step in range(workload.update_steps, total + 1, workload.update_steps))
+    facts = facts_of_rlrun(workload.all_overrides())
+    assert len(steps_made) == rounds * workload.update_steps * facts["updates_per_step"]
 
 
 @pytest.mark.parametrize("factor", [1, 7, 20, 10_000])
 def test_rows_and_rounds_of_learning_coincide(factor: int) -> None:
-    for work in WORKS.values():
-        short = shrunk(work, factor)
+    for workload in WORKLOADS.values():
+        short = shrunk(workload, factor)
         assert short.row_steps % short.update_steps == 0
         assert (short.learning_starts_steps or 0) <= short.warm_up_steps
         if short.exploration_waits:
             assert (short.learning_starts_steps or 0) + (short.exploration_steps or 0) <= short.warm_up_steps
-        assert shrunk(work, 1) == work
+        assert shrunk(workload, 1) == workload
 
 
 @pytest.mark.parametrize("num_envs", [8, 64])
-def test_a_compiled_work_is_the_same_but_for_one_word(num_envs: int) -> None:
-    plain, compiled = WORKS[f"actor_critic_cartpole_{num_envs}"], WORKS[f"actor_critic_cartpole_{num_envs}_compiled"]
-    assert compiled.words == (*plain.words, "device.compile=inductor")
+def test_a_compiled_workload_is_the_same_but_for_one_argument(num_envs: int) -> None:
+    plain, compiled = (
+        WORKLOADS[f"actor_critic_cartpole_{num_envs}"],
+        WORKLOADS[f"actor_critic_cartpole_{num_envs}_compiled"],
+    )
+    assert compiled.overrides == (*plain.overrides, "device.compile=inductor")
     assert compiled.is_compiled
     assert not plain.is_compiled
     assert compiled.peer_settings() == plain.peer_settings()
     (pair,) = [each for each in COMPARISONS.values() if each.ours is compiled]
-    assert pair.theirs is WORKS["actor_critic_cartpole_8"]
+    assert pair.theirs is WORKLOADS["actor_critic_cartpole_8"]
     beside = "" if num_envs == 8 else ", against the peer's 8"
     assert pair.title == f"actor-critic CartPole, {num_envs} environments, device.compile=inductor{beside}"
 
 
 TOLD = {
-    "memory": rlrun_words(10_000),
-    "dqn_pong side by side": one_thread_words(WORKS["dqn_pong"]),
-    "actor_critic_cartpole_8 side by side": one_thread_words(WORKS["actor_critic_cartpole_8"]),
-    **{name: speed_words(work) for name, work in WORKS.items()},
+    "memory": rlrun_overrides(10_000),
+    "dqn_pong side by side": one_thread_overrides(WORKLOADS["dqn_pong"]),
+    "actor_critic_cartpole_8 side by side": one_thread_overrides(WORKLOADS["actor_critic_cartpole_8"]),
+    **{name: speed_overrides(workload) for name, workload in WORKLOADS.items()},
 }
 
 
@@ -112,17 +115,17 @@ def test_what_the_programs_tell_rlrun_is_accepted(name: str) -> None:
 
 
 def test_both_sides_are_told_the_same_steps() -> None:
-    work = WORKS["dqn_pong"]
-    settings = work.peer_settings()
+    workload = WORKLOADS["dqn_pong"]
+    settings = workload.peer_settings()
     assert settings["arguments"]["learning_starts"] == 10_000
     assert settings["exploration_ends_at_step"] == 10_400
     assert {
         "algo.replay.learning_starts_steps=10000",
         "algo.exploration.epsilon.delay_steps=10000",
         "algo.exploration.epsilon.duration_steps=400",
-    } <= {*work.all_words()}
-    assert f"total_steps={settings['warm_up_steps'] + settings['measured_steps']}" in speed_words(work)
-    assert WORKS["dqn_cartpole"].peer_settings()["exploration_ends_at_step"] == 8000
+    } <= {*workload.all_overrides()}
+    assert f"total_steps={settings['warm_up_steps'] + settings['measured_steps']}" in speed_overrides(workload)
+    assert WORKLOADS["dqn_cartpole"].peer_settings()["exploration_ends_at_step"] == 8000
 
 
 def test_disagreements_name_what_differs_and_what_is_missing() -> None:
@@ -166,7 +169,7 @@ def test_a_timing_weighs_rows_by_the_time_they_took() -> None:
 
 def test_a_round_measures_every_side_once_and_ratios_are_of_one_round() -> None:
     comparisons = chosen(["a2c_pong_64", "a2c_pong_64_against_16"])
-    assert [(turn.work.name, turn.is_peer) for turn in turns(comparisons)] == [
+    assert [(turn.workload.name, turn.is_peer) for turn in turns(comparisons)] == [
         ("a2c_pong_64", False),
         ("a2c_pong_64", True),
         ("a2c_pong_16", True),

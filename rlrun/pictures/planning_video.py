@@ -1,4 +1,4 @@
-"""A film of planning: the values sweep by sweep."""
+"""A video of planning: the values sweep by sweep."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from rlrun.loop.collect import empty_rollout
 from rlrun.pictures.figures import cell_size
-from rlrun.pictures.gif import write_film
+from rlrun.pictures.gif import write_gif
 from rlrun.pictures.grid import grid_place
 from rlrun.pictures.sheet import new_figure, pixels
-from rlrun.pictures.tables_file import FILM
+from rlrun.pictures.tables_file import VIDEO
 from rlrun.pictures.value_map import ValueMap
 from rlrun.protocols import Agent, Tabular
 from rlrun.types import GridLayout
@@ -26,19 +26,19 @@ _MOST_FRAMES = 60
 _MOST_SWEEPS = 10_000
 
 
-def save_film(
+def save_planning_video(
     directory: Path, make_planner: Callable[[], Agent], layout: GridLayout, title: str, num_sweeps: int
 ) -> None:
-    """Plans again from the beginning, which is quick, and films the values sweep by sweep into `values.gif`.
+    """Repeats the planning and records the values sweep by sweep in `values.gif`.
 
-    Does nothing on grids that are too large for it. Of more than 10,000 sweeps, it films the first 10,000.
+    Has no effect on grids of more than 400 cells. Of more than 10,000 sweeps, it shows the first 10,000.
 
     Args:
         directory: of the run.
-        make_planner: makes the run's planner as it began.
+        make_planner: makes the run's planner in its initial state.
         layout: of the grid.
         title: of every frame.
-        num_sweeps: that the run took.
+        num_sweeps: of the run.
     """
     if layout.wall.size > _MOST_CELLS:
         return
@@ -47,7 +47,7 @@ def save_film(
     num_sweeps = min(num_sweeps, _MOST_SWEEPS)
     chosen = frames_to_show(num_sweeps + 1)
     history = {0: planner.tables()}
-    with _quiet(logging.getLogger("rlrun.agents")):  # it has said before that its values settled
+    with _quiet(logging.getLogger("rlrun.agents")):  # it has already logged that its values converged
         for sweep in range(1, num_sweeps + 1):
             planner.learn(empty_rollout(torch.device("cpu")))
             if sweep in chosen:
@@ -61,7 +61,7 @@ def save_film(
         drawn.show(history[sweep].values, history[sweep].arrows)
         return pixels(figure)
 
-    write_film(directory / FILM, [frame(sweep) for sweep in chosen], seconds_per_frame=0.4)
+    write_gif(directory / VIDEO, [frame(sweep) for sweep in chosen], seconds_per_frame=0.4)
 
 
 @contextmanager
@@ -75,7 +75,7 @@ def _quiet(log: logging.Logger) -> Iterator[None]:
 
 
 def frames_to_show(count: int) -> list[int]:
-    """At most 60 of the indices 0 ... count - 1: all of the first ones, then ever fewer, and the last."""
+    """At most 60 of the indices 0 ... count - 1: all of the first ones, then increasingly sparse ones, and the last."""
     if count <= _MOST_FRAMES:
         return list(range(count))
     dense = _MOST_FRAMES // 2

@@ -1,4 +1,4 @@
-"""Plays an episode of training again, exactly, and films it."""
+"""Replays an episode of training exactly, and records a video of it."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ from numpy.typing import NDArray
 
 from rlrun.errors import UserError
 from rlrun.pictures.caption import captioned
-from rlrun.pictures.gif import write_film
+from rlrun.pictures.gif import write_gif
 from rlrun.protocols import Filmable
 from rlrun.rng import stream_seeds
 from rlrun.runs.episode_log import RESTARTED, Episode, EpisodeLog
 from rlrun.types import EnvSpec, Float32Array, ObsArray, map_obs
 
-MOST_PIXELS = 400_000_000  # of all pictures together; a film is put together in memory, a byte for each
-_SHORTEST = 0.02  # seconds; viewers play shorter pictures slowly, and GIF counts hundredths
+MOST_PIXELS = 400_000_000  # of all frames together; a video is assembled in memory, a byte per pixel
+_SHORTEST = 0.02  # seconds; viewers play shorter frames slowly, and GIF counts hundredths
 
 
 class DifferentReplayError(Exception):
-    """An episode did not come out as it was logged."""
+    """A replayed episode differs from the log."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moment:
-    """What an episode showed after so many of its steps; after none, where it began."""
+    """An episode after `step` of its steps; at step 0, its beginning."""
 
     step: int
-    obs: ObsArray  # [...] what the agent saw; at the end of the episode, its true last observation
-    action: int | None  # that led here; None at the beginning
+    obs: ObsArray  # [...] the observation; at the end of the episode, its true last one
+    action: int | None  # the action that led here; None at the beginning
     reward: float  # for that action, raw
     episode_return: float  # so far
     last: bool
 
 
 def replay(env: Filmable, log: EpisodeLog, episode: Episode) -> Iterator[Moment]:
-    """Plays `episode` of `log` again in slot 0 of `env`, an environment like the one of the log but with one slot.
+    """Replays `episode` of `log` in slot 0 of `env`, an environment like that of the log but with one slot.
 
-    While a moment is handed out, the environment is there: `env.render_rgb(ended=moment.last)` shows it.
+    While a moment is yielded, the environment is in its state: `env.render_rgb(ended=moment.last)` renders it.
 
     Raises:
-        DifferentReplayError: after the last moment, if length or return are not those that were logged.
+        DifferentReplayError: after the last moment, if length or return differ from the log.
     """
     here, everywhere = np.array([episode.stream]), np.ones(1, bool)
     obs = env.begin_streams(stream_seeds(log.header.seed, np.array([episode.slot]), here))
@@ -63,40 +63,40 @@ def replay(env: Filmable, log: EpisodeLog, episode: Episode) -> Iterator[Moment]
             break
     if (step, total, last) != (episode.length, episode.episode_return, True):
         raise DifferentReplayError(
-            f"episode {episode.number} did not come out as it was: its return is {total:g} after {step:,} steps"
-            f"{'' if last else ' without an end'}, where the log has {episode.episode_return:g} after "
-            f"{episode.length:,}; another version of the environment (manifest.json has the versions) or a changed "
-            "file may be why"
+            f"episode {episode.number} replayed differently: its return is {total:g} after {step:,} steps"
+            f"{'' if last else ' without an end'}, and the log has {episode.episode_return:g} after "
+            f"{episode.length:,}; the environment has another version (manifest.json lists versions) or a file has "
+            "changed"
         )
 
 
 def _added(total: float, reward: Float32Array) -> float:
-    """As the returns of the log were added up."""
+    """In the same order and precision as the returns of the log."""
     return float(np.float64(total) + reward[0])
 
 
-def film_episode(env: Filmable, log: EpisodeLog, episode: Episode, path: Path, every: int) -> int:
-    """Writes the film of an episode, and returns how many pictures it has.
+def record_video(env: Filmable, log: EpisodeLog, episode: Episode, path: Path, every: int) -> int:
+    """Writes the video of an episode, and returns its number of frames.
 
     Args:
-        env: as `replay` wants it.
+        env: as for `replay`.
         log: of the run.
         episode: one of the log.
-        path: of the GIF; it appears whole or not at all.
-        every: 1 shows all moments, K every K-th and the last; the film takes as long to watch.
+        path: of the GIF; written whole or not at all.
+        every: 1 shows all moments, K every K-th and the last; the video lasts as long.
 
     Raises:
-        DifferentReplayError: if the episode did not come out as it was logged.
-        UserError: if the film would be too large, or the environment cannot be looked at.
+        DifferentReplayError: if the episode differs from the log.
+        UserError: if the video would be too large, or the environment cannot be rendered.
     """
-    reel = _Reel()
+    frames = _Frames()
     for moment in replay(env, log, episode):
         if moment.step % every == 0 or moment.last:
-            reel.append(captioned(env.render_rgb(ended=moment.last), _caption(moment, episode, env.spec)))
+            frames.append(captioned(env.render_rgb(ended=moment.last), _caption(moment, episode, env.spec)))
         if moment.step == 0:
-            _check_size(episode.length, every, reel[0].shape[0] * reel[0].shape[1])
-    write_film(path, reel, max(round(every / env.steps_per_second, 2), _SHORTEST))
-    return len(reel)
+            _check_size(episode.length, every, frames[0].shape[0] * frames[0].shape[1])
+    write_gif(path, frames, max(round(every / env.steps_per_second, 2), _SHORTEST))
+    return len(frames)
 
 
 def _check_size(length: int, every: int, pixels: int) -> None:
@@ -104,8 +104,8 @@ def _check_size(length: int, every: int, pixels: int) -> None:
     if length / every + 1 > most:
         enough = -(-length // max(most - 1, 1))
         raise UserError(
-            f"a film of {length:,} steps would have more than the {most:,} pictures that memory should hold at once; "
-            f"give --every {enough} (or more) to show one step of so many"
+            f"a video of {length:,} steps would have more than the {most:,} frames that are allowed in memory; "
+            f"use --every {enough} (or more) to show fewer"
         )
 
 
@@ -122,14 +122,14 @@ def _caption(moment: Moment, episode: Episode, spec: EnvSpec) -> list[list[str]]
     ]
 
 
-class _Reel(Sequence[NDArray[np.uint8]]):
-    """Pictures of one size, kept small: neighbouring pixels are mostly alike."""
+class _Frames(Sequence[NDArray[np.uint8]]):
+    """Frames of one size, compressed."""
 
     def __init__(self) -> None:
         self._frames: list[tuple[bytes, tuple[int, ...]]] = []
 
     def append(self, frame: NDArray[np.uint8]) -> None:
-        """Adds a picture, uint8 [h, w, 3]."""
+        """Adds a frame, uint8 [h, w, 3]."""
         self._frames.append((zlib.compress(frame.tobytes(), 1), frame.shape))
 
     def __len__(self) -> int:

@@ -1,8 +1,8 @@
-"""The same work for rlrun and for stable-baselines3, as data; for Tianshou, `tianshou_works.py` adds its own terms.
+"""Equal workloads for rlrun and stable-baselines3, as data; `tianshou_workloads.py` adds the terms of Tianshou.
 
 Hyperparameters are rl-zoo3's (`hyperparams/dqn.yml`, `hyperparams/a2c.yml`), and where it has none the defaults of
 stable-baselines3 2.9.2, on both sides. `agreement.py` checks that both sides really have the same network size, batch,
-replay ratio, optimizer and so on; what still differs is said in `differences`, which the table in the docs prints.
+replay ratio, optimizer and so on; what still differs is listed in `differences`, which the table in the docs prints.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ SHORT = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
-    """One work, for both sides.
+class Workload:
+    """One workload, for both sides.
 
     Args:
         name: in the CSVs.
         title: for people.
-        words: rlrun's.
+        overrides: rlrun's.
         peer: what `peer_sb3.py` is told: `algorithm`, `env`, `num_envs`, `arguments` of the model's constructor, and
             perhaps `optimizer` and `net_arch`.
         num_threads: CPU threads of torch, on both sides.
@@ -44,7 +44,7 @@ class Work:
 
     name: str
     title: str
-    words: tuple[str, ...]
+    overrides: tuple[str, ...]
     peer: Mapping[str, Any]
     num_threads: int
     update_steps: int
@@ -59,7 +59,7 @@ class Work:
     @property
     def is_compiled(self) -> bool:
         """Whether rlrun compiles its updates."""
-        return COMPILING in self.words
+        return COMPILING in self.overrides
 
     @property
     def warm_up_steps(self) -> int:
@@ -68,7 +68,7 @@ class Work:
 
     @property
     def measured_steps(self) -> int:
-        """Agent steps that are timed: a whole number of rounds of learning."""
+        """Agent steps that are timed: an integer number of rounds of learning."""
         return self.row_steps * self.measured_rows
 
     @property
@@ -82,16 +82,16 @@ class Work:
     def _exploration_delay_steps(self) -> int:
         return (self.learning_starts_steps or 0) if self.exploration_waits else 0
 
-    def all_words(self) -> list[str]:
+    def all_overrides(self) -> list[str]:
         """What `rlrun` is given."""
-        words = [*self.words, f"device.num_threads={self.num_threads}", "device=cpu"]
+        overrides = [*self.overrides, f"device.num_threads={self.num_threads}", "device=cpu"]
         if self.exploration_ends_at_step is not None:
-            words += [
+            overrides += [
                 f"algo.replay.learning_starts_steps={self.learning_starts_steps}",
                 f"algo.exploration.epsilon.delay_steps={self._exploration_delay_steps}",
                 f"algo.exploration.epsilon.duration_steps={self.exploration_steps}",
             ]
-        return words
+        return overrides
 
     def measuring(self) -> dict[str, int]:
         """What every peer is given: threads and numbers of steps."""
@@ -110,23 +110,23 @@ class Work:
         return settings
 
 
-def shrunk(work: Work, factor: int) -> Work:
-    """The same work for a try: about `factor` times fewer steps, before the clock starts and after."""
-    rounds = max(1, work.row_steps // work.update_steps // factor)
-    starts, explores = work.learning_starts_steps, work.exploration_steps
-    ratio = work.row_steps // (rounds * work.update_steps)
+def shrunk(workload: Workload, factor: int) -> Workload:
+    """The same workload for a try: about `factor` times fewer steps, before the clock starts and after."""
+    rounds = max(1, workload.row_steps // workload.update_steps // factor)
+    starts, explores = workload.learning_starts_steps, workload.exploration_steps
+    ratio = workload.row_steps // (rounds * workload.update_steps)
     return replace(
-        work,
-        row_steps=rounds * work.update_steps,
+        workload,
+        row_steps=rounds * workload.update_steps,
         learning_starts_steps=None if starts is None else max(1, starts // ratio),
         exploration_steps=None if explores is None else max(1, explores // ratio),
     )
 
 
-DQN_PONG_WORK = Work(
+DQN_PONG_WORKLOAD = Workload(
     name="dqn_pong",
     title="DQN Pong (Nature network, batch 32, one update per 4 steps)",
-    words=DQN_PONG,
+    overrides=DQN_PONG,
     peer={
         "algorithm": "DQN",
         "env": "pong",
@@ -153,13 +153,13 @@ DQN_PONG_WORK = Work(
 )
 
 
-def a2c_pong(num_envs: int) -> Work:
+def a2c_pong(num_envs: int) -> Workload:
     """A2C with rl-zoo3's numbers, in 16 environments as there or in more."""
     more = () if num_envs == 16 else (f"{num_envs} environments instead of rl-zoo3's 16, on both sides",)
-    return Work(
+    return Workload(
         name=f"a2c_pong_{num_envs}",
         title=f"A2C Pong, {num_envs} environments",
-        words=(
+        overrides=(
             "algo=actor_critic",
             "env=pong",
             "preset=null",
@@ -197,10 +197,10 @@ def a2c_pong(num_envs: int) -> Work:
     )
 
 
-DQN_CARTPOLE_WORK = Work(
+DQN_CARTPOLE_WORKLOAD = Workload(
     name="dqn_cartpole",
     title="DQN CartPole (256x256, batch 64, 128 updates per 256 steps)",
-    words=(
+    overrides=(
         "algo=dqn",
         "env=cartpole",
         "preset=null",
@@ -257,12 +257,12 @@ DQN_CARTPOLE_WORK = Work(
 )
 
 
-def actor_critic_cartpole(num_envs: int) -> Work:
+def actor_critic_cartpole(num_envs: int) -> Workload:
     """A2C's update on CartPole, in rl-zoo3's 8 environments or in more."""
-    return Work(
+    return Workload(
         name=f"actor_critic_cartpole_{num_envs}",
         title=f"actor-critic CartPole, {num_envs} environments",
-        words=(*ACTOR_CRITIC_CARTPOLE, f"env.num_envs={num_envs}"),
+        overrides=(*ACTOR_CRITIC_CARTPOLE, f"env.num_envs={num_envs}"),
         peer={
             "algorithm": "A2C",
             "env": "cartpole",
@@ -278,24 +278,24 @@ def actor_critic_cartpole(num_envs: int) -> Work:
     )
 
 
-def compiled(work: Work) -> Work:
+def compiled(workload: Workload) -> Workload:
     """The same with rlrun's updates compiled, which the peer has no setting for."""
     return replace(
-        work,
-        name=f"{work.name}_compiled",
-        title=f"{work.title}, {COMPILING}",
-        words=(*work.words, COMPILING),
+        workload,
+        name=f"{workload.name}_compiled",
+        title=f"{workload.title}, {COMPILING}",
+        overrides=(*workload.overrides, COMPILING),
         differences=(COMPILED,),
     )
 
 
-WORKS = {
-    work.name: work
-    for work in (
-        DQN_PONG_WORK,
+WORKLOADS = {
+    workload.name: workload
+    for workload in (
+        DQN_PONG_WORKLOAD,
         a2c_pong(16),
         a2c_pong(64),
-        DQN_CARTPOLE_WORK,
+        DQN_CARTPOLE_WORKLOAD,
         actor_critic_cartpole(8),
         actor_critic_cartpole(64),
         compiled(actor_critic_cartpole(8)),
@@ -306,11 +306,11 @@ WORKS = {
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Rlrun at one work against the peer at one, usually the same."""
+    """Rlrun at one workload against the peer at one, usually the same."""
 
     name: str
-    ours: Work
-    theirs: Work
+    ours: Workload
+    theirs: Workload
     goal: float  # ratio asked for
     aim: float  # ratio hoped for
 
@@ -318,12 +318,12 @@ class Comparison:
     def title(self) -> str:
         """For people."""
         theirs = self.theirs.peer["num_envs"]
-        beside = "" if self.ours.peer["num_envs"] == theirs else f", against the peer's {theirs}"
-        return self.ours.title + beside
+        remark = "" if self.ours.peer["num_envs"] == theirs else f", against the peer's {theirs}"
+        return self.ours.title + remark
 
 
 def _compared(ours: str, goal: float, aim: float, theirs: str | None = None) -> Comparison:
-    mine, other = WORKS[ours], WORKS[theirs or ours]
+    mine, other = WORKLOADS[ours], WORKLOADS[theirs or ours]
     num_envs = other.peer["num_envs"]
     name = ours if mine.peer["num_envs"] == num_envs else f"{ours}_against_{num_envs}"
     return Comparison(name, mine, other, goal, aim)

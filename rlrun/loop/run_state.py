@@ -1,4 +1,4 @@
-"""How far a run has come, and what it has yet to say: what a checkpoint holds besides the agent and the collector."""
+"""How far a run has come, and what it has yet to log: what a checkpoint holds besides agent and collector."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from rlrun.types import Metrics, Progress, State
 
 @dataclass(slots=True)
 class Window:
-    """What happened since the last row; metrics are read from the device only when a row is due."""
+    """Metrics and episodes since the last row; metrics are read from the device only when a row is due."""
 
     metrics: list[Metrics] = field(default_factory=list)
     returns: list[float] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
 
     def add(self, progress: Progress) -> None:
-        """Takes note of one turn of the loop."""
+        """Adds one iteration of the loop."""
         self.metrics.append(progress.metrics)
         self.returns.extend(progress.episodes.returns.tolist())
         self.lengths.extend(progress.episodes.lengths.tolist())
 
     def state_dict(self) -> State:
-        """What the row will be made of; metrics as the float64 numbers that its means are taken of."""
-        metrics = [{key: float(value) for key, value in turn.items()} for turn in self.metrics]
+        """What the next row is computed from; metrics as float64, in which means are taken."""
+        metrics = [{key: float(value) for key, value in metrics.items()} for metrics in self.metrics]
         return {"metrics": metrics, "returns": self.returns, "lengths": self.lengths}
 
     def load_state_dict(self, state: State) -> None:
-        """Goes on with a row that was begun."""
+        """Restores the row in progress."""
         self.metrics = list(state["metrics"])
         self.returns, self.lengths = list(state["returns"]), list(state["lengths"])
 
     def row(self) -> dict[str, float]:
-        """Means over the turns, and over the episodes.
+        """Means over iterations and over episodes.
 
         Raises:
-            UserError: if one of them is no number any more.
+            UserError: if one of them is not finite.
         """
         row: dict[str, float] = {}
         if self.returns:
@@ -59,27 +59,29 @@ class Window:
 
 
 def _mean(values: list[Tensor | float]) -> float:
-    tensors = [value for value in values if isinstance(value, Tensor)]  # read at once: a GPU is waited for each time
+    tensors = [value for value in values if isinstance(value, Tensor)]  # read together: each read waits for the GPU
     read = iter(torch.stack(tensors).double().tolist() if tensors else ())
-    numbers = [next(read) if isinstance(value, Tensor) else value for value in values]  # after a resume there are both
+    numbers = [
+        next(read) if isinstance(value, Tensor) else value for value in values
+    ]  # both kinds occur after a resume
     return float(torch.tensor(numbers, dtype=torch.float64).mean())
 
 
 @dataclass(slots=True)
-class Course:
-    """How far a run has come: what a checkpoint holds besides the agent and the collector."""
+class RunState:
+    """How far a run has come; part of every checkpoint."""
 
     step: int = 0
-    evaluations: int = 0  # how many there were
-    evaluation_due: bool = False  # one was due, or was begun, when the checkpoint was made
-    best: float | None = None  # the best mean of an evaluation
+    evaluations: int = 0  # how many were made
+    evaluation_due: bool = False  # one was due, or in progress, at the checkpoint
+    best: float | None = None  # the best mean return of an evaluation
     window: Window = field(default_factory=Window)
-    written: Written | None = None  # how far the files of numbers were written
-    total_steps: int = 0  # what the run was meant to reach when the checkpoint was made
-    env_steps: int | None = 0  # interactions so far, waiting slots' too; None: begun before they were counted
+    written: Written | None = None  # how far the files of rows were written
+    total_steps: int = 0  # the intended length of the run at the checkpoint
+    env_steps: int | None = 0  # interactions so far, masked ones too; None: the run began before they were counted
 
     def advance(self, progress: Progress) -> int:
-        """Takes note of one turn of the loop, and returns the step before it."""
+        """Adds one iteration of the loop, and returns the step before it."""
         before, self.step = self.step, progress.step
         if self.env_steps is not None:
             self.env_steps += progress.num_env_steps
@@ -87,7 +89,7 @@ class Course:
         return before
 
     def counts(self) -> dict[str, int]:
-        """What stands beside the agent step in every row: `env_steps`, if they were counted from the beginning."""
+        """What every row has besides the agent step: `env_steps`, if counted from the beginning."""
         return {} if self.env_steps is None else {"env_steps": self.env_steps}
 
     def state_dict(self, written: Written) -> State:
@@ -104,7 +106,7 @@ class Course:
         }
 
     def check_written(self, directory: Path) -> None:
-        """Makes sure that the numbers written so far are in `directory`.
+        """Makes sure that the rows written so far are in `directory`.
 
         Raises:
             UserError: if they are not.
@@ -112,25 +114,25 @@ class Course:
         if self.written is not None:
             self.written.check(directory, unneeded=[FILE])
 
-    def go_on_to(self, total_steps: int) -> None:
-        """The run is to reach `total_steps` from now on.
+    def extend_to(self, total_steps: int) -> None:
+        """Sets the length of the run to `total_steps`.
 
         Raises:
-            UserError: if it was meant to reach more: it would be a finished run of fewer steps.
+            UserError: if it was longer.
         """
         if total_steps < self.total_steps:
             raise UserError(
-                f"the checkpoint of step {self.step:,} is of a run for {self.total_steps} steps: "
-                f"total_steps={total_steps} is less, and it may only grow; fresh=true starts a new run next to it"
+                f"the checkpoint of step {self.step:,} is of a run with total_steps={self.total_steps}: it "
+                f"may be raised, not lowered to {total_steps}; fresh=true starts a new run next to it"
             )
         self.total_steps = total_steps
 
     @staticmethod
-    def from_state(state: State) -> Course:
-        """The inverse."""
+    def from_state(state: State) -> RunState:
+        """The inverse of `state_dict`."""
         window = Window()
         window.load_state_dict(state["window"])
-        return Course(
+        return RunState(
             state["step"],
             state["evaluations"],
             state["evaluation_due"],
