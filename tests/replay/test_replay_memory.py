@@ -66,7 +66,7 @@ def test_describe_gives_one_line() -> None:
 
 
 def test_too_much_is_refused_with_the_capacity_that_fits() -> None:
-    with pytest.raises(UserError, match=r"1000000 .* 6\.\d\d GiB .* 2\.00 GiB") as error:
+    with pytest.raises(UserError, match=r"1000000 .* 6\.\d\d GiB.* 2\.00 GiB") as error:
         require_memory(atari(), 1_000_000, 2 * GIB)
     fits = int(str(error.value).split("at most ")[1].split(" ")[0].replace(",", ""))
     assert estimate_bytes(atari(), fits) <= 2 * GIB < estimate_bytes(atari(), fits + 1)
