@@ -86,8 +86,8 @@ def random_values(model: TabularModel, gamma: float) -> Float64Array | None:
 def common_limits(random_v: Float64Array, found: Float64Array) -> tuple[float, float] | None:
     """The least and greatest finite value of both, so that maps that are compared share one colour scale.
 
-    None if the result would then span less than a tenth of it: beside a cliff the random policy loses hundreds, and
-    the best one a dozen.
+    None if the result would then span less than a tenth of it: beside a cliff the random policy loses hundreds, the
+    best one a dozen.
     """
     chance, best = (values[np.isfinite(values)] for values in (random_v, found))
     both = np.concatenate([chance, best])
