@@ -98,7 +98,7 @@ def test_what_is_refused_late_is_told_before_there_is_a_result(tmp_path: Path, r
     with closing(build(config, tmp_path)) as built:
         run, agent, env = built.run, cast(Any, built.run.agent), cast(Any, built.run.collector.env)
         env.spec = replace(env.spec, resumable=resumable)
-        refusals = agent._replay._refusals = DeferredChecks(torch.device("cpu"), later=True)
+        refusals = agent._replay._checks = DeferredChecks(torch.device("cpu"), later=True)
         refusals.all(torch.tensor([False]), "something was wrong")
         with pytest.raises(ValueError, match="something was wrong"):
             train(run)
