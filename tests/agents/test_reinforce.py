@@ -417,5 +417,5 @@ def test_batches_that_do_not_divide_among_the_slots_are_refused_in_words() -> No
 
 
 def test_episodes_that_never_end_are_refused_in_words() -> None:
-    with pytest.raises(UserError, match="whole episodes, and those of cells may never end"):
+    with pytest.raises(UserError, match="whole episodes, but those of cells may never end"):
         reinforce(dataclasses.replace(CELLS, episodic=False))
