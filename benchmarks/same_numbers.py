@@ -35,6 +35,7 @@ KEYS_BEFORE: dict[str, str] = {
     "algo.replay.storage": "algo.replay_storage",
 }  # argument today -> argument in the older checkout
 METRICS_BEFORE: dict[str, str] = {}  # metric today -> metric in the older checkout
+ONE_SIDED_STATE: frozenset[str] = frozenset()  # names in an agent's state that one checkout alone has
 ADDED_METRICS = frozenset({"env_steps", "eval/greedy_return", "grad/norm"})  # that the older checkout does not know
 
 COMMON = (
@@ -151,8 +152,9 @@ def differences(before: Path, now: Path) -> Iterator[str]:
     for place in sorted(old_state.keys() & new_state.keys()):
         if old_state[place] != new_state[place]:
             yield f"the last checkpoint's {place}"
-    if not old_state.keys() & new_state.keys():
-        yield "no part of the last checkpoints has the same name"
+    for place in sorted(old_state.keys() ^ new_state.keys()):
+        if not any(part in ONE_SIDED_STATE for part in place.split("/")):
+            yield f"the last checkpoint's {place}, which the other checkout does not have"
 
 
 def digests(directory: Path) -> dict[str, str]:
