@@ -295,4 +295,4 @@ class ActorCritic:
         """Continues exactly."""
         self._network.load_state_dict(state["network"])
         self._optimizer.load_state_dict(state["optimizer"])
-        self._steps = state.get("steps", 0)  # older checkpoints have neither steps nor schedules
+        self._steps = state["steps"]

@@ -209,7 +209,7 @@ class Reinforce:
         self._logits.load_state_dict(state["policy"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._baseline.load_state_dict(state["baseline"])
-        self._steps = state.get("steps", 0)  # older checkpoints have neither steps nor schedules
+        self._steps = state["steps"]
 
 
 def sum_per_episode(values: Tensor, rollout: Rollout) -> Tensor:

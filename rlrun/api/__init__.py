@@ -148,7 +148,7 @@ class TrainedRun:
     config: Config = field(repr=False)
     directory: Path
     step: int  # agent steps, over all slots
-    env_steps: int | None  # interactions, masked ones too; None: of an older run
+    env_steps: int  # interactions, masked ones too
     evaluation_mean: float  # of the final evaluation's episode returns, raw rewards
     evaluation_returns: tuple[float, ...] = field(repr=False)
     rows: tuple[dict[str, Any], ...] = field(repr=False)  # of metrics.jsonl, in order; each has `step`
@@ -162,7 +162,7 @@ class TrainedRun:
             config=config,
             directory=directory,
             step=result["step"],
-            env_steps=result.get("env_steps"),
+            env_steps=result["env_steps"],
             evaluation_mean=result["eval/episode_return"],
             evaluation_returns=tuple(result["eval/returns"]),
             rows=tuple(json.loads(line) for line in lines),

@@ -78,19 +78,18 @@ class RunState:
     window: Window = field(default_factory=Window)
     written: Written | None = None  # how far the files of rows were written
     total_steps: int = 0  # the intended length of the run at the checkpoint
-    env_steps: int | None = 0  # interactions so far, masked ones too; None: the run began before they were counted
+    env_steps: int = 0  # interactions so far, masked ones too
 
     def advance(self, progress: Progress) -> int:
         """Adds one iteration of the loop, and returns the step before it."""
         before, self.step = self.step, progress.step
-        if self.env_steps is not None:
-            self.env_steps += progress.num_env_steps
+        self.env_steps += progress.num_env_steps
         self.window.add(progress)
         return before
 
     def counts(self) -> dict[str, int]:
-        """What every row has besides the agent step: `env_steps`, if counted from the beginning."""
-        return {} if self.env_steps is None else {"env_steps": self.env_steps}
+        """What every row has besides the agent step."""
+        return {"env_steps": self.env_steps}
 
     def state_dict(self, written: Written) -> State:
         """Plain values."""
@@ -140,5 +139,5 @@ class RunState:
             window,
             Written(state["written"]),
             state["total_steps"],
-            state.get("env_steps"),
+            state["env_steps"],
         )

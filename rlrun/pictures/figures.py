@@ -28,19 +28,18 @@ def cell_size(layout: GridLayout) -> float:
     return min(_LARGEST_CELL, max(6.4 / longest, _SMALLEST_CELL), _LONGEST_SIDE / longest)
 
 
-def figure_of(shown: Shown, gamma: float, title: str) -> Figure | None:
+def figure_of(shown: Shown, title: str) -> Figure | None:
     """The random policy beside the result, with Q if cells are large enough; None if nothing fits.
 
     Args:
         shown: tables and the whole model.
-        gamma: discount factor, for the value of the random policy.
         title: of the result.
     """
     tables, model, layout = shown.tables, shown.model, shown.model.layout
     if layout is None:
         return table_figure(model, tables.values, tables.q, title) if model.num_states <= MOST_STATES else None
     maps, limits, remark = [], None, ""
-    random_v = random_values(model, gamma)
+    random_v = None if tables.gamma is None else random_values(model, tables.gamma)
     if random_v is not None:
         playable = model.legal.any(axis=1)
         limits = common_limits(random_v[playable], tables.values[playable])
@@ -87,8 +86,8 @@ def random_values(model: TabularModel, gamma: float) -> Float64Array | None:
 def common_limits(random_v: Float64Array, found: Float64Array) -> tuple[float, float] | None:
     """The least and greatest finite value of both, so that maps that are compared share one colour scale.
 
-    None if the result would then span less than a tenth of it: beside a cliff the random policy loses hundreds, and
-    the best one a dozen.
+    None if the result would then span less than a tenth of it: beside a cliff the random policy loses hundreds, the
+    best one a dozen.
     """
     chance, best = (values[np.isfinite(values)] for values in (random_v, found))
     both = np.concatenate([chance, best])

@@ -11,7 +11,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from rlrun.annotations import TARGET
 from rlrun.errors import UserError
 from rlrun.files import make_directories, write_atomically
 from rlrun.runs.interruption import Interrupted
@@ -80,23 +79,10 @@ def check_same_experiment(directory: Path, experiment: Mapping[str, Any], seed: 
 
 
 def differing_key(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
-    """The first key, in alphabetical order, in which two experiments differ, and its values.
-
-    An older run may also list arguments that have no effect. An argument that the new experiment lacks is ignored:
-    whether it applies is decided by other arguments, which are compared.
-    """
-    before, after = flat(_as_far_as(old, new)), flat(new)
+    """The first key, in alphabetical order, in which two experiments differ, and its values."""
+    before, after = flat(old), flat(new)
     key = next((key for key in sorted(before | after) if before.get(key) != after.get(key)), None)
     return (key, before.get(key, "not set"), after.get(key, "not set")) if key is not None else None
-
-
-def _as_far_as(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """`old` without the arguments of constructors that `new` does not have."""
-    kept = {key: value for key, value in old.items() if key in new or TARGET not in new}
-    return {
-        key: _as_far_as(value, new[key]) if isinstance(value, Mapping) and isinstance(new.get(key), Mapping) else value
-        for key, value in kept.items()
-    }
 
 
 def finished_result(directory: Path, total_steps: int) -> dict[str, Any] | None:

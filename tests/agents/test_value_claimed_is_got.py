@@ -140,8 +140,9 @@ def random_model(rng: np.random.Generator, rewards: tuple[float, ...]) -> Tabula
 
 
 def as_spec(model: TabularModel) -> EnvSpec:
-    states = spaces.Discrete(model.num_states)
-    shown = {"obs": states, "action_mask": mask_space(model.num_actions)} if model.forbids_actions else states
+    shown: dict[str, spaces.Box | spaces.Discrete] = {"obs": spaces.Discrete(model.num_states)}
+    if model.forbids_actions:
+        shown["action_mask"] = mask_space(model.num_actions)
     return EnvSpec("random", shown, spaces.Discrete(model.num_actions), 1, model=model)
 
 

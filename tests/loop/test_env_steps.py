@@ -17,10 +17,9 @@ from rlrun.config.compose import load_config
 from rlrun.config.files import config_directory
 from rlrun.loop.loop import train
 from rlrun.loop.run import Result
-from rlrun.loop.run_state import RunState
 from rlrun.runs.interruption import Interrupted
-from rlrun.runs.loggers import Written, read_rows
-from rlrun.types import Episodes, Int64Array, Progress, TimeStep
+from rlrun.runs.loggers import read_rows
+from rlrun.types import Int64Array, TimeStep
 
 WORDS = ["algo=reinforce", "env=cartpole", "algo.network.hidden=[8]", "device=cpu", "log_every_steps=500", "name=run"]
 WORDS += ["evaluation.every_steps=1000", "evaluation.episodes=1", "total_steps=2500", "env.num_envs=4"]
@@ -102,13 +101,3 @@ def test_a_planner_has_none(tmp_path: Path) -> None:
     assert result.step > 0
     assert result.counts == {"env_steps": 0}
     assert {row["env_steps"] for row in read_rows(tmp_path / "metrics.jsonl")} == {0}
-
-
-def test_a_run_that_was_begun_before_they_were_counted_says_nothing_of_them() -> None:
-    state = RunState(step=5, env_steps=7).state_dict(Written({}))
-    assert RunState.from_state(state).counts() == {"env_steps": 7}
-    del state["env_steps"]
-    run_state = RunState.from_state(state)
-    run_state.advance(Progress(6, 2, Episodes.none(), {}))
-    assert run_state.counts() == {}
-    assert "env_steps" not in run_state.state_dict(Written({}))
