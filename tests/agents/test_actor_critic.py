@@ -348,7 +348,7 @@ def test_only_monte_carlo_collects_whole_episodes() -> None:
 
 
 def test_monte_carlo_refuses_in_words_what_it_cannot_play() -> None:
-    with pytest.raises(UserError, match="^advantage=monte_carlo "):
+    with pytest.raises(UserError, match=r"^advantage=monte_carlo "):
         actor_critic(dataclasses.replace(CELLS, episodic=False), advantage="monte_carlo")
     with pytest.raises(ArgumentError) as raised:
         actor_critic(dataclasses.replace(CELLS, num_envs=3), advantage="monte_carlo")
