@@ -98,7 +98,7 @@ def test_activating_sets_the_threads_of_torch(others: Callable[[int, float], Non
 
 
 def test_more_threads_than_cores_are_refused() -> None:
-    with pytest.raises(UserError, match=rf"there are {available_cores()} cores"):
+    with pytest.raises(UserError, match=rf"only {available_cores()} cores"):
         make(num_threads=available_cores() + 1)
 
 
@@ -129,7 +129,7 @@ def test_inductor_is_refused_without_what_it_needs(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("rlrun.compute.device.Path.is_file", lambda path: True)
     monkeypatch.setattr("rlrun.compute.device.importlib.util.find_spec", lambda name: None)
     make(kind="cpu", compile="inductor")
-    with pytest.raises(UserError, match="needs the package triton, which is not here"):
+    with pytest.raises(UserError, match="needs the package triton, which is missing here"):
         make(kind="cuda", compile="inductor")
     monkeypatch.setattr("rlrun.compute.device.Path.is_file", lambda path: False)
     with pytest.raises(UserError, match="needs Python's headers"):

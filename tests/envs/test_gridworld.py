@@ -258,7 +258,7 @@ def test_a_million_cells_make_a_model() -> None:
     [
         ("", "there are no cells"),
         ("slip: 0.2\n", "there are no cells"),
-        ("slip: 2\n\n..", "line 1: slip is a probability"),
+        ("slip: 2\n\n..", "line 1: slip must be a probability"),
         ("slip: x\n\n..", "line 1: 'x' is not a number"),
         ("step_reward: nan\n\n..", "line 1: nan is not finite"),
         ("sleep: 0.2\n\n..", "line 1: unknown key 'sleep'; nearest: slip"),

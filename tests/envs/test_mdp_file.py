@@ -292,7 +292,7 @@ WRONG = {
         "line 8: the tag tag:yaml.org,2002:python/name:os.system",
     ),
     "empty": ("# nothing\n", "line 1: the file is empty; an MDP has the keys states, actions, start, looks, trans"),
-    "a list": ("- states\n", "line 1: an MDP must be a mapping"),
+    "a list": ("- states\n", "line 1: an MDP must be a mapping with the keys states, actions, start, looks, tr"),
     "nested": ("states: " + "[" * 5000, "line 1: lists are nested too deeply"),
 }
 

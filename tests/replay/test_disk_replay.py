@@ -263,7 +263,7 @@ def in_a_child(work: Callable[[], object]) -> int:
 
 def test_too_little_disk_is_refused_with_the_capacity_that_fits(small_disk: Path) -> None:
     spec = Player(1, 4, 0).spec
-    with pytest.raises(UserError, match=rf"3\.8\d MiB .*2\.00 MiB .*{small_disk}") as error:
+    with pytest.raises(UserError, match=rf"3\.8\d MiB.*2\.00 MiB .*{small_disk}") as error:
         on_disk(spec, small_disk, 1_000_000)
     assert "\n" not in str(error.value)
     fits = int(str(error.value).split("at most ")[1].split(" ")[0].replace(",", ""))
