@@ -27,7 +27,7 @@ class CheckedParts:
         directory: what agents are told is the run's; it need not exist. Not one of a real run: they may write there.
 
     Raises:
-        UserError: if environment or agent cannot be made at all, in the words in which a run would be refused.
+        UserError: if environment or agent cannot be made at all, with the message of a run.
     """
 
     def __init__(self, config: Config, directory: Path) -> None:

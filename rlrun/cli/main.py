@@ -22,7 +22,7 @@ from rlrun.runs.interruption import Interrupted, StopRequest
 _USER_ERROR, _INTERRUPTED = 2, 130
 _FULL_ERRORS = "HYDRA_FULL_ERROR"
 _SHOWS_TRACEBACKS = os.environ.get(_FULL_ERRORS) == "1"  # before it is set below, for Hydra's sake
-STOPPED = 75  # EX_TEMPFAIL: saved and stopped because a signal asked for it, and can go on
+STOPPED = 75  # EX_TEMPFAIL: saved and stopped because a signal asked for it, and can be resumed
 _REPLACED = {  # flags of Hydra's, and what to use instead
     ("--info", "-i", "--package", "-p"): "`rlrun explain` says where every value comes from",
     ("--hydra-help",): "`rlrun --help` names the groups",
@@ -59,7 +59,7 @@ def run_command(argv: Sequence[str]) -> int:
         print(f"rlrun: stopped by {at}; {_what_next(interrupted)}", file=sys.stderr)
         return STOPPED
     except KeyboardInterrupt:
-        print("rlrun: interrupted; what was saved stays, and `rlrun ls` says which runs can go on", file=sys.stderr)
+        print("rlrun: interrupted; what was saved stays, and `rlrun ls` says which runs can be resumed", file=sys.stderr)
         return _INTERRUPTED
 
 
@@ -68,8 +68,8 @@ def _what_next(interrupted: Interrupted) -> str:
         return "nothing is saved, since this environment cannot be resumed"
     if interrupted.starts_new_run:
         again = f"`rlrun resume {shlex.quote(str(interrupted.directory))}`"
-        return f"everything is saved, and {again} goes on from there; fresh=true would begin another run"
-    return "everything is saved, and the same command goes on from there"
+        return f"everything is saved, and {again} resumes it; fresh=true would start a new run"
+    return "everything is saved, and the same command resumes it"
 
 
 def _refuse(error: UserError) -> int:
@@ -195,7 +195,7 @@ def _sweep(overrides: Sequence[str], directories: Sequence[Path], argv: Sequence
     if outcomes.stopped:
         raise outcomes.stopped[0]
     if stop.came is not None:
-        again = "the same command, without fresh=true, goes on with the rest of the sweep"
+        again = "the same command, without fresh=true, continues the sweep"
         print(f"rlrun: stopped by {stop.came}; {again}", file=sys.stderr, flush=True)
         return STOPPED
     return _USER_ERROR if outcomes.refused else 0
@@ -208,7 +208,7 @@ def _launch(
     argv: Sequence[str],
     job: Callable[[Sequence[str]], None],
 ) -> None:
-    """Lets Hydra carry a sweep out, with its launchers and sweepers; each run is composed anew, where it runs."""
+    """Lets Hydra carry a sweep out, with its launchers and sweepers; each run is composed again where it runs."""
     from hydra import main as hydra_main
     from hydra.core.hydra_config import HydraConfig
     from hydra.errors import HydraException

@@ -1,7 +1,7 @@
 """Our constructors, without importing them: `catalogue.json`, which `scripts/write_catalogue.py` makes and documents.
 
 Checking, explaining and completing configs reads this instead of the classes, most of which bring torch along.
-`python scripts/write_catalogue.py` writes the file anew; a test compares it with the constructors.
+`python scripts/write_catalogue.py` writes the file again; a test compares it with the constructors.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ class Config:
     total_steps: int  # agent steps, all slots
     runs_dir: Path
     name: str | None
-    fresh: bool  # begin another run beside those there are
+    fresh: bool  # start a new run next to the existing ones
     log_every_steps: int
     record_episodes: bool
     evaluation: Mapping[str, Any]  # the fields of `rlrun.loop.evaluate.EvaluationSettings`

@@ -63,7 +63,7 @@ def read_config(directory: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
         if digest(text) not in manifest["config_digests"]:
             raise UserError(
-                f"{path} was changed since rlrun wrote it: give the words that the run was made with instead, which "
+                f"{path} was changed since rlrun wrote it: give the overrides that it was started with instead, which "
                 f"write it again (`rlrun show {path.parent}` has them), or put its old content back"
             )
         content = OmegaConf.to_container(OmegaConf.create(text))
@@ -77,15 +77,15 @@ def read_config(directory: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
 def _refused_or_key(override: Override) -> str:
     key = str(override.key_or_group)
     if override.type is not OverrideType.CHANGE or override.package is not None:
-        raise UserError(f"{override.input_line} cannot be: a run that exists has all its keys; write key=value")
+        raise UserError(f"{override.input_line} is not allowed: an existing run has all its keys; write key=value")
     if override.is_sweep_override():
-        raise UserError(f"{key} gives several values, but it is one run that goes on")
+        raise UserError(f"{key} gives several values, but only one run is resumed")
     if key in _WHERE:
-        raise UserError(f"{key}= cannot be given here: the run stays where it is")
+        raise UserError(f"{key}= is not allowed here: the run stays where it is")
     if key in _EXPERIMENT:
         raise UserError(
             f"{key}= would change the experiment, and the run belongs to the one that it began with: "
-            f"`rlrun {override.input_line} ...` begins another"
+            f"`rlrun {override.input_line} ...` starts a new run"
         )
     return key
 
@@ -119,7 +119,7 @@ def _check_same(directory: Path, manifest: Mapping[str, Any], config: Config, as
         key, old, new = difference
         if any(key == name or key.startswith(f"{name}.") for name in asked):
             raise UserError(
-                f"{key}={new} would change the experiment, in which {key}={old}; leave it out, or begin another run"
+                f"{key}={new} would change the experiment, in which {key}={old}; leave it out, or start a new run"
             )
         raise UserError(
             f"{key} is not what {directory} was made with: {old} then, {new} now (a relative path counts from where "

@@ -150,7 +150,7 @@ def test_a_signal_in_the_last_moments_of_a_run_ends_its_sweep(
     words = [word for word in WORDS if not word.startswith("name=")]
     sweep = ["rlrun", "-m", *words, "seed=0,1", "total_steps=300", "evaluation.episodes=2", f"runs_dir={tmp_path}"]
     assert run_command(sweep) == STOPPED
-    assert "goes on with the rest of the sweep" in capfd.readouterr().err
+    assert "continues the sweep" in capfd.readouterr().err
     assert [path.parent.name for path in tmp_path.rglob("result.json")] == ["seed0"], "seed 1 is not begun"
     assert called == [signal.SIGTERM]
 
@@ -205,7 +205,7 @@ def test_what_goes_on_with_a_fresh_run_that_was_stopped_is_said(
     with monkeypatch.context() as patch:
         patch.setattr(RunState, "advance", advance)
         assert run_command(words) == STOPPED
-    said = re.search(r"everything is saved, and `rlrun (resume .*)` goes on from there", capfd.readouterr().err)
+    said = re.search(r"everything is saved, and `rlrun (resume .*)` resumes it", capfd.readouterr().err)
     assert said is not None
     again = shlex.split(said[1])
     assert again == ["resume", str(tmp_path / "two words" / PLACE.with_name("seed0-2"))]
@@ -255,7 +255,7 @@ def test_a_second_ctrl_c_stops_at_once_and_what_was_saved_stays(
     os.killpg(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert said == "rlrun: interrupted; what was saved stays, and `rlrun ls` says which runs can go on\n"
+    assert said == "rlrun: interrupted; what was saved stays, and `rlrun ls` says which runs can be resumed\n"
     assert {path.name: path.read_bytes() for path in checkpoints.iterdir()} == kept
 
     (tmp_path / "no_waiting").touch()
