@@ -280,9 +280,7 @@ def test_the_right_check_fails_for_an_environment_whose(
 def test_what_looks_like_a_time_limit_that_terminates_is_said(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run_command(["rlrun", "check", "algo=random", "env=HasAHiddenLimit", "--config-dir", str(conf)])
     _, lines = report(capsys)
-    assert any(
-        "episodes ended after exactly 4 steps, with discount 0: right if they terminate" in line for line in lines
-    )
+    assert any("after exactly 4 steps" in line and "discount 0" in line for line in lines)
 
 
 @pytest.mark.parametrize(("env", "is_said"), [("NeverTerminates", True), ("PaysMoreLater", False)])
