@@ -17,7 +17,6 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor
@@ -398,13 +397,3 @@ class Progress(NamedTuple):
     num_env_steps: int  # interactions of this iteration, all slots together; 0 for a planner
     episodes: Episodes
     metrics: Metrics
-
-
-def as_tensor(array: Array, device: torch.device) -> Tensor:
-    """The only place where numpy becomes torch; uint8 stays uint8."""
-    return torch.from_numpy(np.ascontiguousarray(array)).to(device)
-
-
-def pinned(tensor: Tensor, device: torch.device) -> Tensor:
-    """The same in pinned memory, if it is bound for a GPU, so that the CPU does not wait for the transfer."""
-    return tensor.pin_memory() if device.type == "cuda" and tensor.device.type == "cpu" else tensor

@@ -59,7 +59,9 @@ def run_command(argv: Sequence[str]) -> int:
         print(f"rlrun: stopped by {at}; {_what_next(interrupted)}", file=sys.stderr)
         return STOPPED
     except KeyboardInterrupt:
-        print("rlrun: interrupted; what was saved stays, and `rlrun ls` says which runs can be resumed", file=sys.stderr)
+        print(
+            "rlrun: interrupted; what was saved stays, and `rlrun ls` says which runs can be resumed", file=sys.stderr
+        )
         return _INTERRUPTED
 
 

@@ -15,8 +15,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from rlrun.compute.transfer import pinned
 from rlrun.numerics.tree import tree_leaves, tree_like
-from rlrun.types import pinned
 
 Function = Callable[..., dict[str, Tensor]]  # of tensors, and named tuples of them
 

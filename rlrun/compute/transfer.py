@@ -12,7 +12,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rlrun.types import Array, EnvSpec, Obs, ObsArray, TimeStep, as_tensor, pinned
+from rlrun.types import Array, EnvSpec, Obs, ObsArray, TimeStep
+
+
+def as_tensor(array: Array, device: torch.device) -> Tensor:
+    """The only place where numpy becomes torch; uint8 stays uint8."""
+    return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+
+
+def pinned(tensor: Tensor, device: torch.device) -> Tensor:
+    """The same in pinned memory, if it is bound for a GPU, so that the CPU does not wait for the transfer."""
+    return tensor.pin_memory() if device.type == "cuda" and tensor.device.type == "cpu" else tensor
 
 
 class Upload(Protocol):

@@ -12,7 +12,7 @@ import torch
 from gymnasium.spaces import Discrete
 from torch import Tensor
 
-from rlrun.compute.transfer import Upload, upload_to
+from rlrun.compute.transfer import Upload, as_tensor, upload_to
 from rlrun.errors import changed_environment
 from rlrun.loop.meter import EpisodeMeter
 from rlrun.numerics.tree import tree_leaves, tree_like, tree_where
@@ -36,7 +36,6 @@ from rlrun.types import (
     Steps,
     TimeStep,
     WholeEpisodes,
-    as_tensor,
     map_obs,
 )
 

@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from pydantic import Field
 
+from rlrun.compute.transfer import as_tensor
 from rlrun.errors import UserError
 from rlrun.loop.meter import EpisodeMeter
 from rlrun.numerics.tree import tree_where
 from rlrun.protocols import Agent, Stochastic, VecEnv, reset
 from rlrun.rng import named_seed, torch_generator
-from rlrun.types import ActorOutput, Carry, Episodes, Float64Array, Int64Array, Obs, as_tensor, map_obs
+from rlrun.types import ActorOutput, Carry, Episodes, Float64Array, Int64Array, Obs, map_obs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from rlrun.compute.transfer import pinned
 from rlrun.errors import ArgumentError, UserError
 from rlrun.replay.deferred_checks import DeferredChecks
 from rlrun.replay.frames import FrameObservations
@@ -22,7 +23,7 @@ from rlrun.replay.memory import action_dtype, kept_parts, torch_dtype
 from rlrun.replay.observations import EachPart, ObservationStore, PlainObservations
 from rlrun.replay.ring import newest, refill
 from rlrun.replay.storage import MemoryStorage, Storage, StoredRing
-from rlrun.types import Batch, EnvSpec, Obs, Rollout, State, map_obs, pinned
+from rlrun.types import Batch, EnvSpec, Obs, Rollout, State, map_obs
 
 _LOG = logging.getLogger(__name__)
 

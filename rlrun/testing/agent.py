@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from rlrun.compute.transfer import as_tensor
 from rlrun.loop.collect import Collector
 from rlrun.numerics.tree import tree_leaves
 from rlrun.protocols import Agent, Stochastic, VecEnv
 from rlrun.replay.ring import Ring
 from rlrun.runs.checkpoint import Checkpoints
 from rlrun.runs.state_comparison import first_difference
-from rlrun.types import EnvSpec, Obs, Rollout, action_mask, as_tensor, map_obs, obs_at, seen
+from rlrun.types import EnvSpec, Obs, Rollout, action_mask, map_obs, obs_at, seen
 
 _CPU = torch.device("cpu")
 

@@ -307,7 +307,7 @@ def test_an_unfinished_run_without_checkpoints_begins_again_and_says_so(rlrun: C
 def test_an_unfinished_run_is_not_made_shorter_by_the_same_words(rlrun: Command, grid: Path) -> None:
     (grid / "result.json").unlink()
     before = contents(grid)
-    refused(rlrun(*GRID, "total_steps=200"), "400", "total_steps=200")
+    refused(rlrun(*GRID, "total_steps=200"), "total_steps=400", "200")
     assert contents(grid) == before
 
 

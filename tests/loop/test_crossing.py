@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from rlrun.compute.captured import Captured
-from rlrun.compute.transfer import NewestPlanes, PinnedArrays
+from rlrun.compute.transfer import NewestPlanes, PinnedArrays, pinned
 from rlrun.replay.uniform import UniformReplay
 from rlrun.runs.state_comparison import first_difference
 from rlrun.testing.recorded_operations import RecordedOperations
 from rlrun.testing.replay import Player
-from rlrun.types import TimeStep, pinned
+from rlrun.types import TimeStep
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
