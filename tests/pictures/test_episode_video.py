@@ -346,6 +346,6 @@ def test_what_draws_no_pictures_says_so(monkeypatch: pytest.MonkeyPatch) -> None
         with pytest.raises(UserError, match=r'need a package that is not installed: pip install "gymnasium\[classic'):
             env.render_rgb(ended=False)
     monkeypatch.setattr(AcrobotEnv, "metadata", {"render_modes": ["ansi"]})
-    with pytest.raises(UserError, match="Acrobot-v1 draws no pictures: it has no render mode rgb_array"):
+    with pytest.raises(UserError, match="rgb_array"):
         env.begin_streams(seeds)
     env.close()

@@ -207,7 +207,7 @@ def test_show_prints_mean_returns_and_visits_of_td(tmp_path: Path, capsys: pytes
     np.testing.assert_allclose(seen, tables.sample_averages[1:15], atol=0.005)
     counted = [int(word) for word in visits.split() if word != "·"]
     assert counted == tables.visits[1:15, 0].tolist()
-    assert q.startswith("nothing is known of it")
+    assert not re.search(r"\d", q.partition("\n")[0])  # TD has no Q
 
 
 @pytest.mark.parametrize("words", [["algo=q_learning", "env=short_corridor"], ["algo=random", "env=gridworld"]])
