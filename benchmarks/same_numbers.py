@@ -35,7 +35,15 @@ KEYS_BEFORE: dict[str, str] = {
     "algo.replay.storage": "algo.replay_storage",
 }  # argument today -> argument in the older checkout
 METRICS_BEFORE: dict[str, str] = {}  # metric today -> metric in the older checkout
-ONE_SIDED_STATE: frozenset[str] = frozenset()  # names in an agent's state that one checkout alone has
+STATE_BEFORE = {  # place in an agent's state today -> place in the older checkout
+    "convergence/converged_sweeps": "settling/settled_sweeps",
+    **{
+        f"convergence/{name}": f"settling/{name}" for name in ("exact", "least", "length", "residual", "seen", "waited")
+    },
+    **{name: f"watch/{name}" for name in ("best", "last_change", "sweeps")},
+}
+# The one class of Q-learning and Sarsa keeps a step whose next action is not known yet; value iteration keeps Q.
+ONE_SIDED_STATE = frozenset({"waits", "pair", "reward", "discount", "q"})
 ADDED_METRICS = frozenset({"env_steps", "eval/greedy_return", "grad/norm"})  # that the older checkout does not know
 
 COMMON = (
@@ -148,7 +156,8 @@ def differences(before: Path, now: Path) -> Iterator[str]:
     old_result, new_result = (json.loads((each / "result.json").read_text()) for each in (before, now))
     if old_result["eval/returns"] != new_result["eval/returns"]:
         yield f"evaluation {old_result['eval/returns']} and {new_result['eval/returns']}"
-    old_state, new_state = digests(before), digests(now)
+    old_state, today = digests(before), digests(now)
+    new_state = {place if place in old_state else STATE_BEFORE.get(place, place): today[place] for place in today}
     for place in sorted(old_state.keys() & new_state.keys()):
         if old_state[place] != new_state[place]:
             yield f"the last checkpoint's {place}"
