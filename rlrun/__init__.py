@@ -14,8 +14,11 @@ if TYPE_CHECKING:
     from rlrun.api import *
     from rlrun.errors import *
     from rlrun.nn.networks import *
+    from rlrun.nn.optimizers import *
+    from rlrun.numerics.distributions import *
     from rlrun.numerics.schedules import *
     from rlrun.protocols import *
+    from rlrun.replay.uniform import *
     from rlrun.rng import *
     from rlrun.runs.interruption import *
     from rlrun.types import *
@@ -29,7 +32,10 @@ _PUBLIC = (
     "protocols",
     "rng",
     "numerics.schedules",
+    "numerics.distributions",
     "nn.networks",
+    "nn.optimizers",
+    "replay.uniform",
     "runs.interruption",
     "api",
 )

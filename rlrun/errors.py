@@ -16,7 +16,7 @@ _ALSO_CALLED: Mapping[str, tuple[str, ...]] = {  # names that other libraries us
 }
 _THE_OTHER_NAME = 0.85  # how similar a name must be to one of those, so that misspelt ones count too
 
-__all__ = ["DoesNotFitError", "UserError"]
+__all__ = ["ArgumentError", "DoesNotFitError", "UserError"]
 
 
 class UserError(Exception):

@@ -25,7 +25,19 @@ from rlrun.types import (
     TimeStep,
 )
 
-__all__ = ["Agent", "EvaluationPolicy", "Filmable", "Planner", "Replay", "Stateful", "Stochastic", "Tabular", "VecEnv"]
+__all__ = [
+    "Agent",
+    "Distribution",
+    "EvaluationPolicy",
+    "Filmable",
+    "PartOfAWorld",
+    "Planner",
+    "Replay",
+    "Stateful",
+    "Stochastic",
+    "Tabular",
+    "VecEnv",
+]
 
 EvaluationPolicy = Literal["sampled", "greedy"]
 

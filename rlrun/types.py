@@ -36,14 +36,22 @@ __all__ = [
     "Int64Array",
     "Metrics",
     "NoSteps",
+    "Obs",
+    "ObsArray",
     "Progress",
     "Rollout",
+    "Space",
     "State",
     "Steps",
     "Tables",
     "TabularModel",
     "TimeStep",
     "WholeEpisodes",
+    "action_mask",
+    "map_obs",
+    "mask_space",
+    "obs_at",
+    "seen",
 ]
 
 Array: TypeAlias = NDArray[Any]

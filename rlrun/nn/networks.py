@@ -15,7 +15,7 @@ from rlrun.numerics.distributions import Categorical
 from rlrun.protocols import Distribution
 from rlrun.types import EnvSpec
 
-__all__ = ["Network", "build_policy", "build_policy_value", "build_q_network", "build_value"]
+__all__ = ["Network", "build_policy", "build_policy_value", "build_q_network", "build_value", "policy_head"]
 
 
 class Network(Protocol):

@@ -13,6 +13,8 @@ from rlrun.errors import UserError
 from rlrun.nn.flat import FlatOptimizer, State
 from rlrun.numerics.schedules import Schedule, schedule_from_zero
 
+__all__ = ["at_step"]
+
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 LearningRate = Positive | Schedule  # by agent step, set with `at_step`

@@ -10,6 +10,8 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+__all__ = ["Categorical"]
+
 
 def allowed(scores: Tensor, mask: Tensor | None) -> Tensor:
     """Scores [..., A], −inf outside the mask [..., A]; unchanged in rows without an allowed action."""

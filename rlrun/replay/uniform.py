@@ -25,6 +25,8 @@ from rlrun.replay.ring import newest, refill
 from rlrun.replay.storage import MemoryStorage, Storage, StoredRing
 from rlrun.types import Batch, EnvSpec, Obs, Rollout, State, map_obs
 
+__all__ = ["UniformReplay"]
+
 _LOG = logging.getLogger(__name__)
 
 
