@@ -41,8 +41,8 @@ def _numbers(text: str) -> list[int]:
         if not item.is_discrete_sweep():
             raise wrong
         values = [words[0].partition("=")[2] for words in expanded([item], list[Path]())]
-    elif isinstance(item.value(), list):
-        values = [str(value) for value in item.value()]
+    elif isinstance(given := item.value(), list):
+        values = [str(each) for each in given]
     else:
         raise wrong
     if not values or not all(value.isdecimal() for value in values):

@@ -53,7 +53,7 @@ def carry_out(
                 forwarded = True
                 for child in children:
                     child.send(signal.Signals[stop.came])
-                display.say(f"{stop.came}: waiting until {len(children)} processes have saved")
+                display.say(f"{stop.came}: waiting until every process has saved")
             while waiting and not forwarded:
                 job = waiting[0]
                 if (result := job.result()) is not None:
