@@ -50,19 +50,22 @@ def run_seeds(overrides: Sequence[str], directories: Sequence[Path], flags: Sequ
     for outcome in carry_out(jobs, num_cores=cores, stop=stop, display=display):
         outcomes.append(outcome)
         if outcome.line or outcome.result is not None:
-            display.say(f"{outcome.job.name}: {_became(outcome)}")
+            display.say(f"{outcome.job.name}: {became(outcome)}")
     for metric in _SCORES:
         if line := _result(outcomes, metric):
             print(line, flush=True)
-    return _end(outcomes, "" if not config.fresh else " without fresh=true")
+    return end(outcomes, "" if not config.fresh else " without fresh=true")
 
 
-def _became(outcome: Outcome) -> str:
+def became(outcome: Outcome) -> str:
+    """What became of a job, in words."""
     if outcome.result is not None:
         from rlrun.api.running import score
 
         return f"finished: {score(outcome.result)}"
-    return f"{outcome.state}: {outcome.line.partition('; everything is saved')[0].removeprefix('rlrun: ')}"
+    if outcome.state == "stopped":
+        return outcome.line.partition(";")[0].removeprefix("rlrun: ")
+    return f"{outcome.state}: {outcome.line}"
 
 
 def _result(outcomes: Sequence[Outcome], metric: str) -> str | None:
@@ -79,12 +82,17 @@ def _result(outcomes: Sequence[Outcome], metric: str) -> str | None:
     return f"{metric} {mean:.1f} [{low:.1f}, {high:.1f}] (95% bootstrap over {of_all})"
 
 
-def _end(outcomes: Sequence[Outcome], how: str) -> int:
-    """Says what is missing, and returns the exit status."""
+def end(outcomes: Sequence[Outcome], how: str = "") -> int:
+    """Says what is missing, and returns the exit status of the command.
+
+    Args:
+        outcomes: of all jobs.
+        how: the same command must differ for those that were stopped to be resumed.
+    """
     failed = [each for each in outcomes if each.state in ("failed", "held")]
     alike: dict[str, list[Outcome]] = defaultdict(list)
     for each in failed:
-        alike[_became(each)].append(each)
+        alike[became(each)].append(each)
     lines = [f"  {', '.join(each.job.name for each in group)}: {line}" for line, group in alike.items()]
     crashed = next((f"  {each.job.name} printed {each.job.log}" for each in failed if each.state == "failed"), None)
     if failed:

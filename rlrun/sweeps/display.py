@@ -100,13 +100,15 @@ class _Progress:
     def ended(self, job: Job) -> None:
         self.running.pop(job.directory, None)
         self._ended[job.directory] = True
-        if self._speed is None:  # finished before
+        if job.result() is not None:
             self._steps[job.directory] = job.total_steps
 
     def look(self) -> None:
         for followed in self.running.values():
             followed.look()
-            self._steps[followed.job.directory] = followed.step
+            self._steps[followed.job.directory] = min(
+                followed.step, followed.job.total_steps
+            )  # the last one may cross it
         if self._speed is None:
             self._speed = RecentSpeed(self.step, self.total_steps)
         self._speed.update(self.step)
@@ -180,6 +182,7 @@ class LiveDisplay:
 
     def close(self) -> None:
         """Stops redrawing."""
+        self.draw()
         self._bars.stop()
 
 

@@ -114,7 +114,8 @@ def test_what_is_missing_is_run_and_what_is_finished_is_not(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("cores", "memory", "threads", "most"), [(1, 100, 1, 1), (2, 100, 1, 2), (4, 100, 2, 2), (1, 100, 2, 1), (4, 50, 1, 1)]
+    ("cores", "memory", "threads", "most"),
+    [(1, 100, 1, 1), (2, 100, 1, 2), (4, 100, 2, 2), (1, 100, 2, 1), (4, 50, 1, 1)],
 )
 def test_as_many_at_once_as_cores_and_memory_allow(
     tmp_path: Path, cores: int, memory: int, threads: int, most: int
@@ -127,7 +128,9 @@ def test_as_many_at_once_as_cores_and_memory_allow(
 
 
 def test_a_job_that_fails_is_told_with_its_last_line_and_the_others_go_on(tmp_path: Path) -> None:
-    fails = "import sys; print('first'); print('rlrun: error: no such thing\\n  set there', file=sys.stderr); sys.exit(2)"
+    fails = (
+        "import sys; print('first'); print('rlrun: error: no such thing\\n  set there', file=sys.stderr); sys.exit(2)"
+    )
     crashes = "raise ValueError('not a number')"
     jobs = [job(tmp_path, 0, fails), job(tmp_path, 1, crashes), job(tmp_path, 2), job(tmp_path, 3, "")]
     jobs.append(job(tmp_path, 4, "import os; os.kill(os.getpid(), 9)"))
