@@ -1,4 +1,6 @@
-"""Statistics of scores over runs and tasks, as in Agarwal et al. 2021, "Deep RL at the Edge of the Statistical Precipice".
+"""Statistics of scores over runs and tasks, as in "Deep RL at the Edge of the Statistical Precipice".
+
+Agarwal et al. 2021, https://arxiv.org/abs/2108.13264.
 
 `scores` are float64 [..., runs, tasks]: leading dimensions, such as that of bootstrap samples, are kept. All is
 compared with rliable 1.2.0 in `tests/reports/test_statistics.py`.
