@@ -44,6 +44,7 @@ _METHOD = (
     f"seeds with {SAMPLES:,} samples (Agarwal et al. 2021). They speak of other seeds of the same experiment; with few "
     "seeds they are too narrow. In pictures lines and large dots are IQMs, thin lines and small dots single seeds."
 )
+_UNITS = (("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0))
 _AXES = ("agent steps", "environment steps", "wall time")
 
 
@@ -81,7 +82,7 @@ def task_parts(task: Task, target: float | None, looks: Mapping[str, Look]) -> I
     yield Heading(task.name)
     yield Paragraph(_protocol(task))
     along = _axes(task)
-    caption = f"{task.name}: learning curves over {', '.join(axis.label for axis in along)}"
+    caption = f"{task.name}: learning curves over {', '.join(axis.name for axis in along)}"
     yield as_picture(curves_figure(task.groups, along, looks, target), f"{stem}-curves", caption)
     groups = [group for group in task.groups if group.runs]
     finals = _finals(groups)
@@ -171,7 +172,7 @@ def _along_the_way(groups: Sequence[Group], along: Sequence[Along], target: floa
         "policy. Area under the curve: mean of the evaluations over agent steps, from the first to the last."
     )
     if target is not None:
-        head += [f"runs that reached {target:g}", *(f"{axis.label} to {target:g}" for axis in along)]
+        head += [f"runs that reached {target:g}", *(f"{axis.name} to {target:g}" for axis in along)]
         below += " Steps to the target: the median over seeds of the first evaluation that reached it."
     rows = []
     for group in groups:
@@ -181,7 +182,7 @@ def _along_the_way(groups: Sequence[Group], along: Sequence[Along], target: floa
             reached = np.isfinite(to_target(group.runs, along[0].values, target)).sum()
             row.append(f"{reached} of {len(group.runs)}")
             for axis in along:
-                text = duration if axis.label == _AXES[2] else count
+                text = duration if axis.name == _AXES[2] else count
                 row.append(with_interval(median_of_reached(to_target(group.runs, axis.values, target)), text))
         rows.append(row)
     return Table(head, rows, below)
@@ -196,7 +197,9 @@ def _axes(task: Task) -> list[Along]:
         name = "environment frames" if frames > 1 else _AXES[1]
         found.append(Along(name, lambda curve: frames * curve.env_steps))
     if not all(np.isnan(run.curve.seconds).any() for run in runs):
-        found.append(Along(_AXES[2], lambda curve: curve.seconds))
+        longest = max(float(np.nanmax(run.curve.seconds, initial=0.0)) for run in runs)
+        unit, per_unit = next((unit, size) for unit, size in _UNITS if longest >= 2 * size or size == 1.0)
+        found.append(Along(_AXES[2], lambda curve: curve.seconds, unit, per_unit))
     return found
 
 
@@ -216,7 +219,7 @@ def _every_run(task: Task) -> Table:
             final = number(scores.final) if run.finished else f"unfinished: {number(scores.final)}"
             row = [str(run.directory), group.label, str(run.seed), steps, final, number(scores.best)]
             rows.append([*row, number(scores.area), duration(_last(curve)), code_of(run)])
-    return Table(head, rows)
+    return Table(head, rows, left=2)
 
 
 def _last(curve: Curve) -> float:

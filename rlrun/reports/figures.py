@@ -25,7 +25,7 @@ from rlrun.types import Float64Array
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4D4D4D")  # Okabe and Ito 2008
 _DASHES = ("-", "--", ":", "-.")  # from the eighth group on colours repeat, with other lines
-_LABEL_CHARACTERS = 44  # of a line of a label
+_LABEL_CHARACTERS, _LEGEND_CHARACTERS = 44, 76  # of a line of a label beside a picture, and beneath it
 _DPI = 150
 
 
@@ -39,8 +39,10 @@ class Look(NamedTuple):
 class Along(NamedTuple):
     """An axis of learning curves."""
 
-    label: str
+    name: str
     values: Axis
+    unit: str = ""  # of pictures, where it is not that of `values`
+    per_unit: float = 1.0  # how many of `values` it is
 
 
 class Dots(NamedTuple):
@@ -67,25 +69,24 @@ def curves_figure(
     panels = figure.subplots(1, len(axes_of), sharey=True, squeeze=False)[0]
     for axes, along in zip(panels, axes_of, strict=True):
         for group in groups:
-            _draw_curves(axes, group, along.values, looks[group.label])
+            _draw_curves(axes, group, along, looks[group.label])
         if target is not None:
             axes.axhline(target, color="#777777", linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
-        axes.set_xlabel(along.label, fontsize=9)
+        axes.set_xlabel(f"{along.name} ({along.unit})" if along.unit else along.name, fontsize=9)
         _plain(axes)
     panels[0].set_ylabel("return of an evaluation", fontsize=9)
     _add_legend(figure, groups, looks, target, legend)
     return figure
 
 
-def _draw_curves(axes: Axes, group: Group, along: Axis, look: Look) -> None:
+def _draw_curves(axes: Axes, group: Group, along: Along, look: Look) -> None:
     for run in [*group.runs, *group.unfinished]:
-        x, y = along(run.curve), run.curve.returns
+        x, y = along.values(run.curve) / along.per_unit, run.curve.returns
         style = look.dashes if run.finished else ":"
         axes.plot(x, y, color=look.colour, alpha=0.35, linewidth=0.8, linestyle=style, marker="." * (len(x) == 1))
-    band = learning_curve(group.runs, along)
+    band = learning_curve(group.runs, along.values)
     if band is not None:
-        axes.plot(band.x, band.y, color=look.colour, linewidth=2, linestyle=look.dashes)
-        _fill(axes, band, look)
+        _draw_band(axes, band._replace(x=band.x / along.per_unit), look)
 
 
 def scores_figure(columns: Mapping[str, Mapping[str, Dots]], looks: Mapping[str, Look], target: float | None) -> Figure:
@@ -121,8 +122,7 @@ def profiles_figure(bands: Mapping[str, Band], looks: Mapping[str, Look], unit: 
     figure = new_figure((6.4, 3.0 + legend))
     axes = figure.subplots()
     for label, band in bands.items():
-        axes.plot(band.x, band.y, color=looks[label].colour, linewidth=2, linestyle=looks[label].dashes)
-        _fill(axes, band, looks[label])
+        _draw_band(axes, band, looks[label])
     axes.set_xlabel(f"score τ ({unit})", fontsize=9)
     axes.set_ylabel("fraction of runs with score > τ", fontsize=9)
     axes.set_ylim(-0.03, 1.03)
@@ -163,7 +163,8 @@ def as_picture(figure: Figure, name: str, caption: str) -> Picture:
     return Picture(name, caption, files["png"], files["svg"])
 
 
-def _fill(axes: Axes, band: Band, look: Look) -> None:
+def _draw_band(axes: Axes, band: Band, look: Look) -> None:
+    axes.plot(band.x, band.y, color=look.colour, linewidth=2, linestyle=look.dashes)
     axes.fill_between(band.x, band.low, band.high, color=look.colour, alpha=0.18, linewidth=0)
 
 
@@ -175,22 +176,22 @@ def _plain(axes: Axes) -> None:
         axes.xaxis.set_major_formatter(mpl.ticker.EngFormatter(sep=""))
 
 
-def _wrapped(label: str) -> str:
-    return "\n".join(textwrap.wrap(label, _LABEL_CHARACTERS, break_on_hyphens=False)) or label
+def _wrapped(label: str, characters: int = _LABEL_CHARACTERS) -> str:
+    return "\n".join(textwrap.wrap(label, characters, break_on_hyphens=False)) or label
 
 
 def _name_with_count(group: Group | str) -> tuple[str, str]:
     if isinstance(group, str):
-        return group, _wrapped(group)
+        return group, _wrapped(group, _LEGEND_CHARACTERS)
     counts = f"{len(group.runs)} seed{'s' * (len(group.runs) != 1)}"
     if group.unfinished:
         counts += f", {len(group.unfinished)} unfinished (dotted)"
-    return group.label, _wrapped(f"{group.label} ({counts})")
+    return group.label, _wrapped(f"{group.label} ({counts})", _LEGEND_CHARACTERS)
 
 
 def _legend_height(groups: Sequence[Group] | Mapping[str, Band]) -> float:
-    lines = sum(_name_with_count(group)[1].count("\n") + 1 for group in groups)
-    return 0.2 + 0.19 * (lines + 1)
+    lines = [_name_with_count(group)[1].count("\n") + 1 for group in groups]
+    return 0.15 + sum(0.07 + 0.135 * count for count in [*lines, 1])
 
 
 def _add_legend(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Protocol
@@ -17,7 +17,8 @@ figure { margin: 1rem 0 } img { max-width: 100%; height: auto } figcaption, .bel
 .wide { overflow-x: auto } table { border-collapse: collapse; font-size: .88rem; margin: .5rem 0 }
 th, td { padding: .25rem .7rem; border-bottom: 1px solid #e4e4e4; text-align: right; vertical-align: top }
 th { border-bottom: 2px solid #999; font-weight: 600; vertical-align: bottom }
-th:first-child, td:first-child { text-align: left; min-width: 9rem; overflow-wrap: anywhere }
+td { white-space: nowrap } td small { display: block; color: #555 }
+th.text, td.text { text-align: left; min-width: 7rem; white-space: normal; overflow-wrap: anywhere }
 .warning { background: #fff4d6; border-left: 4px solid #d9a400; padding: .4rem .8rem; margin: .4rem 0 }
 """
 
@@ -68,25 +69,34 @@ class Paragraph:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table; the first column is on the left, all others on the right."""
+    """A table; columns of text are on the left, all others on the right."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
     below: str = ""  # what its columns mean
+    left: int = 1  # how many columns of text there are
 
     def as_markdown(self) -> str:
         """A table of Markdown, and what its columns mean."""
-        rule = ["---", *["---:"] * (len(self.head) - 1)]
+        rule = [*["---"] * self.left, *["---:"] * (len(self.head) - self.left)]
         cells = [self.head, rule, *([cell.replace("|", "\\|") for cell in row] for row in self.rows)]
         table = "\n".join(f"| {' | '.join(row)} |" for row in cells)
         return f"{table}\n\n{self.below}" if self.below else table
 
     def as_html(self) -> str:
         """`<table>`."""
-        head = "".join(f"<th>{escape(cell)}</th>" for cell in self.head)
-        rows = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>\n" for row in self.rows)
+        head, *rows = ("".join(self._cells(*row)) for row in [(self.head, "th"), *((row, "td") for row in self.rows)])
         below = f'\n<p class="below">{escape(self.below)}</p>' if self.below else ""
-        return f'<div class="wide"><table>\n<tr>{head}</tr>\n{rows}</table></div>{below}'
+        body = "\n".join(f"<tr>{row}</tr>" for row in [head, *rows])
+        return f'<div class="wide"><table>\n{body}\n</table></div>{below}'
+
+    def _cells(self, row: Sequence[str], tag: str) -> Iterator[str]:
+        """Elements of a row; an interval stands under its value."""
+        for column, cell in enumerate(row):
+            value, bracket, interval = escape(cell).partition(" [") if column >= self.left else (escape(cell), "", "")
+            below = f"<small>[{interval}</small>" if bracket else ""
+            kind = ' class="text"' if column < self.left else ""
+            yield f"<{tag}{kind}>{value}{below}</{tag}>"
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,10 @@ def run(chosen: Namespace) -> int:
         print(line, file=sys.stderr)
     looks = looks_of(list(dict.fromkeys(group.label for task in tasks for group in task.groups)))
     parts = list(opening(tasks, selection.notes, mixed))
+    if chosen.suite is not None:
+        from rlrun.reports.atari_suite import suite_parts
+
+        parts += suite_parts(tasks, looks)
     for task in tasks:
         parts += task_parts(task, targets.get(task.name), looks)
     write_report(out, title_of(tasks), parts)
