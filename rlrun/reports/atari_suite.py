@@ -80,8 +80,8 @@ def suite_parts(tasks: Sequence[Task], looks: Mapping[str, Look]) -> Iterator[Pa
     yield Heading(f"Human-normalised scores, the {NUM_GAMES} games of Mnih et al. 2015")
     yield Paragraph(
         "0% is random play and 100% the human of that paper; at human level is 75% of it or more. Scores are means of "
-        "final policies over seeds. The paper's DQN (200 million frames, no-op starts, epsilon .05, episodes of up to 5 "
-        "minutes) is at human level in 29 of 49 games; compare your protocol with it before comparing numbers."
+        "final policies over seeds. The paper's DQN (200 million frames, no-op starts, epsilon .05, episodes of up to "
+        "5 minutes) is at human level in 29 of 49 games; compare protocols before comparing numbers."
     )
     for label, scores in by_label.items():
         yield Heading(f"{label}: {at_human_level(scores)}", 3)
@@ -93,8 +93,8 @@ def suite_parts(tasks: Sequence[Task], looks: Mapping[str, Look]) -> Iterator[Pa
         summaries = {label: summarise(scores, 1.0) for label, scores in matrices.items()}
         yield final_table(summaries, matrices, 1.0)
         yield Paragraph(
-            f"Of human-normalised final scores, 1 for the human's, over {', '.join(games)}. Seeds are drawn within each "
-            "game; of a game with more seeds than another one the first ones count."
+            f"Of human-normalised final scores, 1 for the human's, over {', '.join(games)}. Seeds are drawn within "
+            "each game; of a game with more seeds than another one the first ones count."
         )
         if len(matrices) > 1:
             yield from comparison(matrices, looks, "atari49", "atari49", "human-normalised")

@@ -37,8 +37,6 @@ def with_interval(estimate: Estimate | None, text: Callable[[float], str] = numb
     if estimate is None:
         return NONE
     value = text(estimate.value)
-    return (
-        value
-        if isnan(estimate.low) or isinf(estimate.low)
-        else f"{value} [{text(estimate.low)}, {text(estimate.high)}]"
-    )
+    if isnan(estimate.low) or isinf(estimate.low):
+        return value
+    return f"{value} [{text(estimate.low)}, {text(estimate.high)}]"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from rlrun.errors import UserError
-from rlrun.runs.loggers import CLOCK, read_rows
+from rlrun.runs.loggers import CLOCK
 from rlrun.runs.manifest import manifest_of_run, result_of_run
+from rlrun.runs.rows import newest_rows
 from rlrun.types import Float64Array
 
 RETURN, GREEDY = "eval/episode_return", "eval/greedy_return"
@@ -118,11 +120,8 @@ def _evaluations(directory: Path, manifest: Mapping[str, Any]) -> tuple[Curve, f
     return Curve(columns[0], columns[1], seconds, columns[2]), greedy
 
 
-def _rows(path: Path) -> list[dict[str, float]]:
-    try:
-        return read_rows(path)
-    except ValueError as error:
-        raise UserError(f"{path} is damaged: one of its lines is not a row") from error
+def _rows(path: Path) -> list[dict[str, Any]]:
+    return list(newest_rows(path, most_bytes=sys.maxsize))[::-1]
 
 
 def _column(path: Path, rows: Mapping[float, Mapping[str, float]], name: str) -> Float64Array:

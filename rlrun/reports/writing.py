@@ -42,7 +42,7 @@ def write_report(directory: Path, title: str, parts: Sequence[Part]) -> None:
         UserError: if it cannot be written, or `directory` is something else than an earlier report.
     """
     check_replaceable(directory)
-    temporary = directory.with_name(f"{directory.name}.tmp-{os.getpid()}")
+    temporary, replaced = (directory.with_name(f"{directory.name}.{kind}-{os.getpid()}") for kind in ("tmp", "old"))
     try:
         temporary.mkdir(parents=True)
         for part in parts:
@@ -52,11 +52,12 @@ def write_report(directory: Path, title: str, parts: Sequence[Part]) -> None:
         (temporary / TEXT).write_text(markdown(parts), encoding="utf-8")
         (temporary / PAGE).write_text(page(title, parts), encoding="utf-8")
         if directory.exists():
-            shutil.rmtree(directory)
+            directory.rename(replaced)
         temporary.rename(directory)
     except OSError as error:
         raise UserError(
             f"the report cannot be written to {directory}: {error.strerror}; choose another --out"
         ) from error
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        for path in (temporary, replaced):
+            shutil.rmtree(path, ignore_errors=True)

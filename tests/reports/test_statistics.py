@@ -32,7 +32,7 @@ CASES = RLIABLE["cases"]
 
 def same_picks(*shapes: tuple[int, ...]) -> list[Picks]:
     """The bootstrap samples that rliable drew, for arrays of these shapes [runs, tasks]."""
-    rng = np.random.RandomState(RLIABLE["seed"])  # noqa: NPY002  rliable's generator
+    rng = np.random.RandomState(RLIABLE["seed"])
     drawn = [[rng.choice(shape[0], shape) for shape in shapes] for _ in range(RLIABLE["repetitions"])]
     return [np.stack(picks) for picks in zip(*drawn, strict=True)]
 

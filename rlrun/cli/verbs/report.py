@@ -47,8 +47,6 @@ def run(chosen: Namespace) -> int:
     from rlrun.reports.contents import opening, task_parts, title_of, warnings  # matplotlib is slow to import
     from rlrun.reports.figures import looks_of
 
-    for line in [*selection.notes, *warnings(tasks, mixed)]:
-        print(line, file=sys.stderr)
     looks = looks_of(list(dict.fromkeys(group.label for task in tasks for group in task.groups)))
     parts = list(opening(tasks, selection.notes, mixed))
     if chosen.suite is not None:
@@ -58,5 +56,7 @@ def run(chosen: Namespace) -> int:
     for task in tasks:
         parts += task_parts(task, targets.get(task.name), looks)
     write_report(out, title_of(tasks), parts)
+    for line in [*selection.notes, *warnings(tasks, mixed)]:
+        print(line, file=sys.stderr)
     print(f"report: {out / PAGE}")
     return 0
