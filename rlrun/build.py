@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,6 +33,7 @@ from rlrun.runs.episode_recorder import NULL_RECORDER, EpisodeRecorder, Recorder
 from rlrun.runs.manifest import experiment_hash
 
 _LOG = logging.getLogger(__name__)
+_PROCESS_BYTES = 2**29  # of Python, torch and an emulator, without what is remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,16 @@ def directory_of(config: Config) -> Path:
     name = config.name or experiment_hash(config.experiment())
     first = run_directory(config.runs_dir, config.labels["env"], config.labels["algo"], name, config.seed)
     return attempt(first, fresh=config.fresh)
+
+
+def memory_bytes(config: Config) -> int:
+    """How much memory a process with the run of `config` takes, about: torch, and what the agent remembers."""
+    remembering = [each for _, each in config.components() if hasattr(each.call, "memory_bytes")]
+    if not remembering:
+        return _PROCESS_BYTES
+    env: VecEnv = instantiate(config.env, {})
+    with closing(env):
+        return _PROCESS_BYTES + sum(instantiate(each, {}).memory_bytes(env.spec) for each in remembering)
 
 
 def identity_of(config: Config) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "rlrun"
 VOCABULARY = ("errors", "annotations", "types", "rng", "files", "protocols")
 ROOMS = (  # from the lowest to the highest
-    *("numerics", "nn", "compute", "replay", "envs", "agents", "runs", "loop", "pictures", "reports"),
+    *("numerics", "nn", "compute", "replay", "envs", "agents", "runs", "loop", "pictures", "reports", "sweeps"),
     *("config", "build", "api", "testing", "cli"),
 )
 DOORS = ("__init__", "__main__")  # what `import rlrun` and `python -m rlrun` open: above all rooms
