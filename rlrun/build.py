@@ -155,6 +155,7 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
                 device.torch_device,
                 evaluation.greedy_episodes,
                 evaluation.greedy_limit_steps,
+                evaluation.epsilon,
             ),
             directory=directory,
             total_steps=config.total_steps,

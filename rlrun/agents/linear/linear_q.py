@@ -49,7 +49,6 @@ class LinearQ:
             of the state's other actions by 0 (Singh and Sutton 1996).
         bias: whether there is a bias for each action; f(s) only.
         epsilon: probability of a random action, by agent step.
-        evaluation_epsilon: the same in evaluation.
         spec: the environment's.
         device: where weights live.
 
@@ -69,7 +68,6 @@ class LinearQ:
         replacing: Annotated[bool, used_unless(trace_lambda=0.0)],
         bias: Annotated[bool, used_unless(features="rlrun.agents.linear.features.Paired")],
         epsilon: Schedule,
-        evaluation_epsilon: Annotated[float, Field(ge=0, le=1)],
         spec: EnvSpec,
         device: torch.device,
     ) -> None:
@@ -83,7 +81,7 @@ class LinearQ:
         self._trace_lambda = trace_lambda
         self._replacing = replacing
         self._bias = bias and self._pairs is None
-        self._policy = EpsilonGreedy(epsilon, evaluation_epsilon, spec, device)
+        self._policy = EpsilonGreedy(epsilon, spec, device)
         self._spec = spec
         rows = 1 if self._pairs is not None else spec.num_actions
         columns = count_features(features) + self._bias
@@ -150,7 +148,7 @@ class LinearQ:
         return allowed(described @ weight, action_mask(obs))
 
     def tables(self) -> Tables:
-        """Q of every numbered state, its maximum, and the evaluation policy; 0 and no action where the episode is over.
+        """Q of every numbered state, its maximum, and the greedy policy; 0 and no action where the episode is over.
 
         Raises:
             ValueError: if states are not numbered, so that there are no tables.
