@@ -12,13 +12,12 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from rlrun.compute.transfer import as_tensor
+from rlrun.compute.transfer import upload_to
 from rlrun.errors import UserError
-from rlrun.loop.meter import EpisodeMeter
-from rlrun.numerics.tree import tree_where
-from rlrun.protocols import Agent, Stochastic, VecEnv, reset
+from rlrun.loop.slots import Act, Slots
+from rlrun.protocols import Agent, Stochastic, VecEnv
 from rlrun.rng import named_seed, torch_generator
-from rlrun.types import ActorOutput, Carry, Episodes, Float64Array, Int64Array, Obs, map_obs
+from rlrun.types import ActorOutput, Carry, Episodes, Float64Array, Int64Array, Obs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +137,7 @@ class Evaluator:
         self.env = env
         self._seed = seed
         self._device = device
+        self._upload = upload_to(device, env.spec)
         self._episodes = episodes
         self._greedy_episodes = greedy_episodes
         self._greedy_limit_steps = greedy_limit_steps
@@ -160,7 +160,7 @@ class Evaluator:
     def _play(
         self,
         initial_carry: Callable[[], Carry],
-        act: Callable[[Obs, Carry, torch.Generator], ActorOutput],
+        act: Act,
         name: str,
         count: int,
         *,
@@ -170,25 +170,12 @@ class Evaluator:
         """`count` episodes of the streams called `name`; those longer than the limit are cut off there."""
         num_envs = self.env.spec.num_envs
         rng = torch_generator(self._seed, f"{name}/act", self._device)
-        obs = reset(self.env, named_seed(self._seed, f"{name}/env"), self._first_slot)
-        carry = initial_carry()
+        slots = Slots(self.env, self._upload, limit_steps)
+        slots.reset(named_seed(self._seed, f"{name}/env"), self._first_slot, initial_carry())
         share, rest = divmod(count, num_envs)
         left = share + (np.arange(num_envs) < rest)  # [B]
-        meter = EpisodeMeter(self.env.spec.name, num_envs, self.env.spec.num_players)
-        meter.begun(obs, np.ones(num_envs, bool))
         while (left > 0).any():
             if stopping():
                 raise EvaluationStopped
-            with torch.no_grad():
-                output = act(map_obs(partial(as_tensor, device=self._device), obs), carry, rng)
-            time_step = self.env.step(output.action.cpu().numpy())
-            obs, carry, ended = time_step.obs, output.carry, time_step.last
-            cut = (left > 0) & ~ended & (meter.running_length + 1 >= limit_steps)
-            if cut.any():
-                ended = ended | cut
-                obs = self.env.restart(cut)
-            meter.record(time_step._replace(last=ended, obs=obs), left > 0)
-            if ended.any():
-                left = left - ended
-                carry = tree_where(as_tensor(ended, self._device), initial_carry(), carry)
-        return meter.pop()
+            left = left - slots.step(act, rng, initial_carry(), left > 0).result.last
+        return slots.meter.pop()
