@@ -12,14 +12,13 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from rlrun.compute.transfer import as_tensor
+from rlrun.compute.transfer import upload_to
 from rlrun.errors import UserError
-from rlrun.loop.meter import EpisodeMeter
+from rlrun.loop.slots import Act, Slots
 from rlrun.numerics.distributions import or_random
-from rlrun.numerics.tree import tree_where
-from rlrun.protocols import Agent, Stochastic, VecEnv, reset
+from rlrun.protocols import Agent, Stochastic, VecEnv
 from rlrun.rng import named_seed, torch_generator
-from rlrun.types import ActorOutput, Carry, Episodes, Float64Array, Int64Array, Obs, action_mask, map_obs
+from rlrun.types import ActorOutput, Carry, Episodes, Float64Array, Int64Array, Obs, action_mask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,9 +95,6 @@ class Evaluation:
         }
 
 
-_Act = Callable[[Obs, Carry, torch.Generator], ActorOutput]
-
-
 def _act_greedily(agent: Stochastic, obs: Obs, carry: Carry, rng: torch.Generator) -> ActorOutput:
     """The most likely actions [B]; draws no random numbers."""
     del rng
@@ -107,7 +103,7 @@ def _act_greedily(agent: Stochastic, obs: Obs, carry: Carry, rng: torch.Generato
 
 
 def _or_at_random(
-    act: _Act, epsilon: float, num_actions: int, obs: Obs, carry: Carry, rng: torch.Generator
+    act: Act, epsilon: float, num_actions: int, obs: Obs, carry: Carry, rng: torch.Generator
 ) -> ActorOutput:
     """What `act` does, or a random allowed action with probability epsilon in each slot."""
     output = act(obs, carry, rng)
@@ -154,6 +150,7 @@ class Evaluator:
         self.env = env
         self._seed = seed
         self._device = device
+        self._upload = upload_to(device, env.spec)
         self._episodes = episodes
         self._greedy_episodes = greedy_episodes
         self._greedy_limit_steps = greedy_limit_steps
@@ -167,8 +164,8 @@ class Evaluator:
             EvaluationStopped: if `stopping()` became true before it was complete.
         """
         play = partial(self._play, partial(agent.initial_carry, self.env.spec.num_envs), stopping=stopping)
-        act: _Act = partial(agent.act, explore=False)
-        act_greedily: _Act | None = None
+        act: Act = partial(agent.act, explore=False)
+        act_greedily: Act | None = None
         if isinstance(agent, Stochastic) and agent.evaluation_policy == "sampled":
             act_greedily = partial(_act_greedily, agent)
         elif self._epsilon > 0.0:
@@ -183,7 +180,7 @@ class Evaluator:
     def _play(
         self,
         initial_carry: Callable[[], Carry],
-        act: _Act,
+        act: Act,
         name: str,
         count: int,
         *,
@@ -193,25 +190,12 @@ class Evaluator:
         """`count` episodes of the streams called `name`; those longer than the limit are cut off there."""
         num_envs = self.env.spec.num_envs
         rng = torch_generator(self._seed, f"{name}/act", self._device)
-        obs = reset(self.env, named_seed(self._seed, f"{name}/env"), self._first_slot)
-        carry = initial_carry()
+        slots = Slots(self.env, self._upload, limit_steps)
+        slots.reset(named_seed(self._seed, f"{name}/env"), self._first_slot, initial_carry())
         share, rest = divmod(count, num_envs)
         left = share + (np.arange(num_envs) < rest)  # [B]
-        meter = EpisodeMeter(self.env.spec.name, num_envs, self.env.spec.num_players)
-        meter.begun(obs, np.ones(num_envs, bool))
         while (left > 0).any():
             if stopping():
                 raise EvaluationStopped
-            with torch.no_grad():
-                output = act(map_obs(partial(as_tensor, device=self._device), obs), carry, rng)
-            time_step = self.env.step(output.action.cpu().numpy())
-            obs, carry, ended = time_step.obs, output.carry, time_step.last
-            cut = (left > 0) & ~ended & (meter.running_length + 1 >= limit_steps)
-            if cut.any():
-                ended = ended | cut
-                obs = self.env.restart(cut)
-            meter.record(time_step._replace(last=ended, obs=obs), left > 0)
-            if ended.any():
-                left = left - ended
-                carry = tree_where(as_tensor(ended, self._device), initial_carry(), carry)
-        return meter.pop()
+            left = left - slots.step(act, rng, initial_carry(), left > 0).result.last
+        return slots.meter.pop()
