@@ -27,6 +27,7 @@ VERBS: Mapping[str, Verb] = {
     "show": Verb("DIR", "what a run is, and its result"),
     "resume": Verb("DIR [key=value]", "resume a run from its own config; total_steps may grow", trains=True),
     "rerun": Verb("DIR [--into NEW]", "the same run again, and whether every bit is equal", trains=True),
+    "eval": Verb("DIR [protocol=NAME]", "evaluates the policy of a run under a named protocol (docs/evaluation.md)"),
     "diff": Verb("A B", "which key, version or first step differs between two runs"),
     "video": Verb("DIR --episode N", "any training episode as a video (trained with record_episodes=true)"),
     "explain": Verb("key=value ... [key]", "every key of a run: range, value, origin, meaning"),

@@ -14,9 +14,10 @@ from pydantic import Field
 
 from rlrun.compute.transfer import upload_to
 from rlrun.errors import UserError
+from rlrun.loop.meter import DiscountedReturns
 from rlrun.loop.slots import Act, Slots
 from rlrun.numerics.distributions import or_random
-from rlrun.protocols import Agent, Stochastic, VecEnv
+from rlrun.protocols import Agent, Discounting, Stochastic, VecEnv
 from rlrun.rng import named_seed, torch_generator
 from rlrun.types import ActorOutput, Carry, Episodes, Float64Array, Int64Array, Obs, action_mask
 
@@ -57,6 +58,7 @@ class Evaluation:
     returns: Float64Array  # [N] raw, undiscounted
     lengths: Int64Array  # [N] agent steps
     greedy_returns: Float64Array | None = None  # [M] with greedy actions, if the others were not
+    discounted_returns: Float64Array | None = None  # [N] with the agent's gamma, if it has one; raw rewards
 
     @property
     def mean(self) -> float:
@@ -70,9 +72,11 @@ class Evaluation:
         return float(self.returns.std(ddof=1) / np.sqrt(count)) if count > 1 else float("nan")
 
     def means(self) -> dict[str, float]:
-        """`eval/episode_return`, and `eval/greedy_return` where there is one."""
-        greedy = {} if self.greedy_returns is None else {"eval/greedy_return": float(self.greedy_returns.mean())}
-        return {"eval/episode_return": self.mean, **greedy}
+        """`eval/episode_return`, and `eval/greedy_return` and `eval/discounted_return` where there are such."""
+        more = {"eval/greedy_return": self.greedy_returns, "eval/discounted_return": self.discounted_returns}
+        return {"eval/episode_return": self.mean} | {
+            name: float(returns.mean()) for name, returns in more.items() if returns is not None
+        }
 
     def as_text(self) -> str:
         """One line."""
@@ -170,12 +174,15 @@ class Evaluator:
             act_greedily = partial(_act_greedily, agent)
         elif self._epsilon > 0.0:
             act, act_greedily = partial(_or_at_random, act, self._epsilon, self.env.spec.num_actions), act
-        episodes = play(act, f"evaluation/{index}", self._episodes)
+        discounted = None
+        if isinstance(agent, Discounting) and self.env.spec.num_players == 1:
+            discounted = DiscountedReturns(agent.gamma, self.env.spec.num_envs)
+        episodes = play(act, f"evaluation/{index}", self._episodes, discounted=discounted)
         greedy = None
         if act_greedily is not None and self._greedy_episodes:
             name, limit = f"evaluation/{index}/greedy", self._greedy_limit_steps
             greedy = play(act_greedily, name, self._greedy_episodes, limit_steps=limit).returns
-        return Evaluation(episodes.returns, episodes.lengths, greedy)
+        return Evaluation(episodes.returns, episodes.lengths, greedy, None if discounted is None else discounted.all())
 
     def _play(
         self,
@@ -186,6 +193,7 @@ class Evaluator:
         *,
         stopping: Callable[[], bool],
         limit_steps: float = math.inf,
+        discounted: DiscountedReturns | None = None,
     ) -> Episodes:
         """`count` episodes of the streams called `name`; those longer than the limit are cut off there."""
         num_envs = self.env.spec.num_envs
@@ -197,5 +205,9 @@ class Evaluator:
         while (left > 0).any():
             if stopping():
                 raise EvaluationStopped
-            left = left - slots.step(act, rng, initial_carry(), left > 0).result.last
+            counts = left > 0
+            result = slots.step(act, rng, initial_carry(), counts).result
+            if discounted is not None:
+                discounted.record(result, counts)
+            left = left - result.last
         return slots.meter.pop()

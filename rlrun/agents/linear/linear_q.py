@@ -76,7 +76,7 @@ class LinearQ:
         self._pairs = getattr(features, "of_pairs", None)  # None: features of the state, one weight vector an action
         self._features = features
         self._bootstrap = bootstrap
-        self._gamma = gamma
+        self.gamma = gamma
         self._alpha = alpha
         self._trace_lambda = trace_lambda
         self._replacing = replacing
@@ -97,7 +97,7 @@ class LinearQ:
     def learn(self, rollout: Rollout) -> Metrics:
         """One step of every slot."""
         obs, action, last = obs_at(rollout.obs, 0), rollout.action[0], rollout.last[0]
-        reward, discount = rollout.reward[0].double(), self._gamma * rollout.discount[0].double()
+        reward, discount = rollout.reward[0].double(), self.gamma * rollout.discount[0].double()
         described = self._described(seen(obs))
         q = self._q_of(described, obs)
         taken = q.gather(1, action[:, None]).squeeze(1)
@@ -156,7 +156,7 @@ class LinearQ:
         if not isinstance(self._spec.obs_space, spaces.Discrete):
             raise ValueError(f"there are no tables of {self._spec.shown}")
         states = torch.arange(int(self._spec.obs_space.n), device=self._weight.device)
-        return replace(self._policy.tables(of_states(self.q_values, states)), gamma=self._gamma)
+        return replace(self._policy.tables(of_states(self.q_values, states)), gamma=self.gamma)
 
     def initial_carry(self, num_envs: int) -> Carry:
         """No memory."""

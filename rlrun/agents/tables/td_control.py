@@ -75,7 +75,7 @@ class TDControl:
         self.collection = Steps(rollout_steps)
         self.finished = False
         self._bootstrap = bootstrap
-        self._gamma, self._alpha, self._alpha_power = gamma, alpha, alpha_power
+        self.gamma, self._alpha, self._alpha_power = gamma, alpha, alpha_power
         size = (count_states(spec), spec.num_actions)
         self._policy = EpsilonGreedy(epsilon, spec, device)
         self._q = torch.full(size, initial_q, dtype=torch.float64, device=device)
@@ -94,7 +94,7 @@ class TDControl:
 
     def learn(self, rollout: Rollout) -> Metrics:
         """Updates Q after each step of the rollout, all slots together."""
-        reward, discount = rollout.reward.double(), self._gamma * rollout.discount.double()
+        reward, discount = rollout.reward.double(), self.gamma * rollout.discount.double()
         pair = seen(rollout.obs) * self._q.shape[1] + rollout.action  # (s, a) as one number
         following = rollout.next_obs
         for t in range(len(pair)):
@@ -133,7 +133,7 @@ class TDControl:
 
     def tables(self) -> Tables:
         """Q, its maximum, and the greedy policy."""
-        return replace(self._policy.tables(self._q, self._visits), gamma=self._gamma)
+        return replace(self._policy.tables(self._q, self._visits), gamma=self.gamma)
 
     def state_dict(self) -> State:
         """The tables, the counter, and the steps that wait for their next action."""
