@@ -31,12 +31,14 @@ __all__ = [
     "Distribution",
     "EvaluationPolicy",
     "Filmable",
+    "HasPolicy",
     "PartOfAWorld",
     "Planner",
     "Replay",
     "Stateful",
     "Stochastic",
     "Tabular",
+    "ValuesActions",
     "VecEnv",
 ]
 
@@ -212,6 +214,32 @@ class Discounting(Protocol):
     @property
     def gamma(self) -> float:
         """The discount factor per agent step."""
+        ...
+
+
+@runtime_checkable
+class HasPolicy(Protocol):
+    """An agent whose policy can be kept and loaded without what only learning needs, such as optimizers and replays.
+
+    Of other agents the whole state is kept; one with a replay must have this for its policies to be kept.
+    """
+
+    @property
+    def policy_entries(self) -> tuple[str, ...]:
+        """The entries of `state_dict` on which `act(explore=False)` depends."""
+        ...
+
+    def load_policy(self, state: State) -> None:
+        """Loads these entries, and ignores others; learning is then not possible."""
+        ...
+
+
+@runtime_checkable
+class ValuesActions(Protocol):
+    """An agent that chooses its actions by their values."""
+
+    def q_values(self, obs: Obs) -> Tensor:
+        """Q(s, a): obs [B, ...] to [B, A]; changes nothing."""
         ...
 
 

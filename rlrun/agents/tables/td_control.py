@@ -89,8 +89,11 @@ class TDControl:
 
     def act(self, obs: Obs, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
         """Epsilon-greedy in each of the B slots; ties are broken at random."""
-        action = self._policy.act(self._q.index_select(0, seen(obs)), obs, rng, self._steps, explore=explore)
-        return ActorOutput(action, carry, {})
+        return ActorOutput(self._policy.act(self.q_values(obs), obs, rng, self._steps, explore=explore), carry, {})
+
+    def q_values(self, obs: Obs) -> Tensor:
+        """Q(s, a): obs [B] to [B, A]."""
+        return self._q.index_select(0, seen(obs))
 
     def learn(self, rollout: Rollout) -> Metrics:
         """Updates Q after each step of the rollout, all slots together."""
@@ -108,7 +111,7 @@ class TDControl:
         return {**known, "policy/epsilon": self._policy.epsilon(self._steps)}
 
     def _worth(self, obs: Obs) -> Tensor:
-        q = self._q.index_select(0, seen(obs))
+        q = self.q_values(obs)
         if self._bootstrap == "max":
             return allowed(q, action_mask(obs)).amax(dim=1)
         return self._policy.expected(q, obs, self._steps)
