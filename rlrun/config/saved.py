@@ -15,7 +15,7 @@ from rlrun.config.arguments import parse, refuse_repeated
 from rlrun.config.config import Config, check_plain
 from rlrun.config.files import one_line, options, read_option, unknown_option
 from rlrun.config.unused_keys import refuse_unused
-from rlrun.errors import UserError
+from rlrun.errors import UserError, WrongKeyError
 from rlrun.runs.directory import differing_key
 from rlrun.runs.manifest import digest, flat
 
@@ -75,7 +75,8 @@ def config_to_evaluate(
     if protocol not in known:
         raise unknown_option("protocol", protocol, known, directories)
     raw = read_config(directory, manifest)
-    for key, value in flat(read_option(directories, "protocol", protocol)).items():
+    given = flat(read_option(directories, "protocol", protocol))
+    for key, value in given.items():
         _set(raw, key, value)
     items = parse(overrides)
     refuse_repeated(items)
@@ -84,7 +85,12 @@ def config_to_evaluate(
         if key.split(".")[0] not in ("evaluation", "env"):
             raise UserError(f"{override.input_line} is not allowed here: an evaluation changes evaluation.* and env.*")
         _set(raw, key, override.value())
-    return check_plain(raw | {"fresh": False}, manifest["labels"])
+    try:
+        return check_plain(raw | {"fresh": False}, manifest["labels"])
+    except WrongKeyError as error:
+        if error.key in given:
+            raise UserError(f"protocol={protocol} does not fit this run, whose env has no such key: {error}") from error
+        raise
 
 
 def read_config(directory: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
