@@ -27,6 +27,7 @@ VERBS: Mapping[str, Verb] = {
     "show": Verb("DIR", "what a run is, and its result"),
     "resume": Verb("DIR [key=value]", "resume a run from its own config; total_steps may grow", trains=True),
     "rerun": Verb("DIR [--into NEW]", "the same run again, and whether every bit is equal", trains=True),
+    "eval": Verb("DIR [protocol=NAME]", "evaluates the policy of a run under a named protocol (docs/evaluation.md)"),
     "diff": Verb("A B", "which key, version or first step differs between two runs"),
     "report": Verb("DIR ...", "curves, scores with intervals over seeds, comparisons: pictures and a page"),
     "video": Verb("DIR --episode N", "any training episode as a video (trained with record_episodes=true)"),
