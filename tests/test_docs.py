@@ -14,7 +14,7 @@ from rlrun.config.sweep import check_sweep
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
-VERBS = {"show", "ls", "diff", "resume", "rerun", "video", "check"}
+VERBS = {"show", "ls", "diff", "resume", "rerun", "report", "video", "check"}
 NOT_WHOLE = ("...", "DIR", "[", "mine.", "algo=mine")  # words that stand for something of the reader's
 
 
