@@ -1,4 +1,4 @@
-"""A mean over seeds, with its 95% percentile bootstrap interval (Efron 1979)."""
+"""A mean over seeds, with its 95% bootstrap interval."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-_RESAMPLES = 20_000  # so that the ends of the interval repeat to about a percent of its width
+from rlrun.reports.statistics import interval, mean, stratified_picks
+
+_SAMPLES = 20_000  # so that the ends of the interval repeat to about a percent of its width
 
 
 class Interval(NamedTuple):
@@ -18,14 +20,8 @@ class Interval(NamedTuple):
     high: float
 
 
-def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
-    """The mean of `values`, and the percentile bootstrap interval of that mean; the same for equal values.
-
-    Args:
-        values: one for each seed; of a single one the interval has no width.
-        level: of confidence.
-    """
-    rng = np.random.default_rng(0)
-    means = rng.choice(np.asarray(values, float), (_RESAMPLES, len(values))).mean(axis=1)
-    low, high = np.quantile(means, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
-    return Interval(float(np.mean(values)), float(low), float(high))
+def mean_interval(values: Sequence[float]) -> Interval:
+    """The mean of `values`, one for each seed, and its interval: equal for equal values, NaN of a single one."""
+    scores = np.asarray(values, float)[:, None]
+    low, high = interval(mean, scores, stratified_picks(np.random.default_rng(0), _SAMPLES, len(scores), 1))
+    return Interval(float(mean(scores)), float(low), float(high))

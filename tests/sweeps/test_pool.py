@@ -15,7 +15,7 @@ import pytest
 from rlrun.runs.interruption import StopRequest
 from rlrun.runs.lock import locked
 from rlrun.runs.manifest import write_result
-from rlrun.sweeps.jobs import Job, Outcome
+from rlrun.sweeps.jobs import Job, Outcome, RunJob
 from rlrun.sweeps.pool import carry_out
 
 RESULT = "{'step': 10, 'total_steps': 10, 'eval/episodes': 1, 'eval/episode_return': SCORE, 'eval/standard_error': 0.0}"
@@ -74,10 +74,10 @@ class Shown:
         pass
 
 
-def job(folder: Path, seed: int, program: str = FINISHES, *, memory: int = 0, threads: int = 1) -> Job:
+def job(folder: Path, seed: int, program: str = FINISHES, *, memory: int = 0, threads: int = 1) -> RunJob:
     directory = folder / f"seed{seed}"
     code = program.replace("DIRECTORY", str(directory)).replace("SCORE", str(float(seed)))
-    return Job(
+    return RunJob(
         name=f"seed {seed}",
         command=[sys.executable, "-c", code],
         directory=directory,
