@@ -81,7 +81,7 @@ def test_another_version_another_fact_or_too_few_updates_end_the_comparison() ->
     updates = round(workload.measured_steps * facts["updates_per_step"])
     right = {"version": "2.0.1", "facts": promised(TIANSHOU.settings(workload), facts["num_parameters"])}
     assert check_same_workload(workload, right | {"updates": updates}, TIANSHOU) == facts["num_parameters"]
-    with pytest.raises(SystemExit, match=r"updates: 1 made, \d+ asked for"):
+    with pytest.raises(SystemExit, match=rf"updates: 1 .*\b{updates}\b"):
         check_same_workload(workload, right | {"updates": 1}, TIANSHOU)
-    with pytest.raises(SystemExit, match=r"version: the peer is 2\.0\.1, these settings are for 2\.9\.2"):
+    with pytest.raises(SystemExit, match=r"version: .*2\.0\.1.*2\.9\.2"):
         check_same_workload(workload, right | {"updates": updates}, SB3)
