@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from against_peers import check_same_workload, row_of
 from agreement import Facts, disagreements, facts_of_rlrun
+from one_emulator import one_emulator
 from peer_process import peer_command
 from peers import SB3, TIANSHOU
 from rlrun_timings import Timing
@@ -40,7 +41,8 @@ def promised(settings: dict[str, Any], num_parameters: int) -> Facts:
 
 
 @pytest.mark.parametrize("name", list(ARGUMENTS))
-def test_what_tianshou_is_told_agrees_with_rlrun(name: str) -> None:
+def test_what_tianshou_is_told_agrees_with_rlrun(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    one_emulator(monkeypatch)
     workload = shrunk(WORKLOADS[name], 20)
     facts = facts_of_rlrun(workload.all_overrides())
     settings = TIANSHOU.settings(workload)

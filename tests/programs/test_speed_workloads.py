@@ -11,6 +11,7 @@ import torch
 from against_peers import chosen, row_of, turns
 from agreement import disagreements, facts_of_rlrun
 from memory import rlrun_overrides
+from one_emulator import one_emulator
 from peers import PEERS, Peer
 from rlrun_timings import Timing, one_thread_overrides, speed_overrides, timing_of
 from workloads import COMPARISONS, WORKLOADS, shrunk
@@ -31,7 +32,10 @@ PARAMETERS = {
 
 
 @pytest.mark.parametrize("name", list(PARAMETERS))
-def test_facts_of_a_workload_are_those_of_the_standard_hyperparameters(name: str) -> None:
+def test_facts_of_a_workload_are_those_of_the_standard_hyperparameters(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one_emulator(monkeypatch)
     facts = facts_of_rlrun(shrunk(WORKLOADS[name], 20).all_overrides())
     assert facts["num_parameters"] == PARAMETERS[name]
     arguments = WORKLOADS[name].peer["arguments"]
