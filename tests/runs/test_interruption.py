@@ -22,6 +22,7 @@ from rlrun.runs.manifest import manifest_of_run
 from rlrun.types import Progress
 
 WORDS = ("algo=q_learning", "env=gridworld", "env.num_envs=2", "log_every_steps=500", "logger=none", "name=run")
+SMALL = ("evaluation.episodes=2", "evaluation.num_envs=2", "evaluation.every_steps=null")
 PLACE = Path("gridworld/q_learning/run/seed0")
 
 
@@ -53,7 +54,7 @@ def saved_steps(runs_dir: Path) -> list[int]:
 
 
 def test_a_signal_saves_and_the_run_ends_as_if_none_had_come(tmp_path: Path) -> None:
-    words = ("total_steps=5000", "evaluation.every_steps=null")
+    words = (*SMALL, "total_steps=5000")
     process = start(tmp_path / "asked", *words)
     wait_for(lambda: rows(tmp_path / "asked") >= 2, process)
     process.send_signal(signal.SIGTERM)
@@ -166,9 +167,6 @@ def test_a_hangup_asks_too_but_not_where_it_is_ignored(called: list[int]) -> Non
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     assert called == []
-
-
-SMALL = ("evaluation.episodes=2", "evaluation.num_envs=2", "evaluation.every_steps=null")
 
 
 @pytest.mark.parametrize("number", ASKING)
