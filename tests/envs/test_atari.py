@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -25,6 +27,9 @@ def atari(
         max_episode_frames=max_episode_frames,
         reseed_every_steps=reseed_every_steps,
     )
+
+
+brief = partial(atari, max_episode_frames=160, reseed_every_steps=60)  # episodes of 40 steps, streams of 80
 
 
 def actions(env: Atari, num_steps: int, seed: int = 0) -> Int64Array:
@@ -136,8 +141,7 @@ def test_rewards_are_raw() -> None:
 
 
 def test_slots_and_threads_change_nothing() -> None:
-    short = {"max_episode_frames": 160, "reseed_every_steps": 60}
-    narrow, wide = atari(num_envs=2, **short), atari(num_envs=4, num_threads=2, **short)
+    narrow, wide = brief(num_envs=2), brief(num_envs=4, num_threads=2)
     narrow.reset(7)
     wide.reset(7)
     played = actions(wide, 100)
@@ -147,8 +151,7 @@ def test_slots_and_threads_change_nothing() -> None:
 
 @pytest.mark.parametrize("protocol", ["nature2015", "machado2018"])
 def test_seeds_and_actions_lead_to_the_same_place_again(protocol: str) -> None:
-    short = {"max_episode_frames": 160, "reseed_every_steps": 60}
-    env = atari(protocol=protocol, num_envs=3, **short)
+    env = brief(protocol=protocol, num_envs=3)
     env.reset(5)
     played = actions(env, 140)
     for step, action in enumerate(played[:100]):
@@ -156,7 +159,7 @@ def test_seeds_and_actions_lead_to_the_same_place_again(protocol: str) -> None:
             env.restart(np.array([step != 85, False, True]))
         env.step(action)
     state = env.state_dict()
-    again = atari(protocol=protocol, num_envs=3, **short)
+    again = brief(protocol=protocol, num_envs=3)
     again.reset(99)
     again.load_state_dict(state)
     for action in played[100:]:
