@@ -140,6 +140,7 @@ class HasAHiddenLimit(GridWorld):
         step = super().step(action)
         return step._replace(discount=np.where(step.last, 0, step.discount).astype(np.float32))
 '''
+BRIEF = ["--steps", "100", "--turns", "13"]
 TABLE = ["env=gridworld", "env.observation=index", "env.num_envs=4", "algo.alpha_power=0.5", "algo.rollout_steps=4"]
 
 
@@ -233,7 +234,7 @@ def report(capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, str], list[str
 def test_the_right_check_fails_for_an_agent_that(
     conf: Path, capsys: pytest.CaptureFixture[str], agent: str, check: str, complaint: str, advice: str
 ) -> None:
-    assert run_command(["rlrun", "check", f"algo={agent}", *TABLE, "--config-dir", str(conf)]) == 1
+    assert run_command(["rlrun", "check", f"algo={agent}", *TABLE, *BRIEF, "--config-dir", str(conf)]) == 1
     failed, lines = report(capsys)
     assert complaint in failed[check]
     assert f"to do: {advice}" in failed[check] or advice in failed[check]
@@ -278,7 +279,7 @@ def test_the_right_check_fails_for_an_environment_whose(
 
 
 def test_what_looks_like_a_time_limit_that_terminates_is_said(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run_command(["rlrun", "check", "algo=random", "env=HasAHiddenLimit", "--config-dir", str(conf)])
+    run_command(["rlrun", "check", "algo=random", "env=HasAHiddenLimit", *BRIEF, "--config-dir", str(conf)])
     _, lines = report(capsys)
     assert any("after exactly 4 steps" in line and "discount 0" in line for line in lines)
 
@@ -385,7 +386,7 @@ def test_an_environment_that_does_not_replay_is_not_asked_to(
     never = Verdict(used_is_new=False, new_is_new=False)
     monkeypatch.setattr("rlrun.envs.gymnasium.known_verdict", lambda key: never)
     words = ["algo=random", "env=gym", "env.id=Acrobot-v1", "env.max_episode_steps=20", "env.num_envs=4"]
-    assert run_command(["rlrun", "check", *words]) == 0
+    assert run_command(["rlrun", "check", *words, *BRIEF]) == 0
     _, lines = report(capsys)
     assert any("do not replay" in line for line in lines)
     assert "  passed  a loaded state continues as if never interrupted" not in lines
@@ -393,7 +394,7 @@ def test_an_environment_that_does_not_replay_is_not_asked_to(
 
 def test_an_environment_that_learns_across_episodes_is_not_asked_to_forget(capsys: pytest.CaptureFixture[str]) -> None:
     wrap = "env.wrappers=[gymnasium.wrappers.NormalizeObservation]"
-    status = run_command(["rlrun", "check", "algo=random", "env=gym", "env.id=CartPole-v1", wrap])
+    status = run_command(["rlrun", "check", "algo=random", "env=gym", "env.id=CartPole-v1", wrap, *BRIEF])
     failed, lines = report(capsys)
     assert (status, failed) == (0, {})
     assert "  passed  equal seeds and actions show equal things" in lines
