@@ -209,6 +209,7 @@ def test_the_workspace_of_exact_products_is_asked_for_before_any_product(monkeyp
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
 
 
+@pytest.mark.process
 def test_a_run_on_a_gpu_starts_without_torchs_compiler() -> None:
     code = (
         "import sys, torch; torch.cuda.is_available = lambda: True\n"
