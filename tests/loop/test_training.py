@@ -14,7 +14,7 @@ from typing import Any, cast
 import pytest
 
 from rlrun.build import build, identity_of
-from rlrun.cli.main import STOPPED, run_command
+from rlrun.cli.main import run_command
 from rlrun.config.compose import load_config
 from rlrun.config.files import config_directory
 from rlrun.errors import UserError
@@ -28,6 +28,7 @@ from rlrun.replay.uniform import UniformReplay
 from rlrun.runs import manifest
 from rlrun.runs.checkpoint import Checkpoints
 from rlrun.runs.episode_log import FILE, read_episode_log
+from rlrun.runs.interruption import STOPPED
 from rlrun.types import State
 
 WORDS = ["algo=q_learning", "env=gridworld", "env.num_envs=1", "device=cpu", "device.num_threads=1", "logger=none"]
