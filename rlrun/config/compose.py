@@ -100,8 +100,9 @@ def request(overrides: Sequence[str], directories: Sequence[Path], *, in_sweep: 
     ]
     written: list[tuple[str, Any]] = [(each.key, each.value or {}) for each in chosen.settings]
     tree = as_tree([*(each for each in written if each[0] not in GROUPS_OF_OBJECTS), *objects])
-    asked = Request(tuple(items), chosen, valid_keys(tree), directories)
-    _refuse_wrong(asked)
+    for imports in (False, True):  # what needs no import, which may take seconds, is looked up first
+        asked = Request(tuple(items), chosen, valid_keys(tree, imports=imports), directories)
+        _refuse_wrong(asked)
     refuse_other_network(chosen)
     return asked
 

@@ -43,11 +43,12 @@ class Key:
     target: str | None  # what takes it
 
 
-def valid_keys(raw: Mapping[str, Any]) -> dict[str, Key]:
+def valid_keys(raw: Mapping[str, Any], *, imports: bool = True) -> dict[str, Key]:
     """The keys that the constructors named in `raw` take, by dotted name, whatever keys `raw` has.
 
     Args:
         raw: a config, or as much of it as files say (`as_tree`).
+        imports: whether constructors that are not ours are read too, which may import torch.
     """
     found = {}
     for name, annotation in TOP.items():
@@ -65,13 +66,15 @@ def valid_keys(raw: Mapping[str, Any]) -> dict[str, Key]:
         if isinstance(value, Mapping):
             kind = f"an object ({TARGET}) of the kind {_GROUP_KINDS[name]}"
             found[name] = Key(name, value.get(TARGET), kind, None, None, meaning, None)
-            found |= _inside(name, value)
+            found |= _inside(name, value, imports=imports)
     return found
 
 
-def _inside(path: str, value: Mapping[str, Any], *, partial: bool = False) -> dict[str, Key]:
+def _inside(path: str, value: Mapping[str, Any], *, partial: bool = False, imports: bool = True) -> dict[str, Key]:
     found: dict[str, Key] = {}
     target = value.get(TARGET)
+    if not imports and catalogue.target(target) is None:
+        return {}
     with suppress(UserError):  # a wrong target is somebody else's to report
         takes = signature_of(target, path, RUN_VALUES | LOG_VALUES, partial=partial)
         known = catalogue.target(target)
@@ -84,7 +87,7 @@ def _inside(path: str, value: Mapping[str, Any], *, partial: bool = False) -> di
             shown = component[TARGET] if component is not None else inside
             found[key] = Key(key, shown, describe(annotation), annotation, unit, meaning, str(target))
             if component is not None:
-                found |= _inside(key, component)
+                found |= _inside(key, component, imports=imports)
             elif is_partial(item_of(annotation)) and isinstance(inside, list):
                 found |= _listed(key, inside, describe(item_of(annotation)))
     return found
