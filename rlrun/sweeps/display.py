@@ -199,7 +199,7 @@ class PlainDisplay:
         """Says so."""
         self._all.started(job)
         step = self._all.running[job.name].step
-        self.say(f"{job.name}: " + (f"resumed near step {step:,}" if step else "started"))
+        self.say(f"{job.name}: " + (f"resumed near step {step:,}" if 0 < step < job.total_steps else "started"))
 
     def ended(self, job: Job) -> None:
         """Counts it."""
