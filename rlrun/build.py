@@ -107,7 +107,8 @@ def memory_bytes(config: Config) -> int:
         return PROCESS_BYTES
     env: VecEnv = instantiate(config.env, {})
     with closing(env):
-        return PROCESS_BYTES + sum(instantiate(each, {}).memory_bytes(env.spec) for each in remembering)
+        remembered: list[int] = [instantiate(each, {}).memory_bytes(env.spec) for each in remembering]
+        return PROCESS_BYTES + sum(remembered)
 
 
 def identity_of(config: Config) -> dict[str, Any]:
