@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
 import torch
@@ -13,8 +13,9 @@ from rlrun.errors import UserError
 from rlrun.nn.flat import FlatOptimizer, State
 from rlrun.numerics.schedules import Schedule, schedule_from_zero
 
-__all__ = ["at_step"]
+__all__ = ["OptimizerFactory", "at_step"]
 
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 LearningRate = Positive | Schedule  # by agent step, set with `at_step`

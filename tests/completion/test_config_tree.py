@@ -32,7 +32,7 @@ COMMANDS = [
     "algo=reinforce env=pong debug=short logger=none device=cpu",
     "algo=dqn env=cartpole preset=dqn_pong",
     "algo=dqn env=cartpole optimizer@algo.optimizer=rmsprop algo.optimizer.decay=0.5",
-    "algo=reinforce env=cartpole optimizer@algo.value_optimizer=rmsprop_centred experiment=null",
+    "algo=reinforce env=cartpole optimizer@algo.baseline.optimizer=rmsprop_centred experiment=null",
     "algo=dqn env=cartpole algo.gamma=0.5 evaluation.episodes=3 algo.exploration.epsilon.start=0.75",
 ]
 
