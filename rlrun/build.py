@@ -114,7 +114,8 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
     """
     directory = directory or directory_of(config)
     check_writable(directory)
-    device: Device = instantiate(config.device, {})
+    with inside("device"):
+        device: Device = instantiate(config.device, {})
     if num_threads is not None:
         device.keep_threads(num_threads)
     refuse_too_large(config, device.torch_device)
@@ -167,7 +168,6 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
             artifacts=TableArtifacts(
                 agent=agent,
                 model=env.spec.seen_model,
-                remake=partial(instantiate, config.algo, runtime),
                 directory=directory,
                 title=config.labels["algo"],
             ),

@@ -161,8 +161,7 @@ class Agent(Stateful, Protocol):
 class Distribution(Protocol):
     """A policy's distributions over actions, one for each entry of a batch [...].
 
-    A draw is what the agent learns from: an index, or a vector before squashing; `to_env` turns it into the
-    environment's action. Draws are indices [...], or vectors [..., D].
+    A draw is what the agent learns from: indices [...], or vectors [..., D].
     """
 
     def sample(self, rng: torch.Generator) -> Tensor:
@@ -183,10 +182,6 @@ class Distribution(Protocol):
 
     def kl(self, other: Self) -> Tensor:
         """KL(self || other) in nats: [...]; infinite where `other` excludes a draw that `self` allows."""
-        ...
-
-    def to_env(self, draw: Tensor) -> Tensor:
-        """The environment's actions for draws."""
         ...
 
 

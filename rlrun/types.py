@@ -184,6 +184,7 @@ class EnvSpec:
     channels_known: bool = True  # False: obs has three axes that may not be [C, H, W]
     remarks: tuple[str, ...] = ()  # notes for the user on how observations are converted, a line each
     num_players: int = 1  # 2: rewards are the mover's, and discount is -1 where the other player moves next
+    protocol: str | None = None  # the name of the environment's protocol, where it has several
 
     def __post_init__(self) -> None:
         parts = self.parts_of_observation

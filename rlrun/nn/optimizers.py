@@ -42,8 +42,8 @@ def moved_by(optimizer: torch.optim.Optimizer) -> list[Tensor]:
     """
     if not isinstance(optimizer, FlatOptimizer):
         raise UserError(
-            f"device.compile records steps of the optimizer, but the state of {type(optimizer).__name__} only begins "
-            "with the first one: use device.compile=none or an optimizer of rlrun.nn.optimizers"
+            f"steps cannot be recorded, since the state of {type(optimizer).__name__} only begins with the first one: "
+            "use an optimizer of rlrun.nn.optimizers, or record nothing (compile=none)"
         )
     return optimizer.moved()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -45,7 +46,16 @@ class ReplaySettings:
                 "batch_size", f"={self.batch_size} is more than capacity_steps={self.capacity_steps} holds"
             )
 
-    def open(self, spec: EnvSpec, device: torch.device, directory: Path, *, n_step: int, gamma: float) -> UniformReplay:
+    def open(
+        self,
+        spec: EnvSpec,
+        device: torch.device,
+        directory: Path,
+        *,
+        n_step: int,
+        gamma: float,
+        keep: Collection[str] = (),
+    ) -> UniformReplay:
         """The replay itself, empty.
 
         Args:
@@ -54,6 +64,7 @@ class ReplaySettings:
             directory: of the run.
             n_step: rewards summed before bootstrapping.
             gamma: discount factor per agent step.
+            keep: names of extras of `spec` that the agent learns from.
 
         Raises:
             ArgumentError: if learning would start before a transition is complete, or there is not enough room.
@@ -71,6 +82,7 @@ class ReplaySettings:
             spec=spec,
             device=device,
             storage=open_storage(self.storage, self.folder, directory, device),
+            keep=keep,
             fixed_shapes=device.type == "cuda",
         )
 
