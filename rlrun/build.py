@@ -26,7 +26,7 @@ from rlrun.loop.progress import make_display
 from rlrun.loop.run import Run
 from rlrun.numerics.schedules import Schedule, unfinished
 from rlrun.pictures.artifacts import TableArtifacts
-from rlrun.protocols import Agent, Filmable, VecEnv
+from rlrun.protocols import Agent, Renderable, VecEnv
 from rlrun.runs.checkpoint import Checkpoints, CheckpointSettings
 from rlrun.runs.directory import attempt, check_writable, run_directory
 from rlrun.runs.episode_recorder import NULL_RECORDER, EpisodeRecorder, Recorder
@@ -196,8 +196,8 @@ def _refuse_unused_settings(config: Config, execution: Execution, why: str) -> N
 
 
 def _recorder(env: VecEnv, directory: Path) -> Recorder:
-    if not isinstance(env, Filmable):
-        missing = next(name for name in sorted(get_protocol_members(Filmable)) if not hasattr(env, name))
+    if not isinstance(env, Renderable):
+        missing = next(name for name in sorted(get_protocol_members(Renderable)) if not hasattr(env, name))
         raise UserError(f"record_episodes=true is not allowed: {env.spec.name} cannot be replayed, it has no {missing}")
     if not env.spec.resumable:
         raise UserError(f"record_episodes=true is not allowed: episodes of {env.spec.name} do not replay exactly")

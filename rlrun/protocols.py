@@ -29,9 +29,9 @@ __all__ = [
     "Agent",
     "Distribution",
     "EvaluationPolicy",
-    "Filmable",
     "PartOfAWorld",
     "Planner",
+    "Renderable",
     "Replay",
     "Stateful",
     "Stochastic",
@@ -97,7 +97,7 @@ class VecEnv(Protocol):
 
 
 @runtime_checkable
-class Filmable(VecEnv, Protocol):
+class Renderable(VecEnv, Protocol):
     """An environment whose streams can be restarted from their seeds and drawn, as a video needs."""
 
     @property
