@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from typing_extensions import get_protocol_members
 
 from rlrun.compute.device import Device
-from rlrun.compute.execution import PLAIN, Execution
+from rlrun.compute.execution import PLAIN, Execution, plainly
 from rlrun.config.config import Config
 from rlrun.config.constructors import product_of
 from rlrun.config.memory_need import in_words, refuse_long_rollouts, refuse_too_large
@@ -31,8 +32,10 @@ from rlrun.runs.checkpoint import Checkpoints, CheckpointSettings
 from rlrun.runs.directory import attempt, check_writable, run_directory
 from rlrun.runs.episode_recorder import NULL_RECORDER, EpisodeRecorder, Recorder
 from rlrun.runs.manifest import experiment_hash
+from rlrun.runs.policies import Policies
 
 _LOG = logging.getLogger(__name__)
+_PROCESS_BYTES = 2**29  # of Python, torch and an emulator, without what is remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,8 @@ def instantiate(component: Component, runtime: Mapping[str, object], **replaced:
             arguments[name] = _built(value, runtime)
     if component.partial:
         return partial(component.call, **arguments)
-    return component.call(**arguments | {name: runtime[name] for name in component.runtime} | replaced)
+    supplied = {name: runtime[name] for name in component.runtime if name in runtime}
+    return component.call(**arguments | supplied | replaced)
 
 
 def _built(value: Any, runtime: Mapping[str, object]) -> Any:
@@ -94,6 +98,16 @@ def directory_of(config: Config) -> Path:
     name = config.name or experiment_hash(config.experiment())
     first = run_directory(config.runs_dir, config.labels["env"], config.labels["algo"], name, config.seed)
     return attempt(first, fresh=config.fresh)
+
+
+def memory_bytes(config: Config) -> int:
+    """How much memory a process with the run of `config` takes, about: torch, and what the agent remembers."""
+    remembering = [each for _, each in config.components() if hasattr(each.call, "memory_bytes")]
+    if not remembering:
+        return _PROCESS_BYTES
+    env: VecEnv = instantiate(config.env, {})
+    with closing(env):
+        return _PROCESS_BYTES + sum(instantiate(each, {}).memory_bytes(env.spec) for each in remembering)
 
 
 def identity_of(config: Config) -> dict[str, Any]:
@@ -156,6 +170,7 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
                 device.torch_device,
                 evaluation.greedy_episodes,
                 evaluation.greedy_limit_steps,
+                evaluation.epsilon,
             ),
             directory=directory,
             total_steps=config.total_steps,
@@ -163,6 +178,7 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
             evaluation=evaluation,
             checkpoint=checkpoint,
             checkpoints=Checkpoints(directory, identity_of(config), checkpoint.keep),
+            policies=Policies(directory, identity_of(config)),
             logger=instantiate(config.logger, {"directory": directory}),
             display=make_display(),
             artifacts=TableArtifacts(
@@ -173,6 +189,46 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
             ),
         )
         return Built(run, str(device.torch_device), device.threads_for(env.spec.obs_shape), stack.pop_all())
+
+
+@dataclass(frozen=True, slots=True)
+class Player:
+    """An agent that only acts, and environments like those in which it is evaluated. `close` frees them."""
+
+    agent: Agent
+    env: VecEnv
+
+    def close(self) -> None:
+        """Closes the environments."""
+        self.env.close()
+
+
+def build_player(config: Config, *, num_envs: int = 1) -> Player:
+    """Builds, on the CPU and eagerly, what a policy of the run of `config` plays with; load one into `agent`.
+
+    Args:
+        config: a checked one.
+        num_envs: slots of the environment.
+
+    Raises:
+        UserError: if the parts do not fit together.
+    """
+    device = torch.device("cpu")
+    with in_words(), ExitStack() as stack:
+        trained_in: VecEnv = instantiate(config.env, {})
+        stack.callback(trained_in.close)
+        runtime = {
+            "spec": trained_in.spec,
+            "device": device,
+            "seed": config.seed,
+            "directory": Path(),
+            "execution": plainly(device),
+            "learns": False,
+        }
+        agent = make_agent(config, runtime)
+        evaluation = EvaluationSettings(**config.evaluation)
+        env: VecEnv = instantiate(config.env, {}, **{**evaluation.environment, "num_envs": num_envs})
+        return Player(agent, env)
 
 
 def _schedules(value: Any, key: str, runtime: Mapping[str, object]) -> Iterator[tuple[str, Schedule]]:

@@ -27,8 +27,10 @@ from rlrun.types import (
 
 __all__ = [
     "Agent",
+    "Discounting",
     "Distribution",
     "EvaluationPolicy",
+    "HasPolicy",
     "PartOfAWorld",
     "Planner",
     "Renderable",
@@ -36,6 +38,7 @@ __all__ = [
     "Stateful",
     "Stochastic",
     "Tabular",
+    "ValuesActions",
     "VecEnv",
 ]
 
@@ -196,6 +199,42 @@ class Stochastic(Protocol):
 
     def policy(self, obs: Obs, carry: Carry) -> tuple[Distribution, Carry]:
         """The distribution of actions for obs [B, ...], and the memory after it; changes nothing."""
+        ...
+
+
+@runtime_checkable
+class Discounting(Protocol):
+    """An agent whose values are of discounted returns."""
+
+    @property
+    def gamma(self) -> float:
+        """The discount factor per agent step."""
+        ...
+
+
+@runtime_checkable
+class HasPolicy(Protocol):
+    """An agent whose policy can be kept and loaded without what only learning needs, such as optimizers and replays.
+
+    Of other agents the whole state is kept; one with a replay must have this for its policies to be kept.
+    """
+
+    @property
+    def policy_entries(self) -> tuple[str, ...]:
+        """The entries of `state_dict` on which `act(explore=False)` depends."""
+        ...
+
+    def load_policy(self, state: State) -> None:
+        """Loads these entries, and ignores others; learning is then not possible."""
+        ...
+
+
+@runtime_checkable
+class ValuesActions(Protocol):
+    """An agent that chooses its actions by their values."""
+
+    def q_values(self, obs: Obs) -> Tensor:
+        """Q(s, a): obs [B, ...] to [B, A]; changes nothing."""
         ...
 
 

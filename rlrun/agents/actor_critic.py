@@ -141,6 +141,12 @@ class ActorCritic:
         self.evaluation_policy = evaluation_policy
         self._steps = 0  # agent steps seen by `learn`
 
+    policy_entries = ("network",)
+
+    def load_policy(self, state: State) -> None:
+        """Loads policy and value."""
+        self._network.load_state_dict(state["network"])
+
     def initial_carry(self, num_envs: int) -> Carry:
         """No memory."""
         del num_envs
@@ -247,6 +253,6 @@ class ActorCritic:
 
     def load_state_dict(self, state: State) -> None:
         """Continues exactly."""
-        self._network.load_state_dict(state["network"])
+        self.load_policy(state)
         self._optimizer.load_state_dict(state["optimizer"])
         self._steps = state["steps"]

@@ -128,6 +128,12 @@ class DQN:
         self._update = execution.descent(self.loss, self._q, self._optimizer, max_grad_norm)
         self._q_to_act_on = execution.acting(self._q.forward, self._q)
 
+    policy_entries = ("q",)
+
+    def load_policy(self, state: State) -> None:
+        """Loads the Q-network."""
+        self._q.load_state_dict(state["q"])
+
     def initial_carry(self, num_envs: int) -> Carry:
         """No memory."""
         del num_envs
@@ -135,7 +141,7 @@ class DQN:
 
     def act(self, obs: Obs, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
         """Epsilon-greedy: a random action with probability epsilon, otherwise argmax_a Q(obs, a)."""
-        epsilon = self._exploration.epsilon(self._steps) if explore else self._exploration.evaluation_epsilon
+        epsilon = self._exploration.epsilon(self._steps) if explore else 0.0
         mask = action_mask(obs)
         if epsilon >= 1.0 and mask is None:  # before learning starts; saves the forward pass
             return ActorOutput(
@@ -188,7 +194,7 @@ class DQN:
 
     def load_state_dict(self, state: State) -> None:
         """Continues exactly."""
-        self._q.load_state_dict(state["q"])
+        self.load_policy(state)
         if self._target is not self._q:
             self._target.load_state_dict(state["target"])
         self._optimizer.load_state_dict(state["optimizer"])

@@ -132,6 +132,12 @@ class Reinforce:
         self.evaluation_policy = evaluation_policy
         self._steps = 0  # agent steps seen by `learn`
 
+    policy_entries = ("policy",)
+
+    def load_policy(self, state: State) -> None:
+        """Loads the policy's network."""
+        self._logits.load_state_dict(state["policy"])
+
     def initial_carry(self, num_envs: int) -> Carry:
         """No memory."""
         del num_envs
@@ -185,7 +191,7 @@ class Reinforce:
 
     def load_state_dict(self, state: State) -> None:
         """Continues exactly."""
-        self._logits.load_state_dict(state["policy"])
+        self.load_policy(state)
         self._optimizer.load_state_dict(state["optimizer"])
         self._baseline.load_state_dict(state["baseline"])
         self._steps = state["steps"]

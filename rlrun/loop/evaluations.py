@@ -11,6 +11,7 @@ from rlrun.loop.run_state import RunState
 from rlrun.loop.saving import Saver
 from rlrun.numerics.schedules import crosses
 from rlrun.runs.interruption import StopRequest
+from rlrun.runs.policies import BEST, FINAL
 
 
 class Evaluations:
@@ -44,7 +45,8 @@ class Evaluations:
                 run_state.evaluation_due = False
                 if self._is_best(evaluation):
                     run_state.best = evaluation.mean
-                    self._saver.save(best=True)
+                    self._saver.keep_policy(BEST, evaluation.mean)
+                    self._saver.save()
 
     def make_last(self) -> Evaluation:
         """The evaluation of the finished agent.
@@ -57,7 +59,8 @@ class Evaluations:
             raise self._saver.interrupted()
         self._saver.check_still_ours()
         if self._is_best(evaluation):
-            self._run.checkpoints.mark_best(self._run_state.step)
+            self._saver.keep_policy(BEST, evaluation.mean)
+        self._saver.keep_policy(FINAL, evaluation.mean)
         return evaluation
 
     def _is_best(self, evaluation: Evaluation) -> bool:

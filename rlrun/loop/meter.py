@@ -10,7 +10,7 @@ import numpy as np
 
 from rlrun.errors import FaultyEnvironmentError
 from rlrun.numerics.finite import first_unfit, fits_float32
-from rlrun.types import Array, BoolArray, Episodes, ObsArray, State, TimeStep, map_obs
+from rlrun.types import Array, BoolArray, Episodes, Float64Array, ObsArray, State, TimeStep, map_obs
 
 
 class EpisodeMeter:
@@ -90,3 +90,30 @@ class EpisodeMeter:
     def load_state_dict(self, state: State) -> None:
         """Continues in the middle of them."""
         self.running_return, self.running_length, self.mover = state["return"], state["length"], state["mover"]
+
+
+class DiscountedReturns:
+    """The discounted returns of whole episodes from their beginning, to compare with the values that an agent claims.
+
+    Args:
+        gamma: discount factor per agent step.
+        num_envs: slots, B.
+    """
+
+    def __init__(self, gamma: float, num_envs: int) -> None:
+        self._gamma = gamma
+        self._running, self._weight = np.zeros(num_envs), np.ones(num_envs)
+        self._ended: list[Float64Array] = []
+
+    def record(self, time_step: TimeStep, counts: BoolArray) -> None:
+        """Adds one step of every slot; episodes that end count in the slots of the mask [B]."""
+        self._running += self._weight * time_step.reward
+        self._weight *= self._gamma
+        last = time_step.last
+        if last.any():
+            self._ended.append(self._running[last & counts])
+            self._running[last], self._weight[last] = 0.0, 1.0
+
+    def all(self) -> Float64Array:
+        """Of the episodes that have ended, in this order."""
+        return np.concatenate(self._ended)

@@ -13,6 +13,7 @@ from rlrun.loop.progress import Display
 from rlrun.protocols import Agent
 from rlrun.runs.checkpoint import Checkpoints, CheckpointSettings
 from rlrun.runs.loggers import Logger
+from rlrun.runs.policies import Policies
 
 
 class Session(Protocol):
@@ -61,6 +62,7 @@ class Run:
     evaluation: EvaluationSettings
     checkpoint: CheckpointSettings
     checkpoints: Checkpoints
+    policies: Policies
     logger: Logger
     display: Display
     artifacts: Artifacts

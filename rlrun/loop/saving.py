@@ -66,7 +66,7 @@ class Saver:
         """Raises UserError if the directory is no longer this process's."""
         self._session.check_still_ours()
 
-    def save(self, *, best: bool = False) -> None:
+    def save(self) -> None:
         """Saves a checkpoint; no effect if the environment is not resumable."""
         if not self._resumable:
             return
@@ -78,10 +78,15 @@ class Saver:
             "agent": self._run.agent.state_dict(),
             "collector": self._run.collector.state_dict(),
         }
-        self._run.checkpoints.save(self._run_state.step, state, best=best)
+        self._run.checkpoints.save(self._run_state.step, state)
         self._saved_at = perf_counter()
         self._seconds = self._saved_at - started
         self._rows.logger.write(self._run_state.step, {"time/save_seconds": self._seconds})
+
+    def keep_policy(self, name: str, evaluation_mean: float) -> None:
+        """Keeps the present policy as the `best` or the `final` one, also where the environment is not resumable."""
+        self.check_still_ours()
+        self._run.policies.keep(name, self._run.agent, self._run_state.step, evaluation_mean)
 
     def save_if_due(self) -> None:
         """Saves every `every_seconds`, or less often, so that saving takes at most 3% of the time."""

@@ -13,6 +13,7 @@ from pydantic import Field
 from rlrun.annotations import BEFORE_END, AtMost, Takes, used_when
 from rlrun.errors import ArgumentError
 from rlrun.replay.disk import StorageFolder, StorageKind, open_storage
+from rlrun.replay.memory import estimate_bytes, observation_bytes
 from rlrun.replay.uniform import UniformReplay
 from rlrun.types import EnvSpec
 
@@ -28,6 +29,7 @@ class ReplaySettings:
         learning_starts_steps: agent steps before the first update.
         storage: where observations are kept: in the device's `memory`, or in a file on `disk`, which may be larger.
         folder: a directory whose disk holds the file of `storage=disk`; None: the disk of the run.
+        learns: False for an agent that only acts: as little room as possible is taken, and nothing is kept.
 
     Raises:
         ArgumentError: if a batch is larger than the replay.
@@ -39,12 +41,18 @@ class ReplaySettings:
     learning_starts_steps: Annotated[int, Field(ge=1), BEFORE_END]
     storage: StorageKind
     folder: Annotated[StorageFolder | None, used_when(storage="disk")]
+    learns: bool = True
 
     def __post_init__(self) -> None:
         if self.batch_size > self.capacity_steps:
             raise ArgumentError(
                 "batch_size", f"={self.batch_size} is more than capacity_steps={self.capacity_steps} holds"
             )
+
+    def memory_bytes(self, spec: EnvSpec) -> int:
+        """The bytes of memory that it takes, for observations of `spec`."""
+        everything = estimate_bytes(spec, self.capacity_steps)
+        return everything if self.storage == "memory" else everything - observation_bytes(spec, self.capacity_steps)
 
     def open(
         self,
@@ -76,12 +84,12 @@ class ReplaySettings:
                 f"need at least {n_step * spec.num_envs} steps",
             )
         return UniformReplay(
-            capacity_steps=self.capacity_steps,
+            capacity_steps=self.capacity_steps if self.learns else n_step * spec.num_envs,
             n_step=n_step,
             gamma=gamma,
             spec=spec,
             device=device,
-            storage=open_storage(self.storage, self.folder, directory, device),
+            storage=open_storage(self.storage if self.learns else "memory", self.folder, directory, device),
             keep=keep,
             fixed_shapes=device.type == "cuda",
         )

@@ -1,8 +1,7 @@
-"""Checkpoints of a run: the last few and the best, verified before they are loaded, replays saved incrementally.
+"""Checkpoints of a run: the last few, verified before they are loaded, replays saved incrementally.
 
     checkpoints/step-5000.state     everything that training depends on, except the contents of replays
     checkpoints/replay-5000-1.part  the rows added to replays since the previous checkpoint
-    checkpoints/best.state          a second name (a hard link) of the checkpoint at the best evaluation so far
 
 A checkpoint names the parts that it needs, with their digests. Parts are written before the checkpoint that needs them
 and removed after the last one that did, so a kill at any moment leaves only whole checkpoints.
@@ -10,12 +9,9 @@ and removed after the last one that did, so a kill at any moment leaves only who
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,14 +20,14 @@ from pydantic import Field
 from torch import Tensor
 
 from rlrun.errors import UserError
-from rlrun.files import sync_directory, why_not_written, write_atomically
+from rlrun.files import sync_directory, why_not_written
 from rlrun.replay.ring import Ring
 from rlrun.runs.state_file import DamagedFileError, leaves, peek_state, read_ahead, read_state, verify, write_state
 from rlrun.types import State
 
 FORMAT = 2  # of the content; 1 had neither the intended length of the run nor digests of what streams showed
 _NAME = re.compile(r"step-(\d+)\.state")
-_ROWS = "__rows__"  # a dict with this key stands for a ring whose rows are stored in parts
+ROWS = "__rows__"  # a dict with this key stands for a ring whose rows are stored in parts
 _PIECE_BYTES = 1 << 25  # of one array in a part: the unit of compression
 
 
@@ -96,7 +92,7 @@ class Checkpoints:
         self._parts: list[Part] = []  # of the newest checkpoint
         self._needs: dict[str, list[str]] = {}  # names of parts, by name of the checkpoint that needs them
 
-    def save(self, step: int, state: State, *, best: bool = False) -> None:
+    def save(self, step: int, state: State) -> None:
         """Writes the checkpoint of `step`, then removes what is no longer needed.
 
         Raises:
@@ -118,9 +114,6 @@ class Checkpoints:
             }
             write_state(path, content, compress=False)
             self._needs[path.name] = [part.name for part in self._parts]
-            if best:
-                _link(path, self.folder / "best.state")
-                self._needs["best.state"] = self._needs[path.name]
             self._tidy()
         except OSError as error:
             raise UserError(why_not_written(f"the checkpoint of step {step:,} in {self.folder}", error)) from error
@@ -152,15 +145,12 @@ class Checkpoints:
         """Removes old checkpoints, then parts that no checkpoint needs."""
         for old in self.paths()[: -self._keep]:
             old.unlink()
-        needed = {name for path in self._all() for name in self._needed_by(path)}
+        needed = {name for path in self.paths() for name in self._needed_by(path)}
         for path in self.folder.glob("*.part"):
             if path.name not in needed:
                 path.unlink()
         for path in self.folder.glob("*.tmp"):
             path.unlink()
-
-    def _all(self) -> list[Path]:
-        return [*self.paths(), *self.folder.glob("best.state")]
 
     def _needed_by(self, path: Path) -> list[str]:
         if path.name not in self._needs:  # from before this process
@@ -175,13 +165,6 @@ class Checkpoints:
         found = [(int(match[1]), path) for path in self.folder.glob("*") if (match := _NAME.fullmatch(path.name))]
         return [path for _, path in sorted(found)]
 
-    def mark_best(self, step: int) -> None:
-        """Marks the checkpoint of `step`, if there is one, as the best."""
-        path = self.folder / f"step-{step}.state"
-        if path.exists():
-            _link(path, self.folder / "best.state")
-            self._needs["best.state"] = self._needed_by(path)
-
     def newest_sound(
         self,
         warn: Callable[[str], object],
@@ -191,7 +174,7 @@ class Checkpoints:
     ) -> State | None:
         """The newest checkpoint that is intact and belongs to this run; None if there are no checkpoints at all.
 
-        Each one that is skipped is reported by `warn(line)`. `best.state` is tried last.
+        Each one that is skipped is reported by `warn(line)`.
 
         Args:
             warn: called for each that cannot be used.
@@ -202,7 +185,7 @@ class Checkpoints:
             UserError: if there are checkpoints, and none is sound.
         """
         problems: list[tuple[Path, UserError]] = []
-        for path in [*reversed(self.paths()), *self.folder.glob("best.state")]:
+        for path in reversed(self.paths()):
             try:
                 content = self._checked(path)
                 accept(content["state"])
@@ -242,8 +225,8 @@ class Checkpoints:
 
     def _with_rows(self, value: Any, parts: list[Part]) -> Any:
         if isinstance(value, dict):
-            if set(value) == {_ROWS}:
-                ring, first, stop = value[_ROWS]
+            if set(value) == {ROWS}:
+                ring, first, stop = value[ROWS]
                 files = tuple(self.folder / part.name for part in parts if ring in part.holds)
                 return SavedRows(ring, first, stop, files)
             return {key: self._with_rows(item, parts) for key, item in value.items()}
@@ -266,23 +249,9 @@ def _joined(path: tuple[str | int, ...]) -> str:
 
 def _without_rings(value: Any, path: tuple[str | int, ...]) -> Any:
     if isinstance(value, Ring):
-        return {_ROWS: [_joined(path), value.first, value.stop]}
+        return {ROWS: [_joined(path), value.first, value.stop]}
     if isinstance(value, dict):
         return {key: _without_rings(item, (*path, key)) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return type(value)(_without_rings(item, (*path, number)) for number, item in enumerate(value))
     return value
-
-
-def _link(path: Path, name: Path) -> None:
-    """`name` becomes another name of `path`; a copy where the file system has no links."""
-    temporary = name.with_name(name.name + ".tmp")
-    temporary.unlink(missing_ok=True)
-    try:
-        os.link(path, temporary)
-    except OSError:
-        with path.open("rb") as original:
-            write_atomically(name, partial(shutil.copyfileobj, original))
-        return
-    temporary.replace(name)
-    sync_directory(name.parent)

@@ -113,7 +113,7 @@ def check_resumable(directory: Path, total_steps: int) -> None:
 
 def has_checkpoint(directory: Path) -> bool:
     """Whether there is a checkpoint, sound or not."""
-    return newest_checkpoint(directory) is not None or (directory / "checkpoints" / "best.state").exists()
+    return newest_checkpoint(directory) is not None
 
 
 def newest_checkpoint(directory: Path) -> int | None:

@@ -16,7 +16,7 @@ import torch
 from rlrun.compute.transfer import as_tensor
 from rlrun.loop.collect import Collector
 from rlrun.numerics.tree import tree_leaves
-from rlrun.protocols import Agent, Stochastic, VecEnv
+from rlrun.protocols import Agent, HasPolicy, Stochastic, VecEnv
 from rlrun.replay.ring import Ring
 from rlrun.runs.checkpoint import Checkpoints
 from rlrun.runs.state_comparison import first_difference
@@ -154,6 +154,24 @@ class AgentContract(ABC):
             other.load_state_dict(loaded["agent"])
         place = first_difference(state, other.state_dict(), "state")
         assert place is None, f"a loaded agent must save what it was loaded from; first difference: {place}"
+        env.close()
+
+    def test_a_loaded_policy_acts_alike(self) -> None:
+        """List in policy_entries all that act(explore=False) depends on, and load exactly these in load_policy."""
+        agent, _, env = self._trained(self.iterations)
+        other = self.make_agent(env.spec, seed=99)
+        if isinstance(agent, HasPolicy) and isinstance(other, HasPolicy):
+            state = _copied(agent.state_dict())
+            other.load_policy({name: state[name] for name in agent.policy_entries})
+            obs = env.reset(5)
+            for seed in range(10):
+                shown = map_obs(partial(as_tensor, device=_CPU), obs)
+                action, again = (
+                    each.act(shown, each.initial_carry(env.spec.num_envs), _rng(seed), explore=False).action
+                    for each in (agent, other)
+                )
+                assert torch.equal(action, again), "an agent with a loaded policy must act as the one it came from"
+                obs = env.step(action.numpy()).obs
         env.close()
 
     def test_memory_has_a_row_for_each_slot_and_keeps_its_form(self) -> None:

@@ -1,5 +1,4 @@
 import errno
-import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -90,21 +89,6 @@ def test_large_rings_are_cut_into_pieces(tmp_path: Path, monkeypatch: pytest.Mon
     assert max(len(rows) for _, rows in loaded["ring"].pieces()) == 2
 
 
-def test_the_best_keeps_its_parts_when_its_step_is_long_gone(tmp_path: Path) -> None:
-    saved = Checkpoints(tmp_path, MINE, keep=1)
-    saved.save(1, {"ring": ring_of(4, 4)}, best=True)
-    for step in range(2, 9):
-        saved.save(step, {"ring": ring_of(4, 4 * step)})
-    best = tmp_path / "checkpoints" / "best.state"
-    (tmp_path / "again" / "checkpoints").mkdir(parents=True)
-    for path in (best, *(tmp_path / "checkpoints").glob("*.part")):
-        name = "step-1.state" if path == best else path.name
-        (tmp_path / "again" / "checkpoints" / name).write_bytes(path.read_bytes())
-    loaded = reopened(tmp_path / "again").newest_sound(no_warning)
-    assert loaded is not None
-    assert rows_of(loaded["ring"]) == [(0, 0), (1, 1), (2, 2), (3, 3)]
-
-
 def test_a_resumed_run_goes_on_with_the_parts_there_are(tmp_path: Path) -> None:
     reopened(tmp_path).save(1, {"ring": ring_of(10, 6)})
     again = reopened(tmp_path)
@@ -146,27 +130,20 @@ def test_a_damaged_checkpoint_makes_way_for_the_one_before(tmp_path: Path, which
         assert said[0].endswith("from step 1")
 
 
-def test_the_best_is_the_last_resort(tmp_path: Path) -> None:
+def test_of_unusable_ones_only_the_latest_are_kept_aside(tmp_path: Path) -> None:
     saved = reopened(tmp_path)
-    saved.save(1, {"step": 1}, best=True)
-    best = tmp_path / "checkpoints" / "best.state"
-    whole = best.read_bytes()
-    best.unlink()
-    best.write_bytes(whole)  # a file of its own
-    saved.save(2, {"step": 2})
-    for name in ("step-1.state", "step-2.state"):
-        spoil(tmp_path / "checkpoints" / name, 30)
-    said: list[str] = []
-    loaded = reopened(tmp_path).newest_sound(said.append)
-    assert loaded is not None
-    assert loaded["step"] == 1
-    assert len(said) == 2
-    assert aside(tmp_path) == ["step-1.state.damaged", "step-2.state.damaged"]
-    saved = reopened(tmp_path)
-    saved.save(3, {"step": 3})
-    spoil(tmp_path / "checkpoints" / "step-3.state", 30)
-    assert reopened(tmp_path).newest_sound(said.append) is not None
-    assert aside(tmp_path) == ["step-3.state.damaged"], "those from earlier make room"
+    for step in (1, 2):
+        saved.save(step, {"step": step})
+    for spoilt in (2, 3):
+        spoil(tmp_path / "checkpoints" / f"step-{spoilt}.state", 30)
+        said: list[str] = []
+        saved = reopened(tmp_path)
+        loaded = saved.newest_sound(said.append)
+        assert loaded is not None
+        assert loaded["step"] == 1
+        assert len(said) == 1
+        assert aside(tmp_path) == [f"step-{spoilt}.state.damaged"]
+        saved.save(3, {"step": 3})
 
 
 def aside(run: Path) -> list[str]:
@@ -243,26 +220,3 @@ def test_what_is_no_checkpoint_is_refused_and_never_unpickled(
     with pytest.raises(UserError, match="not a state file"):
         reopened(tmp_path).newest_sound(no_warning)
     assert capsys.readouterr().out == ""
-
-
-def test_the_best_is_a_copy_that_lasts_where_there_are_no_links(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    synced: list[str] = []
-    real = os.fsync
-
-    def sync(descriptor: int) -> None:
-        synced.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
-        real(descriptor)
-
-    def no_links(*given: object) -> None:
-        raise OSError(errno.EPERM, "Operation not permitted")
-
-    monkeypatch.setattr(os, "fsync", sync)
-    monkeypatch.setattr(os, "link", no_links)
-    reopened(tmp_path).save(1, {"step": 1}, best=True)
-    folder = tmp_path / "checkpoints"
-    assert (folder / "best.state").read_bytes() == (folder / "step-1.state").read_bytes()
-    assert (folder / "best.state").stat().st_ino != (folder / "step-1.state").stat().st_ino
-    assert "best.state.tmp" in synced
-    assert sorted(path.name for path in folder.iterdir()) == ["best.state", "step-1.state"]

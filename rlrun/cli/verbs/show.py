@@ -110,5 +110,4 @@ def _newest_checkpoint(directory: Path) -> str:
     step = newest_checkpoint(directory)
     if step is None:
         return "none"
-    best = ", and the best so far" if (directory / "checkpoints" / "best.state").is_file() else ""
-    return f"step {step:,}{best}"
+    return f"step {step:,}"
