@@ -107,7 +107,7 @@ def memory_bytes(config: Config) -> int:
         return _PROCESS_BYTES
     env: VecEnv = instantiate(config.env, {})
     with closing(env):
-        return _PROCESS_BYTES + sum(instantiate(each, {}).memory_bytes(env.spec) for each in remembering)
+        return _PROCESS_BYTES + sum(int(instantiate(each, {}).memory_bytes(env.spec)) for each in remembering)
 
 
 def identity_of(config: Config) -> dict[str, Any]:

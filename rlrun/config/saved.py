@@ -69,7 +69,7 @@ def config_to_evaluate(
     """
     known = options(directories, "protocol")
     if protocol not in known:
-        raise unknown_option("protocol", protocol, known, directories)
+        raise unknown_option("protocol", protocol, known)
     of_protocol = flat(contents(directories, f"protocol/{protocol}"))
     items = parse(overrides)
     refuse_repeated(items)
