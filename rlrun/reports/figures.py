@@ -207,8 +207,8 @@ def _add_legend(
         colour, dashes = looks[label]
         handles.append(Line2D([], [], color=colour, linestyle=dashes, linewidth=2, label=text))
     if target is not None:
-        style = {"color": "#777777", "linestyle": (0, (4, 3)), "linewidth": 0.8}
-        handles.append(Line2D([], [], label=f"target {target:g}", **style))
+        dashed = Line2D([], [], label=f"target {target:g}", color="#777777", linestyle=(0, (4, 3)), linewidth=0.8)
+        handles.append(dashed)
     share = height / figure.get_figheight()
     figure.set_layout_engine("constrained", rect=(0, share, 1, 1 - share))
     figure.legend(handles=handles, loc="lower left", frameon=False, fontsize=8, bbox_to_anchor=(0.02, 0.0))

@@ -13,10 +13,10 @@ from types import FrameType
 
 import pytest
 
-from rlrun.cli.main import STOPPED, run_command
+from rlrun.cli.main import run_command
 from rlrun.loop.run import Result
 from rlrun.loop.run_state import RunState
-from rlrun.runs.interruption import ASKING, StopRequest
+from rlrun.runs.interruption import ASKING, STOPPED, StopRequest
 from rlrun.runs.loggers import read_rows
 from rlrun.runs.manifest import manifest_of_run
 from rlrun.types import Progress
