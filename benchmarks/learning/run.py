@@ -60,7 +60,7 @@ class EvaluationJob:
     @property
     def name(self) -> str:
         """Of the run and of its policy."""
-        return f"{self.run.name} {self.checkpoint} policy"
+        return f"{self.run.name} {self.checkpoint}"
 
     @property
     def command(self) -> list[str]:

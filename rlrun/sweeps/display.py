@@ -128,19 +128,20 @@ class LiveDisplay:
     """A bar for all jobs, and below it one for each that is running."""
 
     def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def begin(self, jobs: Sequence[Job]) -> None:
+        """Draws the bar of all."""
         self._bars = Progress(
             TextColumn("{task.description}"),
             TextColumn("{task.completed:,.0f}/{task.total:,.0f} steps"),
             BarColumn(bar_width=12),
             TextColumn("{task.fields[speed]}", style="cyan"),
             TextColumn("{task.fields[summary]}", style="green"),
-            console=console,
+            console=self._console,
             auto_refresh=False,  # no second thread
         )
         self._tasks: dict[str, TaskID] = {}
-
-    def begin(self, jobs: Sequence[Job]) -> None:
-        """Draws the bar of all."""
         self._all = _Progress(jobs)
         self._task = self._bars.add_task(self._all.ended_of_all, total=self._all.total_steps, speed="", summary="")
         self._bars.start()
