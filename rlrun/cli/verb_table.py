@@ -28,7 +28,7 @@ VERBS: Mapping[str, Verb] = {
     "resume": Verb("DIR [key=value]", "resume a run from its own config; total_steps may grow", trains=True),
     "rerun": Verb("DIR [--into NEW]", "the same run again, and whether every bit is equal", trains=True),
     "diff": Verb("A B", "which key, version or first step differs between two runs"),
-    "video": Verb("DIR --episode N", "any training episode as a video (trained with record_episodes=true)"),
+    "video": Verb("DIR ...", "policies of runs as they play, or with --episode N an episode of training"),
     "explain": Verb("key=value ... [key]", "every key of a run: range, value, origin, meaning"),
     "check": Verb("algo=... env=...", "whether an agent and an environment, yours or ours, keep the contracts"),
     "bench": Verb("", "how fast this machine is, in about a minute"),
