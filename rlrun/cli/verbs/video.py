@@ -12,13 +12,12 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rlrun.cli.arguments import Arguments, positive
+from rlrun.cli.arguments import Arguments, positive, positive_number
 from rlrun.errors import UserError
 from rlrun.runs.manifest import manifest_of_run
 
 if TYPE_CHECKING:
     from rlrun.config.config import Config
-    from rlrun.pictures.policy_video import Actor
     from rlrun.protocols import Filmable
 
 _DIFFERENT = 1  # exit status: the episode did not come out as it was
@@ -42,11 +41,11 @@ def declare(parser: Arguments) -> None:
     )
     parser.add_argument("--out", metavar="FILE", help="FILE.gif or FILE.mp4 (default: a GIF in DIR)", kind="file")
     parser.add_argument("--every", metavar="K", type=positive, default=1, help="show only every K-th step")
-    parser.add_argument("--fps", metavar="F", type=_number, help="frames per second (default: real time)")
+    parser.add_argument("--fps", metavar="F", type=positive_number, help="frames per second (default: real time)")
     parser.add_argument(
         "--max-seconds",
         metavar="S",
-        type=_number,
+        type=positive_number,
         help=f"where the video is cut off (default: {_MOST_SECONDS:g}; with --episode: at its end)",
     )
 
@@ -82,14 +81,15 @@ def _played(chosen: Namespace) -> int:
 
     import torch
 
+    from rlrun.cli.actors import actor_of
     from rlrun.pictures.policy_video import film
     from rlrun.pictures.video_file import most_pixels, write_video
 
     torch.set_num_threads(1)  # batches of one; and equal bits whatever the number of cores
     with ExitStack() as stack:
-        made = [_actor(directory, each, stack) for directory, each in wanted]
+        made = [actor_of(directory, each, stack) for directory, each in wanted]
         actors = [actor for actor, _ in made]
-        name = f"video-step-{made[0][1]}.gif" if len(actors) == 1 else "video-side-by-side.gif"
+        name = f"video-step-{made[0][1].step}.gif" if len(actors) == 1 else "video-side-by-side.gif"
         out = Path(chosen.out) if chosen.out is not None else wanted[0][0] / name
         rate = chosen.fps or max(actor.env.steps_per_second for actor in actors) / chosen.every
         seconds = chosen.max_seconds or _MOST_SECONDS
@@ -104,27 +104,6 @@ def _played(chosen: Namespace) -> int:
     cut_off = "" if video.is_whole else "; cut off: there is more with --max-seconds or --every"
     print(f"{out} ({len(video.frames):,} pictures{cut_off})")
     return 0
-
-
-def _actor(directory: Path, which: str | None, stack: ExitStack) -> tuple[Actor, int]:
-    """A policy of a run, in its evaluation environment, and its step."""
-    from rlrun.build import build_player
-    from rlrun.config.saved import config_of_run
-    from rlrun.pictures.policy_video import Actor
-    from rlrun.protocols import Filmable
-    from rlrun.runs.policies import policy_of
-
-    manifest = manifest_of_run(directory)
-    saved = policy_of(directory, which)
-    player = build_player(config_of_run(directory, manifest))
-    stack.callback(player.close)
-    if not isinstance(player.env, Filmable):
-        raise UserError(f"{player.env.spec.name} draws no pictures (rlrun.protocols.Filmable)")
-    saved.load_into(player.agent)
-    scored = "" if saved.evaluation_mean is None else f", evaluation {saved.evaluation_mean:.2f}"
-    labels = manifest["labels"]
-    title = f"{labels['algo']} on {labels['env']}, step {saved.step:,}{scored}"
-    return Actor(agent=player.agent, env=player.env, title=title), saved.step
 
 
 def _recorded(chosen: Namespace, directory: Path) -> int:
@@ -201,13 +180,3 @@ def _seed(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text} must be an integer from 0")
     return int(text)
-
-
-def _number(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} must be a number above 0")
-    return number
