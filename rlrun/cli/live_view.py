@@ -34,7 +34,8 @@ class LiveView:
         width, height = options.max_width, options.height or console.height
         panel = list(self._panel(height - 1)) if width >= _PANEL + _LEAST_PICTURE else []
         room = width - _PANEL if panel else width
-        picture = list(in_cells(fitted(self.shot.picture, room - 1, height - 1)))
+        coloured = console.color_system is not None and not console.no_color
+        picture = list(in_cells(fitted(self.shot.picture, room - 1, height - 1), coloured=coloured))
         for row in range(height - 1):
             line = picture[row] if row < len(picture) else []
             yield from line

@@ -12,6 +12,7 @@ from rich.segment import Segment
 from rich.style import Style
 
 _UPPER_HALF = "▀"
+_SHADES = " .:-=+*#%@"  # from dark to light
 
 
 def fitted(picture: NDArray[np.uint8], columns: int, rows: int) -> NDArray[np.uint8]:
@@ -23,11 +24,16 @@ def fitted(picture: NDArray[np.uint8], columns: int, rows: int) -> NDArray[np.ui
     return np.asarray(Image.fromarray(picture).resize(size, kind), np.uint8)
 
 
-def in_cells(picture: NDArray[np.uint8]) -> Iterator[list[Segment]]:
+def in_cells(picture: NDArray[np.uint8], *, coloured: bool) -> Iterator[list[Segment]]:
     """A line of segments for every two rows of pixels of a picture [even, w, 3].
 
-    Where the terminal has fewer colours, rich shows the nearest ones.
+    Where the terminal has fewer colours, rich shows the nearest ones; where it has none, characters are light or dark.
     """
+    if not coloured:
+        grey = picture.astype(np.float64).mean(axis=2).reshape(-1, 2, picture.shape[1]).mean(axis=1)
+        for row in (grey / 256 * len(_SHADES)).astype(int):
+            yield [Segment("".join(_SHADES[shade] for shade in row))]
+        return
     for upper, lower in zip(picture[::2].tolist(), picture[1::2].tolist(), strict=True):
         line: list[Segment] = []
         before, count = (upper[0], lower[0]), 0

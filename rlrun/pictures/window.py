@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator, Sequence
 from itertools import count
 from time import monotonic
@@ -22,6 +23,7 @@ _INSTEAD = {"up": "right", "down": "left"}  # where no action goes up or down, a
 _WIDTH = 640  # pixels, about
 _LOOK_SECONDS = 0.005  # between looks at the keyboard
 _ENDING = ("escape", "q")
+_INVISIBLE = ("offscreen", "dummy")  # what SDL falls back to without a display; nobody could press a key
 
 
 def keys_to_hold(names: Sequence[str]) -> list[frozenset[str]]:
@@ -76,15 +78,19 @@ def play_at_keyboard(env: Filmable, seed: int) -> Iterator[str]:
             before = monotonic()
             if action is None:
                 window.close()
-                yield f"episode {episode:,}: return {total:g} in {step:,} steps, not finished"
+                yield f"{_line(episode, step, total)}, not finished"
                 return
             time_step = env.step(np.array([action]))
             step, total, last = step + 1, total + float(time_step.reward[0]), bool(time_step.last[0])
         window.show(env.render_rgb(ended=True), episode, step, total, "end: any key goes on")
-        yield f"episode {episode:,}: return {total:g} in {step:,} steps"
+        yield _line(episode, step, total)
         if not window.wait_for_any_key():
             window.close()
             return
+
+
+def _line(episode: int, step: int, total: float) -> str:
+    return f"episode {episode:,}: return {total:g} in {step:,} step{'s' if step != 1 else ''}"
 
 
 def _legend(names: Sequence[str], keys: Sequence[frozenset[str]]) -> str:
@@ -131,6 +137,9 @@ class _Window:
             surface = self._pygame.display.set_mode(size)
         except self._pygame.error as error:
             raise UserError(f"no window can be opened: {error}") from error
+        driver = self._pygame.display.get_driver()
+        if driver in _INVISIBLE and driver != os.environ.get("SDL_VIDEODRIVER"):
+            raise UserError("no window can be opened: there is no display here, or it does not answer")
         self._pygame.display.set_caption(f"rlrun play: {self._title}")
         return surface
 

@@ -141,5 +141,5 @@ class _Watched:
             f"{summary.labels['algo']} on {summary.labels['env']}",
             f"{summary.state}, step {summary.step:,} of {summary.manifest['total_steps']:,}",
             "evaluation " + ("none yet" if summary.score is None else f"{summary.score:.2f}, the newest"),
-            f"plays: step {self._policy.step:,}" + ("" if mean is None else f", evaluation {mean:.2f}"),
+            f"plays: step {self._policy.step:,}" + ("" if mean is None else f" ({mean:.2f})"),
         ]
