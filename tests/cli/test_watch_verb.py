@@ -22,13 +22,13 @@ from rlrun.config.compose import load_config
 from rlrun.config.files import config_directory
 from rlrun.runs.policies import policy_of
 
-OVERRIDES = ["algo=q_learning", "env=gridworld", "total_steps=500", "device=cpu", "logger=none", "name=a"]
+OVERRIDES = ["algo=q_learning", "env=gridworld", "device=cpu", "logger=none", "name=a"]
 OVERRIDES += ["evaluation.episodes=2", "evaluation.num_envs=2", "evaluation.every_steps=null"]
 SHOWS, HIDES = b"\x1b[?1049l", b"\x1b[?1049h"  # the screen as it was; a screen of one's own
 
 
-def trained(runs: Path, *more: str) -> Path:
-    overrides = [*OVERRIDES, *more, f"runs_dir={runs}"]
+def trained(runs: Path, total_steps: int = 500) -> Path:
+    overrides = [*OVERRIDES, f"total_steps={total_steps}", f"runs_dir={runs}"]
     directory = runs / "gridworld/q_learning/a/seed0"
     carry_out(load_config(overrides, [config_directory()]), directory, Command(["rlrun", *overrides], overrides))
     return directory
@@ -45,7 +45,7 @@ def watching(directory: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     termios.tcsetwinsize(theirs, (24, 80))
     environment = os.environ | {"TERM": "xterm-256color", "COLORTERM": "truecolor", "OMP_NUM_THREADS": "1"}
     environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])
-    command = [sys.executable, "-m", "rlrun", "watch", str(directory)]
+    command = [sys.executable, "-m", "rlrun", "watch", str(directory), "--fps", "100"]
     before = termios.tcgetattr(theirs)
     process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
     try:
@@ -88,7 +88,7 @@ def test_it_follows_a_run_that_is_trained_on(tmp_path: Path) -> None:
     directory = trained(tmp_path)
     with watching(directory) as (_, terminal):
         read_until(terminal, b"plays: step 500")
-        trained(tmp_path, "total_steps=800")
+        trained(tmp_path, 800)
         read_until(terminal, b"plays: step 800")
         os.write(terminal, b"q")
         read_until(terminal, SHOWS)
