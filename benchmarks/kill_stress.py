@@ -29,10 +29,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rlrun.cli.main import STOPPED
 from rlrun.config.arguments import changed
 from rlrun.runs.checkpoint import Checkpoints
-from rlrun.runs.interruption import StopRequest
+from rlrun.runs.interruption import STOPPED, StopRequest
 from rlrun.runs.loggers import read_rows
 from rlrun.testing.agent import same
 from rlrun.types import State

@@ -27,13 +27,7 @@ import torch
 from rlrun.runs.state_file import leaves, read_state
 
 ROOT = Path(__file__).resolve().parent.parent
-KEYS_BEFORE: dict[str, str] = {
-    "algo.replay.capacity_steps": "algo.replay_capacity_steps",
-    "algo.replay.batch_size": "algo.batch_size",
-    "algo.replay.ratio": "algo.replay_ratio",
-    "algo.replay.learning_starts_steps": "algo.learning_starts_steps",
-    "algo.replay.storage": "algo.replay_storage",
-}  # argument today -> argument in the older checkout
+KEYS_BEFORE: dict[str, str] = {}  # argument today -> argument in the older checkout (c2a177a or later)
 METRICS_BEFORE: dict[str, str] = {}  # metric today -> metric in the older checkout
 STATE_BEFORE = {  # place in an agent's state today -> place in the older checkout
     "convergence/converged_sweeps": "settling/settled_sweeps",

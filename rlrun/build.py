@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -35,6 +35,7 @@ from rlrun.runs.manifest import experiment_hash
 from rlrun.runs.policies import Policies
 
 _LOG = logging.getLogger(__name__)
+_PROCESS_BYTES = 2**29  # of Python, torch and an emulator, without what is remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,16 @@ def directory_of(config: Config) -> Path:
     return attempt(first, fresh=config.fresh)
 
 
+def memory_bytes(config: Config) -> int:
+    """How much memory a process with the run of `config` takes, about: torch, and what the agent remembers."""
+    remembering = [each for _, each in config.components() if hasattr(each.call, "memory_bytes")]
+    if not remembering:
+        return _PROCESS_BYTES
+    env: VecEnv = instantiate(config.env, {})
+    with closing(env):
+        return _PROCESS_BYTES + sum(instantiate(each, {}).memory_bytes(env.spec) for each in remembering)
+
+
 def identity_of(config: Config) -> dict[str, Any]:
     """What a checkpoint of the run of `config` belongs to."""
     return {"experiment": experiment_hash(config.experiment()), "seed": config.seed}
@@ -158,6 +169,7 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
                 device.torch_device,
                 evaluation.greedy_episodes,
                 evaluation.greedy_limit_steps,
+                evaluation.epsilon,
             ),
             directory=directory,
             total_steps=config.total_steps,

@@ -27,6 +27,7 @@ from rlrun.types import (
 
 __all__ = [
     "Agent",
+    "Discounting",
     "Distribution",
     "EvaluationPolicy",
     "Filmable",
@@ -214,6 +215,16 @@ class Stochastic(Protocol):
 
     def policy(self, obs: Obs, carry: Carry) -> tuple[Distribution, Carry]:
         """The distribution of actions for obs [B, ...], and the memory after it; changes nothing."""
+        ...
+
+
+@runtime_checkable
+class Discounting(Protocol):
+    """An agent whose values are of discounted returns."""
+
+    @property
+    def gamma(self) -> float:
+        """The discount factor per agent step."""
         ...
 
 

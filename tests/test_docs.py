@@ -9,11 +9,12 @@ import pytest
 from rlrun.config.compose import load_config
 from rlrun.config.explain import explanation
 from rlrun.config.files import config_directory
+from rlrun.config.seeds import has_seeds, take_seeds
 from rlrun.config.sweep import check_sweep
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
-VERBS = {"show", "ls", "diff", "resume", "rerun", "video", "watch", "export", "check"}
+VERBS = {"show", "ls", "diff", "resume", "rerun", "report", "video", "watch", "export", "check"}
 NOT_WHOLE = ("...", "DIR", "[", "mine.", "algo=mine")  # words that stand for something of the reader's
 
 
@@ -53,6 +54,9 @@ def test_a_printed_command_is_accepted(command: str, tmp_path: Path, monkeypatch
     directories = [config_directory()]
     sweep = "-m" in words
     words = [word for word in words if not word.startswith("-")]
+    if has_seeds(words):
+        words, seeds = take_seeds(words)
+        words.append(f"seed={seeds[0]}")
     if sweep:
         check_sweep(words, directories)
     else:

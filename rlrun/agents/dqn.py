@@ -144,7 +144,7 @@ class DQN:
 
     def act(self, obs: Obs, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
         """Epsilon-greedy: a random action with probability epsilon, otherwise argmax_a Q(obs, a)."""
-        epsilon = self._exploration.epsilon(self._steps) if explore else self._exploration.evaluation_epsilon
+        epsilon = self._exploration.epsilon(self._steps) if explore else 0.0
         mask = action_mask(obs)
         if epsilon >= 1.0 and mask is None:  # before learning starts; saves the forward pass
             return ActorOutput(

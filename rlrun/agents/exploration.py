@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
-
-from pydantic import Field
 
 from rlrun.numerics.schedules import Schedule, require_probability
 
@@ -16,14 +13,12 @@ class ExplorationSettings:
 
     Args:
         epsilon: in training, by agent step.
-        evaluation_epsilon: in evaluation.
 
     Raises:
         ArgumentError: if `epsilon` is not a probability at some step.
     """
 
     epsilon: Schedule
-    evaluation_epsilon: Annotated[float, Field(ge=0, le=1)]
 
     def __post_init__(self) -> None:
         require_probability(self.epsilon, "epsilon")

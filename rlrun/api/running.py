@@ -157,7 +157,7 @@ def _say_what_differs(before: Mapping[str, Any], after: Mapping[str, Any], rerun
     relevant = {
         name: values
         for name, values in differing(before, after).items()
-        if name.startswith(("versions.", "machine.", "git_commit", "code_diff"))
+        if name.startswith(("versions.", "machine.", "git_commit", "code_diff", "code_digest"))
     }
     if relevant:
         what = "the repeated run" if rerun_of is not None else "before"

@@ -66,6 +66,13 @@ def positive_number(text: str) -> float:
     return number
 
 
+def natural(text: str) -> int:
+    """An integer from 0, for `add_argument(type=...)`."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text} must be an integer from 0")
+    return int(text)
+
+
 def run_arguments() -> Arguments:
     """What follows `rlrun` where no verb does."""
     parser = Arguments("rlrun", "trains, evaluates and records one experiment, or with -m a sweep of them")

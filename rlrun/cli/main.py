@@ -14,15 +14,15 @@ from pathlib import Path
 from rlrun import __version__
 from rlrun.cli.arguments import run_arguments
 from rlrun.cli.patient_output import be_patient
+from rlrun.cli.seeds import run_seeds
 from rlrun.cli.sweep_outcomes import Outcomes
 from rlrun.cli.verb_table import VERBS, run_verb
 from rlrun.errors import UserError, nearest
-from rlrun.runs.interruption import Interrupted, StopRequest
+from rlrun.runs.interruption import STOPPED, Interrupted, StopRequest
 
 _USER_ERROR, _INTERRUPTED = 2, 130
 _FULL_ERRORS = "HYDRA_FULL_ERROR"
 _SHOWS_TRACEBACKS = os.environ.get(_FULL_ERRORS) == "1"  # before it is set below, for Hydra's sake
-STOPPED = 75  # EX_TEMPFAIL: saved and stopped because a signal asked for it, and can be resumed
 _REPLACED = {  # flags of Hydra's, and what to use instead
     ("--info", "-i", "--package", "-p"): "`rlrun explain` says where every value comes from",
     ("--hydra-help",): "`rlrun --help` names the groups",
@@ -131,6 +131,7 @@ def _flags(words: list[str]) -> argparse.Namespace:
 def _runs(argv: list[str], stop: StopRequest) -> int:
     """Does what overrides ask: one run, or with -m a sweep; or shows the help, or the config."""
     from rlrun.config.files import config_directories, resolve_env
+    from rlrun.config.seeds import has_seeds
 
     wants_help = len(argv) == 1 or not {"-h", "--help"}.isdisjoint(argv)
     flags = _flags([word for word in argv[1:] if word not in ("-h", "--help")])
@@ -143,6 +144,12 @@ def _runs(argv: list[str], stop: StopRequest) -> int:
     overrides = resolve_env(directories, flags.overrides)
     if overrides != flags.overrides:
         print(f"using {overrides[0]}, which has a file of its own")
+    if has_seeds(overrides):
+        if flags.cfg or flags.multirun:
+            what, instead = ("--cfg", "seed=0") if flags.cfg else ("-m", "seed=range(10)")
+            raise UserError(f"seeds= is not allowed with {what}: give {instead} instead")
+        config_dir = ["--config-dir", flags.config_dir] if flags.config_dir else []
+        return run_seeds(overrides, directories, config_dir, stop)
     if flags.cfg:
         from rlrun.config.compose import as_yaml
 

@@ -15,9 +15,9 @@ from rlrun.config.arguments import parse, refuse_repeated
 from rlrun.config.config import Config, check_plain
 from rlrun.config.files import one_line, options, read_option, unknown_option
 from rlrun.config.unused_keys import refuse_unused
-from rlrun.errors import UserError
+from rlrun.errors import UserError, WrongKeyError
 from rlrun.runs.directory import differing_key
-from rlrun.runs.manifest import digest
+from rlrun.runs.manifest import digest, flat
 
 _WHERE = ("runs_dir", "name", "fresh")
 _CHOSEN_ANEW = ("device", "logger")  # groups whose options change no experiment
@@ -50,6 +50,47 @@ def config_of_run(
     refuse_unused(config, items)
     _check_same(directory, manifest, config, asked)
     return config
+
+
+def config_to_evaluate(
+    directory: Path,
+    manifest: Mapping[str, Any],
+    protocol: str,
+    overrides: Sequence[str] = (),
+    directories: Sequence[Path] = (),
+) -> Config:
+    """The checked config of the run in `directory`, to evaluate its policy: `evaluation` and `env` may be others.
+
+    Args:
+        directory: of the run, or of an exported policy.
+        manifest: of the run.
+        protocol: a name from `conf/protocol`.
+        overrides: `evaluation.key=value` and `env.key=value`, which go before the protocol's.
+        directories: where options of groups are searched.
+
+    Raises:
+        UserError: naming the key, if it is neither.
+    """
+    known = options(directories, "protocol")
+    if protocol not in known:
+        raise unknown_option("protocol", protocol, known, directories)
+    raw = read_config(directory, manifest)
+    given = flat(read_option(directories, "protocol", protocol))
+    for key, value in given.items():
+        _set(raw, key, value)
+    items = parse(overrides)
+    refuse_repeated(items)
+    for override in items:
+        key = _refused_or_key(override)
+        if key.split(".")[0] not in ("evaluation", "env"):
+            raise UserError(f"{override.input_line} is not allowed here: an evaluation changes evaluation.* and env.*")
+        _set(raw, key, override.value())
+    try:
+        return check_plain(raw | {"fresh": False}, manifest["labels"])
+    except WrongKeyError as error:
+        if error.key in given:
+            raise UserError(f"protocol={protocol} does not fit this run, whose env has no such key: {error}") from error
+        raise
 
 
 def read_config(directory: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:

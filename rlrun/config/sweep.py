@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -67,6 +67,19 @@ def check_sweep(overrides: Sequence[str], directories: Sequence[Path]) -> Sweep:
     return Sweep(jobs, (*words, *hydras, *search_path(directories)))
 
 
+def check_runs(runs: Sequence[Sequence[str]], directories: Sequence[Path]) -> list[Config]:
+    """The checked configs of runs that each have a process of their own; those with equal files are composed once.
+
+    Args:
+        runs: the overrides of each.
+        directories: where config files are searched; the last one has `config.yaml`.
+
+    Raises:
+        UserError: at the first thing that is wrong.
+    """
+    return list(_configs(runs, None, directories))
+
+
 def _of_files(task: Sequence[Override], directories: Sequence[Path]) -> tuple[Setting, ...]:
     """What the files that are not swept over say of Hydra; none of ours does."""
     fixed = [item for item in task if is_choice(item) and not item.is_sweep_override()]
@@ -76,14 +89,28 @@ def _of_files(task: Sequence[Override], directories: Sequence[Path]) -> tuple[Se
 def _check(
     jobs: Sequence[Sequence[str]], launching: Sequence[Setting], directories: Sequence[Path], *, here: bool
 ) -> None:
-    """Checks every run; the files of those that choose the same ones are composed once."""
-    known = {(each.key, each.path) for each in launching}
+    for config in _configs(jobs, launching, directories):
+        if here:  # other machines may have more memory
+            _check_memory(config)
+
+
+def _configs(
+    jobs: Sequence[Sequence[str]], launching: Sequence[Setting] | None, directories: Sequence[Path]
+) -> Iterator[Config]:
+    """Checks every run; the files of those that choose the same ones are composed once.
+
+    Args:
+        jobs: the overrides of each run.
+        launching: what files may say of Hydra in this sweep; None: it is no sweep of Hydra's.
+        directories: where config files are searched.
+    """
+    known = {(each.key, each.path) for each in launching or ()}
     bases: dict[tuple[str, ...], tuple[Request, DictConfig]] = {}
     for job in jobs:
         items = parse(job)
         choice = tuple(str(item.input_line) for item in items if not _is_plain_value(item))
         if choice not in bases:
-            asked = request(job, directories, in_sweep=True)
+            asked = request(job, directories, in_sweep=launching is not None)
             for setting in asked.chosen.launching:
                 if (setting.key, setting.path) not in known:
                     raise UserError(
@@ -94,9 +121,7 @@ def _check(
             bases[choice] = asked, composed(asked)
         asked, config = bases[choice]
         asked = replace(asked, items=tuple(items))
-        checked_config = checked(asked, with_values(copy.deepcopy(config), asked))
-        if here:  # other machines may have more memory
-            _check_memory(checked_config)
+        yield checked(asked, with_values(copy.deepcopy(config), asked))
 
 
 def _is_plain_value(item: Override) -> bool:

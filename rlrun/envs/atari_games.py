@@ -39,6 +39,8 @@ def action_names(game: str, *, every: bool) -> tuple[str, ...]:
 
     ALEInterface.setLoggerMode(LoggerMode.Error)
     emulator = ALEInterface()
-    emulator.loadROM(roms.get_rom_path(game))
+    rom = roms.get_rom_path(game)
+    assert rom is not None  # `require_game` has seen it
+    emulator.loadROM(rom)
     actions = emulator.getLegalActionSet() if every else emulator.getMinimalActionSet()
     return tuple(action.name.lower() for action in actions)

@@ -18,6 +18,15 @@ class AtariProtocol:
     life_loss_ends_value: bool  # a lost life has discount 0; the game continues
     use_fire_reset: bool  # FIRE is pressed once after a reset
 
+    @property
+    def rules(self) -> dict[str, float | None]:
+        """What scores depend on."""
+        return {
+            "repeat_action_probability": self.repeat_action_probability,
+            "full_action_space": self.full_action_space,
+            "noop_max": self.noop_max,
+        }
+
 
 # Mnih et al. 2015, Methods: up to 30 no-ops, the end of a life as the end of an episode for learning. The paper does
 # not press FIRE for the agent; it has to learn to.

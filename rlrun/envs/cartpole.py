@@ -46,7 +46,13 @@ class CartPole:
         self, *, num_envs: Annotated[int, Field(gt=0), Takes(1_100)], max_episode_steps: Annotated[int, Field(gt=0)]
     ) -> None:
         bounds = np.array([2 * _LIMITS[0, 0], np.inf, 2 * _LIMITS[1, 0], np.inf], np.float32)
-        self.spec = EnvSpec("cartpole", spaces.Box(-bounds, bounds), spaces.Discrete(2), num_envs)
+        self.spec = EnvSpec(
+            "cartpole",
+            spaces.Box(-bounds, bounds),
+            spaces.Discrete(2),
+            num_envs,
+            rules={"max_episode_steps": max_episode_steps},
+        )
         self._max_episode_steps = max_episode_steps
         self._state: Float64Array = np.zeros((4, num_envs))  # position, velocity, angle, angular velocity
         self._steps = np.zeros(num_envs, np.int32)  # [B] of the running episodes

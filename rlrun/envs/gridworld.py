@@ -69,6 +69,7 @@ class GridWorld:
             num_envs=num_envs,
             episodic=max_episode_steps is not None,  # for any policy; one that walks into a wall never ends
             model=model,
+            rules={"max_episode_steps": max_episode_steps},
         )
         self._seed = self._first_slot = 0
         self._slots = np.arange(num_envs)

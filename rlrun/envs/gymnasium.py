@@ -84,7 +84,15 @@ class GymnasiumEnv:
         seen, action = self._border.encoding, self._border.action
         limit = max_episode_steps or (first.spec.max_episode_steps if first.spec else None)
         shown = {"obs": seen.space, "action_mask": mask_space(int(action.n))} if seen.shows_mask else seen.space
-        self.spec = EnvSpec(id, shown, action, num_envs, episodic=limit is not None, model=_model(first, id))
+        self.spec = EnvSpec(
+            id,
+            shown,
+            action,
+            num_envs,
+            episodic=limit is not None,
+            model=_model(first, id),
+            rules={"max_episode_steps": limit},
+        )
         self.spec = replace(self.spec, parts=seen.parts, channels_known=seen.channels_known, remarks=seen.remarks)
         self._fresh_instances, self._draws = fresh_instances, False
         key = (self._maker.identity, first.spec and (first.spec.entry_point, repr(first.spec.kwargs)))

@@ -81,6 +81,7 @@ class TabularEnv:
             num_envs=num_envs,
             episodic=max_episode_steps is not None or always_ends(model),
             model=model,
+            rules={"max_episode_steps": max_episode_steps},
         )
         self._seed = self._first_slot = 0
         self._slots = np.arange(num_envs)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from operator import itemgetter
-from time import perf_counter
 
 import numpy as np
 import torch
@@ -14,9 +13,9 @@ from torch import Tensor
 
 from rlrun.compute.transfer import Upload, as_tensor, upload_to
 from rlrun.errors import changed_environment
-from rlrun.loop.meter import EpisodeMeter
-from rlrun.numerics.tree import tree_leaves, tree_like, tree_where
-from rlrun.protocols import Agent, VecEnv, reset
+from rlrun.loop.slots import Slots
+from rlrun.numerics.tree import tree_leaves, tree_like
+from rlrun.protocols import Agent, VecEnv
 from rlrun.rng import named_seed, torch_generator
 from rlrun.runs.episode_recorder import NULL_RECORDER, Recorder
 from rlrun.runs.state_comparison import first_difference
@@ -65,83 +64,59 @@ class Collector:
     ) -> None:
         self.env = env
         self._upload = upload or upload_to(device, env.spec)
+        self._slots = Slots(env, self._upload)
         self._collection = collection
         self._device = device
         self._seed, self._first_slot = seed, first_slot
         self.recorder = recorder
         self._num_envs = env.spec.num_envs
         self._rng = torch_generator(seed, "collector/act", device)
-        self._meter = EpisodeMeter(env.spec.name, self._num_envs, env.spec.num_players)
-        self._fresh: BoolArray = np.ones(self._num_envs, bool)  # at the first observation of an episode
-        self._obs: Obs | None = None  # [B, ...] what to act on next
-        self._carry: Carry = ()
         self._saved_carry: list[Tensor] | None = None  # leaves, until the agent gives their structure
-        self.seconds = {"env": 0.0, "act": 0.0}  # wall time so far
+        self.seconds = self._slots.seconds
 
     def collect(self, agent: Agent) -> Rollout:
         """Acts until the agent's collection is complete."""
         if isinstance(self._collection, NoSteps):
             return empty_rollout(self._device)
-        if self._obs is None:
+        slots, begun = self._slots, agent.initial_carry(self._num_envs)
+        if slots.obs is None:
             env_seed = named_seed(self._seed, "collector/env")
-            begun = reset(self.env, env_seed, self._first_slot)
-            self._meter.begun(begun, np.ones(self._num_envs, bool))
-            self._obs = self._upload.begun(begun)
+            slots.reset(env_seed, self._first_slot, begun)
             self.recorder.begin(env_seed)
-            self._carry = agent.initial_carry(self._num_envs)
-        if self._saved_carry is not None:
-            begun = agent.initial_carry(self._num_envs)  # of the right structure and device
+        if self._saved_carry is not None:  # `begun` has the right structure and device
             saved = [leaf.to(like.device) for leaf, like in zip(self._saved_carry, tree_leaves(begun), strict=True)]
-            self._carry, self._saved_carry = tree_like(begun, saved), None
+            slots.carry, self._saved_carry = tree_like(begun, saved), None
         if isinstance(self._collection, WholeEpisodes):
-            self._restart_unfinished(agent)
-        return self._play(agent, self._obs)
+            self._restart_unfinished()
+            slots.carry = begun
+        return self._play(agent)
 
-    def _restart_unfinished(self, agent: Agent) -> None:
+    def _restart_unfinished(self) -> None:
         """Restarts slots that kept acting while others finished, so that every batch holds whole episodes."""
-        if not self._fresh.all():
-            slots = ~self._fresh
-            begun = self.env.restart(slots)
-            self._meter.begun(begun, slots)
-            self._obs = self._upload.begun(begun)
-            self.recorder.restarted(slots)
-            self._fresh[:] = True
-        self._carry = agent.initial_carry(self._num_envs)
+        unfinished = self._slots.meter.running_length > 0
+        if unfinished.any():
+            self._slots.restart(unfinished)
+            self.recorder.restarted(unfinished)
 
-    @torch.no_grad()
-    def _play(self, agent: Agent, obs: Obs) -> Rollout:
-        carry, initial_carry = self._carry, agent.initial_carry(self._num_envs)
-        has_memory = bool(tree_leaves(initial_carry))
-        sequence = [obs]
+    def _play(self, agent: Agent) -> Rollout:
+        slots, act, initial_carry = self._slots, partial(agent.act, explore=True), agent.initial_carry(self._num_envs)
+        carry, sequence = slots.carry, [slots.obs]
         outputs: list[ActorOutput] = []
         time_steps: list[TimeStep] = []
         masks: list[BoolArray] = []
         episodes_left = self._quota()
         mask = np.ones(self._num_envs, bool)
         while self._wants_more(len(time_steps), episodes_left):
-            started = perf_counter()
-            output = agent.act(obs, self._carry, self._rng, explore=True)
-            action = output.action.cpu().numpy()
-            acted = perf_counter()
-            time_step = self.env.step(action)
-            obs = self._upload.following(obs, time_step)
-            self.seconds["act"] += acted - started
-            self.seconds["env"] += perf_counter() - acted
-
             if episodes_left is not None:
                 mask = episodes_left > 0
+            output, action, time_step, ended = slots.step(act, self._rng, initial_carry, mask)
+            if episodes_left is not None:
                 episodes_left = episodes_left - time_step.last
-            ended = self._meter.record(time_step, mask)
             self.recorder.played(action, time_step.last, mask, ended)
-            self._fresh = time_step.last
-            self._carry = output.carry
-            if has_memory and time_step.last.any():
-                self._carry = tree_where(self._upload.array(time_step.last), initial_carry, output.carry)
-            sequence.append(obs)
+            sequence.append(slots.obs)
             outputs.append(output)
             time_steps.append(time_step)
             masks.append(mask)
-        self._obs = obs
         return self._assemble(sequence, outputs, time_steps, masks, carry)
 
     def _quota(self) -> Int64Array | None:
@@ -184,7 +159,7 @@ class Collector:
             last=stacked("last"),
             mask=self._upload.array(mask),
             extras=extras,
-            episodes=self._meter.pop(),
+            episodes=self._slots.meter.pop(),
             num_steps=int(mask.sum()),
             ends=np.array([time_step.last.sum() for time_step in time_steps], np.int64),
             carry=carry,
@@ -192,20 +167,17 @@ class Collector:
 
     def state_dict(self) -> State:
         """The environment, the random stream of acting and the running episodes."""
-        if self._obs is None:
+        if self._slots.obs is None:
             return {"started": False, "spaces": _spaces(self.env.spec)}
         return {
             "started": True,
             "spaces": _spaces(self.env.spec),
             "env": self.env.state_dict(),
             "rng": self._rng.get_state(),
-            "obs": map_obs(Tensor.cpu, self._obs),
+            "obs": map_obs(Tensor.cpu, self._slots.obs),
             # State files have no named tuples, so leaves are saved; those that were loaded, until they are in use.
-            "carry": [leaf.cpu() for leaf in self._saved_carry or tree_leaves(self._carry)],
-            "fresh": self._fresh.copy(),
-            "running_return": self._meter.running_return.copy(),
-            "running_length": self._meter.running_length.copy(),
-            "mover": self._meter.mover.copy(),
+            "carry": [leaf.cpu() for leaf in self._saved_carry or tree_leaves(self._slots.carry)],
+            "meter": self._slots.meter.state_dict(),
             "recorder": self.recorder.state_dict(),
         }
 
@@ -226,14 +198,10 @@ class Collector:
         if first_difference(shown, state["obs"]) is not None:
             raise changed_environment(self.env.spec.name, "its observations are not those of the checkpoint")
         self._rng.set_state(state["rng"])
-        self._obs = self._upload.begun(
-            map_obs(Tensor.numpy, state["obs"])
-        )  # not the successors of earlier observations
-        self._carry, self._saved_carry = (), state["carry"]
-        self._fresh = state["fresh"]
-        self._meter.running_return = state["running_return"]
-        self._meter.running_length = state["running_length"]
-        self._meter.mover = state["mover"]
+        # Uploaded whole: they are not the successors of earlier observations.
+        self._slots.obs = self._upload.begun(map_obs(Tensor.numpy, state["obs"]))
+        self._slots.carry, self._saved_carry = (), state["carry"]
+        self._slots.meter.load_state_dict(state["meter"])
         self.recorder.load_state_dict(state["recorder"])
 
 

@@ -12,13 +12,14 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from rlrun.compute.transfer import as_tensor
+from rlrun.compute.transfer import upload_to
 from rlrun.errors import UserError
-from rlrun.loop.meter import EpisodeMeter
-from rlrun.numerics.tree import tree_where
-from rlrun.protocols import Agent, Stochastic, VecEnv, reset
+from rlrun.loop.meter import DiscountedReturns
+from rlrun.loop.slots import Act, Slots
+from rlrun.numerics.distributions import or_random
+from rlrun.protocols import Agent, Discounting, Stochastic, VecEnv
 from rlrun.rng import named_seed, torch_generator
-from rlrun.types import ActorOutput, Carry, Episodes, Float64Array, Int64Array, Obs, map_obs
+from rlrun.types import ActorOutput, Carry, Episodes, Float64Array, Int64Array, Obs, action_mask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,14 +30,16 @@ class EvaluationSettings:
         every_steps: agent steps between evaluations; None: only at the end.
         episodes: whole episodes in each evaluation.
         num_envs: environments in parallel.
+        epsilon: probability of a random action instead of the agent's; ignored by agents that sample their actions.
         max_episode_frames: emulator frames after which an evaluation episode is truncated; None: as in training.
-        greedy_episodes: further episodes with greedy actions, for agents that sample their actions; 0: none.
+        greedy_episodes: further episodes with greedy actions, where evaluation is not greedy anyway; 0: none.
         greedy_limit_steps: agent steps after which a greedy episode is cut off, its return counted so far.
     """
 
     every_steps: Annotated[int, Field(gt=0)] | None
     episodes: Annotated[int, Field(gt=0)]
     num_envs: Annotated[int, Field(gt=0)]
+    epsilon: Annotated[float, Field(ge=0, le=1)]
     max_episode_frames: Annotated[int, Field(gt=0)] | None  # and subject to the environment's own check
     greedy_episodes: Annotated[int, Field(ge=0)]
     greedy_limit_steps: Annotated[int, Field(gt=0)]
@@ -54,7 +57,8 @@ class Evaluation:
 
     returns: Float64Array  # [N] raw, undiscounted
     lengths: Int64Array  # [N] agent steps
-    greedy_returns: Float64Array | None = None  # [M] with greedy actions, if the agent samples its actions
+    greedy_returns: Float64Array | None = None  # [M] with greedy actions, if the others were not
+    discounted_returns: Float64Array | None = None  # [N] with the agent's gamma, if it has one; raw rewards
 
     @property
     def mean(self) -> float:
@@ -68,9 +72,11 @@ class Evaluation:
         return float(self.returns.std(ddof=1) / np.sqrt(count)) if count > 1 else float("nan")
 
     def means(self) -> dict[str, float]:
-        """`eval/episode_return`, and `eval/greedy_return` where there is one."""
-        greedy = {} if self.greedy_returns is None else {"eval/greedy_return": float(self.greedy_returns.mean())}
-        return {"eval/episode_return": self.mean, **greedy}
+        """`eval/episode_return`, and `eval/greedy_return` and `eval/discounted_return` where there are such."""
+        more = {"eval/greedy_return": self.greedy_returns, "eval/discounted_return": self.discounted_returns}
+        return {"eval/episode_return": self.mean} | {
+            name: float(returns.mean()) for name, returns in more.items() if returns is not None
+        }
 
     def as_text(self) -> str:
         """One line."""
@@ -100,6 +106,14 @@ def _act_greedily(agent: Stochastic, obs: Obs, carry: Carry, rng: torch.Generato
     return ActorOutput(policy.mode(), carry, {})
 
 
+def _or_at_random(
+    act: Act, epsilon: float, num_actions: int, obs: Obs, carry: Carry, rng: torch.Generator
+) -> ActorOutput:
+    """What `act` does, or a random allowed action with probability epsilon in each slot."""
+    output = act(obs, carry, rng)
+    return output._replace(action=or_random(output.action, epsilon, rng, num_actions, action_mask(obs)))
+
+
 class EvaluationStopped(Exception):  # noqa: N818 - nothing went wrong
     """The run was asked to stop during an evaluation, which must be repeated."""
 
@@ -107,16 +121,17 @@ class EvaluationStopped(Exception):  # noqa: N818 - nothing went wrong
 class Evaluator:
     """Plays whole episodes with the agent's evaluation policy (`explore=False`).
 
-    The number of episodes of every slot is fixed beforehand: the first N to finish would favour short ones. An agent
-    that samples its actions plays further episodes with greedy actions, reported in a column of their own.
+    The number of episodes of every slot is fixed beforehand: the first N to finish would favour short ones. Where that
+    policy is not greedy, further episodes with greedy actions are reported in a column of their own.
 
     Args:
         env: environments used for nothing else.
         episodes: how many to play.
-        greedy_episodes: how many more to play greedily, if the agent samples its actions; 0: none.
+        greedy_episodes: how many more to play greedily, if the others are not; 0: none.
         greedy_limit_steps: agent steps after which a greedy episode is cut off, its return counted so far.
         seed: the run's seed; evaluation k has its own streams, whatever happened before.
         device: where the agent lives.
+        epsilon: probability of a random action instead of the agent's; ignored by agents that sample their actions.
         first_slot: the global number of slot 0 (over all processes); `episodes` counts this process's episodes only.
 
     Raises:
@@ -131,6 +146,7 @@ class Evaluator:
         device: torch.device,
         greedy_episodes: int = 0,
         greedy_limit_steps: float = math.inf,
+        epsilon: float = 0.0,
         first_slot: int = 0,
     ) -> None:
         if not env.spec.episodic:
@@ -138,57 +154,60 @@ class Evaluator:
         self.env = env
         self._seed = seed
         self._device = device
+        self._upload = upload_to(device, env.spec)
         self._episodes = episodes
         self._greedy_episodes = greedy_episodes
         self._greedy_limit_steps = greedy_limit_steps
+        self._epsilon = epsilon
         self._first_slot = first_slot
 
-    def evaluate(self, agent: Agent, index: int, stopping: Callable[[], bool] = lambda: False) -> Evaluation:
-        """Makes evaluation number `index` of this run.
+    def evaluate(self, agent: Agent, index: int | str, stopping: Callable[[], bool] = lambda: False) -> Evaluation:
+        """Makes the evaluation `index` of this run: its number in training, or a name; each has its own streams.
 
         Raises:
             EvaluationStopped: if `stopping()` became true before it was complete.
         """
         play = partial(self._play, partial(agent.initial_carry, self.env.spec.num_envs), stopping=stopping)
-        episodes = play(partial(agent.act, explore=False), f"evaluation/{index}", self._episodes)
+        act: Act = partial(agent.act, explore=False)
+        act_greedily: Act | None = None
+        if isinstance(agent, Stochastic) and agent.evaluation_policy == "sampled":
+            act_greedily = partial(_act_greedily, agent)
+        elif self._epsilon > 0.0:
+            act, act_greedily = partial(_or_at_random, act, self._epsilon, self.env.spec.num_actions), act
+        discounted = None
+        if isinstance(agent, Discounting) and self.env.spec.num_players == 1:
+            discounted = DiscountedReturns(agent.gamma, self.env.spec.num_envs)
+        episodes = play(act, f"evaluation/{index}", self._episodes, discounted=discounted)
         greedy = None
-        if isinstance(agent, Stochastic) and agent.evaluation_policy == "sampled" and self._greedy_episodes:
+        if act_greedily is not None and self._greedy_episodes:
             name, limit = f"evaluation/{index}/greedy", self._greedy_limit_steps
-            greedy = play(partial(_act_greedily, agent), name, self._greedy_episodes, limit_steps=limit).returns
-        return Evaluation(episodes.returns, episodes.lengths, greedy)
+            greedy = play(act_greedily, name, self._greedy_episodes, limit_steps=limit).returns
+        return Evaluation(episodes.returns, episodes.lengths, greedy, None if discounted is None else discounted.all())
 
     def _play(
         self,
         initial_carry: Callable[[], Carry],
-        act: Callable[[Obs, Carry, torch.Generator], ActorOutput],
+        act: Act,
         name: str,
         count: int,
         *,
         stopping: Callable[[], bool],
         limit_steps: float = math.inf,
+        discounted: DiscountedReturns | None = None,
     ) -> Episodes:
         """`count` episodes of the streams called `name`; those longer than the limit are cut off there."""
         num_envs = self.env.spec.num_envs
         rng = torch_generator(self._seed, f"{name}/act", self._device)
-        obs = reset(self.env, named_seed(self._seed, f"{name}/env"), self._first_slot)
-        carry = initial_carry()
+        slots = Slots(self.env, self._upload, limit_steps)
+        slots.reset(named_seed(self._seed, f"{name}/env"), self._first_slot, initial_carry())
         share, rest = divmod(count, num_envs)
         left = share + (np.arange(num_envs) < rest)  # [B]
-        meter = EpisodeMeter(self.env.spec.name, num_envs, self.env.spec.num_players)
-        meter.begun(obs, np.ones(num_envs, bool))
         while (left > 0).any():
             if stopping():
                 raise EvaluationStopped
-            with torch.no_grad():
-                output = act(map_obs(partial(as_tensor, device=self._device), obs), carry, rng)
-            time_step = self.env.step(output.action.cpu().numpy())
-            obs, carry, ended = time_step.obs, output.carry, time_step.last
-            cut = (left > 0) & ~ended & (meter.running_length + 1 >= limit_steps)
-            if cut.any():
-                ended = ended | cut
-                obs = self.env.restart(cut)
-            meter.record(time_step._replace(last=ended, obs=obs), left > 0)
-            if ended.any():
-                left = left - ended
-                carry = tree_where(as_tensor(ended, self._device), initial_carry(), carry)
-        return meter.pop()
+            counts = left > 0
+            result = slots.step(act, rng, initial_carry(), counts).result
+            if discounted is not None:
+                discounted.record(result, counts)
+            left = left - result.last
+        return slots.meter.pop()

@@ -10,7 +10,7 @@ import numpy as np
 
 from rlrun.errors import FaultyEnvironmentError
 from rlrun.numerics.finite import first_unfit, fits_float32
-from rlrun.types import Array, BoolArray, Episodes, ObsArray, TimeStep, map_obs
+from rlrun.types import Array, BoolArray, Episodes, Float64Array, ObsArray, State, TimeStep, map_obs
 
 
 class EpisodeMeter:
@@ -57,7 +57,9 @@ class EpisodeMeter:
         Raises:
             FaultyEnvironmentError: if an observation is not finite.
         """
-        self.forget(slots)
+        self.running_return[slots] = 0.0
+        self.running_length[slots] = 0
+        self.mover[slots] = 1.0
         map_obs(self._check_obs, obs)
 
     def _check_obs(self, obs: Array) -> None:
@@ -74,15 +76,44 @@ class EpisodeMeter:
             f"its {what} is {numbers[index]:g} ({where}); rewards and observations must be finite in float32",
         )
 
-    def forget(self, slots: BoolArray) -> None:
-        """Resets the sums in the slots of the mask [B]."""
-        self.running_return[slots] = 0.0
-        self.running_length[slots] = 0
-        self.mover[slots] = 1.0
-
     def pop(self) -> Episodes:
         """The episodes that ended since the last call."""
         ended, self._ended = self._ended, []
         if not ended:
             return Episodes.none()
         return Episodes(*(np.concatenate(parts) for parts in zip(*ended, strict=True)))
+
+    def state_dict(self) -> State:
+        """The running episodes."""
+        return {"return": self.running_return.copy(), "length": self.running_length.copy(), "mover": self.mover.copy()}
+
+    def load_state_dict(self, state: State) -> None:
+        """Continues in the middle of them."""
+        self.running_return, self.running_length, self.mover = state["return"], state["length"], state["mover"]
+
+
+class DiscountedReturns:
+    """The discounted returns of whole episodes from their beginning, to compare with the values that an agent claims.
+
+    Args:
+        gamma: discount factor per agent step.
+        num_envs: slots, B.
+    """
+
+    def __init__(self, gamma: float, num_envs: int) -> None:
+        self._gamma = gamma
+        self._running, self._weight = np.zeros(num_envs), np.ones(num_envs)
+        self._ended: list[Float64Array] = []
+
+    def record(self, time_step: TimeStep, counts: BoolArray) -> None:
+        """Adds one step of every slot; episodes that end count in the slots of the mask [B]."""
+        self._running += self._weight * time_step.reward
+        self._weight *= self._gamma
+        last = time_step.last
+        if last.any():
+            self._ended.append(self._running[last & counts])
+            self._running[last], self._weight[last] = 0.0, 1.0
+
+    def all(self) -> Float64Array:
+        """Of the episodes that have ended, in this order."""
+        return np.concatenate(self._ended)

@@ -108,8 +108,8 @@ class LiveDisplay:
     def update(self, step: int, values: Mapping[str, float]) -> None:
         """Moves the bar."""
         self._speed.update(step)
-        self._summary.update({key: value for key, value in values.items() if key in _SHOWN})
-        self._progress.update(self._task, completed=step, speed=str(self._speed), summary=_summarise(self._summary))
+        self._summary.update(shown_values(values))
+        self._progress.update(self._task, completed=step, speed=str(self._speed), summary=summarise(self._summary))
 
     def exclude(self, seconds: float) -> None:
         """Excludes it from the speed."""
@@ -140,12 +140,12 @@ class PlainDisplay:
     def update(self, step: int, values: Mapping[str, float]) -> None:
         """Prints a line if the last one is old enough, and always at the end."""
         self._speed.update(step)
-        self._summary.update({key: value for key, value in values.items() if key in _SHOWN})
+        self._summary.update(shown_values(values))
         now = monotonic()
         if now - self._printed < _PLAIN_LINE_SECONDS and step < self._total_steps:
             return
         self._printed = now
-        self.say(f"{step:,}/{self._total_steps:,} steps  {self._speed}  {_summarise(self._summary)}")
+        self.say(f"{step:,}/{self._total_steps:,} steps  {self._speed}  {summarise(self._summary)}")
 
     def exclude(self, seconds: float) -> None:
         """Excludes it from the speed."""
@@ -167,7 +167,13 @@ _SHOWN = {
 }
 
 
-def _summarise(values: Mapping[str, float]) -> str:
+def shown_values(row: Mapping[str, float]) -> dict[str, float]:
+    """What of a row of numbers is worth showing."""
+    return {key: row[key] for key in row if key in _SHOWN}
+
+
+def summarise(values: Mapping[str, float]) -> str:
+    """Values that are worth showing, in words."""
     return "  ".join(_SHOWN[key].format(value) for key, value in values.items())
 
 

@@ -88,13 +88,19 @@ def epsilon_greedy_probs(q: Tensor, epsilon: float) -> Tensor:
 
 def epsilon_greedy(q: Tensor, epsilon: float, rng: torch.Generator, mask: Tensor | None = None) -> Tensor:
     """Draws from `epsilon_greedy_probs`, among the actions of the mask [B, A]. q [B, A] -> [B] int64."""
-    num_slots, num_actions = q.shape
+    return or_random(greedy(allowed(q, mask)), epsilon, rng, q.shape[1], mask)
+
+
+def or_random(
+    action: Tensor, epsilon: float, rng: torch.Generator, num_actions: int, mask: Tensor | None = None
+) -> Tensor:
+    """The action [B], or with probability epsilon one of all those of the mask [B, A], equally likely."""
     if mask is None:
-        random_action = torch.randint(num_actions, (num_slots,), generator=rng, device=q.device)
+        random_action = torch.randint(num_actions, action.shape, generator=rng, device=action.device)
     else:
         random_action = any_of(mask, rng)
-    explores = torch.rand(num_slots, generator=rng, device=q.device) < epsilon
-    return torch.where(explores, random_action, greedy(allowed(q, mask)))
+    explores = torch.rand(len(action), generator=rng, device=action.device) < epsilon
+    return torch.where(explores, random_action, action)
 
 
 def tied_best(q: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from pydantic import Field
 from rlrun.annotations import BEFORE_END, AtMost, Takes, used_when
 from rlrun.errors import ArgumentError
 from rlrun.replay.disk import StorageFolder, StorageKind, open_storage
+from rlrun.replay.memory import estimate_bytes, observation_bytes
 from rlrun.replay.uniform import UniformReplay
 from rlrun.types import EnvSpec
 
@@ -46,6 +47,11 @@ class ReplaySettings:
             raise ArgumentError(
                 "batch_size", f"={self.batch_size} is more than capacity_steps={self.capacity_steps} holds"
             )
+
+    def memory_bytes(self, spec: EnvSpec) -> int:
+        """The bytes of memory that it takes, for observations of `spec`."""
+        everything = estimate_bytes(spec, self.capacity_steps)
+        return everything if self.storage == "memory" else everything - observation_bytes(spec, self.capacity_steps)
 
     def open(self, spec: EnvSpec, device: torch.device, directory: Path, *, n_step: int, gamma: float) -> UniformReplay:
         """The replay itself, empty.

@@ -13,6 +13,7 @@ from types import FrameType, TracebackType
 from typing import ClassVar
 
 ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+STOPPED = 75  # EX_TEMPFAIL, the exit status: saved and stopped because a signal asked for it, and can be resumed
 _NOT_OURS = (
     signal.SIG_DFL,
     signal.SIG_IGN,

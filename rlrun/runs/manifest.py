@@ -44,10 +44,11 @@ Facts = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """The state of rlrun's own repository; both None for an installed package."""
+    """The state of rlrun's own code; commit and diff are None for an installed package."""
 
     commit: str | None  # `+` at its end where tracked files are changed
     diff: str | None  # of tracked files, against the commit
+    digest: str | None = None  # of every module of the package, whatever git knows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +95,7 @@ def make_manifest(made: Provenance, code: Code) -> dict[str, Any]:
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in _PACKAGES},
         "git_commit": code.commit,
         "code_diff": digest(code.diff) if code.diff else None,
+        "code_digest": code.digest,
         "config_digests": [],  # of config.yaml: two while one replaces the other
         "machine": dict(made.machine),
         "rerun_of": made.rerun_of,
@@ -146,7 +148,7 @@ def facts(manifest: Mapping[str, Any], session: int | None = None) -> Facts:
     """
     machine = manifest["machine"]
     found = {f"versions.{name}": number for name, number in manifest["versions"].items()}
-    found |= {name: manifest.get(name) for name in ("git_commit", "code_diff")}
+    found |= {name: manifest.get(name) for name in ("git_commit", "code_diff", "code_digest")}
     names = ("cpu", "instructions", "device", "gpu", "num_threads", "compile")
     found |= {f"machine.{name}": machine.get(name) for name in names}
     found |= manifest.get("settings", {})
@@ -296,14 +298,24 @@ def now() -> str:
 
 
 def code_state() -> Code:
-    """The commit and the uncommitted changes of rlrun's own repository."""
+    """The commit and the uncommitted changes of rlrun's own repository, and the digest of its modules."""
     root = Path(__file__).resolve().parents[2]
+    modules = digest_of_modules(Path(__file__).resolve().parents[1])
     if not (root / ".git").exists():
-        return Code(None, None)
+        return Code(None, None, modules)
     commit = _git(root, "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*")
     changed = commit is not None and commit.strip().endswith("+")
     diff = _git(root, "diff", "HEAD", "--no-color", "--no-ext-diff") if changed else None
-    return Code(commit.strip() if commit is not None else None, diff)
+    return Code(commit.strip() if commit is not None else None, diff, modules)
+
+
+def digest_of_modules(package: Path) -> str:
+    """A digest of the names and contents of all `*.py` below `package`."""
+    hasher = blake2b(digest_size=16)
+    for path in sorted(package.rglob("*.py")):
+        content = path.read_bytes()
+        hasher.update(f"{path.relative_to(package).as_posix()} {len(content)}\n".encode() + content)
+    return hasher.hexdigest()
 
 
 def _git(root: Path, *arguments: str) -> str | None:

@@ -58,7 +58,7 @@ def dqn(
             folder=None,
         ),
         target=TargetSettings(period_steps=target_period_steps, double=double),
-        exploration=ExplorationSettings(epsilon=epsilon or Constant(value=0.2), evaluation_epsilon=0.0),
+        exploration=ExplorationSettings(epsilon=epsilon or Constant(value=0.2)),
         spec=spec,
         device=CPU,
         seed=seed,

@@ -63,7 +63,7 @@ def agent_of(spec: EnvSpec, features: Any, **changes: Any) -> LinearQ:
         "bias": False,
     }
     epsilon = Constant(value=changes.pop("epsilon", 0.3))
-    fixed: dict[str, Any] = {"epsilon": epsilon, "evaluation_epsilon": 0.0, "spec": spec, "device": CPU}
+    fixed: dict[str, Any] = {"epsilon": epsilon, "spec": spec, "device": CPU}
     return LinearQ(features=features, **fixed, **numbers | changes)
 
 

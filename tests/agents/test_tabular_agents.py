@@ -38,7 +38,7 @@ def grid(num_envs: int = 1, **changes: Any) -> GridWorld:
 
 def q_learning(spec: EnvSpec, **changes: Any) -> TDControl:
     numbers: dict[str, Any] = {"bootstrap": "max", "gamma": 0.9, "alpha": 0.5, "alpha_power": 0.0, "initial_q": 0.0}
-    numbers |= {"rollout_steps": 1, "evaluation_epsilon": 0.0}
+    numbers["rollout_steps"] = 1
     epsilon = Constant(value=changes.pop("epsilon", 0.3))
     return TDControl(epsilon=epsilon, spec=spec, device=CPU, **numbers | changes)
 
@@ -297,14 +297,13 @@ def test_illegal_actions_are_never_chosen() -> None:
         assert np.isfinite(agent.tables().q[model.legal]).all()
 
 
-@pytest.mark.parametrize("evaluation_epsilon", [0.0, 0.3])
 @pytest.mark.parametrize("algo", [q_learning, sarsa])
-def test_the_tables_policy_is_the_one_that_is_evaluated(algo: Any, evaluation_epsilon: float) -> None:
+def test_the_tables_policy_is_the_one_that_is_evaluated(algo: Any) -> None:
     """Ties, states never seen, and illegal actions included."""
     env = grid(8, map="karpathy_10x10", max_episode_steps=50)
     model = env.spec.model
     assert model is not None
-    agent = algo(env.spec, evaluation_epsilon=evaluation_epsilon)
+    agent = algo(env.spec)
     play(agent, env, 60)
     policy, q = agent.tables().policy, agent.tables().q
     (playable,) = np.nonzero(model.legal.any(axis=1))
@@ -319,8 +318,7 @@ def test_the_tables_policy_is_the_one_that_is_evaluated(algo: Any, evaluation_ep
     assert (share[~model.legal] == 0.0).all()
     np.testing.assert_allclose(share, policy, atol=5 * (0.25 / draws) ** 0.5)
     np.testing.assert_allclose(policy[playable].sum(axis=1), 1.0)
-    if evaluation_epsilon == 0.0:
-        np.testing.assert_allclose(policy[playable], best / best.sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(policy[playable], best / best.sum(axis=1, keepdims=True))
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])

@@ -65,7 +65,7 @@ NUMBERS: dict[str, dict[str, Any]] = {
         "algo.reward_clip": 1.0,
         "algo.max_grad_norm": None,
         "algo.exploration.epsilon": {"start": 1.0, "end": 0.1, "duration_steps": 1_000_000, "delay_steps": 50_000},
-        "algo.exploration.evaluation_epsilon": 0.05,
+        "evaluation.epsilon": 0.05,
     },
     "dqn_nips2013": {  # Mnih et al. 2013, section 5 and Algorithm 1; its learning rate is not known
         **ATARI,
@@ -87,7 +87,7 @@ NUMBERS: dict[str, dict[str, Any]] = {
         "algo.reward_clip": 1.0,
         "algo.max_grad_norm": None,
         "algo.exploration.epsilon": {"start": 1.0, "end": 0.1, "duration_steps": 1_000_000, "delay_steps": 0},
-        "algo.exploration.evaluation_epsilon": 0.05,
+        "evaluation.epsilon": 0.05,
     },
 }
 

@@ -151,7 +151,7 @@ def test_right_moves_have_no_error_under_the_right_values() -> None:
 def test_q_learning_plays_both_sides_and_finds_the_minimax_values() -> None:
     env = Nim(8)
     agent = TDControl(
-        bootstrap="max", gamma=1.0, alpha=1.0, alpha_power=0.0, epsilon=Constant(value=1.0), evaluation_epsilon=0.0,
+        bootstrap="max", gamma=1.0, alpha=1.0, alpha_power=0.0, epsilon=Constant(value=1.0),
         initial_q=0.0, rollout_steps=1, spec=env.spec, device=CPU,
     )  # fmt: skip
     collector = Collector(env, Steps(1), CPU, seed=0)

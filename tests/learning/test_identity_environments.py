@@ -14,18 +14,17 @@ from rlrun.loop.loop import iterate
 from rlrun.protocols import Agent, Stochastic
 
 STATES = 4
-GREEDY = "algo.evaluation_epsilon=0"
 FLAT = "algo.features._target_=rlrun.agents.linear.features.Flat"
 TABLES = {
-    "q_learning": ["algo.alpha=0.5", "algo.epsilon.value=0.5", GREEDY],
-    "sarsa": ["algo.alpha=0.5", "algo.epsilon.value=0.5", GREEDY],
+    "q_learning": ["algo.alpha=0.5", "algo.epsilon.value=0.5"],
+    "sarsa": ["algo.alpha=0.5", "algo.epsilon.value=0.5"],
 }
 LEARNERS = {
-    "linear_q": ["algo.alpha=0.2", "algo.epsilon.value=0.5", GREEDY],
+    "linear_q": ["algo.alpha=0.2", "algo.epsilon.value=0.5"],
     "dqn": [
         *("algo.optimizer.learning_rate=0.01", "algo.replay.learning_starts_steps=64", "algo.replay.batch_size=32"),
         *("algo.replay.capacity_steps=1000", "algo.replay.ratio=8", "algo.gamma=0", "algo.target.period_steps=64"),
-        *("algo.exploration.epsilon.duration_steps=400", "algo.exploration.evaluation_epsilon=0"),
+        "algo.exploration.epsilon.duration_steps=400",
     ],
     "reinforce": [
         *("algo.optimizer.learning_rate=0.02", "algo.value_optimizer.learning_rate=0.02", "algo.value_updates=2"),

@@ -9,7 +9,7 @@ from rlrun.loop.evaluate import Evaluation, EvaluationStopped, Evaluator
 from rlrun.numerics.distributions import Categorical
 from rlrun.protocols import EvaluationPolicy
 from rlrun.testing.scripted_env import ScriptedEnv
-from rlrun.types import Carry, EnvSpec, Int64Array, TimeStep
+from rlrun.types import ActorOutput, Carry, EnvSpec, Int64Array, TimeStep
 
 CPU = torch.device("cpu")
 
@@ -100,3 +100,50 @@ def test_an_evaluation_that_is_stopped_while_it_plays_greedily_is_no_evaluation(
     steps = iter(range(100))
     with pytest.raises(EvaluationStopped):
         Evaluator(env, 1, 0, CPU, 1).evaluate(Drawing(rollout_steps=1, spec=env.spec), 0, lambda: next(steps) >= 3)
+
+
+class AlwaysOne(Random):
+    """Takes action 1."""
+
+    gamma = 0.5
+
+    def act(self, obs: torch.Tensor, carry: Carry, rng: torch.Generator, *, explore: bool) -> ActorOutput:
+        return super().act(obs, carry, rng, explore=explore)._replace(action=torch.ones(len(obs), dtype=torch.int64))
+
+
+def with_epsilon(epsilon: float, episodes: int, greedy_episodes: int = 0) -> Evaluation:
+    env = PaidByAction(2)
+    evaluator = Evaluator(env, episodes, 0, CPU, greedy_episodes, epsilon=epsilon)
+    return evaluator.evaluate(AlwaysOne(rollout_steps=1, spec=env.spec), 0)
+
+
+def test_with_epsilon_as_many_actions_as_that_are_random() -> None:
+    epsilon = 0.4
+    evaluation = with_epsilon(epsilon, episodes=1_000)
+    num_steps = evaluation.lengths.sum()
+    share = evaluation.returns.sum() / num_steps  # of action 1: half of the random ones, and all others
+    assert share == pytest.approx(1 - epsilon / 2, abs=4 * (0.16 / num_steps) ** 0.5)
+
+
+def test_without_epsilon_there_is_one_number_and_with_it_a_greedy_one_beside() -> None:
+    alone, both = with_epsilon(0.0, 3, greedy_episodes=3), with_epsilon(1.0, 3, greedy_episodes=3)
+    assert alone.greedy_returns is None
+    np.testing.assert_array_equal(alone.returns, alone.lengths)
+    assert both.greedy_returns is not None
+    assert sorted(both.greedy_returns.tolist()) == [2.0, 3.0, 3.0]
+    assert both.returns.sum() < both.lengths.sum()
+
+
+def test_an_agent_that_draws_ignores_epsilon() -> None:
+    env = PaidByAction(2)
+    agent = Drawing(rollout_steps=1, spec=env.spec)
+    with_it, without = (Evaluator(env, 5, 0, CPU, epsilon=epsilon).evaluate(agent, 0) for epsilon in (0.9, 0.0))
+    np.testing.assert_array_equal(with_it.returns, without.returns)
+
+
+def test_discounted_returns_by_hand() -> None:
+    # Slot 0 plays 2 and then 3 steps, slot 1 plays 3, each paid 1: 1 + 1/2, and 1 + 1/2 + 1/4.
+    evaluation = with_epsilon(0.0, 3)
+    assert evaluation.discounted_returns is not None
+    assert sorted(evaluation.discounted_returns.tolist()) == [1.5, 1.75, 1.75]
+    assert evaluation.means()["eval/discounted_return"] == pytest.approx(5 / 3)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-import rlrun.loop.collect
+import rlrun.loop.slots
 from rlrun.loop.collect import Collector
 from rlrun.loop.evaluate import Evaluator
 from rlrun.numerics.tree import tree_like, tree_map
@@ -129,7 +129,7 @@ def test_memory_is_reset_in_evaluation_too() -> None:
 
 
 def test_the_probe_notices_memory_that_is_never_reset(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rlrun.loop.collect, "tree_where", lambda condition, yes, no: no)
+    monkeypatch.setattr(rlrun.loop.slots, "tree_where", lambda condition, yes, no: no)
     assert any(bool((rollout.reward == 0).any()) for rollout in probed(Steps(3)))
 
 

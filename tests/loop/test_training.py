@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from rlrun.build import build, identity_of
-from rlrun.cli.main import STOPPED, run_command
+from rlrun.cli.main import run_command
 from rlrun.config.compose import load_config
 from rlrun.config.files import config_directory
 from rlrun.errors import UserError
@@ -29,6 +29,7 @@ from rlrun.replay.deferred_checks import DeferredChecks
 from rlrun.runs import manifest
 from rlrun.runs.checkpoint import Checkpoints
 from rlrun.runs.episode_log import FILE, read_episode_log
+from rlrun.runs.interruption import STOPPED
 
 WORDS = ["algo=q_learning", "env=gridworld", "env.num_envs=1", "device=cpu", "device.num_threads=1", "logger=none"]
 WORDS += ["name=run", "total_steps=400", "log_every_steps=100", "evaluation.every_steps=150", "evaluation.episodes=3"]

@@ -114,12 +114,11 @@ def trained(directory: Path, *words: str, agent: Agent | None = None) -> Trained
     built = build(config)
     run, collector = built.run, built.run.collector
     run.directory.mkdir(parents=True)
-    if agent is not None:
-        recorder = EpisodeRecorder(collector.env, run.directory)  # type: ignore[arg-type] # it was built for films
-        collector = Collector(collector.env, agent.collection, CPU, 0, recorder)
-    watched = Watched(collector.env)
-    collector.env = watched
-    turns = list(iterate(agent or run.agent, collector, run.total_steps))
+    # A recorder notes the environment's class, so it gets the environment itself.
+    recorder = collector.recorder if agent is None else EpisodeRecorder(collector.env, run.directory)  # type: ignore[arg-type] # it was built for videos
+    agent, watched = agent or run.agent, Watched(collector.env)
+    collector = Collector(watched, agent.collection, CPU, config.seed, recorder)
+    turns = list(iterate(agent, collector, run.total_steps))
     collector.recorder.close()
     built.close()
     env = instantiate(config.env, {}, num_envs=1)

@@ -128,7 +128,7 @@ def test_actions_have_the_names_that_are_known(overrides: tuple[str, ...], names
 
 def dark_lengths(bars: NDArray[np.uint8]) -> list[int]:
     """The longest run of the chosen action's colour in each row of pixels."""
-    return (bars == np.array([31, 90, 180])).all(axis=2).sum(axis=1).tolist()
+    return [int(count) for count in (bars == np.array([31, 90, 180])).all(axis=2).sum(axis=1)]
 
 
 def test_bars_are_as_long_as_their_values_and_the_chosen_one_is_dark() -> None:

@@ -15,6 +15,7 @@ from rlrun.runs.manifest import (
     code_state,
     describe_machine,
     differing,
+    digest_of_modules,
     experiment_hash,
     facts,
     flat,
@@ -83,16 +84,34 @@ def test_the_code_is_a_commit_and_the_changes_of_tracked_files(tmp_path: Path, m
 
     (tmp_path / "rlrun").mkdir()
     monkeypatch.setattr(manifests, "__file__", str(tmp_path / "rlrun" / "runs" / "manifest.py"))
-    assert code_state() == Code(None, None), "an installed package has no repository"
+    installed = code_state()
+    assert (installed.commit, installed.diff) == (None, None), "an installed package has no repository"
     git("init")
     (tmp_path / "code.py").write_text("old = 1\n")
     git("add", "code.py")
     git("commit", "-m", "first")
     commit = git("rev-parse", "HEAD")
     (tmp_path / "untracked.py").write_text("")
-    assert code_state() == Code(commit, None)
+    code = code_state()
+    assert (code.commit, code.diff) == (commit, None)
     (tmp_path / "code.py").write_text("new = 2\n")
     code = code_state()
     assert code.commit == commit + "+"
     assert code.diff is not None
     assert "-old = 1\n+new = 2\n" in code.diff
+
+
+def test_the_digest_of_the_code_is_of_names_and_contents_of_modules(tmp_path: Path) -> None:
+    (tmp_path / "inside").mkdir()
+    (tmp_path / "a.py").write_text("x = 1\n")
+    (tmp_path / "inside" / "b.py").write_text("")
+    first = digest_of_modules(tmp_path)
+    assert len(first) == 32
+    (tmp_path / "notes.txt").write_text("no module")
+    assert digest_of_modules(tmp_path) == first
+    (tmp_path / "a.py").write_text("x = 2\n")
+    assert digest_of_modules(tmp_path) != first
+    (tmp_path / "a.py").write_text("x = 1\n")
+    (tmp_path / "inside" / "b.py").rename(tmp_path / "b.py")
+    assert digest_of_modules(tmp_path) != first
+    assert code_state().digest == digest_of_modules(Path(manifests.__file__).parents[1])

@@ -49,7 +49,6 @@ class LinearQ:
             of the state's other actions by 0 (Singh and Sutton 1996).
         bias: whether there is a bias for each action; f(s) only.
         epsilon: probability of a random action, by agent step.
-        evaluation_epsilon: the same in evaluation.
         spec: the environment's.
         device: where weights live.
 
@@ -69,7 +68,6 @@ class LinearQ:
         replacing: Annotated[bool, used_unless(trace_lambda=0.0)],
         bias: Annotated[bool, used_unless(features="rlrun.agents.linear.features.Paired")],
         epsilon: Schedule,
-        evaluation_epsilon: Annotated[float, Field(ge=0, le=1)],
         spec: EnvSpec,
         device: torch.device,
     ) -> None:
@@ -78,12 +76,12 @@ class LinearQ:
         self._pairs = getattr(features, "of_pairs", None)  # None: features of the state, one weight vector an action
         self._features = features
         self._bootstrap = bootstrap
-        self._gamma = gamma
+        self.gamma = gamma
         self._alpha = alpha
         self._trace_lambda = trace_lambda
         self._replacing = replacing
         self._bias = bias and self._pairs is None
-        self._policy = EpsilonGreedy(epsilon, evaluation_epsilon, spec, device)
+        self._policy = EpsilonGreedy(epsilon, spec, device)
         self._spec = spec
         rows = 1 if self._pairs is not None else spec.num_actions
         columns = count_features(features) + self._bias
@@ -99,7 +97,7 @@ class LinearQ:
     def learn(self, rollout: Rollout) -> Metrics:
         """One step of every slot."""
         obs, action, last = obs_at(rollout.obs, 0), rollout.action[0], rollout.last[0]
-        reward, discount = rollout.reward[0].double(), self._gamma * rollout.discount[0].double()
+        reward, discount = rollout.reward[0].double(), self.gamma * rollout.discount[0].double()
         described = self._described(seen(obs))
         q = self._q_of(described, obs)
         taken = q.gather(1, action[:, None]).squeeze(1)
@@ -150,7 +148,7 @@ class LinearQ:
         return allowed(described @ weight, action_mask(obs))
 
     def tables(self) -> Tables:
-        """Q of every numbered state, its maximum, and the evaluation policy; 0 and no action where the episode is over.
+        """Q of every numbered state, its maximum, and the greedy policy; 0 and no action where the episode is over.
 
         Raises:
             ValueError: if states are not numbered, so that there are no tables.
@@ -158,7 +156,7 @@ class LinearQ:
         if not isinstance(self._spec.obs_space, spaces.Discrete):
             raise ValueError(f"there are no tables of {self._spec.shown}")
         states = torch.arange(int(self._spec.obs_space.n), device=self._weight.device)
-        return replace(self._policy.tables(of_states(self.q_values, states)), gamma=self._gamma)
+        return replace(self._policy.tables(of_states(self.q_values, states)), gamma=self.gamma)
 
     def initial_carry(self, num_envs: int) -> Carry:
         """No memory."""

@@ -16,7 +16,6 @@ class EpsilonGreedy:
 
     Args:
         epsilon: ε in training, by agent step.
-        evaluation_epsilon: ε in evaluation.
         spec: says which actions are legal where observations show the state; otherwise all are.
         device: where observations live.
 
@@ -24,16 +23,16 @@ class EpsilonGreedy:
         UserError: if epsilon leaves [0, 1], or some actions are illegal and observations have no mask.
     """
 
-    def __init__(self, epsilon: Schedule, evaluation_epsilon: float, spec: EnvSpec, device: torch.device) -> None:
+    def __init__(self, epsilon: Schedule, spec: EnvSpec, device: torch.device) -> None:
         require_probability(epsilon, "epsilon")
-        self.epsilon, self._evaluation_epsilon = epsilon, evaluation_epsilon
+        self.epsilon = epsilon
         require_mask(spec)
         model = spec.seen_model
         self._known = None if model is None else torch.from_numpy(model.legal).to(device)  # [S, A], for the tables
 
     def act(self, q: Tensor, obs: Obs, rng: torch.Generator, step: int, *, explore: bool) -> Tensor:
         """An action [B] for each Q(s, ·) [B, A] of observations [B, ...], at an agent step."""
-        epsilon = self.epsilon(step) if explore else self._evaluation_epsilon
+        epsilon = self.epsilon(step) if explore else 0.0
         mask = action_mask(obs)
         return epsilon_greedy_among_ties(allowed(q, mask), epsilon, rng, mask)
 
@@ -49,7 +48,7 @@ class EpsilonGreedy:
         return (1.0 - epsilon) * q.amax(dim=1) + epsilon * mean
 
     def tables(self, q: Tensor, visits: Tensor | None = None) -> Tables:
-        """V, Q, the evaluation policy and all best actions; V 0 and no action where the episode is over.
+        """V, Q, the greedy policy and all best actions; V 0 and no action where the episode is over.
 
         Args:
             q: [S, A], of every state.
@@ -58,7 +57,7 @@ class EpsilonGreedy:
         legal = torch.ones_like(q, dtype=torch.bool) if self._known is None else self._known
         shown = q.masked_fill(~legal, -torch.inf)
         values = torch.where(legal.any(dim=1), shown.amax(dim=1), 0.0)
-        policy = epsilon_greedy_among_ties_probs(shown, self._evaluation_epsilon, legal)
+        policy = epsilon_greedy_among_ties_probs(shown, 0.0, legal)
         columns = [table.cpu().numpy().copy() for table in (values, shown, policy, tied_best(shown) & legal)]
         counts = None if visits is None else visits.cpu().numpy().copy()
         return Tables(columns[0], columns[1], columns[2], counts, best=columns[3])

@@ -50,7 +50,6 @@ class TDControl:
         alpha: step size of the first visit of a state and action.
         alpha_power: the n-th visit uses alpha * n^(-alpha_power); 0: constant; 1 with alpha 1: a plain average.
         epsilon: probability of a random action, by agent step.
-        evaluation_epsilon: the same in evaluation.
         initial_q: the initial Q; larger than any return it makes the agent try everything (optimism).
         rollout_steps: steps of every slot per `learn`; 1 is the textbook's algorithm.
         spec: with numbered states.
@@ -68,7 +67,6 @@ class TDControl:
         alpha: Annotated[float, Field(gt=0, le=1)],
         alpha_power: Annotated[float, Field(ge=0, le=1)],
         epsilon: Schedule,
-        evaluation_epsilon: Annotated[float, Field(ge=0, le=1)],
         initial_q: float,
         rollout_steps: Annotated[int, Field(gt=0), Takes(18, per_slot=True)],
         spec: EnvSpec,
@@ -77,9 +75,9 @@ class TDControl:
         self.collection = Steps(rollout_steps)
         self.finished = False
         self._bootstrap = bootstrap
-        self._gamma, self._alpha, self._alpha_power = gamma, alpha, alpha_power
+        self.gamma, self._alpha, self._alpha_power = gamma, alpha, alpha_power
         size = (count_states(spec), spec.num_actions)
-        self._policy = EpsilonGreedy(epsilon, evaluation_epsilon, spec, device)
+        self._policy = EpsilonGreedy(epsilon, spec, device)
         self._q = torch.full(size, initial_q, dtype=torch.float64, device=device)
         self._visits = torch.zeros(size, dtype=torch.int64, device=device)
         self._steps = 0
@@ -99,7 +97,7 @@ class TDControl:
 
     def learn(self, rollout: Rollout) -> Metrics:
         """Updates Q after each step of the rollout, all slots together."""
-        reward, discount = rollout.reward.double(), self._gamma * rollout.discount.double()
+        reward, discount = rollout.reward.double(), self.gamma * rollout.discount.double()
         pair = seen(rollout.obs) * self._q.shape[1] + rollout.action  # (s, a) as one number
         following = rollout.next_obs
         for t in range(len(pair)):
@@ -137,8 +135,8 @@ class TDControl:
         return ()
 
     def tables(self) -> Tables:
-        """Q, its maximum, and the evaluation policy."""
-        return replace(self._policy.tables(self._q, self._visits), gamma=self._gamma)
+        """Q, its maximum, and the greedy policy."""
+        return replace(self._policy.tables(self._q, self._visits), gamma=self.gamma)
 
     def state_dict(self) -> State:
         """The tables, the counter, and the steps that wait for their next action."""

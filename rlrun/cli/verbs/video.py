@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import math
 import os
 import sys
@@ -12,7 +11,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rlrun.cli.arguments import Arguments, positive, positive_number
+from rlrun.cli.arguments import Arguments, natural, positive, positive_number
 from rlrun.errors import UserError
 from rlrun.runs.manifest import manifest_of_run
 
@@ -33,7 +32,7 @@ def declare(parser: Arguments) -> None:
         help="whose policy: best, last, or the step of a checkpoint; several side by side: best,last (default: last)",
     )
     parser.add_argument("--episodes", metavar="K", type=positive, help="how many episodes it plays (default: 1)")
-    parser.add_argument("--seed", metavar="N", type=_seed, help="of the episodes (default: the run's seed)")
+    parser.add_argument("--seed", metavar="N", type=natural, help="of the episodes (default: the run's seed)")
     parser.add_argument(
         "--episode",
         metavar="N",
@@ -174,9 +173,3 @@ def _environment(config: Config) -> Filmable:
         env.close()
         raise UserError(f"episodes of {env.spec.name} do not replay, so a video would show another episode")
     return env
-
-
-def _seed(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text} must be an integer from 0")
-    return int(text)

@@ -18,6 +18,7 @@ from rlrun.runs.manifest import manifest_of_run
 
 if TYPE_CHECKING:
     from rlrun.pictures.action_scores import Scores
+    from rlrun.pictures.playing import Shot
     from rlrun.pictures.policy_video import Actor
     from rlrun.runs.policies import SavedPolicy
 
@@ -101,7 +102,7 @@ class _Watched:
         self._facts: list[str] = []
         self.names = names_of_actions(actor.env)
 
-    def shots(self) -> Iterator[tuple[object, list[str]]]:
+    def shots(self) -> Iterator[tuple[Shot, list[str]]]:
         """Moments of one episode after the other, and what the run is just now."""
         from rlrun.pictures.playing import play
 

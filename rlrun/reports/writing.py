@@ -1,0 +1,63 @@
+"""The files of a report: a directory that is complete or absent."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from rlrun.errors import UserError
+from rlrun.reports.layout import Part, Picture, markdown, page
+from rlrun.reports.scores import ReportedRun
+
+PAGE, TEXT = "report.html", "report.md"
+
+
+def default_directory(runs: Sequence[ReportedRun]) -> Path:
+    """`report` in the deepest directory that has all runs, next to them."""
+    parents = {run.directory.absolute().parent for run in runs}
+    common = Path(os.path.commonpath([str(parent) for parent in parents]))
+    return Path(os.path.relpath(common / "report")) if common.is_relative_to(Path.cwd()) else common / "report"
+
+
+def check_replaceable(directory: Path) -> None:
+    """Makes sure that writing to `directory` removes nothing but an earlier report.
+
+    Raises:
+        UserError: if there is something else.
+    """
+    if not directory.exists() and not directory.is_symlink():
+        return
+    if not directory.is_dir():
+        raise UserError(f"{directory} is a file; choose another --out")
+    if any(directory.iterdir()) and not (directory / PAGE).is_file():
+        raise UserError(f"{directory} exists and is not a report; choose another --out")
+
+
+def write_report(directory: Path, title: str, parts: Sequence[Part]) -> None:
+    """Writes the page, the text and the pictures to a temporary directory, which then replaces `directory`.
+
+    Raises:
+        UserError: if it cannot be written, or `directory` is something else than an earlier report.
+    """
+    check_replaceable(directory)
+    temporary, replaced = (directory.with_name(f"{directory.name}.{kind}-{os.getpid()}") for kind in ("tmp", "old"))
+    try:
+        temporary.mkdir(parents=True)
+        for part in parts:
+            if isinstance(part, Picture):
+                (temporary / f"{part.name}.png").write_bytes(part.png)
+                (temporary / f"{part.name}.svg").write_bytes(part.svg)
+        (temporary / TEXT).write_text(markdown(parts), encoding="utf-8")
+        (temporary / PAGE).write_text(page(title, parts), encoding="utf-8")
+        if directory.exists():
+            directory.rename(replaced)
+        temporary.rename(directory)
+    except OSError as error:
+        raise UserError(
+            f"the report cannot be written to {directory}: {error.strerror}; choose another --out"
+        ) from error
+    finally:
+        for path in (temporary, replaced):
+            shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,171 @@
+"""Learning bars: every file is one, a tiny one is carried out, interrupted and resumed, and the page has it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import bars as bars_module
+import pytest
+import yaml
+from bars import Anchor, Bar, load_bar, load_bars
+from page import draw, page, verdict
+from records import CURVE_COLUMNS, read_records
+
+from rlrun.config.compose import load_config
+from rlrun.config.files import config_directories
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = Bar(
+    name="tiny",
+    title="Q-learning, 4x4 grid",
+    overrides=[
+        *("algo=q_learning", "env=gridworld", "env.num_envs=1", "evaluation.every_steps=1000"),
+        *("evaluation.episodes=4", "logger=none", "device=cpu"),
+    ],
+    seeds=[0, 1],
+    budget_steps=2000,
+    evaluation="4 episodes",
+    threshold=-8.0,
+    needed=2,
+    anchors=[Anchor(value=-6.0, source="value iteration", protocol="exact")],
+)
+
+
+@pytest.mark.parametrize("bar", load_bars(), ids=lambda bar: bar.name)
+def test_every_bar_is_a_run_that_rlrun_accepts(bar: Bar) -> None:
+    config = load_config(bar.arguments, config_directories(None))
+    assert config.total_steps == bar.budget_steps
+    assert bar.anchors
+
+
+def test_a_file_that_is_no_bar_is_told(tmp_path: Path) -> None:
+    right = yaml.safe_load((ROOT / "benchmarks" / "learning" / "bars" / "dqn_cartpole.yaml").read_text())
+    path = tmp_path / "mine.yaml"
+    for wrong in ({"tresholds": 3}, {"needed": 6}, {"anchors": [{"value": 3}]}, {"needed": 0}):
+        path.write_text(yaml.safe_dump(right | wrong))
+        with pytest.raises(SystemExit, match=r"mine\.yaml"):
+            load_bar(path)
+    with pytest.raises(SystemExit, match="dqn_cartpole"):
+        load_bars(["dqn_cartpol"])
+
+
+def started(folder: Path, bar: Bar) -> subprocess.Popen[str]:
+    """The runner on one bar, in a process of its own, with everything that it writes in `folder`."""
+    program = (
+        f"import sys; sys.path[:0] = {[str(ROOT / 'benchmarks' / 'learning'), str(ROOT / 'benchmarks')]!r}\n"
+        "from pathlib import Path\nimport bars, run\nfrom bars import Anchor, Bar\n"
+        "from rlrun.runs.interruption import StopRequest\nfrom rlrun.sweeps.display import make_display\n"
+        f"bars.RESULTS = Path({str(folder / 'results')!r})\nwith StopRequest() as stop:\n"
+        f"    status = run.run_bars([{bar!r}], Path({str(folder / 'runs')!r}), display=make_display(), stop=stop, "
+        "num_cores=2)\nsys.exit(status)\n"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def numbers(folder: Path) -> list[list[tuple[str, str]]]:
+    """What is recorded, without what a clock or a place says."""
+    unequal = {"wall_seconds", "command"}
+    files = [folder / "results" / f"tiny{ending}.csv" for ending in ("", "_curves")]
+    return [
+        sorted((key, value) for row in read_records(path) for key, value in row.items() if key not in unequal)
+        for path in files
+    ]
+
+
+def metrics(folder: Path) -> dict[str, bytes]:
+    return {path.parent.name: path.read_bytes() for path in folder.glob("runs/tiny/*/*/*/seed*/metrics.jsonl")}
+
+
+def test_a_bar_that_is_killed_and_stopped_ends_as_if_it_had_not_been(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    for folder in (whole, broken):
+        folder.mkdir()
+    longer = replace(
+        TINY, budget_steps=8_000, overrides=[*TINY.overrides, "checkpoint.every_seconds=0.2", "log_every_steps=200"]
+    )
+    at_once = started(whole, longer)
+    assert at_once.wait(timeout=200) == 0, at_once.communicate()[0]
+
+    for number, status in ((signal.SIGKILL, -9), (signal.SIGINT, 75)):
+        before = sum(map(len, metrics(broken).values()))
+        process = started(broken, longer)
+        end = time.monotonic() + 100
+        while sum(map(len, metrics(broken).values())) == before and process.poll() is None:
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        process.send_signal(number)
+        answer = process.communicate(timeout=100)[0]
+        if process.returncode == 0:  # a fast machine had finished
+            break
+        assert process.returncode == status, answer
+    process = started(broken, longer)
+    answer = process.communicate(timeout=200)[0]
+    assert process.returncode == 0, answer
+    assert metrics(broken) == metrics(whole)
+    assert len(metrics(whole)) == 2
+    assert numbers(broken) == numbers(whole)
+
+    monkeypatch.setattr(bars_module, "RESULTS", whole / "results")
+    records = read_records(longer.results)
+    assert [row["seed"] for row in records] == ["0", "1"]
+    assert {row["episodes"] for row in records} == {"4"}
+    text = page([longer, replace(longer, name="other")], "pictures")
+    assert verdict(longer, records) in text
+    assert "not run yet" in text
+    draw(longer, tmp_path / "tiny.svg")
+    first = (tmp_path / "tiny.svg").read_bytes()
+    draw(longer, tmp_path / "tiny.svg")
+    assert (tmp_path / "tiny.svg").read_bytes() == first
+
+
+def test_a_failed_seed_is_shown_and_the_others_are_recorded(tmp_path: Path) -> None:
+    blocked = tmp_path / "runs" / "tiny" / "gridworld" / "q_learning" / "x" / "seed1"
+    blocked.parent.mkdir(parents=True)
+    blocked.write_text("no directory")
+    process = started(tmp_path, replace(TINY, overrides=[*TINY.overrides, "name=x"]))
+    answer = process.communicate(timeout=100)[0]
+    assert process.returncode == 2, answer
+    assert answer.count("tiny seed 1: failed: ") == 2  # at once, and at the end
+    assert [row["seed"] for row in read_records(tmp_path / "results" / "tiny.csv")] == ["0"]
+
+
+def row(seed: int, mean: float, minutes: float = 1.0) -> dict[str, str]:
+    return {"seed": str(seed), "final_mean": str(mean), "wall_seconds": str(60 * minutes)}
+
+
+def test_a_verdict_counts_seeds() -> None:
+    bar = replace(TINY, seeds=[0, 1, 2], threshold=10.0, needed=2, most_minutes=5.0)
+    assert verdict(bar, []) == "not run yet"
+    assert "missed" not in verdict(bar, [row(0, 9.9)])
+    assert verdict(bar, [row(0, 10.0), row(1, 11.0)]) == "reached by 2 of 2"
+    assert "missed" in verdict(bar, [row(0, 10.0), row(1, 9.9), row(2, 9.0)])
+    assert "missed" in verdict(bar, [row(0, 10.0), row(1, 12.0, minutes=6.0), row(2, 9.0)])
+
+
+def test_a_curve_is_kept_short_with_both_its_ends(tmp_path: Path) -> None:
+    from records import curve_of
+
+    lines = [
+        f'{{"step": {step}, "env_steps": {2 * step}, "eval/episode_return": {step}.123}}\n' for step in range(1000)
+    ]
+    (tmp_path / "metrics.jsonl").write_text("".join(lines))
+    kept = curve_of(tmp_path, 3)
+    assert (kept[0]["step"], kept[-1]["step"]) == (0, 999)
+    assert len(kept) <= 61
+    assert tuple(kept[-1].values()) == (3, 999, 1998, "999.12")
+    assert tuple(kept[-1]) == CURVE_COLUMNS
