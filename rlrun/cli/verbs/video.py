@@ -45,7 +45,7 @@ def declare(parser: Arguments) -> None:
         "--max-seconds",
         metavar="S",
         type=positive_number,
-        help=f"where the video is cut off (default: {_MOST_SECONDS:g}; with --episode: at its end)",
+        help=f"where the video is cut off (default: {_MOST_SECONDS:g}; for an episode of training its end)",
     )
 
 
