@@ -185,7 +185,7 @@ def resumes_exactly(parts: Parts, count: int) -> Iterator[dict[str, object]]:
     turns(agent, collector, count)
     with tempfile.TemporaryDirectory() as folder:
         checkpoints = Checkpoints(Path(folder), {}, 1)
-        checkpoints.save(1, state_of(agent, collector), best=False)
+        checkpoints.save(1, state_of(agent, collector))
         turns(agent, collector, count)
         recorder = parts.recorder()
         resumed = parts.agent("graphs", recorder=recorder)
