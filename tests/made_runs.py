@@ -73,7 +73,7 @@ def made_run(
     for file, lines in (("metrics.jsonl", rows), ("timings.jsonl", timings)):
         (directory / file).write_text("".join(json.dumps(line) + "\n" for line in lines))
     if finished:
-        result = {"step": total_steps, "total_steps": total_steps, "eval/episodes": episodes}
+        result: dict[str, float] = {"step": total_steps, "total_steps": total_steps, "eval/episodes": episodes}
         result |= {"eval/episode_return": float(returns[-1]), "eval/standard_error": 0.0}
         if greedy is not None:
             result["eval/greedy_return"] = greedy

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -24,7 +24,12 @@ from rlrun.reports.summaries import Axis, Band, Estimate, Improvement, learning_
 from rlrun.types import Float64Array
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4D4D4D")  # Okabe and Ito 2008
-_DASHES = ("-", "--", ":", "-.")  # from the eighth group on colours repeat, with other lines
+_DASHES: tuple[Literal["-", "--", ":", "-."], ...] = (
+    "-",
+    "--",
+    ":",
+    "-.",
+)  # from the eighth group on colours repeat, with other lines
 _LABEL_CHARACTERS, _LEGEND_CHARACTERS = 44, 76  # of a line of a label beside a picture, and beneath it
 _DPI = 150
 
@@ -33,7 +38,7 @@ class Look(NamedTuple):
     """How a group is drawn, everywhere."""
 
     colour: str
-    dashes: str
+    dashes: Literal["-", "--", ":", "-."]
 
 
 class Along(NamedTuple):
@@ -154,10 +159,9 @@ def improvement_figure(found: Sequence[Improvement]) -> Figure:
 def as_picture(figure: Figure, name: str, caption: str) -> Picture:
     """The figure as PNG and SVG; the same bytes every time."""
     files = {}
-    settings = {"svg.hashsalt": name, "svg.fonttype": "path"}
     for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
         file = io.BytesIO()
-        with mpl.rc_context(settings):
+        with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "path"}):
             figure.savefig(file, format=kind, dpi=_DPI, metadata=metadata, facecolor="white")
         files[kind] = file.getvalue()
     return Picture(name, caption, files["png"], files["svg"])
