@@ -9,7 +9,7 @@ import numpy as np
 
 from rlrun.envs.atari import FRAME_SKIP
 from rlrun.reports.cells import count, duration, number, with_interval
-from rlrun.reports.comparable import Difference, code_of, protocol_of
+from rlrun.reports.comparable import ACTIONS, Difference, code_of, protocol_of
 from rlrun.reports.figures import (
     Along,
     Dots,
@@ -205,8 +205,9 @@ def _axes(task: Task) -> list[Along]:
 
 def _protocol(task: Task) -> str:
     runs = [run for group in task.groups for run in [*group.runs, *group.unfinished]]
-    facts = ", ".join(f"{name}={value}" for name, value in protocol_of(runs[0]).items())
-    return f"Evaluation: {facts}. Wall time includes evaluation and saving."
+    facts = [f"{name}={value}" for name, value in protocol_of(runs[0]).items() if name != ACTIONS]
+    actions = dict.fromkeys(f"{run.label.get('algo', '-')}: {protocol_of(run)[ACTIONS]}" for run in runs)
+    return f"Evaluation: {', '.join(facts)}; {ACTIONS}, {', '.join(actions)}. Wall time includes evaluation and saving."
 
 
 def _every_run(task: Task) -> Table:

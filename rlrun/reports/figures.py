@@ -64,7 +64,7 @@ def curves_figure(
     groups: Sequence[Group], axes_of: Sequence[Along], looks: Mapping[str, Look], target: float | None
 ) -> Figure:
     """Learning curves, a panel for each axis; unfinished runs are dotted."""
-    legend = _legend_height(groups)
+    legend = _legend_height(groups, target)
     figure = new_figure((3.7 * max(len(axes_of), 2), 3.0 + legend))
     panels = figure.subplots(1, len(axes_of), sharey=True, squeeze=False)[0]
     for axes, along in zip(panels, axes_of, strict=True):
@@ -83,7 +83,8 @@ def _draw_curves(axes: Axes, group: Group, along: Along, look: Look) -> None:
     for run in [*group.runs, *group.unfinished]:
         x, y = along.values(run.curve) / along.per_unit, run.curve.returns
         style = look.dashes if run.finished else ":"
-        axes.plot(x, y, color=look.colour, alpha=0.35, linewidth=0.8, linestyle=style, marker="." * (len(x) == 1))
+        alpha = 0.35 if run.finished else 0.9
+        axes.plot(x, y, color=look.colour, alpha=alpha, linewidth=0.8, linestyle=style, marker="." * (len(x) == 1))
     band = learning_curve(group.runs, along.values)
     if band is not None:
         _draw_band(axes, band._replace(x=band.x / along.per_unit), look)
@@ -189,9 +190,9 @@ def _name_with_count(group: Group | str) -> tuple[str, str]:
     return group.label, _wrapped(f"{group.label} ({counts})", _LEGEND_CHARACTERS)
 
 
-def _legend_height(groups: Sequence[Group] | Mapping[str, Band]) -> float:
+def _legend_height(groups: Sequence[Group] | Mapping[str, Band], target: float | None = None) -> float:
     lines = [_name_with_count(group)[1].count("\n") + 1 for group in groups]
-    return 0.15 + sum(0.07 + 0.135 * count for count in [*lines, 1])
+    return 0.15 + sum(0.07 + 0.135 * count for count in [*lines, *[1] * (target is not None)])
 
 
 def _add_legend(
