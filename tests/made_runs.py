@@ -64,7 +64,7 @@ def made_run(
     directory.mkdir(parents=True)
     write_manifest(directory, manifest)
     steps = [every_steps * number for number in range(1, len(returns) + 1)]
-    rows = [
+    rows: list[dict[str, float]] = [
         {"step": step, "env_steps": 2 * step, "eval/episode_return": float(value)}
         for step, value in zip(steps, returns, strict=True)
     ]
@@ -74,7 +74,7 @@ def made_run(
     for file, lines in (("metrics.jsonl", rows), ("timings.jsonl", timings)):
         (directory / file).write_text("".join(json.dumps(line) + "\n" for line in lines))
     if finished:
-        result = {"step": total_steps, "total_steps": total_steps, "eval/episodes": episodes}
+        result: dict[str, float] = {"step": total_steps, "total_steps": total_steps, "eval/episodes": episodes}
         result |= {"eval/episode_return": float(returns[-1]), "eval/standard_error": 0.0}
         if greedy is not None:
             result["eval/greedy_return"] = greedy

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -24,16 +24,18 @@ from rlrun.reports.summaries import Axis, Band, Estimate, Improvement, learning_
 from rlrun.types import Float64Array
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4D4D4D")  # Okabe and Ito 2008
-_DASHES = ("-", "--", ":", "-.")  # from the eighth group on colours repeat, with other lines
+_Dashes = Literal["-", "--", ":", "-."]
+_DASHES: tuple[_Dashes, ...] = ("-", "--", ":", "-.")  # from the eighth group on colours repeat, with other lines
 _LABEL_CHARACTERS, _LEGEND_CHARACTERS = 44, 76  # of a line of a label beside a picture, and beneath it
 _DPI = 150
+_TARGET, _TARGET_DASHES = "#777777", (0, (4, 3))
 
 
 class Look(NamedTuple):
     """How a group is drawn, everywhere."""
 
     colour: str
-    dashes: str
+    dashes: _Dashes
 
 
 class Along(NamedTuple):
@@ -71,7 +73,7 @@ def curves_figure(
         for group in groups:
             _draw_curves(axes, group, along, looks[group.label])
         if target is not None:
-            axes.axhline(target, color="#777777", linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
+            axes.axhline(target, color=_TARGET, linewidth=0.8, linestyle=_TARGET_DASHES, zorder=0)
         axes.set_xlabel(f"{along.name} ({along.unit})" if along.unit else along.name, fontsize=9)
         _plain(axes)
     panels[0].set_ylabel("return of an evaluation", fontsize=9)
@@ -108,7 +110,7 @@ def scores_figure(columns: Mapping[str, Mapping[str, Dots]], looks: Mapping[str,
             axes.plot([estimate.low, estimate.high], [place, place], color=colour, linewidth=2)
             axes.plot(estimate.value, place, "o", color=colour, markersize=6, markeredgecolor="white")
         if target is not None:
-            axes.axvline(target, color="#777777", linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
+            axes.axvline(target, color=_TARGET, linewidth=0.8, linestyle=_TARGET_DASHES, zorder=0)
         axes.set_title(kind, fontsize=9)
         axes.set_yticks(range(len(labels)), wrapped, fontsize=8)
         axes.set_ylim(len(labels) - 0.5, -0.5)
@@ -142,7 +144,7 @@ def improvement_figure(found: Sequence[Improvement]) -> Figure:
         estimate = pair.probability
         axes.plot([estimate.low, estimate.high], [place, place], color=_COLOURS[0], linewidth=2)
         axes.plot(estimate.value, place, "o", color=_COLOURS[0], markersize=6, markeredgecolor="white")
-    axes.axvline(0.5, color="#777777", linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
+    axes.axvline(0.5, color=_TARGET, linewidth=0.8, linestyle=_TARGET_DASHES, zorder=0)
     axes.set_xlim(-0.02, 1.02)
     axes.set_yticks(range(len(found)), wrapped, fontsize=8)
     axes.set_ylim(len(found) - 0.5, -0.5)
@@ -155,10 +157,9 @@ def improvement_figure(found: Sequence[Improvement]) -> Figure:
 def as_picture(figure: Figure, name: str, caption: str) -> Picture:
     """The figure as PNG and SVG; the same bytes every time."""
     files = {}
-    settings = {"svg.hashsalt": name, "svg.fonttype": "path"}
     for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
         file = io.BytesIO()
-        with mpl.rc_context(settings):
+        with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "path"}):
             figure.savefig(file, format=kind, dpi=_DPI, metadata=metadata, facecolor="white")
         files[kind] = file.getvalue()
     return Picture(name, caption, files["png"], files["svg"])
@@ -208,8 +209,8 @@ def _add_legend(
         colour, dashes = looks[label]
         handles.append(Line2D([], [], color=colour, linestyle=dashes, linewidth=2, label=text))
     if target is not None:
-        style = {"color": "#777777", "linestyle": (0, (4, 3)), "linewidth": 0.8}
-        handles.append(Line2D([], [], label=f"target {target:g}", **style))
+        text = f"target {target:g}"
+        handles.append(Line2D([], [], color=_TARGET, linestyle=_TARGET_DASHES, linewidth=0.8, label=text))
     share = height / figure.get_figheight()
     figure.set_layout_engine("constrained", rect=(0, share, 1, 1 - share))
     figure.legend(handles=handles, loc="lower left", frameon=False, fontsize=8, bbox_to_anchor=(0.02, 0.0))

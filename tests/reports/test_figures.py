@@ -26,7 +26,7 @@ def groups_in(folder: Path) -> list[Group]:
 
 def lines(axes: Axes, width: float) -> list[tuple[list[float], list[float]]]:
     return [
-        (line.get_xdata().tolist(), line.get_ydata().tolist())
+        (np.asarray(line.get_xdata()).tolist(), np.asarray(line.get_ydata()).tolist())
         for line in axes.get_lines()
         if line.get_linewidth() == width
     ]
@@ -53,7 +53,7 @@ def test_final_policy_and_best_checkpoint_have_panels_of_their_own() -> None:
     figure = scores_figure({"final policy": dots(1.0), "best checkpoint": dots(5.0)}, looks_of(["dqn"]), 3.0)
     assert [axes.get_title() for axes in figure.axes] == ["final policy", "best checkpoint"]
     for axes, value in zip(figure.axes, (1.0, 5.0), strict=True):
-        seeds, interval, middle, target = (line.get_xdata() for line in axes.get_lines())
+        seeds, interval, middle, target = (np.asarray(line.get_xdata(), float) for line in axes.get_lines())
         assert_allclose(seeds, [value, value + 2])
         assert_allclose(interval, [value, value + 2])
         assert_allclose(middle, [value + 1])
@@ -76,7 +76,9 @@ def test_long_labels_fit_in_the_picture() -> None:
     assert box.x0 >= 0
     assert box.y0 >= 0
     assert box.x1 <= figure.bbox.x1
-    assert box.y1 <= figure.axes[0].get_tightbbox().y0
+    panel = figure.axes[0].get_tightbbox()
+    assert panel is not None
+    assert box.y1 <= panel.y0
 
 
 def test_text_is_escaped() -> None:
