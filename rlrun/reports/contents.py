@@ -145,9 +145,7 @@ def _greedy_table(groups: Sequence[Group]) -> Table:
     columns = {group.label: _column(group, lambda run: run.scores.greedy) for group in groups}
     known = {label: values for label, values in columns.items() if not np.isnan(values).any()}
     rows = [[label, str(len(values)), with_interval(estimate(iqm, values))] for label, values in known.items()]
-    return Table(
-        ["", "seeds", "IQM of greedy episodes"], rows, "The same policies, always taking their likeliest action."
-    )
+    return Table(["", "seeds", "IQM of greedy episodes"], rows, "The same policies, with greedy actions only.")
 
 
 def _dots(groups: Sequence[Group]) -> dict[str, dict[str, Dots]]:

@@ -187,7 +187,7 @@ def _name_with_count(group: Group | str) -> tuple[str, str]:
         return group, _wrapped(group, _LEGEND_CHARACTERS)
     counts = f"{len(group.runs)} seed{'s' * (len(group.runs) != 1)}"
     if group.unfinished:
-        counts += f", {len(group.unfinished)} unfinished (dotted)"
+        counts += f"; {len(group.unfinished)} unfinished, dotted"
     return group.label, _wrapped(f"{group.label} ({counts})", _LEGEND_CHARACTERS)
 
 

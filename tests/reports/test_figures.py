@@ -43,7 +43,7 @@ def test_curves_show_every_seed_and_their_iqm(tmp_path: Path) -> None:
     assert lines(steps, 2.0) == [([6000, 12000], [2, 5])]
     assert_allclose(lines(minutes, 2.0)[0][0], [1, 2], atol=1e-6)
     assert minutes.get_xlabel() == "wall time (minutes)"
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["dqn (2 seeds, 1 unfinished (dotted))"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["dqn (2 seeds; 1 unfinished, dotted)"]
 
 
 def test_final_policy_and_best_checkpoint_have_panels_of_their_own() -> None:
