@@ -133,8 +133,6 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
         device.keep_threads(num_threads)
     refuse_too_large(config, device.torch_device)
     evaluation, checkpoint = EvaluationSettings(**config.evaluation), CheckpointSettings(**config.checkpoint)
-    if "num_envs" not in config.env.arguments:
-        raise UserError(f"env._target_={config.env.target} takes no num_envs, so it cannot be evaluated separately")
     with in_words(), ExitStack() as stack:
         env: VecEnv = instantiate(config.env, {})
         stack.callback(env.close)

@@ -252,6 +252,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixt
     return name
 
 
+@pytest.mark.process
 def test_a_users_features_by_the_command_line(module: str, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     command = [str(Path(sys.executable).parent / "rlrun"), *WORDS, f"runs_dir={runs}"]

@@ -365,7 +365,7 @@ def test_every_slot_plays_its_share_of_a_batch() -> None:
 
 @pytest.mark.parametrize("asked", [{"baseline": "batch_mean"}, {"normalize": True}])
 def test_less_the_mean_of_a_single_episode_nothing_may_be_left_so_it_is_refused(asked: dict[str, Any]) -> None:
-    with pytest.raises(ArgumentError, match="needs episodes_per_batch of at least 2"):
+    with pytest.raises(ArgumentError, match=r"episodes_per_batch .*\b2\b"):
         reinforce(dataclasses.replace(CELLS, num_envs=1), episodes_per_batch=1, **asked)
 
 
@@ -417,5 +417,5 @@ def test_batches_that_do_not_divide_among_the_slots_are_refused_in_words() -> No
 
 
 def test_episodes_that_never_end_are_refused_in_words() -> None:
-    with pytest.raises(UserError, match="whole episodes, but those of cells may never end"):
+    with pytest.raises(UserError, match=r"REINFORCE .*\bcells\b"):
         reinforce(dataclasses.replace(CELLS, episodic=False))

