@@ -92,7 +92,12 @@ def test_what_the_algorithm_would_not_heed_is_refused(directories: list[Path], t
 def test_what_the_algorithm_has_no_use_for_as_it_is_configured_is_refused(
     directories: list[Path], tmp_path: Path
 ) -> None:
-    words = ["algo=actor_critic", "algo.advantage=monte_carlo", "algo.episodes_per_batch=8", "env=scripted"]
+    words = [
+        "algo=actor_critic",
+        "algo.advantage.estimator=monte_carlo",
+        "algo.advantage.episodes_per_batch=8",
+        "env=scripted",
+    ]
     words += [f"runs_dir={tmp_path}", "device=cpu"]
     with pytest.raises(UserError, match=r"device\.compile=inductor .*device\."):
         build(load_config([*words, "device.compile=inductor"], directories))

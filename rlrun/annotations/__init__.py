@@ -103,7 +103,7 @@ class Condition:
 
 
 def used_when(**condition: Any) -> Condition:
-    """Marks an argument as used with that value, or with any in a tuple: `used_when(advantage="gae")`."""
+    """Marks an argument as used with that value, or with any in a tuple: `used_when(estimator="gae")`."""
     return _condition(condition, negated=False)
 
 

@@ -28,7 +28,7 @@ class Unused:
 
     @property
     def reason(self) -> str:
-        """With what it has no effect: `algo.advantage=n_step`."""
+        """With what it has no effect: `algo.advantage.estimator=n_step`."""
         return f"{self.decided_by}={shown(self.value)}"
 
     @property

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rlrun.errors import UserError
 from rlrun.pictures.caption import captioned
 from rlrun.pictures.gif import write_gif
-from rlrun.protocols import Filmable
+from rlrun.protocols import Renderable
 from rlrun.rng import stream_seeds
 from rlrun.runs.episode_log import RESTARTED, Episode, EpisodeLog
 from rlrun.types import EnvSpec, Float32Array, ObsArray, map_obs
@@ -40,7 +40,7 @@ class Moment:
     last: bool
 
 
-def replay(env: Filmable, log: EpisodeLog, episode: Episode) -> Iterator[Moment]:
+def replay(env: Renderable, log: EpisodeLog, episode: Episode) -> Iterator[Moment]:
     """Replays `episode` of `log` in slot 0 of `env`, an environment like that of the log but with one slot.
 
     While a moment is yielded, the environment is in its state: `env.render_rgb(ended=moment.last)` renders it.
@@ -75,7 +75,7 @@ def _added(total: float, reward: Float32Array) -> float:
     return float(np.float64(total) + reward[0])
 
 
-def record_video(env: Filmable, log: EpisodeLog, episode: Episode, path: Path, every: int) -> int:
+def record_video(env: Renderable, log: EpisodeLog, episode: Episode, path: Path, every: int) -> int:
     """Writes the video of an episode, and returns its number of frames.
 
     Args:

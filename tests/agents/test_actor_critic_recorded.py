@@ -10,11 +10,11 @@ import pytest
 import torch
 from test_actor_critic import CPU, actor_critic
 
-from rlrun.agents.actor_critic import Advantage, OptimizerFactory
+from rlrun.agents.advantages import Estimator
 from rlrun.compute.execution import Execution, Precision
 from rlrun.errors import UserError
 from rlrun.loop.collect import Collector
-from rlrun.nn.optimizers import Adam, RMSProp
+from rlrun.nn.optimizers import Adam, OptimizerFactory, RMSProp
 from rlrun.numerics.schedules import Linear
 from rlrun.protocols import Agent, VecEnv
 from rlrun.testing.agent import AgentContract, same
@@ -49,7 +49,7 @@ def trained(
     execution: Execution | None,
     *,
     value_updates: int = 2,
-    advantage: Advantage = "td",
+    advantage: Estimator = "td",
     optimizer: OptimizerFactory = RMSPROP,
     entropy_bonus: float | Linear = 0.0,
 ) -> State:
@@ -76,7 +76,7 @@ def trained(
 
 @pytest.mark.parametrize("value_updates", [1, 3])
 @pytest.mark.parametrize("advantage", ["td", "n_step", "gae"])
-def test_a_whole_training_has_the_bits_of_the_plain_one(advantage: Advantage, value_updates: int) -> None:
+def test_a_whole_training_has_the_bits_of_the_plain_one(advantage: Estimator, value_updates: int) -> None:
     states = [trained(each, value_updates=value_updates, advantage=advantage) for each in (None, recorded())]
     assert same(*states)
 
@@ -152,7 +152,7 @@ def test_bfloat16_learns_other_numbers_of_the_same_kind() -> None:
 
 @pytest.mark.parametrize(("advantage", "entropy_bonus"), [("n_step", 0.1), ("monte_carlo", 0.1), ("n_step", FALLING)])
 def test_compiled_updates_learn_the_same_but_for_rounding(
-    advantage: Advantage, entropy_bonus: float | Linear, monkeypatch: pytest.MonkeyPatch
+    advantage: Estimator, entropy_bonus: float | Linear, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))  # no C++ compiler: quick
     states = []

@@ -149,7 +149,7 @@ def test_paired_puts_the_state_into_the_block_of_the_action() -> None:
 
 
 def test_observations_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(UserError, match=r"box.*Box.*observation=index.*Flat, TileCoding"):
+    with pytest.raises(UserError, match=r"box.*Box.*state numbers.*Flat, TileCoding"):
         OneHot(spec=box([0.0], [1.0]))
     with pytest.raises(UserError, match=r"numbered.*Discrete\(4\).*OneHot"):
         Flat(spec=numbered(4))

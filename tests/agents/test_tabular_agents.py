@@ -350,7 +350,7 @@ def test_states_that_look_alike_share_a_row() -> None:
 def test_a_table_of_pictures_is_refused_in_words() -> None:
     spec = grid(observation="one_hot").spec
     for make in (q_learning, sarsa, td):
-        with pytest.raises(DoesNotFitError, match="observation=index"):
+        with pytest.raises(DoesNotFitError, match="state numbers"):
             make(spec)
 
 

@@ -119,13 +119,13 @@ class PaysMoreLater(CartPole):
 class ExploresForTenTurns(TDControl):
     """It counts them, and forgets the count."""
 
-    turns = 0
+    iterations = 0
 
     def act(self, obs, carry, rng, *, explore):
-        return super().act(obs, carry, rng, explore=explore and self.turns < 10)
+        return super().act(obs, carry, rng, explore=explore and self.iterations < 10)
 
     def learn(self, rollout):
-        self.turns += 1
+        self.iterations += 1
         return super().learn(rollout)
 
 
@@ -140,7 +140,7 @@ class HasAHiddenLimit(GridWorld):
         step = super().step(action)
         return step._replace(discount=np.where(step.last, 0, step.discount).astype(np.float32))
 '''
-BRIEF = ["--steps", "100", "--turns", "13"]
+BRIEF = ["--steps", "100", "--iterations", "13"]
 TABLE = ["env=gridworld", "env.observation=index", "env.num_envs=4", "algo.alpha_power=0.5", "algo.rollout_steps=4"]
 
 
@@ -215,7 +215,7 @@ def report(capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, str], list[str
             *(
                 "ForgetsAll",
                 "a loaded state continues as if never interrupted",
-                "a resumed agent must act as in the uninterrupted run, but does not in turn 1",
+                "a resumed agent must act as in the uninterrupted run, but does not in iteration 1",
                 "Put everything that learn changes into state_dict",
             ),
             marks=pytest.mark.slow,
@@ -307,22 +307,22 @@ def test_an_environment_is_looked_at_as_long_as_is_asked(conf: Path) -> None:
 
 def test_an_agent_is_looked_at_as_long_as_is_asked(conf: Path) -> None:
     parts = checked_parts(conf, "algo=ExploresForTenTurns", *TABLE)
-    CheckedAgent(parts.env, parts.agent, turns=5).test_a_loaded_state_continues_as_if_never_interrupted()
+    CheckedAgent(parts.env, parts.agent, iterations=5).test_a_loaded_state_continues_as_if_never_interrupted()
     with pytest.raises(AssertionError):
-        CheckedAgent(parts.env, parts.agent, turns=7).test_a_loaded_state_continues_as_if_never_interrupted()
+        CheckedAgent(parts.env, parts.agent, iterations=7).test_a_loaded_state_continues_as_if_never_interrupted()
 
 
 def test_an_agent_may_ask_for_the_directory_of_its_run(conf: Path) -> None:
     words = ["algo=dqn", "env=cartpole", "algo.replay.storage=disk", "algo.replay.capacity_steps=500"]
     parts = checked_parts(conf, *words, "algo.replay.learning_starts_steps=100")
-    CheckedAgent(parts.env, parts.agent, turns=5).test_a_loaded_state_continues_as_if_never_interrupted()
+    CheckedAgent(parts.env, parts.agent, iterations=5).test_a_loaded_state_continues_as_if_never_interrupted()
 
 
 def test_without_a_wish_turns_are_a_prime_number(conf: Path) -> None:
     parts = checked_parts(conf, "algo=q_learning", *TABLE)
     contract = CheckedAgent(parts.env, parts.agent)
-    assert contract.turns >= 5
-    assert all(contract.turns % period for period in (*range(2, 11), 12, 15, 20, 25, 50, 100))
+    assert contract.iterations >= 5
+    assert all(contract.iterations % period for period in (*range(2, 11), 12, 15, 20, 25, 50, 100))
 
 
 def slowed(monkeypatch: pytest.MonkeyPatch, clock: Callable[[], float], seconds: float) -> None:
@@ -335,7 +335,7 @@ def test_a_machine_that_is_busy_elsewhere_changes_nothing(conf: Path, monkeypatc
     slowed(monkeypatch, perf_counter, 0.02)
     parts = checked_parts(conf, "algo=q_learning", *TABLE)
     contract = CheckedAgent(parts.env, parts.agent)
-    assert contract.turns == 31
+    assert contract.iterations == 31
     assert not any("the usual" in note for note in contract.notes)
 
 
@@ -343,20 +343,22 @@ def test_fewer_turns_and_steps_than_usual_are_said(conf: Path, monkeypatch: pyte
     slowed(monkeypatch, thread_time, 0.1)
     parts = checked_parts(conf, "algo=q_learning", *TABLE)
     contract = CheckedAgent(parts.env, parts.agent)
-    assert contract.turns < 31
-    long = ", since they take long: --turns 31 makes as many"
-    assert f"{contract.turns} turns instead of the usual 31{long}" in contract.notes
+    assert contract.iterations < 31
+    long = ", since they take long: --iterations 31 makes as many"
+    assert f"{contract.iterations} iterations instead of the usual 31{long}" in contract.notes
     env = contract_of(parts)
-    assert f"{env.num_steps} steps instead of the usual 307{long.replace('turns 31', 'steps 307')}" in env.notes
+    assert f"{env.num_steps} steps instead of the usual 307{long.replace('iterations 31', 'steps 307')}" in env.notes
 
 
 def test_the_verdict_says_how_far_it_looked(capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["algo=value_iteration", "env=gridworld", "env.map=book", "--turns", "3", "--steps", "400"]
+    words = ["algo=value_iteration", "env=gridworld", "env.map=book", "--iterations", "3", "--steps", "400"]
     assert run_command(["rlrun", "check", *words]) == 0
     _, lines = report(capsys)
-    assert lines[-1].endswith("as far as 400 steps and 3 turns of learning show; --steps and --turns look further")
-    assert run_command(["rlrun", "check", *words, "--turns", "0"]) == 2
-    assert "--turns" in capsys.readouterr().err
+    assert lines[-1].endswith(
+        "as far as 400 steps and 3 iterations of learning show; --steps and --iterations look further"
+    )
+    assert run_command(["rlrun", "check", *words, "--iterations", "0"]) == 2
+    assert "--iterations" in capsys.readouterr().err
 
 
 def test_an_agent_that_raises_is_named_with_its_line(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:

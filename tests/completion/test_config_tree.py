@@ -30,7 +30,7 @@ COMMANDS = [
     "algo=reinforce env=pong debug=short logger=none device=cpu",
     "algo=dqn env=cartpole preset=dqn_pong",
     "algo=dqn env=cartpole optimizer@algo.optimizer=rmsprop",
-    "algo=reinforce env=cartpole optimizer@algo.value_optimizer=rmsprop_centred experiment=null",
+    "algo=reinforce env=cartpole optimizer@algo.baseline.optimizer=rmsprop_centred experiment=null",
 ]
 
 QUICK = random.Random(5).sample(PRESETS + OTHERS, 8) + COMMANDS[len(PRESETS + OTHERS) :]

@@ -26,7 +26,7 @@ from rlrun.testing.scripted_env import ScriptedEnv
 CPU = torch.device("cpu")
 WORDS = {
     "dqn": ["algo.replay.learning_starts_steps=8", "algo.replay.batch_size=8", "algo.replay.capacity_steps=64"],
-    "actor_critic": ["algo.shared=false", "algo.value_updates=2", "algo.rollout_steps=4"],
+    "actor_critic": ["algo.value.shared=false", "algo.value.updates=2", "algo.advantage.rollout_steps=4"],
 }
 OBS = torch.ones(3, 3)
 

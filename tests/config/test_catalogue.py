@@ -107,9 +107,7 @@ def test_every_target_and_key_in_yaml_is_in_it_and_the_other_way_round() -> None
     for target, keys in used.items():
         known = catalogue.target(target)
         assert known is not None, target
-        inherited = {"optimizer", "value_optimizer", "network"} & set(
-            known.parameters
-        )  # from a group, by the defaults list
+        inherited = {"optimizer", "network"} & set(known.parameters)  # from a group, by the defaults list
         assert keys - _SUGGESTED.get(target, set()) | inherited == set(known.parameters), target
     unused = set(catalogue.target_names()) - set(used)
     assert unused == {"rlrun.agents.linear.features.Flat", "rlrun.agents.linear.features.Paired"}, (

@@ -108,8 +108,8 @@ def test_of_layers_every_weight_counts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_is_not_used_takes_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     words = "algo=actor_critic env=cartpole preset=null env.num_envs=1"
-    config = compose(f"{words} algo.advantage=monte_carlo algo.episodes_per_batch=1")
-    assert "rollout_steps" in config.algo.unused
+    config = compose(f"{words} algo.advantage.estimator=monte_carlo algo.advantage.episodes_per_batch=1")
+    assert "rollout_steps" in config.algo.arguments["advantage"].unused
     assert needed(words, 2**20, monkeypatch) == ""  # so little is not asked about
 
 

@@ -48,12 +48,31 @@ ONE_HOT = "{_target_:rlrun.agents.linear.features.OneHot}"
 PAIRED = f"~algo.features +algo.features={{_target_:rlrun.agents.linear.features.Paired,features:{ONE_HOT}}}"
 OTHER_OPTIMIZER = {"_target_": "rlrun.nn.optimizers.Adam", "learning_rate": 0.5, "eps": 1e-3}
 RULES = [
-    Rule(ACTOR_CRITIC, "algo.gae_lambda", "algo.advantage=n_step", "algo.advantage=gae", 0.5),
-    Rule(ACTOR_CRITIC, "algo.rollout_steps", "algo.advantage=monte_carlo", "algo.advantage=td", 7, remedy="another"),
-    Rule(ACTOR_CRITIC, "algo.episodes_per_batch", "algo.advantage=gae", "algo.advantage=monte_carlo", 8),
-    Rule(REINFORCE, "algo.value_optimizer", "algo.baseline=none", "algo.baseline=value", OTHER_OPTIMIZER),
-    Rule(REINFORCE, "algo.value_updates", "algo.baseline=batch_mean", "algo.baseline=value", 3),
-    Rule(REINFORCE, "algo.moving_average_decay", "algo.baseline=value", "algo.baseline=moving_average", 0.5),
+    Rule(
+        ACTOR_CRITIC,
+        "algo.advantage.gae_lambda",
+        "algo.advantage.estimator=n_step",
+        "algo.advantage.estimator=gae",
+        0.5,
+    ),
+    Rule(
+        ACTOR_CRITIC,
+        "algo.advantage.rollout_steps",
+        "algo.advantage.estimator=monte_carlo",
+        "algo.advantage.estimator=td",
+        7,
+        remedy="another",
+    ),
+    Rule(
+        ACTOR_CRITIC,
+        "algo.advantage.episodes_per_batch",
+        "algo.advantage.estimator=gae",
+        "algo.advantage.estimator=monte_carlo",
+        8,
+    ),
+    Rule(REINFORCE, "algo.baseline.optimizer", "algo.baseline.kind=none", "algo.baseline.kind=value", OTHER_OPTIMIZER),
+    Rule(REINFORCE, "algo.baseline.updates", "algo.baseline.kind=batch_mean", "algo.baseline.kind=value", 3),
+    Rule(REINFORCE, "algo.baseline.decay", "algo.baseline.kind=value", "algo.baseline.kind=moving_average", 0.5),
     Rule(
         DQN,
         "algo.target.double",
@@ -144,7 +163,7 @@ def test_giving_a_key_without_effect_is_refused_with_what_would_give_it_one(rule
 
 # What the rule says, seen in numbers: only the main ones, since each trains twice.
 SHORT = "total_steps=400 log_every_steps=100 evaluation.every_steps=200 evaluation.episodes=2 device=cpu logger=none"
-TRAINED = [rule for rule in RULES if rule.key != "algo.value_optimizer"]
+TRAINED = [rule for rule in RULES if rule.key != "algo.baseline.optimizer"]
 
 
 @pytest.mark.parametrize("rule", TRAINED, ids=[rule.key for rule in TRAINED])
@@ -158,10 +177,10 @@ def test_a_key_that_is_called_unused_changes_no_number(rule: Rule, tmp_path: Pat
 
 
 def test_defaults_and_presets_are_only_not_used() -> None:
-    config = composed("algo=actor_critic env=cartpole algo.advantage=n_step")  # the preset is tuned for gae
-    assert set(unused_keys(config)) == {"algo.gae_lambda", "algo.episodes_per_batch"}
-    assert "gae_lambda" not in config.experiment()["algo"]
-    assert config.as_plain()["algo"]["gae_lambda"] == 0.97  # the constructor still takes it
+    config = composed("algo=actor_critic env=cartpole algo.advantage.estimator=n_step")  # the preset is tuned for gae
+    assert set(unused_keys(config)) == {"algo.advantage.gae_lambda", "algo.advantage.episodes_per_batch"}
+    assert "gae_lambda" not in config.experiment()["algo"]["advantage"]
+    assert config.as_plain()["algo"]["advantage"]["gae_lambda"] == 0.97  # the constructor still takes it
 
 
 @pytest.mark.parametrize(
@@ -210,41 +229,50 @@ def test_a_sweep_is_refused_before_its_first_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    words = [*ACTOR_CRITIC.split(), *SHORT.split(), "algo.advantage=gae,n_step", "algo.gae_lambda=0.9"]
+    words = [
+        *ACTOR_CRITIC.split(),
+        *SHORT.split(),
+        "algo.advantage.estimator=gae,n_step",
+        "algo.advantage.gae_lambda=0.9",
+    ]
     assert run_command(["rlrun", "-m", *words]) == 2
     error = capsys.readouterr().err
-    assert "algo.gae_lambda" in error
-    assert "algo.advantage=n_step" in error
+    assert "algo.advantage.gae_lambda" in error
+    assert "algo.advantage.estimator=n_step" in error
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_sweeper_that_chooses_is_told_too_unless_it_chooses_what_decides() -> None:
     chooser = "hydra.sweeper._target_=somebodys.Chooser"
-    words = [*ACTOR_CRITIC.split(), chooser, "algo.gae_lambda=interval(0.5,0.9)"]
-    wrong_key(lambda: check_sweep(words, [CONF]), "algo.gae_lambda", "algo.advantage=n_step")
-    check_sweep([*words, "algo.advantage=gae"], [CONF])
-    check_sweep([*words, "algo.advantage=gae,n_step"], [CONF])
+    words = [*ACTOR_CRITIC.split(), chooser, "algo.advantage.gae_lambda=interval(0.5,0.9)"]
+    wrong_key(lambda: check_sweep(words, [CONF]), "algo.advantage.gae_lambda", "algo.advantage.estimator=n_step")
+    check_sweep([*words, "algo.advantage.estimator=gae"], [CONF])
+    check_sweep([*words, "algo.advantage.estimator=gae,n_step"], [CONF])
 
 
 def test_a_whole_object_and_its_group_are_refused_too() -> None:
-    for given in ("optimizer@algo.value_optimizer=rmsprop", "algo.value_optimizer={learning_rate:0.1}"):
-        words = (REINFORCE, "algo.baseline=none", given)
-        wrong_key(lambda words=words: composed(*words), "algo.value_optimizer", "algo.baseline=none")  # type: ignore[misc]
+    for given in ("optimizer@algo.baseline.optimizer=rmsprop", "algo.baseline.optimizer={learning_rate:0.1}"):
+        words = (REINFORCE, "algo.baseline.kind=none", given)
+        wrong_key(lambda words=words: composed(*words), "algo.baseline.optimizer", "algo.baseline.kind=none")  # type: ignore[misc]
 
 
 def test_python_meets_the_same_rule() -> None:
-    wrong_key(lambda: compose(f"{ACTOR_CRITIC} algo.gae_lambda=0.5"), "algo.gae_lambda", "algo.advantage=n_step")
+    wrong_key(
+        lambda: compose(f"{ACTOR_CRITIC} algo.advantage.gae_lambda=0.5"),
+        "algo.advantage.gae_lambda",
+        "algo.advantage.estimator=n_step",
+    )
 
 
 def test_explain_shows_what_is_not_used_and_why() -> None:
-    words = [*REINFORCE.split(), "algo.baseline=none"]
+    words = [*REINFORCE.split(), "algo.baseline.kind=none"]
     notes = {row.key.name: row.note for row in explanation(words, [CONF]).rows}
     marked = {name for name, note in notes.items() if note.startswith("NOT USED")}
-    inside = {"algo.value_optimizer.learning_rate", "algo.value_optimizer.eps"}
-    assert marked == {"algo.value_optimizer", *inside, "algo.value_updates", "algo.moving_average_decay"}
-    for name in ("algo.value_optimizer", *inside, "algo.value_updates"):
-        assert "algo.baseline=none" in notes[name]
-        assert "algo.baseline=value" in notes[name]
+    inside = {"algo.baseline.optimizer.learning_rate", "algo.baseline.optimizer.eps"}
+    assert marked == {"algo.baseline.optimizer", *inside, "algo.baseline.updates", "algo.baseline.decay"}
+    for name in ("algo.baseline.optimizer", *inside, "algo.baseline.updates"):
+        assert "algo.baseline.kind=none" in notes[name]
+        assert "algo.baseline.kind=value" in notes[name]
 
 
 def test_resuming_refuses_a_key_without_effect(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,7 +26,7 @@ from rlrun.loop.collect import Collector
 from rlrun.loop.loop import iterate
 from rlrun.pictures import episode_video
 from rlrun.pictures.episode_video import DifferentReplayError, record_video, replay
-from rlrun.protocols import Agent, Filmable, VecEnv
+from rlrun.protocols import Agent, Renderable, VecEnv
 from rlrun.runs.episode_log import FILE, RESTARTED, EpisodeLog, read_episode_log
 from rlrun.runs.episode_recorder import EpisodeRecorder
 from rlrun.types import (
@@ -104,7 +104,7 @@ class Trained:
     seen: dict[tuple[int, int], str]
     ended: list[Episodes]
     steps: list[int]
-    env: Filmable  # like the one it was trained in, but with one slot
+    env: Renderable  # like the one it was trained in, but with one slot
 
 
 def trained(directory: Path, *words: str, agent: Agent | None = None) -> Trained:

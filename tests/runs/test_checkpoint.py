@@ -1,4 +1,5 @@
 import errno
+import os
 import pickle
 from pathlib import Path
 from typing import Any
