@@ -35,7 +35,7 @@ from rlrun.runs.manifest import experiment_hash
 from rlrun.runs.policies import Policies
 
 _LOG = logging.getLogger(__name__)
-_PROCESS_BYTES = 2**29  # of Python, torch and an emulator, without what is remembered
+PROCESS_BYTES = 2**29  # of Python, torch and an emulator, without what is remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +104,10 @@ def memory_bytes(config: Config) -> int:
     """How much memory a process with the run of `config` takes, about: torch, and what the agent remembers."""
     remembering = [each for _, each in config.components() if hasattr(each.call, "memory_bytes")]
     if not remembering:
-        return _PROCESS_BYTES
+        return PROCESS_BYTES
     env: VecEnv = instantiate(config.env, {})
     with closing(env):
-        return _PROCESS_BYTES + sum(int(instantiate(each, {}).memory_bytes(env.spec)) for each in remembering)
+        return PROCESS_BYTES + sum(int(instantiate(each, {}).memory_bytes(env.spec)) for each in remembering)
 
 
 def identity_of(config: Config) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
@@ -13,8 +12,10 @@ from bars import Bar
 from curves import command_of, commit_of, machine_of
 
 from rlrun.files import write_atomically
+from rlrun.runs.evaluation_log import read_evaluations
 from rlrun.runs.loggers import read_rows
 from rlrun.runs.manifest import manifest_of_run, result_of_run
+from rlrun.runs.policies import BEST, FINAL
 from rlrun.runs.summary import summarise
 
 RETURN, GREEDY = "eval/episode_return", "eval/greedy_return"
@@ -37,31 +38,25 @@ def record(bar: Bar, directory: Path) -> None:
 def row_of(directory: Path) -> Row:
     """The numbers of a finished run.
 
-    Its final policy and its best checkpoint are evaluated afresh by `rlrun eval` (`eval.jsonl`); where that has not
-    been done, the final policy's numbers are the run's own last evaluation, and the best checkpoint's are unknown.
+    Its final policy and its best checkpoint are evaluated afresh by `rlrun eval`; where that has not been done, the
+    final policy's numbers are the run's own last evaluation, and the best checkpoint's are unknown.
     """
     manifest = manifest_of_run(directory)
     result = result_of_run(directory, manifest)
     assert result is not None
-    evaluations = {line["checkpoint"]: line for line in _lines(directory / "eval.jsonl")}  # the newest of each
-    final = evaluations.get("last") or {
-        "protocol": "the run's own",
-        "episodes": result["eval/episodes"],
-        "mean": result[RETURN],
-        "std": result["eval/standard_error"] * result["eval/episodes"] ** 0.5,
-    }
-    best = evaluations.get("best", {})
+    final = evaluation_of(directory, FINAL, result["step"]) or {"protocol": "in training", **result}
+    best = evaluation_of(directory, BEST, result["step"]) or {}
     return {
         "seed": manifest["seed"],
         "step": result["step"],
         "env_steps": result["env_steps"],
         "protocol": final["protocol"],
-        "episodes": final["episodes"],
-        "final_mean": _short(final["mean"]),
-        "final_std": _short(final["std"]),
-        "greedy_mean": _short(result.get(GREEDY)),
-        "greedy_episodes": len(result.get("eval/greedy_returns", ())) or "",
-        "best_mean": _short(best.get("mean")),
+        "episodes": final["eval/episodes"],
+        "final_mean": _short(final[RETURN]),
+        "final_std": _short(final["eval/standard_error"] * final["eval/episodes"] ** 0.5),
+        "greedy_mean": _short(final.get(GREEDY)),
+        "greedy_episodes": len(final.get("eval/greedy_returns", ())) or "",
+        "best_mean": _short(best.get(RETURN)),
         "best_step": best.get("step", ""),
         "wall_seconds": round(summarise(directory).wall_seconds),
         "command": command_of(manifest),
@@ -106,8 +101,12 @@ def _replace(path: Path, columns: Sequence[str], seed: int, rows: Iterable[Mappi
     write_atomically(path, lambda file: file.write(text.getvalue().encode()))
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+def evaluation_of(directory: Path, checkpoint: str, step: int) -> Row | None:
+    """The newest evaluation under the run's own rules of its final policy or its best, once it has ended at `step`."""
+    rows = [row for row in read_evaluations(directory) if (row["protocol"], row["changed"]) == ("own", [])]
+    of_checkpoint = [row for row in rows if row["checkpoint"] == checkpoint and row["step"] <= step]
+    found = [row for row in of_checkpoint if checkpoint == BEST or row["step"] == step]
+    return found[-1] if found else None
 
 
 def _short(value: float | None) -> str:

@@ -3,6 +3,7 @@
     .venv/bin/python benchmarks/learning/run.py                        # all bars
     .venv/bin/python benchmarks/learning/run.py dqn_cartpole --seeds 0 1
 
+Once all runs are finished, the final policy and the best checkpoint of each play 100 fresh episodes (`rlrun eval`).
 The same command again runs only what is missing and resumes what is unfinished. Ctrl-C saves all of them and stops.
 After every run `results/BAR.csv` has a row for it and `results/BAR_curves.csv` its curve; `page.py` makes
 `docs/results.md` of them. Exit status: that of a single run, whether or not the bars are reached.
@@ -13,31 +14,89 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bars import Bar, load_bars
-from records import record
+from records import evaluation_of, record
 
 from rlrun.api.jobs import jobs_of
+from rlrun.build import PROCESS_BYTES
 from rlrun.cli.seeds import became, end
 from rlrun.compute.cores import free_cores
 from rlrun.config.files import config_directories
 from rlrun.runs.interruption import StopRequest
+from rlrun.runs.policies import BEST, FINAL, LAST
 from rlrun.sweeps.display import Display, make_display
-from rlrun.sweeps.jobs import Job, Outcome
+from rlrun.sweeps.jobs import Job, Outcome, RunJob
 from rlrun.sweeps.pool import carry_out
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def jobs_of_bar(bar: Bar, runs_dir: Path, seeds: Sequence[int] | None = None) -> list[Job]:
+def jobs_of_bar(bar: Bar, runs_dir: Path, seeds: Sequence[int] | None = None) -> list[RunJob]:
     """Each bar has a folder of its own, since two may differ only in their length."""
     arguments = [*bar.arguments, f"runs_dir={runs_dir / bar.name}"]
     jobs, _ = jobs_of(arguments, seeds or bar.seeds, config_directories(None))
     return [replace(job, name=f"{bar.name} {job.name}") for job in jobs]
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationJob:
+    """100 fresh episodes with a policy of a finished run, by the rules of its own evaluation.
+
+    Args:
+        run: the run.
+        checkpoint: the final policy or the best.
+    """
+
+    run: RunJob
+    checkpoint: str
+    num_threads: int = 1
+
+    @property
+    def name(self) -> str:
+        """Of the run and of its policy."""
+        return f"{self.run.name} {self.checkpoint} policy"
+
+    @property
+    def command(self) -> list[str]:
+        """Torch's threads are given by the environment: `rlrun eval` has no key for them."""
+        which = ["--checkpoint", LAST if self.checkpoint == FINAL else BEST]
+        threads = ["env", f"OMP_NUM_THREADS={self.num_threads}"]
+        return [*threads, sys.executable, "-P", "-m", "rlrun", "eval", str(self.directory), *which]
+
+    @property
+    def directory(self) -> Path:
+        """Of the run."""
+        return self.run.directory
+
+    @property
+    def log(self) -> Path:
+        """Beside that of the run."""
+        return self.directory.with_name(f"{self.directory.name}.{self.checkpoint}.log")
+
+    @property
+    def total_steps(self) -> int:
+        """Of the run."""
+        return self.run.total_steps
+
+    @property
+    def memory_bytes(self) -> int:
+        """Nothing is remembered."""
+        return PROCESS_BYTES
+
+    def result(self) -> dict[str, Any] | None:
+        """Its line of `eval.jsonl`."""
+        of_run = self.run.result()
+        return None if of_run is None else evaluation_of(self.directory, self.checkpoint, of_run["step"])
+
+    def owner(self) -> None:
+        """Any number of processes may evaluate a run."""
+        return
 
 
 def run_bars(
@@ -50,16 +109,22 @@ def run_bars(
     seeds: Sequence[int] | None = None,
 ) -> int:
     """Carries them out, records every run that is finished, and returns the exit status."""
-    jobs = {bar.name: jobs_of_bar(bar, runs_dir, seeds) for bar in bars}
-    bar_of = {job.directory: bar for bar in bars for job in jobs[bar.name]}
+    jobs = [(bar, job) for bar in bars for job in jobs_of_bar(bar, runs_dir, seeds)]
+    bar_of = {job.directory: bar for bar, job in jobs}
     outcomes: list[Outcome] = []
-    every_job = [job for of_bar in jobs.values() for job in of_bar]
-    for outcome in carry_out(every_job, num_cores=num_cores, stop=stop, display=display):
-        outcomes.append(outcome)
-        if outcome.line or outcome.result is not None:
-            display.say(f"{outcome.job.name}: {became(outcome)}")
-        if outcome.result is not None:
-            record(bar_of[outcome.job.directory], outcome.job.directory)
+
+    def work(on: Sequence[Job]) -> None:
+        for outcome in carry_out(on, num_cores=num_cores, stop=stop, display=display):
+            outcomes.append(outcome)
+            if outcome.line or outcome.result is not None:
+                display.say(f"{outcome.job.name}: {became(outcome)}")
+            if outcome.result is not None:
+                record(bar_of[outcome.job.directory], outcome.job.directory)
+
+    work([job for _, job in jobs])
+    if stop.came is None:
+        finished = [job for _, job in jobs if job.result() is not None]
+        work([EvaluationJob(job, policy) for job in finished for policy in (FINAL, BEST)])
     return end(outcomes)
 
 

@@ -13,12 +13,12 @@ from rlrun.config.memory_need import refuse_too_large
 from rlrun.config.sweep import check_runs
 from rlrun.errors import UserError
 from rlrun.runs.manifest import facts, read_manifest
-from rlrun.sweeps.jobs import Job
+from rlrun.sweeps.jobs import RunJob
 
 
 def jobs_of(
     overrides: Sequence[str], seeds: Sequence[int], directories: Sequence[Path], flags: Sequence[str] = ()
-) -> tuple[list[Job], Config]:
+) -> tuple[list[RunJob], Config]:
     """A job for each seed, and the config of the first.
 
     Args:
@@ -36,10 +36,10 @@ def jobs_of(
     return [_job(config, overrides, flags, memory) for config in configs], configs[0]
 
 
-def _job(config: Config, overrides: Sequence[str], flags: Sequence[str], memory: int) -> Job:
+def _job(config: Config, overrides: Sequence[str], flags: Sequence[str], memory: int) -> RunJob:
     directory = directory_of(config)
     threads, words = _threads(config, directory)
-    return Job(
+    return RunJob(
         name=f"seed {config.seed}",
         command=[sys.executable, "-P", "-m", "rlrun", *overrides, f"seed={config.seed}", *words, *flags],
         directory=directory,

@@ -15,6 +15,7 @@ rlrun trains, evaluates and records one reinforcement-learning experiment. Try
   rlrun algo=dqn env=pong                              the same for an Atari game
   rlrun algo=dqn env=cartpole algo.gamma=0.95 seed=3   change any number
   rlrun algo=dqn env=cartpole debug=short              only see that it goes through
+  rlrun algo=dqn env=cartpole seeds=10                 ten seeds side by side, and their mean with an interval
   rlrun -m algo=dqn,random env=cartpole seed=0,1,2     run every combination, one after the other
 
 The same command again resumes where it stopped, or says that it is finished. Curves: tensorboard --logdir runs
@@ -23,6 +24,7 @@ The same command again resumes where it stopped, or says that it is finished. Cu
 _KEYS = """\
 Keys of every run (conf/config.yaml has them all, with units)
   seed=0                    everything random comes from it
+  seeds=10                  instead: seeds 0 to 9 in processes of their own; also seeds=5,7,9 and seeds=range(5,10)
   total_steps=100000        agent steps, all environment slots together
   runs_dir=runs name=...    where the run is kept: <runs_dir>/<env>/<algo>/<name or hash>/seed<seed>
   fresh=true                a new run next to the ones there are, instead of resuming the latest

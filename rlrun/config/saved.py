@@ -13,7 +13,7 @@ from yaml import YAMLError
 
 from rlrun.config.arguments import parse, refuse_repeated
 from rlrun.config.config import Config, check_plain
-from rlrun.config.files import contents, one_line, options, unknown_option
+from rlrun.config.files import one_line, options, text_of, unknown_option
 from rlrun.config.keys import as_tree
 from rlrun.config.unused_keys import refuse_unused
 from rlrun.errors import UserError, WrongKeyError
@@ -70,7 +70,7 @@ def config_to_evaluate(
     known = options(directories, "protocol")
     if protocol not in known:
         raise unknown_option("protocol", protocol, known)
-    of_protocol = flat(contents(directories, f"protocol/{protocol}"))
+    of_protocol = flat(OmegaConf.to_container(OmegaConf.create(text_of(directories, f"protocol/{protocol}"))))
     items = parse(overrides)
     refuse_repeated(items)
     given = {_key(override): override.value() for override in items}

@@ -88,27 +88,25 @@ class _Progress:
     """Of all jobs, in agent steps."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
-        self._ended = {job.directory: False for job in jobs}
-        self.running: dict[Path, Followed] = {}
+        self._ended = {job.name: False for job in jobs}
+        self.running: dict[str, Followed] = {}
         self.total_steps = sum(job.total_steps for job in jobs)
-        self._steps = {job.directory: 0 for job in jobs}
+        self._steps = {job.name: 0 for job in jobs}
         self._speed: RecentSpeed | None = None
 
     def started(self, job: Job) -> None:
-        self.running[job.directory] = Followed(job)
+        self.running[job.name] = Followed(job)
 
     def ended(self, job: Job) -> None:
-        self.running.pop(job.directory, None)
-        self._ended[job.directory] = True
+        self.running.pop(job.name, None)
+        self._ended[job.name] = True
         if job.result() is not None:
-            self._steps[job.directory] = job.total_steps
+            self._steps[job.name] = job.total_steps
 
     def look(self) -> None:
         for followed in self.running.values():
             followed.look()
-            self._steps[followed.job.directory] = min(
-                followed.step, followed.job.total_steps
-            )  # the last one may cross it
+            self._steps[followed.job.name] = min(followed.step, followed.job.total_steps)  # the last one may cross it
         if self._speed is None:
             self._speed = RecentSpeed(self.step, self.total_steps)
         self._speed.update(self.step)
@@ -139,7 +137,7 @@ class LiveDisplay:
             console=console,
             auto_refresh=False,  # no second thread
         )
-        self._tasks: dict[Path, TaskID] = {}
+        self._tasks: dict[str, TaskID] = {}
 
     def begin(self, jobs: Sequence[Job]) -> None:
         """Draws the bar of all."""
@@ -150,25 +148,25 @@ class LiveDisplay:
     def started(self, job: Job) -> None:
         """Adds a bar."""
         self._all.started(job)
-        step = self._all.running[job.directory].step
-        self._tasks[job.directory] = self._bars.add_task(
+        step = self._all.running[job.name].step
+        self._tasks[job.name] = self._bars.add_task(
             job.name, total=job.total_steps, completed=step, speed="starting", summary=""
         )
 
     def ended(self, job: Job) -> None:
         """Takes its bar away."""
         self._all.ended(job)
-        if job.directory in self._tasks:
-            self._bars.remove_task(self._tasks.pop(job.directory))
+        if job.name in self._tasks:
+            self._bars.remove_task(self._tasks.pop(job.name))
 
     def draw(self) -> None:
         """Moves the bars."""
         self._all.look()
-        for directory, followed in self._all.running.items():
+        for name, followed in self._all.running.items():
             self._bars.update(
-                self._tasks[directory],
+                self._tasks[name],
                 completed=followed.step,
-                speed=str(followed.speed) if followed.values else "starting",
+                speed=str(followed.speed),
                 summary=summarise(followed.values),
             )
         self._bars.update(
@@ -200,8 +198,8 @@ class PlainDisplay:
     def started(self, job: Job) -> None:
         """Says so."""
         self._all.started(job)
-        step = self._all.running[job.directory].step
-        self.say(f"{job.name}: " + (f"resumed near step {step:,}" if step else "started"))
+        step = self._all.running[job.name].step
+        self.say(f"{job.name}: " + (f"resumed near step {step:,}" if 0 < step < job.total_steps else "started"))
 
     def ended(self, job: Job) -> None:
         """Counts it."""

@@ -1,19 +1,66 @@
-"""A job of a pool: one run as a command, and how far its directory says that it is."""
+"""A job of a pool: a command, and what on disk says whether it is finished. Most are runs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from rlrun.errors import UserError
 from rlrun.runs.directory import check_same_experiment, finished_result
 from rlrun.runs.lock import owner
 
 
+class Job(Protocol):
+    """What a pool does in a process of its own."""
+
+    @property
+    def name(self) -> str:
+        """In messages, such as `seed 3`; no two jobs of a pool have the same."""
+        ...
+
+    @property
+    def command(self) -> Sequence[str]:
+        """A whole command that starts it, or resumes it."""
+        ...
+
+    @property
+    def directory(self) -> Path:
+        """Of the run that it is about."""
+        ...
+
+    @property
+    def log(self) -> Path:
+        """A file for what its processes print."""
+        ...
+
+    @property
+    def total_steps(self) -> int:
+        """How long that run is, in agent steps."""
+        ...
+
+    @property
+    def num_threads(self) -> int:
+        """How many cores it keeps busy."""
+        ...
+
+    @property
+    def memory_bytes(self) -> int:
+        """How much memory it will take, as far as is known."""
+        ...
+
+    def result(self) -> Mapping[str, Any] | None:
+        """What came of it, as it is kept on disk; None if it is not finished."""
+        ...
+
+    def owner(self) -> str | None:
+        """The process that is busy with it, if any is."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class RunJob:
     """One run.
 
     Args:

@@ -29,7 +29,7 @@ def carry_out(
     stop: StopRequest,
     display: Display,
     free_memory: Callable[[], int] = _free_memory,
-) -> Generator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """Runs what is missing of `jobs`, resumes what is unfinished, and yields what became of each once it is known.
 
     What another process is running is left to it, and asked for again at the end. Once `stop` has come, every process

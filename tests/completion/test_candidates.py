@@ -50,6 +50,9 @@ def test_every_group_has_its_options() -> None:
     ("line", "expected"),
     [
         ("algo=d", ["algo=dqn"]),
+        ("algo=dqn see", ["seed=", "seeds="]),
+        ("seeds=3 env=pong see", ["seed="]),
+        ("check algo=dqn see", ["seed="]),
         ("algo=dqn,rei", ["algo=dqn,reinforce"]),
         ("-m algo=dqn,d", []),  # it stands there already
         ("algo=dqn env=cartpole algo.op", ["algo.optimizer."]),

@@ -15,7 +15,7 @@ import pytest
 from rlrun.runs.interruption import StopRequest
 from rlrun.runs.lock import locked
 from rlrun.runs.manifest import write_result
-from rlrun.sweeps.jobs import Job, Outcome
+from rlrun.sweeps.jobs import Job, Outcome, RunJob
 from rlrun.sweeps.pool import carry_out
 
 RESULT = "{'step': 10, 'total_steps': 10, 'eval/episodes': 1, 'eval/episode_return': SCORE, 'eval/standard_error': 0.0}"
@@ -74,10 +74,10 @@ class Shown:
         pass
 
 
-def job(folder: Path, seed: int, program: str = FINISHES, *, memory: int = 0, threads: int = 1) -> Job:
+def job(folder: Path, seed: int, program: str = FINISHES, *, memory: int = 0, threads: int = 1) -> RunJob:
     directory = folder / f"seed{seed}"
     code = program.replace("DIRECTORY", str(directory)).replace("SCORE", str(float(seed)))
-    return Job(
+    return RunJob(
         name=f"seed {seed}",
         command=[sys.executable, "-c", code],
         directory=directory,
@@ -87,6 +87,10 @@ def job(folder: Path, seed: int, program: str = FINISHES, *, memory: int = 0, th
         memory_bytes=memory,
         num_threads=threads,
     )
+
+
+def seed_of(outcome: Outcome) -> int:
+    return int(outcome.job.name.removeprefix("seed "))
 
 
 def done(jobs: Sequence[Job], display: Shown | None = None, *, cores: int = 2, memory: int = 100) -> list[Outcome]:
@@ -134,7 +138,7 @@ def test_a_job_that_fails_is_told_with_its_last_line_and_the_others_go_on(tmp_pa
     crashes = "raise ValueError('not a number')"
     jobs = [job(tmp_path, 0, fails), job(tmp_path, 1, crashes), job(tmp_path, 2), job(tmp_path, 3, "")]
     jobs.append(job(tmp_path, 4, "import os; os.kill(os.getpid(), 9)"))
-    found = {each.job.seed: each for each in done(jobs)}
+    found = {seed_of(each): each for each in done(jobs)}
     assert [(found[seed].state, found[seed].status) for seed in range(5)] == [
         ("failed", 2),
         ("failed", 1),
@@ -154,7 +158,7 @@ def test_a_run_of_another_process_is_left_to_it(tmp_path: Path) -> None:
     shown = Shown()
     with locked(jobs[0].directory):
         found = done(jobs, shown)
-    assert [(each.job.seed, each.state) for each in found] == [(1, "finished"), (0, "held")]
+    assert [(seed_of(each), each.state) for each in found] == [(1, "finished"), (0, "held")]
     assert shown.names == ["seed 1"]
     assert str(os.getpid()) in found[1].line
 
@@ -165,7 +169,7 @@ def test_a_run_that_another_process_finishes_meanwhile_counts(tmp_path: Path) ->
     with locked(jobs[0].directory):
         shown = Shown(lambda: write_result(jobs[0].directory, eval(RESULT, {"SCORE": 0.5})))
         found = done(jobs, shown)
-    assert {each.job.seed: each.state for each in found} == {0: "finished", 1: "finished"}
+    assert {seed_of(each): each.state for each in found} == {0: "finished", 1: "finished"}
 
 
 def test_a_signal_is_forwarded_once_and_nothing_more_is_begun(tmp_path: Path) -> None:
@@ -177,7 +181,7 @@ def test_a_signal_is_forwarded_once_and_nothing_more_is_begun(tmp_path: Path) ->
 
     shown = Shown(stop_when_ready)
     found = done(jobs, shown)
-    assert {each.job.seed: (each.state, each.status) for each in found} == {
+    assert {seed_of(each): (each.state, each.status) for each in found} == {
         0: ("stopped", 75),
         1: ("stopped", 75),
         2: ("stopped", None),

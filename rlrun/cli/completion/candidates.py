@@ -53,6 +53,8 @@ def _all(parser: Arguments, before: Sequence[str], typed: str, directories: Sequ
         endless = bool(positions) and positions[-1].action.nargs in ("*", "+")
         if len(said) < len(positions) or endless:
             yield from _values(positions[min(len(said), len(positions) - 1)], said, typed, directories)
+        if parser.prog == "rlrun" and not any(each.startswith(("seed=", "seeds=")) for each in said):
+            yield Candidate("seeds=", "how many, or which: runs side by side", complete=False)
         if parser.prog == "rlrun" and not before:
             yield from (Candidate(name, verb.summary) for name, verb in VERBS.items())
 
