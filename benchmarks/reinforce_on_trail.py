@@ -13,6 +13,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from rlrun.agents.baselines import BaselineSettings
 from rlrun.agents.reinforce import Estimator, Reinforce
 from rlrun.envs.mdp_file import parse_mdp
 from rlrun.envs.tabular import TabularEnv
@@ -97,13 +98,10 @@ def frozen_reinforce(
 
     agent = Reinforce(
         optimizer=frozen,
-        value_optimizer=Adam(learning_rate=0.05, eps=1e-8),
         episodes_per_batch=episodes_per_batch,
         estimator=estimator,
         gamma=gamma,
-        baseline=baseline,
-        moving_average_decay=0.9,
-        value_updates=1,
+        baseline=BaselineSettings(kind=baseline, decay=0.9, optimizer=Adam(learning_rate=0.05, eps=1e-8), updates=1),
         normalize=False,
         entropy_bonus=0.0,
         max_grad_norm=None,

@@ -27,7 +27,7 @@ from rlrun.loop.progress import make_display
 from rlrun.loop.run import Run
 from rlrun.numerics.schedules import Schedule, unfinished
 from rlrun.pictures.artifacts import TableArtifacts
-from rlrun.protocols import Agent, Filmable, VecEnv
+from rlrun.protocols import Agent, Renderable, VecEnv
 from rlrun.runs.checkpoint import Checkpoints, CheckpointSettings
 from rlrun.runs.directory import attempt, check_writable, run_directory
 from rlrun.runs.episode_recorder import NULL_RECORDER, EpisodeRecorder, Recorder
@@ -107,7 +107,7 @@ def memory_bytes(config: Config) -> int:
         return _PROCESS_BYTES
     env: VecEnv = instantiate(config.env, {})
     with closing(env):
-        return _PROCESS_BYTES + sum(instantiate(each, {}).memory_bytes(env.spec) for each in remembering)
+        return _PROCESS_BYTES + sum(int(instantiate(each, {}).memory_bytes(env.spec)) for each in remembering)
 
 
 def identity_of(config: Config) -> dict[str, Any]:
@@ -128,13 +128,12 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
     """
     directory = directory or directory_of(config)
     check_writable(directory)
-    device: Device = instantiate(config.device, {})
+    with inside("device"):
+        device: Device = instantiate(config.device, {})
     if num_threads is not None:
         device.keep_threads(num_threads)
     refuse_too_large(config, device.torch_device)
     evaluation, checkpoint = EvaluationSettings(**config.evaluation), CheckpointSettings(**config.checkpoint)
-    if "num_envs" not in config.env.arguments:
-        raise UserError(f"env._target_={config.env.target} takes no num_envs, so it cannot be evaluated separately")
     with in_words(), ExitStack() as stack:
         env: VecEnv = instantiate(config.env, {})
         stack.callback(env.close)
@@ -183,7 +182,6 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
             artifacts=TableArtifacts(
                 agent=agent,
                 model=env.spec.seen_model,
-                remake=partial(instantiate, config.algo, runtime),
                 directory=directory,
                 title=config.labels["algo"],
             ),
@@ -252,8 +250,8 @@ def _refuse_unused_settings(config: Config, execution: Execution, why: str) -> N
 
 
 def _recorder(env: VecEnv, directory: Path) -> Recorder:
-    if not isinstance(env, Filmable):
-        missing = next(name for name in sorted(get_protocol_members(Filmable)) if not hasattr(env, name))
+    if not isinstance(env, Renderable):
+        missing = next(name for name in sorted(get_protocol_members(Renderable)) if not hasattr(env, name))
         raise UserError(f"record_episodes=true is not allowed: {env.spec.name} cannot be replayed, it has no {missing}")
     if not env.spec.resumable:
         raise UserError(f"record_episodes=true is not allowed: episodes of {env.spec.name} do not replay exactly")

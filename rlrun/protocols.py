@@ -30,11 +30,11 @@ __all__ = [
     "Discounting",
     "Distribution",
     "EvaluationPolicy",
-    "Filmable",
     "HasPolicy",
     "NamesActions",
     "PartOfAWorld",
     "Planner",
+    "Renderable",
     "Replay",
     "Stateful",
     "Stochastic",
@@ -101,7 +101,7 @@ class VecEnv(Protocol):
 
 
 @runtime_checkable
-class Filmable(VecEnv, Protocol):
+class Renderable(VecEnv, Protocol):
     """An environment whose streams can be restarted from their seeds and drawn, as a video needs."""
 
     @property
@@ -175,8 +175,7 @@ class Agent(Stateful, Protocol):
 class Distribution(Protocol):
     """A policy's distributions over actions, one for each entry of a batch [...].
 
-    A draw is what the agent learns from: an index, or a vector before squashing; `to_env` turns it into the
-    environment's action. Draws are indices [...], or vectors [..., D].
+    A draw is what the agent learns from: indices [...], or vectors [..., D].
     """
 
     def sample(self, rng: torch.Generator) -> Tensor:
@@ -197,10 +196,6 @@ class Distribution(Protocol):
 
     def kl(self, other: Self) -> Tensor:
         """KL(self || other) in nats: [...]; infinite where `other` excludes a draw that `self` allows."""
-        ...
-
-    def to_env(self, draw: Tensor) -> Tensor:
-        """The environment's actions for draws."""
         ...
 
 

@@ -215,7 +215,7 @@ def _target(call: Callable[..., Any]) -> dict[str, Any]:
         "summary": paragraphs(call)[0],
         "sources": sources(call),
         "parameters": {
-            name: _entry(hints[name])
+            name: entry_of(hints[name])
             | {"unit": unit_of(name) if _is_numeric(hints[name]) else None, "meaning": meanings[name]}
             | ({"used_when": [asdict(item) for item in conditions[name]]} if name in conditions else {})
             for name in parameters
@@ -235,14 +235,14 @@ def _is_numeric(annotation: Any) -> bool:
     )
 
 
-def _entry(annotation: Any) -> dict[str, Any]:
+def entry_of(annotation: Any) -> dict[str, Any]:
     """What an annotation allows."""
     members = [member for member in members_of(annotation) if member is not type(None)]
     nullable = len(members) < len(members_of(annotation))
     entry: dict[str, Any] = {"type": "any_of", "min": None, "max": None, "exclusive_min": False, "exclusive_max": False}
     entry |= {"nullable": nullable, "choices": None, "execution": False, "file": False}
     if len(members) > 1:
-        return entry | {"members": [_entry(member) for member in members]}
+        return entry | {"members": [entry_of(member) for member in members]}
     (bare,) = members
     kind = kind_name(bare) if is_partial(bare) else None
     metadata: list[Any] = []
@@ -253,9 +253,9 @@ def _entry(annotation: Any) -> dict[str, Any]:
     if origin is Literal:
         return entry | {"type": "choice", "choices": list(args)}
     if origin is list:
-        return entry | {"type": "list", "item": _entry(args[0])}
+        return entry | {"type": "list", "item": entry_of(args[0])}
     if origin is dict:
-        return entry | {"type": "mapping", "item": _entry(args[1])}
+        return entry | {"type": "mapping", "item": entry_of(args[1])}
     if _is_object(bare):
         return entry | {"type": "object", "kind": kind or kind_name(bare)}
     return entry | {"type": _TYPES[bare]}

@@ -83,7 +83,7 @@ def test_parts_that_do_not_fit_together_are_refused_and_leave_nothing(directorie
 @pytest.mark.parametrize("setting", ["device.compile=inductor", "device.precision=bfloat16"])
 def test_what_the_algorithm_would_not_heed_is_refused(directories: list[Path], tmp_path: Path, setting: str) -> None:
     words = ["env=scripted", f"runs_dir={tmp_path}", setting]
-    with pytest.raises(UserError, match=f"{setting} has no effect: algo=random takes no `execution`"):
+    with pytest.raises(UserError, match=rf"{setting} .*algo=random .*`execution`"):
         build(load_config(["algo=random", *words], directories))
     for algo in ("dqn", "actor_critic"):
         build(load_config([f"algo={algo}", *words], directories)).close()
@@ -92,9 +92,14 @@ def test_what_the_algorithm_would_not_heed_is_refused(directories: list[Path], t
 def test_what_the_algorithm_has_no_use_for_as_it_is_configured_is_refused(
     directories: list[Path], tmp_path: Path
 ) -> None:
-    words = ["algo=actor_critic", "algo.advantage=monte_carlo", "algo.episodes_per_batch=8", "env=scripted"]
+    words = [
+        "algo=actor_critic",
+        "algo.advantage.estimator=monte_carlo",
+        "algo.advantage.episodes_per_batch=8",
+        "env=scripted",
+    ]
     words += [f"runs_dir={tmp_path}", "device=cpu"]
-    with pytest.raises(UserError, match=r"device\.compile=inductor has no effect: .*; use device\."):
+    with pytest.raises(UserError, match=r"device\.compile=inductor .*device\."):
         build(load_config([*words, "device.compile=inductor"], directories))
     build(load_config([*words, "device.precision=bfloat16"], directories)).close()
 
@@ -102,14 +107,14 @@ def test_what_the_algorithm_has_no_use_for_as_it_is_configured_is_refused(
 def test_an_unusable_runs_dir_is_refused_before_anything_is_built(directories: list[Path], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     config = load_config(["algo=dqn", "env=scripted", f"runs_dir={tmp_path / 'file'}"], directories)
-    with pytest.raises(UserError, match="file is not a directory; choose another runs_dir"):
+    with pytest.raises(UserError, match=r"/file .*runs_dir$"):
         build(config)
 
 
 @pytest.mark.parametrize(
     ("words", "key"),
     [
-        (["algo=dqn", "env=cartpole", "preset=null"], "algo.exploration.epsilon is still 0.955"),
+        (["algo=dqn", "env=cartpole", "preset=null"], "algo.exploration.epsilon "),
         (["algo=dqn", "env=cartpole", "preset=null", "total_steps=1050000"], None),
         (["algo=dqn", "env=cartpole"], None),
         (["algo=sarsa", "env=cliffwalking"], None),

@@ -11,14 +11,13 @@ from rlrun.files import disk_errors_as_user_errors, make_directories
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE])
 def test_a_write_that_the_disk_refused_is_one_line(tmp_path: Path, code: int) -> None:
-    match = rf"cannot be written \({os.strerror(code)}\); once "
-    with pytest.raises(UserError, match=match), disk_errors_as_user_errors(tmp_path):
+    with pytest.raises(UserError, match=rf"\({os.strerror(code)}\)"), disk_errors_as_user_errors(tmp_path):
         raise OSError(code, os.strerror(code))
 
 
 def test_a_run_directory_that_is_gone_is_one_line(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    with pytest.raises(UserError, match="No such file or directory"), disk_errors_as_user_errors(run):
+    with pytest.raises(UserError, match=os.strerror(errno.ENOENT)), disk_errors_as_user_errors(run):
         (run / "metrics.jsonl").open("w")
 
 

@@ -86,16 +86,16 @@ def test_what_is_made_can_be_stepped_and_leaves_nothing_on_disk(tmp_path: Path) 
     [
         ("algo=q_learning env=gridworld algo.gama=0.5", r"algo\.gamma"),
         ("algo=q_learning env=gridwrld", "gridworld"),
-        ("algo=q_learning env=gridworld algo.gamma=2", "must be a number >= 0 and <= 1"),
-        ("algo=q_learning env=gridworld seed=0,1", "several values"),
-        ("-m algo=q_learning env=gridworld seed=0,1", "'-m' is not an override"),
-        ("algo=q_learning env=gridworld hydra.run.dir=foo", "runs_dir= and name= say"),
-        ("algo=q_learning env=gridworld hydra/launcher=basic", "has no effect"),
-        ("algo=q_learning env=gridworld hydra.mode=MULTIRUN", "is not allowed"),
-        ("algo=q_learning env=gridworld +hydra.foo.bar=1", r"hydra\.foo.bar=1 is not allowed"),
-        ("algo=q_learning env=gridworld seed=1 seed=2", "seed is given twice"),
-        ("show runs", "'show' is not an override"),
-        ("algo='q_learning", "cannot read"),
+        ("algo=q_learning env=gridworld algo.gamma=2", r"algo\.gamma=2\b"),
+        ("algo=q_learning env=gridworld seed=0,1", "seed=0,1"),
+        ("-m algo=q_learning env=gridworld seed=0,1", "'-m'"),
+        ("algo=q_learning env=gridworld hydra.run.dir=foo", r"runs_dir=.*name="),
+        ("algo=q_learning env=gridworld hydra/launcher=basic", "hydra/launcher"),
+        ("algo=q_learning env=gridworld hydra.mode=MULTIRUN", r"hydra\.mode"),
+        ("algo=q_learning env=gridworld +hydra.foo.bar=1", r"hydra\.foo\.bar=1"),
+        ("algo=q_learning env=gridworld seed=1 seed=2", r"\bseed\b"),
+        ("show runs", "'show'"),
+        ("algo='q_learning", "algo='q_learning"),
     ],
 )
 def test_what_the_command_line_refuses_raises(words: str, message: str) -> None:
@@ -104,7 +104,7 @@ def test_what_the_command_line_refuses_raises(words: str, message: str) -> None:
 
 
 def test_overrides_are_not_none() -> None:
-    with pytest.raises(UserError, match="None is not an override"):
+    with pytest.raises(UserError, match="None"):
         compose(None)  # type: ignore[arg-type]
 
 
@@ -123,11 +123,11 @@ def test_every_door_refuses() -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"seed": -1}, "seed=-1 is not valid"),
-        ({"total_steps": "x"}, "total_steps=x is not valid"),
-        ({"runs_dir": ""}, "runs_dir='' is not valid"),
-        ({"fresh": "yes"}, "fresh=yes is not valid"),
-        ({"device": 3}, "device must be a mapping"),
+        ({"seed": -1}, "seed=-1"),
+        ({"total_steps": "x"}, "total_steps=x"),
+        ({"runs_dir": ""}, "runs_dir=''"),
+        ({"fresh": "yes"}, "fresh=yes"),
+        ({"device": 3}, "device"),
     ],
 )
 def test_a_config_that_was_changed_is_checked_again(changed: dict[str, Any], message: str) -> None:
@@ -145,7 +145,7 @@ def test_a_config_that_is_checked_again_is_the_same(words: str) -> None:
 
 
 def test_an_empty_directory_is_not_the_present_one() -> None:
-    with pytest.raises(UserError, match="--config-dir '' is not a directory"):
+    with pytest.raises(UserError, match="--config-dir ''"):
         compose(WORDS, config_dir="")
 
 
@@ -153,13 +153,13 @@ def test_parts_that_do_not_fit_raise_when_they_are_made() -> None:
     config = compose("algo=q_learning env=cartpole")
     with pytest.raises(UserError, match="states"):
         make(config)
-    with pytest.raises(UserError, match="config_dir has no effect"):
+    with pytest.raises(UserError, match="config_dir"):
         make(config, config_dir="elsewhere")
 
 
 def test_a_metric_that_is_not_there_is_answered_with_those_that_are(tmp_path: Path) -> None:
     result = train(f"{WORDS} runs_dir={tmp_path} total_steps=500")
-    with pytest.raises(UserError, match=r"no metric loss/tdd; .*loss/td"):
+    with pytest.raises(UserError, match=r"loss/tdd\b.*loss/td\b"):
         result.curve("loss/tdd")
 
 

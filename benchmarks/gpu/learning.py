@@ -57,7 +57,6 @@ def tasks(options: Chosen) -> list[Task]:
     if options.tiny:
         short = (*cartpole, "total_steps=400", "algo.replay.learning_starts_steps=100", *_TINY_EVALUATIONS)
         return [
-            Task("cartpole", (*short, *how), 0.5),
             Task("cartpole plain", short, 0.5),
             Task("cartpole recorded", (*short, *how), 0.9, equal_to="cartpole plain"),
         ]

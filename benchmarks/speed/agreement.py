@@ -40,16 +40,16 @@ def facts_of_rlrun(overrides: Sequence[str]) -> Facts:
         "gamma": algo["gamma"],
         "num_envs": num_envs,
         "max_grad_norm": algo["max_grad_norm"],
-        "update_steps": algo["rollout_steps"] * num_envs,
     }
-    return facts | (_dqn(config) if "replay" in algo else _actor_critic(config, num_envs))
+    return facts | (_dqn(config, num_envs) if "replay" in algo else _actor_critic(config, num_envs))
 
 
-def _dqn(config: Config) -> Facts:
+def _dqn(config: Config, num_envs: int) -> Facts:
     replay, target, exploration = (
         config.algo.arguments[name].arguments for name in ("replay", "target", "exploration")
     )
     return {
+        "update_steps": config.algo.arguments["rollout_steps"] * num_envs,
         "batch_size": replay["batch_size"],
         "updates_per_step": replay["ratio"] / replay["batch_size"],
         "replay_capacity_steps": replay["capacity_steps"],
@@ -60,11 +60,12 @@ def _dqn(config: Config) -> Facts:
 
 def _actor_critic(config: Config, num_envs: int) -> Facts:
     algo = config.algo.arguments
-    steps = algo["rollout_steps"] * num_envs
+    value, steps = algo["value"].arguments, algo["advantage"].arguments["rollout_steps"] * num_envs
     return {
+        "update_steps": steps,
         "batch_size": steps,
-        "updates_per_step": algo["value_updates"] / steps,
-        "value_coefficient": algo["value_coefficient"] / 2,  # of half the squared error here, of the whole one there
+        "updates_per_step": value["updates"] / steps,
+        "value_coefficient": value["coefficient"] / 2,  # of half the squared error here, of the whole one there
         "entropy_bonus": algo["entropy_bonus"],
         "decay": algo["optimizer"].arguments["decay"],
     }

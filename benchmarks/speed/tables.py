@@ -130,7 +130,7 @@ def ceilings(row: Row) -> list[str]:
 
 
 def operations(row: Row) -> list[str]:
-    """Where a turn's time goes."""
+    """Where an iteration's time goes."""
     turns = f"{number(row['turn_ms'])} ms", f"{number(row['profiled_ms'])} ms"
     return [WORKLOADS[row["work"]].title, *turns, row["what"], share(row, "share")]
 
@@ -179,7 +179,11 @@ TABLES: dict[str, tuple[str, Sequence[str], Callable[[Row], list[str]]]] = {
     "workloads_again": ("speed_again.csv", (*workloads_of(SB3), GOALS), workloads_with_goals),
     "workloads_tianshou": (TIANSHOU.csv, workloads_of(TIANSHOU), workloads),  # no ratios were asked for
     "time": ("speed.csv", ("workload", "parameters", "threads", "environment", "acting", "learning"), time_split),
-    "operations": ("operations.csv", ("workload", "a turn", "under the profiler", "spent on", "share"), operations),
+    "operations": (
+        "operations.csv",
+        ("workload", "an iteration", "under the profiler", "spent on", "share"),
+        operations,
+    ),
     "ceilings": ("ceilings.csv", ("what", "median", "unit", "rounds"), ceilings),
     "memory": (
         "memory.csv",

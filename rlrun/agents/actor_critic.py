@@ -1,51 +1,73 @@
 """Actor-critic: a policy gradient weighted by advantages, from a value function learned along with the policy.
 
-Four ways to estimate the advantage. `monte_carlo` is the lectures' algorithm: play whole episodes, fit V to the
-returns, weight by G - V. `td` is batch actor-critic with the one-step error (Sutton and Barto 2018, section 13.5, but
-without its factor γᵗ, as all four). `n_step` is advantage actor-critic, A2C (Mnih et al. 2016), and `gae` mixes all n
-(Schulman et al. 2016).
+Four ways to estimate the advantage (`rlrun.agents.advantages`). `monte_carlo` is the lectures' algorithm: play whole
+episodes, fit V to the returns, weight by G - V. `td` is batch actor-critic with the one-step error (Sutton and Barto
+2018, section 13.5, but without its factor γᵗ, as all four). `n_step` is advantage actor-critic, A2C (Mnih et al. 2016),
+and `gae` mixes all n (Schulman et al. 2016).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, NamedTuple
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
+from rlrun.agents.advantages import AdvantageSettings
 from rlrun.agents.legality import require_mask
 from rlrun.agents.rewards import clip_reward
-from rlrun.annotations import Takes, used_unless, used_when
 from rlrun.compute.execution import Execution, plainly
-from rlrun.errors import ArgumentError
+from rlrun.errors import ArgumentError, inside
 from rlrun.nn.networks import Network, build_policy_value, policy_head
-from rlrun.nn.optimizers import at_step
+from rlrun.nn.optimizers import OptimizerFactory, at_step
 from rlrun.numerics.losses import masked_mean, masked_squared_error, normalised, policy_gradient_loss, squared_error
-from rlrun.numerics.returns import discounted_returns, gae, n_step_returns, td_errors
 from rlrun.numerics.schedules import Schedule, schedule_from_zero
 from rlrun.protocols import Distribution, EvaluationPolicy
 from rlrun.rng import torch_generator
-from rlrun.types import (
-    ActorOutput,
-    Carry,
-    Collection,
-    EnvSpec,
-    Metrics,
-    Obs,
-    Rollout,
-    State,
-    Steps,
-    WholeEpisodes,
-    action_mask,
-    seen,
-)
+from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, Obs, Rollout, State, Steps, action_mask, seen
 
-OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
-Advantage = Literal["monte_carlo", "td", "n_step", "gae"]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueSettings:
+    """How the value function is learned.
+
+    Args:
+        shared: policy and value share all layers but the last.
+        updates: gradient steps on the value per batch; more than one needs `shared=False`.
+        coefficient: of the value loss.
+
+    Raises:
+        ArgumentError: if updates of the value alone would move a shared policy.
+    """
+
+    shared: bool
+    updates: Annotated[int, Field(gt=0)]
+    coefficient: Annotated[float, Field(ge=0)]
+
+    def __post_init__(self) -> None:
+        if self.shared and self.updates > 1:
+            raise ArgumentError(
+                "updates", f"={self.updates} would also move a shared policy: set shared=false or updates=1"
+            )
+
+
+class RolloutBatch(NamedTuple):
+    """What the loss depends on besides the network: tensors, since recorded or compiled code would keep numbers."""
+
+    obs: Tensor  # [T, B, ...]
+    mask: Tensor  # [T, B] bool
+    action: Tensor  # [T, B]
+    reward: Tensor  # [T, B] clipped
+    discount: Tensor  # [T, B]
+    last: Tensor  # [T, B] bool
+    value_after: Tensor  # [B] V of the observations after the rollout
+    value_at_end: Tensor  # [T, B] V of the true successors where episodes ended, 0 elsewhere
+    entropy_bonus: Tensor  # a scalar
+    action_mask: Tensor | None  # [T, B, A] bool; None: every action is allowed
 
 
 class ActorCritic:
@@ -53,15 +75,9 @@ class ActorCritic:
 
     Args:
         optimizer: makes the optimizer of all parameters.
-        advantage: the estimator, see above.
-        rollout_steps: steps of every slot per update (`td`, `n_step`, `gae`).
-        episodes_per_batch: whole episodes per update (`monte_carlo`), the same number from every slot.
         gamma: discount factor per agent step.
-        gae_lambda: of `gae`; 0: one-step errors, 1: returns.
-        shared: policy and value share all layers but the last.
-        value_updates: gradient steps on the value per batch; more than one needs `shared=False`.
-        normalize: makes the advantages of a batch mean 0 and standard deviation 1.
-        value_coefficient: of the value loss.
+        advantage: how advantages are estimated, and from what.
+        value: how the value function is learned.
         entropy_bonus: coefficient of the policy's mean entropy; a number, or a schedule by agent step.
         max_grad_norm: gradients are scaled down to this norm; None: unchanged.
         reward_clip: rewards are clipped to +- this for learning; None: unchanged.
@@ -74,24 +90,17 @@ class ActorCritic:
             nor recorded, since their rollouts have many lengths.
 
     Raises:
-        UserError: if `monte_carlo` meets episodes that may never end, or that do not divide evenly among the slots; if
-            `normalize` would make a batch 0; if some actions are illegal and observations have no mask; or if a step of
-            the optimizer cannot be recorded.
+        UserError: if episodes do not fit the estimator (`AdvantageSettings.collection`), some actions are illegal and
+            observations have no mask, or a step of the optimizer cannot be recorded.
     """
 
     def __init__(
         self,
         *,
         optimizer: OptimizerFactory,
-        advantage: Advantage,
-        rollout_steps: Annotated[int, Field(gt=0), Takes(18, per_slot=True), used_unless(advantage="monte_carlo")],
-        episodes_per_batch: Annotated[int, Field(gt=0), Takes(18), used_when(advantage="monte_carlo")],
         gamma: Annotated[float, Field(ge=0, le=1)],
-        gae_lambda: Annotated[float, Field(ge=0, le=1), used_when(advantage="gae")],
-        shared: bool,
-        value_updates: Annotated[int, Field(gt=0)],
-        normalize: bool,
-        value_coefficient: Annotated[float, Field(ge=0)],
+        advantage: AdvantageSettings,
+        value: ValueSettings,
         entropy_bonus: Annotated[float, Field(ge=0)] | Schedule,
         max_grad_norm: Annotated[float, Field(gt=0)] | None,
         reward_clip: Annotated[float, Field(gt=0)] | None,
@@ -103,41 +112,12 @@ class ActorCritic:
         execution: Execution | None = None,
     ) -> None:
         require_mask(spec)
-        if shared and value_updates > 1:
-            raise ArgumentError(
-                "value_updates",
-                f"={value_updates} would also move a shared policy: set shared=false or value_updates=1",
-            )
-        self.collection: Collection = Steps(rollout_steps)
-        if normalize and advantage != "monte_carlo" and rollout_steps * spec.num_envs < 2:
-            raise ArgumentError(
-                "normalize",
-                "=true needs more than one step per batch, since its advantage less the batch's mean would always "
-                "be 0: set rollout_steps or the number of environments to at least 2, or normalize=false",
-            )
-        if advantage == "monte_carlo":
-            if not spec.episodic:
-                raise ArgumentError(
-                    "advantage",
-                    f"=monte_carlo needs whole episodes, but those of {spec.name} may never end: use td, n_step or gae",
-                )
-            if episodes_per_batch % spec.num_envs:
-                raise ArgumentError(
-                    "episodes_per_batch",
-                    f"={episodes_per_batch} must be a multiple of the {spec.num_envs} environments (num_envs): every "
-                    "environment plays the same number of episodes",
-                )
-            if normalize and episodes_per_batch < 2:
-                raise ArgumentError(
-                    "normalize",
-                    "=true needs episodes_per_batch of at least 2: the advantage of a single episode's only step, less "
-                    "their mean, would always be 0",
-                )
-            self.collection = WholeEpisodes(episodes_per_batch // spec.num_envs)
+        with inside("advantage"):
+            self.collection = advantage.collection(spec)
         self.finished = False
         init = torch_generator(seed, "agent/init")
-        self._distribution, self._masked = policy_head(spec).distribution, spec.shows_mask
-        self._network = build_policy_value(network, spec, init, shared=shared).to(device)
+        self._distribution = policy_head(spec).distribution
+        self._network = build_policy_value(network, spec, init, shared=value.shared).to(device)
         self._optimizer = optimizer(self._network.parameters())
         execution = execution or plainly(device)
         self._logits = execution.acting(self._network.logits, self._network)
@@ -151,15 +131,11 @@ class ActorCritic:
         self._update = descent(self.loss, self._network)
         self._refit_value = descent(self.value_loss, self._network.value)
         self._advantage = advantage
-        self._num_steps = rollout_steps
-        self._gamma = gamma
-        self._gae_lambda = gae_lambda
-        self._value_updates = value_updates
-        self._normalize = normalize
-        self._value_coefficient = value_coefficient
+        self._value = value
+        self.gamma = gamma
         self._entropy_bonus = schedule_from_zero(entropy_bonus, "entropy_bonus")
-        self._constant_bonus, largest = self._entropy_bonus.bounds()
-        self._bonus_varies = self._constant_bonus != largest  # then it is an input of the update
+        least, largest = self._entropy_bonus.bounds()
+        self._bonus_varies = least != largest
         self._wants_entropy = largest > 0
         self._reward_clip = reward_clip
         self.evaluation_policy = evaluation_policy
@@ -191,19 +167,24 @@ class ActorCritic:
         rollout = clip_reward(rollout, self._reward_clip)
         self._steps += rollout.num_steps
         known = at_step(self._optimizer, self._steps)
-        obs, mask = seen(rollout.obs), rollout.mask
-        steps: tuple[Tensor, ...]
-        steps = (rollout.action, rollout.reward, rollout.discount, rollout.last, *self._values_beyond(rollout))
+        bonus = self._entropy_bonus(self._steps)
         if self._bonus_varies:
-            known["policy/entropy_bonus"] = self._entropy_bonus(self._steps)
-            steps = (*steps, rollout.reward.new_full((), known["policy/entropy_bonus"]))
-        allowed = action_mask(rollout.obs)
-        if allowed is not None:
-            steps = (*steps, allowed)
-        metrics = self._update(obs, mask, *steps)
+            known["policy/entropy_bonus"] = bonus
+        batch = RolloutBatch(
+            seen(rollout.obs),
+            rollout.mask,
+            rollout.action,
+            rollout.reward,
+            rollout.discount,
+            rollout.last,
+            *self._values_beyond(rollout),
+            rollout.reward.new_full((), bonus),
+            action_mask(rollout.obs),
+        )
+        metrics = self._update(batch)
         target = metrics.pop("target")
-        for _ in range(self._value_updates - 1):
-            self._refit_value(obs, mask, target)
+        for _ in range(self._value.updates - 1):
+            self._refit_value(batch.obs, batch.mask, target)
         return {**metrics, **known}
 
     @torch.no_grad()
@@ -216,41 +197,30 @@ class ActorCritic:
         values = self._values(torch.cat([unseen, finals]))
         return values[: len(unseen)], at_ends.masked_scatter_(rollout.last, values[len(unseen) :])
 
-    def loss(
-        self,
-        obs: Tensor,
-        mask: Tensor,
-        action: Tensor,
-        reward: Tensor,
-        discount: Tensor,
-        last: Tensor,
-        value_after: Tensor,
-        value_at_end: Tensor,
-        *others: Tensor,
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of steps [T, B] and `_values_beyond` them; metrics, and `target`: the target of the value [T, B].
-
-        `others` are the entropy bonus, a scalar, if it changes (a recording or compiled code would keep a number
-        forever), and then the action mask [T, B, A], if observations have one.
-        """
-        logits, values = self._network(obs.flatten(0, 1))
-        policy = self._distribution(logits, others[-1].flatten(0, 1) if self._masked else None)
-        value = values.view(reward.shape)
+    def loss(self, batch: RolloutBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of a batch, metrics, and `target`: the target of the value [T, B]."""
+        mask = batch.mask
+        logits, values = self._network(batch.obs.flatten(0, 1))
+        policy = self._distribution(logits, None if batch.action_mask is None else batch.action_mask.flatten(0, 1))
+        value = values.view(mask.shape)
         with torch.no_grad():
-            following = torch.cat([value[1:], value_after[None]])
-            next_value = torch.where(last, value_at_end, following)  # after an end another episode follows
-            advantage, target = self.estimate(reward, discount, last, value.detach(), next_value)
-            if self._normalize:
+            following = torch.cat([value[1:], batch.value_after[None]])
+            next_value = torch.where(batch.last, batch.value_at_end, following)  # after an end another episode follows
+            advantage, target = self._advantage.estimate(
+                batch.reward, batch.discount, batch.last, value.detach(), next_value, self.gamma
+            )
+            if self._advantage.normalize:
                 counts = None if isinstance(self.collection, Steps) else mask
                 advantage = normalised(advantage, counts, made_of=target)
-        policy_loss = self._mean(policy_gradient_loss(policy.log_prob(action.flatten()), advantage.flatten()), mask)
+        policy_loss = self._mean(
+            policy_gradient_loss(policy.log_prob(batch.action.flatten()), advantage.flatten()), mask
+        )
         critic_loss = self._value_loss(value, target, mask)
-        loss = policy_loss + self._value_coefficient * critic_loss
+        loss = policy_loss + self._value.coefficient * critic_loss
         with torch.set_grad_enabled(self._wants_entropy):  # otherwise only a metric
             entropy = self._mean(policy.entropy(), mask)
             if self._wants_entropy:
-                bonus = others[0] if self._bonus_varies else self._constant_bonus
-                loss = loss - bonus * entropy
+                loss = loss - batch.entropy_bonus * entropy
         return loss, {
             "loss/policy": policy_loss.detach(),
             "loss/value": critic_loss.detach(),
@@ -262,7 +232,7 @@ class ActorCritic:
     def value_loss(self, obs: Tensor, mask: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The value's part of the loss; `target` [T, B]."""
         value = self._network.values(obs.flatten(0, 1)).view(target.shape)
-        return self._value_coefficient * self._value_loss(value, target, mask), {}
+        return self._value.coefficient * self._value_loss(value, target, mask), {}
 
     def _mean(self, values: Tensor, mask: Tensor) -> Tensor:
         """The mean over the steps in `mask`; without whole episodes, over all. values [T, B] or [T B]."""
@@ -272,22 +242,6 @@ class ActorCritic:
         if isinstance(self.collection, Steps):
             return squared_error(value, target)
         return masked_squared_error(value, target, mask)
-
-    def estimate(
-        self, reward: Tensor, discount: Tensor, last: Tensor, value: Tensor, next_value: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Advantages and targets of the value. All [T, B]; `next_value` is V of each step's true successor."""
-        gamma = self._gamma
-        if self._advantage == "monte_carlo":
-            returns = discounted_returns(reward, discount, last, next_value, gamma)  # a time limit bootstraps
-            return returns - value, returns
-        if self._advantage == "td":
-            advantage = td_errors(reward, discount, value, next_value, gamma)
-        elif self._advantage == "n_step":
-            advantage = n_step_returns(reward, discount, last, next_value, gamma, self._num_steps) - value
-        else:
-            advantage = gae(reward, discount, last, value, next_value, gamma, self._gae_lambda)
-        return advantage, advantage + value
 
     def state_dict(self) -> State:
         """Network, optimizer and the step of the schedules."""

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Annotated, Literal, Protocol
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
+from rlrun.annotations import used_when
 from rlrun.nn.descent import descend
+from rlrun.nn.networks import Network, build_value
+from rlrun.nn.optimizers import OptimizerFactory, at_step
 from rlrun.numerics.losses import masked_mean, masked_squared_error
-from rlrun.types import State
+from rlrun.rng import torch_generator
+from rlrun.types import EnvSpec, State
 
 
 class Baseline(Protocol):
@@ -19,8 +25,8 @@ class Baseline(Protocol):
         """The baseline of `weight` [T, B]; broadcasts to [T, B]."""
         ...
 
-    def learn(self, obs: Tensor, weight: Tensor, mask: Tensor) -> dict[str, Tensor]:
-        """Learns from the batch, after the policy has used it."""
+    def learn(self, obs: Tensor, weight: Tensor, mask: Tensor, step: int) -> dict[str, Tensor]:
+        """Learns from the batch, after the policy has used it; `step` is the agent step after it, for schedules."""
         ...
 
     def state_dict(self) -> State:
@@ -40,9 +46,9 @@ class NullBaseline:
         del obs, mask
         return torch.zeros_like(weight)
 
-    def learn(self, obs: Tensor, weight: Tensor, mask: Tensor) -> dict[str, Tensor]:
+    def learn(self, obs: Tensor, weight: Tensor, mask: Tensor, step: int) -> dict[str, Tensor]:
         """Nothing to learn."""
-        del obs, weight, mask
+        del obs, weight, mask, step
         return {}
 
     def state_dict(self) -> State:
@@ -86,9 +92,9 @@ class MovingAverage:
         del obs, weight, mask
         return self._mean / (1 - self._decay**self._batches) if self._batches else self._mean
 
-    def learn(self, obs: Tensor, weight: Tensor, mask: Tensor) -> dict[str, Tensor]:
+    def learn(self, obs: Tensor, weight: Tensor, mask: Tensor, step: int) -> dict[str, Tensor]:
         """Moves the mean towards this batch's."""
-        del obs
+        del obs, step
         self._mean = self._decay * self._mean + (1 - self._decay) * masked_mean(weight, mask)
         self._batches += 1
         return {}
@@ -125,8 +131,9 @@ class LearnedValue:
             value: Tensor = self._value(obs.flatten(0, 1)).reshape(weight.shape)
         return value
 
-    def learn(self, obs: Tensor, weight: Tensor, mask: Tensor) -> dict[str, Tensor]:
+    def learn(self, obs: Tensor, weight: Tensor, mask: Tensor, step: int) -> dict[str, Tensor]:
         """Fits V to the weights by least squares."""
+        at_step(self._optimizer, step)
         loss = torch.zeros(())
         for _ in range(self._updates):
             value = self._value(obs.flatten(0, 1)).reshape(weight.shape)
@@ -142,3 +149,29 @@ class LearnedValue:
         """Continues exactly."""
         self._value.load_state_dict(state["value"])
         self._optimizer.load_state_dict(state["optimizer"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaselineSettings:
+    """What is subtracted from the weights.
+
+    Args:
+        kind: nothing, a mean of earlier batches, the batch's own mean, or a learned value.
+        decay: of the moving average, per batch.
+        optimizer: makes the optimizer of the learned value.
+        updates: gradient steps on the learned value per batch.
+    """
+
+    kind: Literal["none", "moving_average", "batch_mean", "value"]
+    decay: Annotated[float, Field(ge=0, lt=1), used_when(kind="moving_average")]
+    optimizer: Annotated[OptimizerFactory, used_when(kind="value")]
+    updates: Annotated[int, Field(gt=0), used_when(kind="value")]
+
+    def make(self, network: Network, spec: EnvSpec, device: torch.device, seed: int) -> Baseline:
+        """The baseline itself, for observations of `spec`."""
+        if self.kind == "value":
+            value = build_value(network, spec, torch_generator(seed, "agent/init_value")).to(device)
+            return LearnedValue(value, self.optimizer(value.parameters()), self.updates)
+        if self.kind == "moving_average":
+            return MovingAverage(self.decay, device)
+        return BatchMean() if self.kind == "batch_mean" else NullBaseline()

@@ -8,7 +8,6 @@ RL: Mnih et al. 2016, Hessel et al. 2018).
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from rlrun.agents.exploration import ExplorationSettings
 from rlrun.agents.legality import require_mask
@@ -26,15 +25,13 @@ from rlrun.compute.ahead import BatchesAhead, batches_at_once
 from rlrun.compute.execution import Execution, plainly
 from rlrun.errors import ArgumentError, inside
 from rlrun.nn.networks import Network, build_q_network
-from rlrun.nn.optimizers import at_step
+from rlrun.nn.optimizers import OptimizerFactory, at_step
 from rlrun.numerics.distributions import epsilon_greedy
 from rlrun.numerics.losses import huber, q_td_target, squared_error
 from rlrun.numerics.schedules import crosses
 from rlrun.replay.settings import ReplaySettings, UpdatesDue
 from rlrun.rng import torch_generator
 from rlrun.types import ActorOutput, Batch, Carry, EnvSpec, Metrics, Obs, Rollout, State, Steps, action_mask, seen
-
-OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

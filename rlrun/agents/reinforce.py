@@ -9,29 +9,28 @@ bootstrapped: this estimates the gradient of the return within the limit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
-from rlrun.agents.baselines import Baseline, BatchMean, LearnedValue, MovingAverage, NullBaseline
+from rlrun.agents.baselines import BaselineSettings
 from rlrun.agents.legality import require_mask
 from rlrun.agents.rewards import clip_reward
-from rlrun.annotations import Takes, used_when
+from rlrun.agents.whole_episodes import whole_episodes
+from rlrun.annotations import Takes
 from rlrun.errors import ArgumentError, UserError
 from rlrun.nn.descent import descend
-from rlrun.nn.networks import Network, build_policy, build_value, policy_head
-from rlrun.nn.optimizers import at_step
+from rlrun.nn.networks import Network, build_policy, policy_head
+from rlrun.nn.optimizers import OptimizerFactory, at_step
 from rlrun.numerics.losses import masked_mean, normalised, policy_gradient_loss
 from rlrun.numerics.returns import cuts, episode_time, reward_to_go, whole_returns
 from rlrun.numerics.schedules import Schedule, schedule_from_zero
 from rlrun.protocols import Distribution, EvaluationPolicy
 from rlrun.rng import torch_generator
-from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, Obs, Rollout, State, WholeEpisodes, action_mask, seen
+from rlrun.types import ActorOutput, Carry, EnvSpec, Metrics, Obs, Rollout, State, action_mask, seen
 
-OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 Estimator = Literal["whole_return", "reward_to_go", "discounted_reward_to_go"]
 
 
@@ -59,13 +58,10 @@ class Reinforce:
 
     Args:
         optimizer: makes the optimizer of the policy.
-        value_optimizer: makes the optimizer of the learned value (baseline=value).
         episodes_per_batch: whole episodes per gradient step; the same number from every environment slot.
         estimator: see `estimate`.
         gamma: discount factor per agent step.
         baseline: what is subtracted from the weights.
-        moving_average_decay: of baseline=moving_average, per batch.
-        value_updates: gradient steps on the learned value per batch.
         normalize: makes the weights less baseline mean 0 and standard deviation 1 over the steps of a batch.
         entropy_bonus: coefficient of the policy's entropy, summed over an episode as the rewards are; a number, or a
             schedule by agent step.
@@ -86,13 +82,10 @@ class Reinforce:
         self,
         *,
         optimizer: OptimizerFactory,
-        value_optimizer: Annotated[OptimizerFactory, used_when(baseline="value")],
         episodes_per_batch: Annotated[int, Field(gt=0), Takes(18)],
         estimator: Estimator,
         gamma: Annotated[float, Field(ge=0, le=1)],
-        baseline: Literal["none", "moving_average", "batch_mean", "value"],
-        moving_average_decay: Annotated[float, Field(ge=0, lt=1), used_when(baseline="moving_average")],
-        value_updates: Annotated[int, Field(gt=0), used_when(baseline="value")],
+        baseline: BaselineSettings,
         normalize: bool,
         entropy_bonus: Annotated[float, Field(ge=0)] | Schedule,
         max_grad_norm: Annotated[float, Field(gt=0)] | None,
@@ -106,44 +99,30 @@ class Reinforce:
         require_mask(spec)
         if not spec.episodic:
             raise UserError(f"REINFORCE needs whole episodes, but those of {spec.name} may never end")
-        if episodes_per_batch % spec.num_envs:
-            raise ArgumentError(
-                "episodes_per_batch",
-                f"={episodes_per_batch} must be a multiple of the {spec.num_envs} environments (num_envs): every "
-                "environment plays the same number of episodes",
+        if episodes_per_batch < 2 and (baseline.kind == "batch_mean" or normalize):
+            parameter, wish = (
+                ("baseline.kind", "batch_mean") if baseline.kind == "batch_mean" else ("normalize", "true")
             )
-        if episodes_per_batch < 2 and (baseline == "batch_mean" or normalize):
-            parameter, wish = ("baseline", "batch_mean") if baseline == "batch_mean" else ("normalize", "true")
             raise ArgumentError(
                 parameter,
                 f"={wish} needs episodes_per_batch of at least 2: subtracting the mean of a single episode's returns "
                 "may leave nothing to learn from",
             )
-        if normalize and baseline in ("moving_average", "batch_mean"):
+        if normalize and baseline.kind in ("moving_average", "batch_mean"):
             raise ArgumentError(
-                "baseline",
-                f"={baseline} has no effect with normalize=true, which subtracts the batch's mean: set baseline=none "
-                "or baseline=value",
+                "baseline.kind",
+                f"={baseline.kind} has no effect with normalize=true, which subtracts the batch's mean: set "
+                "baseline.kind=none or baseline.kind=value",
             )
-        self.collection = WholeEpisodes(episodes_per_batch // spec.num_envs)
+        self.collection = whole_episodes(episodes_per_batch, spec)
         self.finished = False
         self._distribution = policy_head(spec).distribution
         self._logits = build_policy(network, spec, torch_generator(seed, "agent/init")).to(device)
         self._parameters = list(self._logits.parameters())
         self._optimizer = optimizer(self._parameters)
-        self._optimizers = [self._optimizer]
-        self._baseline: Baseline
-        if baseline == "value":
-            value = build_value(network, spec, torch_generator(seed, "agent/init_value")).to(device)
-            fitting = value_optimizer(value.parameters())
-            self._optimizers.append(fitting)
-            self._baseline = LearnedValue(value, fitting, value_updates)
-        elif baseline == "moving_average":
-            self._baseline = MovingAverage(moving_average_decay, device)
-        else:
-            self._baseline = BatchMean() if baseline == "batch_mean" else NullBaseline()
+        self._baseline = baseline.make(network, spec, device, seed)
         self._estimator = estimator
-        self._gamma = gamma
+        self.gamma = gamma
         self._normalize = normalize
         self._entropy_bonus = schedule_from_zero(entropy_bonus, "entropy_bonus")
         least, largest = self._entropy_bonus.bounds()
@@ -177,11 +156,11 @@ class Reinforce:
     def learn(self, rollout: Rollout) -> Metrics:
         """One step up the policy gradient, then the baseline learns."""
         self._steps += rollout.num_steps
-        rates = [at_step(optimizer, self._steps) for optimizer in self._optimizers]
+        rate = at_step(self._optimizer, self._steps)
         bonus = self._entropy_bonus(self._steps)
         rollout = clip_reward(rollout, self._reward_clip)
         obs, mask = seen(rollout.obs), rollout.mask
-        weight = estimate(rollout.reward, rollout.discount, rollout.last, mask, self._gamma, self._estimator)
+        weight = estimate(rollout.reward, rollout.discount, rollout.last, mask, self.gamma, self._estimator)
         advantage = weight - self._baseline.predict(obs, weight, mask)
         if self._normalize:
             advantage = normalised(advantage, mask, made_of=weight)
@@ -196,9 +175,9 @@ class Reinforce:
             "policy/entropy": masked_mean(entropy.detach(), mask),
             "grad/norm": grad_norm,
             "value/weight_mean": masked_mean(weight, mask),
-            **self._baseline.learn(obs, weight, mask),
+            **self._baseline.learn(obs, weight, mask, self._steps),
             **({"policy/entropy_bonus": bonus} if self._bonus_changes else {}),
-            **rates[0],
+            **rate,
         }
 
     def state_dict(self) -> State:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -18,7 +18,7 @@ TARGET: Final = "_target_"  # the key that names a constructor
 UNKNOWN: Final[Any] = object()  # a type without annotation
 
 _DATA = (bool, int, float, str, Path, type(None))  # the scalars of YAML
-WORDS: Mapping[type, str] = {  # names of YAML's types in messages
+TYPE_NAMES: Mapping[type, str] = {  # names of YAML's types in messages
     bool: "true or false",
     int: "an integer",
     float: "a number",
@@ -103,7 +103,7 @@ class Condition:
 
 
 def used_when(**condition: Any) -> Condition:
-    """Marks an argument as used with that value, or with any in a tuple: `used_when(advantage="gae")`."""
+    """Marks an argument as used with that value, or with any in a tuple: `used_when(estimator="gae")`."""
     return _condition(condition, negated=False)
 
 
@@ -122,7 +122,7 @@ def unconditional(annotation: Any) -> tuple[Any, tuple[Condition, ...]]:
     members = members_of(annotation)
     if len(members) > 1:
         parts = [unconditional(member) for member in members]
-        return Union[tuple(part for part, _ in parts)], tuple(item for _, found in parts for item in found)  # noqa: UP007
+        return union_of([part for part, _ in parts]), tuple(item for _, found in parts for item in found)
     if get_origin(annotation) is not Annotated:
         return annotation, ()
     bare, *marks = get_args(annotation)
@@ -137,6 +137,11 @@ def members_of(annotation: Any) -> list[Any]:
     if get_origin(annotation) in (Union, types.UnionType):
         return [inner for member in get_args(annotation) for inner in members_of(member)]
     return [annotation]
+
+
+def union_of(members: Sequence[Any]) -> Any:
+    """The union of types that are known only at run time."""
+    return Union[tuple(members)]  # noqa: UP007
 
 
 def item_of(annotation: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_orig
 
 from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 
-from rlrun.annotations import WORDS, members_of
+from rlrun.annotations import TYPE_NAMES, members_of, union_of
 
 _CONFIG = ConfigDict(strict=True, allow_inf_nan=False)
 _LISTS = (list, Sequence, Collection, Iterable)
@@ -86,7 +86,7 @@ def _readable(hint: Any, *, inside: bool = False) -> Any:
     origin, args = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
         members = [_readable(member, inside=inside) for member in members_of(hint)]
-        return JsonValue if any(member is JsonValue for member in members) else _union(members)
+        return JsonValue if any(member is JsonValue for member in members) else union_of(members)
     if hint is int and inside:
         return Number
     if hint in (bool, int, float, str, type(None)) or (origin is Literal and _is_plain(args)):
@@ -104,11 +104,7 @@ def _readable(hint: Any, *, inside: bool = False) -> Any:
 
 
 def _is_plain(choices: tuple[Any, ...]) -> bool:
-    return all(type(choice) in WORDS for choice in choices)
-
-
-def _union(members: list[Any]) -> Any:
-    return Union[tuple(members)]  # noqa: UP007 (its members are known only at runtime)
+    return all(type(choice) in TYPE_NAMES for choice in choices)
 
 
 def _hints(call: Callable[..., Any]) -> dict[str, Any]:

@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import JsonValue
 from pydantic.fields import FieldInfo
 
-from rlrun.annotations import TARGET, UNKNOWN, WORDS, Kind, is_callable, is_partial, members_of
-from rlrun.errors import nearest
+from rlrun.annotations import TARGET, TYPE_NAMES, UNKNOWN, Kind, is_callable, is_partial, members_of
 
 _NO_TEXT = (  # not strings, as Hydra parses them unquoted
     r"[-+]?((0|[1-9][\d_]*)(\.\d*)?|\.\d+)(e[-+]?\d+)?|[-+]?\.?(inf|nan)|true|false|null"
@@ -37,8 +36,8 @@ def describe(annotation: Any) -> str:
         return f"a list (each {describe(args[0])})"
     if origin is dict:
         return f"a mapping (each value {describe(args[1])})"
-    if annotation in WORDS:
-        return WORDS[annotation]
+    if annotation in TYPE_NAMES:
+        return TYPE_NAMES[annotation]
     return f"an object ({TARGET}) of the kind {kind_name(annotation)}"
 
 
@@ -82,9 +81,3 @@ def _bounds(metadata: tuple[Any, ...]) -> list[str]:
         if getattr(item, "pattern", None):
             bounds.append(f"matching {item.pattern}")
     return bounds
-
-
-def suggestion(data: list[Any], value: Any) -> str:
-    """The choice nearest to `value`, if one of the types `data` has choices."""
-    choices = [str(choice) for member in data if get_origin(member) is Literal for choice in get_args(member)]
-    return f"; nearest: {nearest(value, choices)[0]}" if choices and isinstance(value, str) else ""

@@ -140,7 +140,7 @@ def _made(config: Config, command: Command, built: Built, rerun_of: Path | None)
         argv=command.argv,
         overrides=command.overrides,
         labels=config.labels,
-        protocol=config.env.arguments.get("protocol"),
+        protocol=built.run.collector.env.spec.protocol,
         experiment=config.experiment(),
         settings=config.settings(),
         seed=config.seed,

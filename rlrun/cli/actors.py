@@ -9,7 +9,7 @@ from rlrun.build import build_player
 from rlrun.config.saved import config_of_run
 from rlrun.errors import UserError
 from rlrun.pictures.policy_video import Actor
-from rlrun.protocols import Filmable
+from rlrun.protocols import Renderable
 from rlrun.runs.manifest import manifest_of_run
 from rlrun.runs.policies import SavedPolicy, policy_of
 
@@ -28,8 +28,8 @@ def actor_of(directory: Path, which: str | None, stack: ExitStack) -> tuple[Acto
     manifest, policy = manifest_of_run(directory), policy_of(directory, which)
     player = build_player(config_of_run(directory, manifest))
     stack.callback(player.close)
-    if not isinstance(player.env, Filmable):
-        raise UserError(f"{player.env.spec.name} draws no pictures (see rlrun.protocols.Filmable)")
+    if not isinstance(player.env, Renderable):
+        raise UserError(f"{player.env.spec.name} draws no pictures (see rlrun.protocols.Renderable)")
     policy.load_into(player.agent)
     scored = "" if policy.evaluation_mean is None else f", evaluation {policy.evaluation_mean:.2f}"
     labels = manifest["labels"]

@@ -11,11 +11,9 @@ from rlrun.compute.device import Device
 from rlrun.compute.execution import plainly
 from rlrun.config.config import Config
 from rlrun.config.memory_need import refuse_too_large
-from rlrun.errors import UserError
 from rlrun.protocols import Agent, VecEnv
 from rlrun.types import EnvSpec
 
-_LIMIT = "max_episode_steps"
 _CPU = torch.device("cpu")
 
 
@@ -32,10 +30,7 @@ class CheckedParts:
 
     def __init__(self, config: Config, directory: Path) -> None:
         self._config, self._directory = config, directory
-        if "num_envs" not in config.env.arguments:
-            raise UserError(f"env._target_={config.env.target} takes no num_envs, so it cannot be evaluated apart")
         refuse_too_large(config, _CPU)
-        self.has_limit = _LIMIT in config.env.arguments
         env = self.env()
         self.spec = env.spec
         self.agent(env.spec, 0)
@@ -43,28 +38,12 @@ class CheckedParts:
         device: Device = instantiate(config.device, {}, kind="cpu", compile="none")
         device.activate(self.spec.obs_shape)
 
-    def env(self) -> VecEnv:
-        """The training environment."""
-        env: VecEnv = instantiate(self._config.env, {})
-        return env
-
-    def env_of(self, num_envs: int) -> VecEnv:
-        """An environment of so many slots."""
-        env: VecEnv = instantiate(self._config.env, {}, num_envs=num_envs)
-        return env
-
-    def limited_env(self, num_envs: int, max_episode_steps: int) -> VecEnv:
-        """The same with another time limit, agent steps."""
-        env: VecEnv = instantiate(self._config.env, {}, **{"num_envs": num_envs, _LIMIT: max_episode_steps})
+    def env(self, **replaced: int) -> VecEnv:
+        """The training environment, with other values for some of its keys."""
+        env: VecEnv = instantiate(self._config.env, {}, **replaced)
         return env
 
     def agent(self, spec: EnvSpec, seed: int) -> Agent:
         """A new agent, with a network of its own."""
-        runtime = {
-            "spec": spec,
-            "device": _CPU,
-            "seed": seed,
-            "directory": self._directory,
-            "execution": plainly(_CPU),
-        }
+        runtime = {"spec": spec, "device": _CPU, "seed": seed, "directory": self._directory, "execution": plainly(_CPU)}
         return make_agent(self._config, runtime)

@@ -83,7 +83,7 @@ def _refuse(error: UserError) -> int:
 
 
 def _dispatch(argv: list[str]) -> int:
-    if argv[1:2] == ["complete"]:  # first, since the words after it may be anything; people wait for it at every Tab
+    if argv[1:2] == ["complete"]:  # first, since what follows may be anything; people wait for it at every Tab
         from rlrun.cli.completion.answer import complete
 
         return complete(argv[2:])
@@ -102,25 +102,25 @@ def _dispatch(argv: list[str]) -> int:
 
 def _verb(argv: list[str]) -> int | None:
     """Does what a verb asks, and returns the exit status; None if there is no verb."""
-    word = argv[1] if len(argv) > 1 else ""
-    if word in VERBS:
+    name = argv[1] if len(argv) > 1 else ""
+    if name in VERBS:
         return run_verb(argv)
     if "=" in argv[2:3]:
-        raise UserError(f"cannot read '{word} =': overrides look like key=value, without spaces around the =")
-    if re.fullmatch(r"[a-z]+", word):
+        raise UserError(f"cannot read '{name} =': overrides look like key=value, without spaces around the =")
+    if re.fullmatch(r"[a-z]+", name):
         raise UserError(
-            f"unknown verb '{word}'; nearest: {nearest(word, VERBS)[0]}; available: {', '.join(VERBS)}; "
+            f"unknown verb '{name}'; nearest: {nearest(name, VERBS)[0]}; available: {', '.join(VERBS)}; "
             "training needs none: rlrun algo=dqn env=cartpole"
         )
     return None
 
 
-def _flags(words: list[str]) -> argparse.Namespace:
-    for word in words:
+def _flags(arguments: list[str]) -> argparse.Namespace:
+    for each in arguments:
         for names, instead in _REPLACED.items():
-            if word.split("=")[0] in names:
-                raise UserError(f"{word} is a flag of Hydra's that rlrun does not have: {instead}")
-    flags = run_arguments().parse_intermixed_args(words)
+            if each.split("=")[0] in names:
+                raise UserError(f"{each} is a flag of Hydra's that rlrun does not have: {instead}")
+    flags = run_arguments().parse_intermixed_args(arguments)
     if flags.multirun and flags.cfg:
         raise UserError("-m cannot be combined with --cfg: give the overrides of one run")
     if flags.resolve and not flags.cfg:
@@ -130,20 +130,18 @@ def _flags(words: list[str]) -> argparse.Namespace:
 
 def _runs(argv: list[str], stop: StopRequest) -> int:
     """Does what overrides ask: one run, or with -m a sweep; or shows the help, or the config."""
-    from rlrun.config.files import config_directories, resolve_env
+    from rlrun.config.files import config_directories
     from rlrun.config.seeds import has_seeds
 
     wants_help = len(argv) == 1 or not {"-h", "--help"}.isdisjoint(argv)
-    flags = _flags([word for word in argv[1:] if word not in ("-h", "--help")])
+    flags = _flags([each for each in argv[1:] if each not in ("-h", "--help")])
     directories = config_directories(flags.config_dir)
     if wants_help:
         from rlrun.cli.help_page import help_page
 
         print(help_page(directories))
         return 0
-    overrides = resolve_env(directories, flags.overrides)
-    if overrides != flags.overrides:
-        print(f"using {overrides[0]}, which has a file of its own")
+    overrides = flags.overrides
     if has_seeds(overrides):
         if flags.cfg or flags.multirun:
             what, instead = ("--cfg", "seed=0") if flags.cfg else ("-m", "seed=range(10)")
@@ -182,23 +180,23 @@ def _sweep(overrides: Sequence[str], directories: Sequence[Path], argv: Sequence
     sweep = check_sweep(overrides, directories)
     outcomes = Outcomes()
 
-    def job(words: Sequence[str]) -> None:
+    def job(chosen: Sequence[str]) -> None:
         if stop.came is not None:
             return  # the rest of the sweep is not begun
-        outcomes.begun.append(words)
+        outcomes.begun.append(chosen)
         try:
-            _run(words, directories, argv, in_sweep=True)
+            _run(chosen, directories, argv, in_sweep=True)
         except Interrupted as error:
             outcomes.stopped.append(error)
         except UserError as error:
-            outcomes.refused.append((words, error))
+            outcomes.refused.append((chosen, error))
             _refuse(error)
 
     if sweep.for_hydra:
         _launch(argv[0], sweep.for_hydra, directories, argv, job)
     else:
-        for words in sweep.jobs:
-            job(words)
+        for each in sweep.jobs:
+            job(each)
     if outcomes.refused:
         print("\n".join(f"rlrun: {line}" for line in outcomes.failures()), file=sys.stderr, flush=True)
     if outcomes.stopped:
@@ -212,7 +210,7 @@ def _sweep(overrides: Sequence[str], directories: Sequence[Path], argv: Sequence
 
 def _launch(
     program: str,
-    words: Sequence[str],
+    overrides: Sequence[str],
     directories: Sequence[Path],
     argv: Sequence[str],
     job: Callable[[Sequence[str]], None],
@@ -240,7 +238,7 @@ def _launch(
             running.append(error)
             raise
 
-    before, sys.argv = os.environ.get(_FULL_ERRORS), [program, "-m", *words]
+    before, sys.argv = os.environ.get(_FULL_ERRORS), [program, "-m", *overrides]
     os.environ[_FULL_ERRORS] = "1"  # exceptions reach us instead of being printed by Hydra
     try:
         hydra_main(version_base="1.3", config_path=str(directories[-1]), config_name="config")(task)()

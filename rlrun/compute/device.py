@@ -18,7 +18,7 @@ from rlrun.compute.allocator import keep_freed_memory
 from rlrun.compute.cores import available_cores, free_cores
 from rlrun.compute.cuda_graphs import CudaGraphs
 from rlrun.compute.execution import Compile, Execution, Precision
-from rlrun.errors import UserError
+from rlrun.errors import ArgumentError
 
 _LOG = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class Device:
             losses and optimizers in float32. On a GPU `float32` excludes TensorFloat-32. Experimental there.
 
     Raises:
-        UserError: if there is no GPU although one is requested, more threads are requested than there are cores, or
+        ArgumentError: if there is no GPU although one is requested, more threads are requested than there are cores, or
             something that `compile` needs is missing.
     """
 
@@ -52,14 +52,14 @@ class Device:
     ) -> None:
         has_cuda = torch.cuda.is_available()
         if kind == "cuda" and not has_cuda:
-            raise UserError("device=cuda, but torch finds no NVIDIA GPU here; use device=cpu or device=auto")
+            raise ArgumentError("kind", "=cuda is not available, torch finds no NVIDIA GPU here: use cpu or auto")
         cores = available_cores()
         if num_threads is not None and num_threads > cores:
-            raise UserError(f"device.num_threads={num_threads}, but only {cores} cores are available here")
+            raise ArgumentError("num_threads", f"={num_threads}, but only {cores} cores are available here")
         self.torch_device = torch.device("cuda" if has_cuda and kind != "cpu" else "cpu")
         on_gpu = self.torch_device.type == "cuda"
         if compile == "graphs" and not on_gpu:
-            raise UserError("device.compile=graphs needs an NVIDIA GPU: use device.compile=none or inductor")
+            raise ArgumentError("compile", "=graphs needs an NVIDIA GPU: use none or inductor")
         if compile == "inductor":
             _require_compiler(on_gpu=on_gpu)
         recorder = CudaGraphs(self.torch_device) if on_gpu and compile != "none" else None
@@ -84,7 +84,7 @@ class Device:
         if threads < cores:
             _LOG.warning(
                 f"other work keeps {cores - threads} of {cores} cores busy, so this run uses {threads} "
-                f"thread{'s' if threads > 1 else ''} until it ends; device.num_threads={cores} uses all"
+                f"thread{'s' if threads > 1 else ''} until it ends; num_threads={cores} uses all"
             )
 
     def keep_threads(self, num_threads: int) -> None:
@@ -109,7 +109,7 @@ class Device:
 
 
 def _require_compiler(*, on_gpu: bool) -> None:
-    """Raises UserError, naming what is missing, if torch.compile could not compile for the device."""
+    """Raises ArgumentError, naming what is missing, if torch.compile could not compile for the device."""
     named = os.environ.get("CXX")
     if not any(shutil.which(name) for name in ([named] if named else ["g++", "clang++", "c++"])):
         missing = f"the C++ compiler CXX={named}" if named else "a C++ compiler (g++)"
@@ -119,4 +119,4 @@ def _require_compiler(*, on_gpu: bool) -> None:
         missing = "the package triton"
     else:
         return
-    raise UserError(f"device.compile=inductor needs {missing}, which is missing here: use device.compile=none")
+    raise ArgumentError("compile", f"=inductor needs {missing}, which is missing here: use none")

@@ -26,19 +26,19 @@ def parse(overrides: Iterable[str]) -> list[Override]:
     Raises:
         UserError: if one of them cannot be read.
     """
-    return [_parsed(str(word)) for word in overrides]
+    return [_parsed(str(each)) for each in overrides]
 
 
 @lru_cache(maxsize=4096)  # the runs of a sweep share most of them
-def _parsed(word: str) -> Override:
-    key, equals, value = word.partition("=")
-    if not key or (not equals and not word.startswith("~")):
-        raise UserError(f"cannot read '{word}': overrides look like key=value, without spaces around the =")
+def _parsed(text: str) -> Override:
+    key, equals, value = text.partition("=")
+    if not key or (not equals and not text.startswith("~")):
+        raise UserError(f"cannot read '{text}': overrides look like key=value, without spaces around the =")
     try:
-        (item,) = OverridesParser.create().parse_overrides([word])
+        (item,) = OverridesParser.create().parse_overrides([text])
     except (HydraException, ValueError) as error:
         raise UserError(
-            f"cannot read '{word}': a list is {key}=[a,b], several runs are {key}=a,b with -m, and a string with "
+            f"cannot read '{text}': a list is {key}=[a,b], several runs are {key}=a,b with -m, and a string with "
             f"special characters is quoted twice: \"{key}='{value.strip(' =') or '...'}'\""
         ) from error
     return item
@@ -83,7 +83,7 @@ def _inside(key: str, value: Any) -> Iterator[str]:
 
 
 def refuse_repeated(items: Sequence[Override]) -> None:
-    """Refuses two overrides that give one key different values: Hydra would let the last one win without a word.
+    """Refuses two overrides that give one key different values: Hydra would let the last one win silently.
 
     Raises:
         UserError: naming both.
@@ -91,14 +91,14 @@ def refuse_repeated(items: Sequence[Override]) -> None:
     seen: dict[str, str] = {}
     for item in items:
         for key in [key_of(item)] if is_choice(item) else keys_set(item):
-            word = str(item.input_line)
-            if seen.setdefault(key, word) != word:
-                raise UserError(f"{key} is given twice, as {seen[key]} and as {word}: leave one out")
+            text = str(item.input_line)
+            if seen.setdefault(key, text) != text:
+                raise UserError(f"{key} is given twice, as {seen[key]} and as {text}: leave one out")
 
 
 def changed(overrides: Iterable[str], *changes: str) -> list[str]:
     """The overrides of one run, with `changes` in place of those for the same keys."""
-    by_key = {word.lstrip("+").partition("=")[0]: word for word in (*overrides, *changes)}
+    by_key = {each.lstrip("+").partition("=")[0]: each for each in (*overrides, *changes)}
     return list(by_key.values())
 
 

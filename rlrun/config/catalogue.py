@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, JsonValue
 
-from rlrun.annotations import BEFORE_END, EXECUTION, FILE, PARTIAL, AtMost, Condition, Kind, Named, Takes
+from rlrun.annotations import BEFORE_END, EXECUTION, FILE, PARTIAL, AtMost, Condition, Kind, Named, Takes, union_of
 from rlrun.config.index import FILE_NAME as FILE_NAME
 from rlrun.config.index import SETTINGS as SETTINGS
 from rlrun.config.index import VERSION as VERSION
@@ -44,26 +44,17 @@ class Target:
     summary: str
     sources: Sequence[str]  # papers and equations, as the docstrings give them
     parameters: Mapping[str, Parameter]  # the keys that YAML must give
-    runtime: Mapping[
-        str, Any
-    ]  # arguments that are supplied when building: `Kind`s, or None where no config describes it
+    runtime: Mapping[str, Any]  # what is supplied when building: `Kind`s, or None where no config describes it
 
 
 def target(name: object) -> Target | None:
     """What the catalogue has on the target called `name`; None if it is not one of ours."""
-    return _targets().get(name) if isinstance(name, str) else None
+    return _target(name) if isinstance(name, str) and name in index()["targets"] else None
 
 
 def target_names() -> list[str]:
     """Every target that the catalogue has."""
     return list(index()["targets"])
-
-
-def alternatives(name: object) -> list[str]:
-    """The other targets that can stand where the target called `name` does."""
-    kinds = index()["kinds"].values()
-    found = {other for entry in kinds if name in entry["targets"] for other in entry["targets"]}
-    return sorted(found - {name})
 
 
 def kind(name: str) -> Kind:
@@ -73,24 +64,8 @@ def kind(name: str) -> Kind:
 
 
 @cache
-def _targets() -> _Lazily:
-    return _Lazily(index()["targets"])
-
-
-class _Lazily:
-    """Targets by name, each made when it is first asked for: a command needs a handful of them."""
-
-    def __init__(self, entries: Mapping[str, Any]) -> None:
-        self._entries = entries
-        self._made: dict[str, Target] = {}
-
-    def get(self, name: str) -> Target | None:
-        if name not in self._made and name in self._entries:
-            self._made[name] = _target(self._entries[name])
-        return self._made.get(name)
-
-
-def _target(entry: Mapping[str, Any]) -> Target:
+def _target(name: str) -> Target:
+    entry = index()["targets"][name]
     parameters = {
         name: Parameter(annotation(parameter), parameter, parameter["meaning"], _conditions(parameter))
         for name, parameter in entry["parameters"].items()
@@ -122,7 +97,7 @@ def annotation(entry: Mapping[str, Any]) -> Any:
         members = [Annotated[(member, *marks)] for member in members]
     if entry.get("nullable"):
         members.append(type(None))
-    return Union[tuple(members)] if len(members) > 1 else members[0]  # noqa: UP007 (known only at runtime)
+    return union_of(members)
 
 
 def _member(entry: Mapping[str, Any]) -> Any:

@@ -6,7 +6,7 @@ Nothing is built, and no directory is made, before all of it is right.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from rlrun.annotations import TARGET
 from rlrun.annotations.plain_values import takes_only_text
-from rlrun.config import catalogue
 from rlrun.config.arguments import given_text, is_choice, is_hydras, keys_set, parse, refuse_repeated, refuse_several
 from rlrun.config.chosen import Chosen, choose, hydra, refuse_other_network
 from rlrun.config.config import GROUPS_OF_OBJECTS, Config, check_plain
-from rlrun.config.files import GROUPS, identity, one_line, options, refuse_unread, resolve_env, search_path
+from rlrun.config.files import contents, one_line, options, refuse_unread, search_path
 from rlrun.config.hydra_settings import refuse_unheeded
-from rlrun.config.keys import Key, as_tree, is_wrong, valid_keys, with_comments
+from rlrun.config.keys import Key, as_tree, is_wrong, valid_keys
 from rlrun.config.messages import unknown_key, wrong_value
-from rlrun.config.provenance import Setting
 from rlrun.config.unused_keys import refuse_unused
 from rlrun.errors import UserError, WrongKeyError
 
@@ -89,14 +87,12 @@ def request(overrides: Sequence[str], directories: Sequence[Path], *, in_sweep: 
         UserError: if an option does not exist, nothing takes a key, or something has no effect.
     """
     refuse_unread(directories)
-    items = parse(resolve_env(directories, overrides))
-    refuse_several(items)
-    refuse_repeated(items)
-    hydras = [str(item.input_line) for item in items if is_hydras(item)]
-    refuse_unheeded(hydras, in_sweep=in_sweep)
-    items = [item for item in items if not is_hydras(item)]
+    given = parse(overrides)
+    refuse_several(given)
+    refuse_repeated(given)
+    items = [item for item in given if not is_hydras(item)]
     chosen = choose(items, directories)
-    refuse_unheeded((), chosen.launching, in_sweep=in_sweep)
+    refuse_unheeded([item for item in given if is_hydras(item)], chosen.launching, in_sweep=in_sweep)
     objects = [
         (str(item.key_or_group), item.value())
         for item in items
@@ -104,58 +100,35 @@ def request(overrides: Sequence[str], directories: Sequence[Path], *, in_sweep: 
     ]
     written: list[tuple[str, Any]] = [(each.key, each.value or {}) for each in chosen.settings]
     tree = as_tree([*(each for each in written if each[0] not in GROUPS_OF_OBJECTS), *objects])
-    asked = Request(tuple(items), chosen, {}, directories)
-    is_ours = all(catalogue.target(value) is not None for key, value in (*written, *objects) if key.endswith(TARGET))
-    for imports in (False,) if is_ours else (False, True):  # what needs no import is looked up first
-        keys = with_comments(valid_keys(tree, imports=imports), chosen.settings)
-        asked = replace(asked, keys=keys)
-        _refuse_unchosen(asked)
+    for imports in (False, True):  # what needs no import, which may take seconds, is looked up first
+        asked = Request(tuple(items), chosen, valid_keys(tree, imports=imports), directories)
         _refuse_wrong(asked)
     refuse_other_network(chosen)
     return asked
 
 
-def _refuse_unchosen(asked: Request) -> None:
-    """Refuses a run without algorithm or environment; a misspelt key may be why."""
-    group = next((group for group in ("algo", "env") if asked.chosen.choices.get(group) is None), None)
-    if group is None:
-        return
-    for item in asked.values:
-        for key in keys_set(item):
-            if key.split(".")[0] not in GROUPS and is_wrong(key, asked.keys):
-                raise _unknown(key, f"set on the command line: {item.input_line}", asked)
-    for setting in asked.chosen.settings:
-        _refuse_below_its_group(setting, asked.chosen)
-    raise UserError(f"no {group} is chosen: give {group}=, one of {', '.join(options(asked.directories, group))}")
-
-
-def _unknown(key: str, where: str, asked: Request) -> UserError:
-    return unknown_key(key, where, asked.keys, asked.chosen.choices, asked.directories)
-
-
-def _refuse_below_its_group(setting: Setting, chosen: Chosen) -> None:
-    """Refuses a key of an experiment that its file puts below `experiment`, where nothing takes it."""
-    if setting.key.split(".")[0] in ("preset", "experiment", "debug") and setting.order:
-        group = chosen.entries[setting.order].group
-        raise UserError(f"{setting.path} must begin with the line # @package _global_: it sets keys below {group}")
-
-
 def _refuse_wrong(asked: Request) -> None:
+    """Refuses keys that nothing takes, then a run without algorithm or environment: a misspelt key may be why."""
+    choices = asked.chosen.choices
+    open_groups = [group for group in ("algo", "env") if choices.get(group) is None]
     targets = {str(item.key_or_group) for item in asked.values if str(item.key_or_group).endswith(f".{TARGET}")}
     replaced = tuple(
         f"{item.key_or_group}." for item in asked.values if isinstance(value := item.value(), dict) and TARGET in value
     )
-    for setting in asked.chosen.settings:
-        if is_wrong(setting.key, asked.keys) and not setting.key.startswith(replaced):
-            _refuse_below_its_group(setting, asked.chosen)
-            parent = setting.key.rpartition(".")[0]
+    said = [(each.key, each.place) for each in asked.chosen.settings if not each.key.startswith(replaced)]
+    said += [
+        (key, f"the command line: {item.input_line}")
+        for item in asked.values
+        for key in keys_set(item) or [str(item.key_or_group)]
+    ]
+    for key, place in said:
+        if key.split(".")[0] not in open_groups and is_wrong(key, asked.keys):
+            parent = key.rpartition(".")[0]
             if f"{parent}.{TARGET}" in targets:
-                raise UserError(f"{parent}.{TARGET} has no {setting.key}: replace all, as '{parent}={{{TARGET}: ...}}'")
-            raise _unknown(setting.key, f"set in {setting.place}", asked)
-    for item in asked.values:
-        for key in keys_set(item) or [str(item.key_or_group)]:
-            if is_wrong(key, asked.keys):
-                raise _unknown(key, f"set on the command line: {item.input_line}", asked)
+                raise UserError(f"{parent}.{TARGET} has no {key}: replace all, as '{parent}={{{TARGET}: ...}}'")
+            raise unknown_key(key, place, asked.keys, choices)
+    for group in open_groups:
+        raise UserError(f"no {group} is chosen: give {group}=, one of {', '.join(options(asked.directories, group))}")
 
 
 def composed(asked: Request) -> DictConfig:
@@ -165,7 +138,7 @@ def composed(asked: Request) -> DictConfig:
         UserError: if it cannot be composed.
     """
     with hydra(asked.directories):
-        config = hydra_compose("config", overrides=[*asked.chosen.words, *search_path(asked.directories)])
+        config = hydra_compose("config", overrides=[*asked.chosen.overrides, *search_path(asked.directories)])
     OmegaConf.set_struct(config, False)
     for node in (config, config.get("env")):
         if isinstance(node, DictConfig):
@@ -217,7 +190,7 @@ def checked(asked: Request, config: DictConfig) -> Config:
         result = check_plain(raw, labels)
         refuse_unused(result, asked.items, asked.chosen)
     except WrongKeyError as problem:
-        raise wrong_value(problem, asked.items, asked.keys, asked.chosen.settings) from problem
+        raise wrong_value(problem, asked.items, asked.chosen.settings) from problem
     return result
 
 
@@ -236,10 +209,9 @@ def _resolved(config: DictConfig) -> dict[str, Any]:
 def _labels(raw: Mapping[str, Any], asked: Request) -> dict[str, str]:
     """Names for people and paths: `pong`, `gym-Acrobot-v1`, `atari-space_invaders`; and the preset that counts."""
     env = str(asked.chosen.choices["env"])
-    found = identity(asked.directories, env)
-    inside = raw["env"] if isinstance(raw.get("env"), Mapping) else {}
-    about = next((str(inside[key]) for key in ("game", "id") if inside.get(key) is not None), None)
-    if about is not None and (found is None or found[1] != about):
-        env = f"{env}-{about}"
+    inside: Mapping[str, Any] = raw["env"] if isinstance(raw.get("env"), Mapping) else {}
+    own = contents(asked.directories, f"env/{env}")
+    for value in (str(inside[key]) for key in ("game", "id") if inside.get(key) is not None):
+        env = env if value in (own.get("game"), own.get("id")) else f"{env}-{value}"
     labels = {"algo": str(asked.chosen.choices["algo"]), "env": env}
     return labels | ({"preset": asked.chosen.preset} if asked.chosen.preset is not None else {})

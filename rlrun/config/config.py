@@ -9,13 +9,12 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from rlrun.config import catalogue
+from rlrun.annotations import TARGET
 from rlrun.config.catalogue import LOG_VALUES, RUN_VALUES, SETTINGS, kind
 from rlrun.config.schema import (
     Component,
     as_plain,
     check_component,
-    check_fields,
     check_value,
     components_in,
     experiment,
@@ -92,20 +91,29 @@ def check_plain(raw: Mapping[str, Any], labels: Mapping[str, str]) -> Config:
         if name not in raw:
             raise WrongKeyError(f"{name} is missing", name)
     top = {name: check_value(annotation, raw.get(name), name) for name, annotation in TOP.items()}
-    settings = {name: check_fields(raw.get(name), _fields(target), name) for name, target in SETTINGS.items()}
+    settings = {name: check_component(_section(raw.get(name), target), name) for name, target in SETTINGS.items()}
     config = Config(
         **top | {"runs_dir": Path(top["runs_dir"])},
-        evaluation=settings["evaluation"],
-        checkpoint=settings["checkpoint"],
+        evaluation=settings["evaluation"].arguments,
+        checkpoint=settings["checkpoint"].arguments,
         algo=check_component(raw["algo"], "algo", expected=kind("Agent"), runtime=RUN_VALUES),
         env=check_component(raw["env"], "env", expected=kind("VecEnv")),
         device=check_component(raw["device"], "device", expected=kind("Device")),
         logger=check_component(raw["logger"], "logger", expected=kind("Logger"), runtime=LOG_VALUES),
         labels=labels,
     )
+    if "num_envs" not in config.env.arguments:
+        raise WrongKeyError(
+            f"env._target_={config.env.target} takes no num_envs, so it cannot be evaluated separately", "env._target_"
+        )
     _check_ends(config)
     _check_that_it_limits(config.evaluation, config.env)
     return config
+
+
+def _section(value: object, target: str) -> object:
+    """A section whose class is fixed, as the object that it is."""
+    return {**value, TARGET: target} if isinstance(value, Mapping) else value
 
 
 def _check_ends(config: Config) -> None:
@@ -133,9 +141,3 @@ def _check_that_it_limits(evaluation: Mapping[str, Any], env: Component) -> None
             f"evaluation.{name}",
         )
     check_value(signature_of(env.target, "env", frozenset()).keys[name], limit, f"evaluation.{name}")
-
-
-def _fields(target: str) -> dict[str, Any]:
-    known = catalogue.target(target)
-    assert known is not None
-    return {name: parameter.annotation for name, parameter in known.parameters.items()}

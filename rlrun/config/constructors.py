@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import re
-from collections.abc import Callable, Sequence
-from importlib import import_module
+import pydoc
+from collections.abc import Callable
 from typing import Any, get_type_hints
 
 from rlrun.annotations import TARGET, UNKNOWN, Condition, unconditional
@@ -20,61 +19,19 @@ def import_target(target: object, path: str) -> Callable[..., Any]:
     Raises:
         UserError: if there is none.
     """
-    if not isinstance(target, str):
-        raise UserError(f"{path}.{TARGET} must be the dotted name of a class or function, not {shown(target)}")
-    parts = target.split(".")
-    for split in range(len(parts) - 1, 0, -1):
-        module_name = ".".join(parts[:split])
-        try:
-            found, absent = _within(import_module(module_name), parts[split:])
-        except ModuleNotFoundError as error:
-            if error.name is not None and (module_name + ".").startswith(error.name + "."):
-                continue
-            raise UserError(
-                f"{path}.{TARGET}={target} needs the module {error.name}, which is not installed"
-            ) from error
-        except (Exception, SystemExit) as error:  # whatever somebody's module does when it is imported
-            if not all(part.isidentifier() for part in parts):
-                raise UserError(f"{path}.{TARGET}={target} is not a dotted name") from error
-            raise UserError(
-                f"{path}.{TARGET}={target} cannot be imported: {module_name} raises {type(error).__name__}: {error}"
-            ) from error
-        if absent is not None:
-            close = ", ".join(nearest(absent, _public_names(found))) or _ours_like(parts[-1])
-            raise UserError(f"{path}.{TARGET}={target} does not exist; nearest: {close}")
-        if not (inspect.isclass(found) or inspect.isfunction(found)):
-            raise UserError(f"{path}.{TARGET}={target} is neither a class nor a function")
-        call: Callable[..., Any] = found
-        return call
-    if len(parts) == 1:
-        raise UserError(
-            f"{path}.{TARGET}={target} cannot be imported: it must be like package.module.Name; "
-            f"nearest: {_ours_like(target)}"
-        )
-    raise UserError(
-        f"{path}.{TARGET}={target} cannot be imported: there is no module {parts[0]} here or among what is installed"
-    )
-
-
-def _within(owner: Any, names: Sequence[str]) -> tuple[Any, str | None]:
-    """What is in `owner`, in what is in that, and so on, as far as it goes; and the first name that is not there."""
-    for name in names:
-        try:
-            owner = getattr(owner, name)  # a package may import then, and raise anything
-        except AttributeError:
-            return owner, name
-    return owner, None
-
-
-def _public_names(owner: Any) -> list[str]:
-    """What is defined in a module or class; of a package without the modules that happen to be imported already."""
-    return [name for name, value in vars(owner).items() if not name.startswith("_") and not inspect.ismodule(value)]
-
-
-def _ours_like(name: str) -> str:
-    """The dotted names of our own classes whose last part is nearest."""
-    ours = {target.rpartition(".")[2]: target for target in catalogue.target_names()}
-    return ", ".join(ours[each] for each in nearest(name, ours))
+    place, key = f"{path}.{TARGET}={shown(target)}", f"{path}.{TARGET}"
+    try:
+        found = pydoc.locate(str(target))
+    except pydoc.ErrorDuringImport as error:  # whatever somebody's module does when it is imported
+        raise WrongKeyError(f"{place} cannot be imported: {error}", key) from error
+    if found is None:
+        ours = {name.rpartition(".")[2]: name for name in catalogue.target_names()}
+        close = ", ".join(ours[name] for name in nearest(str(target).rpartition(".")[2], ours))
+        raise WrongKeyError(f"{place} does not exist; nearest of rlrun's own: {close}", key)
+    if not (inspect.isclass(found) or inspect.isfunction(found)):
+        raise WrongKeyError(f"{place} is neither a class nor a function", key)
+    call: Callable[..., Any] = found
+    return call
 
 
 def parameters_of(call: Callable[..., Any], path: str, *, supplied: int = 0) -> dict[str, inspect.Parameter]:
@@ -144,19 +101,9 @@ def read_hints(function: Callable[..., Any], owner: str) -> dict[str, Any]:
     try:
         return get_type_hints(function, include_extras=True)
     except Exception as error:  # whatever evaluating somebody's annotation does
-        missing = error.name if isinstance(error, NameError) else None
-        written = getattr(function, "__annotations__", {})
-        places = [
-            name
-            for name, text in written.items()
-            if missing is not None and re.search(rf"\b{re.escape(missing)}\b", str(text))
-        ]
-        which = f"the annotation of {places[0]}" if places else "an annotation"
-        advice = (
-            f"import {missing} there, and not under `if TYPE_CHECKING:`" if missing is not None else "correct it there"
-        )
         raise UserError(
-            f"{owner} cannot be checked: {which} cannot be read at run time ({type(error).__name__}: {error}): {advice}"
+            f"{owner} cannot be checked: an annotation cannot be read at run time ({type(error).__name__}: {error}): "
+            "import what it names, and not under `if TYPE_CHECKING:`"
         ) from error
 
 

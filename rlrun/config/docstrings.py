@@ -32,4 +32,4 @@ def meanings_in(docstring: str) -> dict[str, str]:
     match = re.search(r"(?:^|\n)Args:\n(.*?)(?:\n\S|\Z)", docstring, re.DOTALL)
     entries = re.split(r"^    (?=\w+: )", match[1], flags=re.MULTILINE)[1:] if match else []
     split = (entry.partition(": ") for entry in entries)
-    return {name: re.sub(r"\bNone\b", "null", " ".join(words.split())) for name, _, words in split}
+    return {name: re.sub(r"\bNone\b", "null", " ".join(text.split())) for name, _, text in split}

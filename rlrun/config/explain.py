@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from rlrun.annotations import TARGET
+from rlrun.config import catalogue
 from rlrun.config.compose import Request, checked, composed, request
-from rlrun.config.keys import GROUP_MEANINGS, About, Key, about, valid_keys, with_comments
+from rlrun.config.constructors import import_target
+from rlrun.config.docstrings import paragraphs, sources
+from rlrun.config.keys import GROUP_MEANINGS, Key, valid_keys
 from rlrun.config.messages import origin
 from rlrun.config.unused_keys import Unused, unused_keys
 from rlrun.errors import UnknownKeyError, nearest
@@ -24,6 +27,14 @@ class Row:
     key: Key
     place: str  # where the value comes from
     note: str  # the comment there: unit, source, remarks; first of all, whether the key is not used, and why
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a target is, in words."""
+
+    summary: str
+    sources: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +63,12 @@ def explanation(overrides: Sequence[str], directories: Sequence[Path], prefixes:
     for prefix in prefixes:
         if prefix not in keys:
             raise UnknownKeyError(f"no key {prefix} here; nearest: {', '.join(nearest(prefix, keys))}", prefix)
-    keys = with_comments(keys, asked.chosen.settings)
-    wanted = [key for name, key in keys.items() if not prefixes or any(_below(name, prefix) for prefix in prefixes)]
+    comments = {setting.key: setting.comment for setting in reversed(asked.chosen.settings)}  # of the weakest file
+    wanted = [
+        key if key.meaning else replace(key, meaning=comments.get(name, ""))
+        for name, key in keys.items()
+        if not prefixes or any(_below(name, prefix) for prefix in prefixes)
+    ]
     unused = unused_keys(config)
     rows = [_marked(_row(key, asked), unused) for key in wanted]
     components = [
@@ -62,6 +77,19 @@ def explanation(overrides: Sequence[str], directories: Sequence[Path], prefixes:
         if _is_component(row.key) and isinstance(row.key.value, str) and not row.place.startswith(_DEFAULT)
     ]
     return Explanation(rows, components)
+
+
+def about(target: str) -> About:
+    """What the docstring of a target says of it as a whole.
+
+    Raises:
+        UserError: if there is no such target.
+    """
+    known = catalogue.target(target)
+    if known is not None:
+        return About(known.summary, tuple(text for text in known.sources if text != known.summary))
+    call = import_target(target, "")
+    return About("; ".join(paragraphs(call)[:1]), tuple(sources(call)))
 
 
 def _below(name: str, prefix: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_origin
 
@@ -16,9 +16,7 @@ from rlrun.config import catalogue
 from rlrun.config.catalogue import LOG_VALUES, RUN_VALUES, SETTINGS
 from rlrun.config.config import TOP
 from rlrun.config.constructors import import_target
-from rlrun.config.docstrings import argument_meanings, paragraphs, sources
-from rlrun.config.files import config_directory
-from rlrun.config.provenance import Setting, read
+from rlrun.config.docstrings import argument_meanings
 from rlrun.config.schema import signature_of
 from rlrun.config.units import unit_of
 from rlrun.errors import UserError
@@ -45,14 +43,6 @@ class Key:
     target: str | None  # what takes it
 
 
-@dataclass(frozen=True, slots=True)
-class About:
-    """What a target is, in words."""
-
-    summary: str
-    sources: tuple[str, ...]
-
-
 def valid_keys(raw: Mapping[str, Any], *, imports: bool = True) -> dict[str, Key]:
     """The keys that the constructors named in `raw` take, by dotted name, whatever keys `raw` has.
 
@@ -62,10 +52,9 @@ def valid_keys(raw: Mapping[str, Any], *, imports: bool = True) -> dict[str, Key
     """
     found = {}
     for name, annotation in TOP.items():
-        meaning = _root_comments().get(name, "")
         kind = describe(annotation)
         unit = unit_of(name) if "number" in kind or "integer" in kind else None
-        found[name] = Key(name, raw.get(name), kind, annotation, unit, meaning, None)
+        found[name] = Key(name, raw.get(name), kind, annotation, unit, "", None)  # config.yaml says what it means
     for name, target in SETTINGS.items():
         known = catalogue.target(target)
         assert known is not None
@@ -79,29 +68,6 @@ def valid_keys(raw: Mapping[str, Any], *, imports: bool = True) -> dict[str, Key
             found[name] = Key(name, value.get(TARGET), kind, None, None, meaning, None)
             found |= _inside(name, value, imports=imports)
     return found
-
-
-def with_comments(keys: Mapping[str, Key], found: Sequence[Setting]) -> dict[str, Key]:
-    """The keys; what a docstring does not explain means what the comment in the file says that set it."""
-    comments = {setting.key: setting.comment for setting in found}
-    return {name: key if key.meaning else replace(key, meaning=comments.get(name, "")) for name, key in keys.items()}
-
-
-def about(target: str) -> About:
-    """What the docstring of a target says of it as a whole.
-
-    Raises:
-        UserError: if there is no such target.
-    """
-    known = catalogue.target(target)
-    if known is not None:
-        return About(known.summary, tuple(text for text in known.sources if text != known.summary))
-    call = import_target(target, "")
-    return About("; ".join(paragraphs(call)[:1]), tuple(sources(call)))
-
-
-def _root_comments() -> dict[str, str]:
-    return {setting.key: setting.comment for setting in read(config_directory() / "config.yaml", "")}
 
 
 def _inside(path: str, value: Mapping[str, Any], *, partial: bool = False, imports: bool = True) -> dict[str, Key]:
@@ -168,7 +134,7 @@ def is_wrong(key: str, keys: Mapping[str, Key]) -> bool:
     for depth, part in enumerate(parts):
         name, parent = ".".join(parts[: depth + 1]), ".".join(parts[:depth])
         if part == TARGET and parent in keys:
-            return depth + 1 < len(parts)
+            return depth + 1 < len(parts) or parent in SETTINGS
         if name not in keys:
             return parent in parents or not _may_hold_keys(keys[parent].annotation)
     return False

@@ -121,6 +121,6 @@ def refuse_long_rollouts(collection: Collection, spec: EnvSpec) -> None:
     if need > _ALWAYS_THERE and need > (room := available_memory(_HOST)):
         raise WrongKeyError(
             f"rollouts of {collection.num_steps:,} steps in env.num_envs={spec.num_envs} slots need {readable(need)} "
-            f"of memory, and {readable(room)} are free here: give a smaller algo.rollout_steps or env.num_envs",
+            f"of memory, and {readable(room)} are free here: give shorter rollouts or a smaller env.num_envs",
             "env.num_envs",
         )

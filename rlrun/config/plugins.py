@@ -1,4 +1,4 @@
-"""Installed packages that bring configs of their own: where these are, and what is wrong with them. Imports none.
+"""Installed packages that bring configs of their own: where these are. Imports none.
 
 A package says so by an entry point, whose value is the package with a directory `conf`:
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -27,53 +27,24 @@ class Plugin:
     directory: Path
 
 
-@dataclass(frozen=True, slots=True)
-class Installed:
-    """What the entry points name."""
-
-    plugins: tuple[Plugin, ...]
-    broken: tuple[str, ...]  # a sentence for each package whose configs cannot be found
-
-
-def installed() -> Installed:
-    """All plug-ins of this Python, by name. A broken one is told about and otherwise left out."""
+def installed() -> list[Plugin]:
+    """All plug-ins of this Python, by name; one whose directory is not there is left out."""
     plugins: dict[Path, Plugin] = {}  # an entry point that is there twice names one directory
-    broken = []
     for entry_point in sorted(entry_points(group=ENTRY_POINTS), key=lambda each: each.name):
-        distribution = entry_point.dist.name if entry_point.dist is not None else entry_point.name
-        directory = _directory(entry_point)
-        if isinstance(directory, Path):
-            plugins.setdefault(directory, Plugin(distribution, directory))
-        else:
-            broken.append(f"the installed package {distribution} brings configs that cannot be used: {directory}")
-    return Installed(tuple(plugins.values()), tuple(broken))
-
-
-def _directory(entry_point: EntryPoint) -> Path | str:
-    """Where its configs are, or why they cannot be found."""
-    top, *inner = entry_point.module.split(".")
-    try:
-        spec = find_spec(top)  # of a name without dots: nothing is imported
-    except (ImportError, ValueError):
-        spec = None
-    if spec is None:
-        return f"there is no package {top}"
-    for place in spec.submodule_search_locations or ():
-        directory = Path(place, *inner, "conf")
-        if directory.is_dir():
-            return directory.resolve()
-    return f"{entry_point.module} has no directory conf/"
+        top, *inner = entry_point.module.split(".")
+        try:
+            spec = find_spec(top)  # of a name without dots: nothing is imported
+        except (ImportError, ValueError):
+            spec = None
+        for place in (spec.submodule_search_locations if spec is not None else None) or ():
+            directory = Path(place, *inner, "conf").resolve()
+            if directory.is_dir():
+                name = entry_point.dist.name if entry_point.dist is not None else entry_point.name
+                plugins.setdefault(directory, Plugin(name, directory))
+    return list(plugins.values())
 
 
 def own_directories(directories: Sequence[Path]) -> list[Path]:
     """Those that a person added: neither an installed package's, nor rlrun's own, which is the last."""
     added = directories[:-1]
-    return [directory for directory in added if directory not in {plugin.directory for plugin in installed().plugins}]
-
-
-def owner(file: Path) -> str:
-    """Whose config file it is, in words."""
-    for plugin in installed().plugins:
-        if file.is_relative_to(plugin.directory):
-            return f"of the installed package {plugin.distribution}"
-    return "rlrun's own" if file.is_relative_to(Path(__file__).resolve().parents[2]) else "yours"
+    return [directory for directory in added if directory not in {plugin.directory for plugin in installed()}]

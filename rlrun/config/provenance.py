@@ -111,13 +111,6 @@ def _written(value: yaml.Node) -> str:
 
 
 def _comment(line: str) -> str:
-    """What stands behind " #" outside of quotes."""
-    quote = ""
-    for index, character in enumerate(line):
-        if quote:
-            quote = "" if character == quote else quote
-        elif character in "\"'" and (index == 0 or line[index - 1] in " [{,:"):
-            quote = character
-        elif character == "#" and (index == 0 or line[index - 1].isspace()):
-            return line[index + 1 :].strip()
-    return ""
+    """What stands behind " # "."""
+    found = re.search(r"\s# (.*)$", line)
+    return found[1].strip() if found else ""

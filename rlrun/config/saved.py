@@ -13,7 +13,8 @@ from yaml import YAMLError
 
 from rlrun.config.arguments import parse, refuse_repeated
 from rlrun.config.config import Config, check_plain
-from rlrun.config.files import one_line, options, read_option, unknown_option
+from rlrun.config.files import contents, one_line, options, unknown_option
+from rlrun.config.keys import as_tree
 from rlrun.config.unused_keys import refuse_unused
 from rlrun.errors import UserError, WrongKeyError
 from rlrun.runs.directory import differing_key
@@ -21,7 +22,6 @@ from rlrun.runs.manifest import digest, flat
 
 _WHERE = ("runs_dir", "name", "fresh")
 _CHOSEN_ANEW = ("device", "logger")  # groups whose options change no experiment
-_EXPERIMENT = ("algo", "env", "network", "preset", "experiment", "debug")
 
 
 def config_of_run(
@@ -38,17 +38,13 @@ def config_of_run(
     Raises:
         UserError: naming the key, if the experiment would be another one.
     """
-    raw = read_config(directory, manifest)
     items = parse(overrides)
     refuse_repeated(items)
-    asked = []
-    for override in items:
-        key = _refused_or_key(override)
-        _set(raw, key, _value(override, key, directories))
-        asked.append(key)
+    given = {key: _value(override, key, directories) for override in items for key in [_key(override)]}
+    raw = as_tree([*read_config(directory, manifest).items(), *given.items()])
     config = check_plain(raw | {"fresh": False}, manifest["labels"])
     refuse_unused(config, items)
-    _check_same(directory, manifest, config, asked)
+    _check_same(directory, manifest, config)
     return config
 
 
@@ -74,21 +70,18 @@ def config_to_evaluate(
     known = options(directories, "protocol")
     if protocol not in known:
         raise unknown_option("protocol", protocol, known, directories)
-    raw = read_config(directory, manifest)
-    given = flat(read_option(directories, "protocol", protocol))
-    for key, value in given.items():
-        _set(raw, key, value)
+    of_protocol = flat(contents(directories, f"protocol/{protocol}"))
     items = parse(overrides)
     refuse_repeated(items)
-    for override in items:
-        key = _refused_or_key(override)
+    given = {_key(override): override.value() for override in items}
+    for override, key in zip(items, given, strict=True):
         if key.split(".")[0] not in ("evaluation", "env"):
             raise UserError(f"{override.input_line} is not allowed here: an evaluation changes evaluation.* and env.*")
-        _set(raw, key, override.value())
+    raw = as_tree([*read_config(directory, manifest).items(), *of_protocol.items(), *given.items()])
     try:
         return check_plain(raw | {"fresh": False}, manifest["labels"])
     except WrongKeyError as error:
-        if error.key in given:
+        if error.key in of_protocol:
             raise UserError(f"protocol={protocol} does not fit this run, whose env has no such key: {error}") from error
         raise
 
@@ -115,56 +108,35 @@ def read_config(directory: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {str(key): value for key, value in content.items()}
 
 
-def _refused_or_key(override: Override) -> str:
+def _key(override: Override) -> str:
     key = str(override.key_or_group)
-    if override.type is not OverrideType.CHANGE or override.package is not None:
+    if override.type is not OverrideType.CHANGE or override.package is not None or override.is_sweep_override():
         raise UserError(f"{override.input_line} is not allowed: an existing run has all its keys; write key=value")
-    if override.is_sweep_override():
-        raise UserError(f"{key} gives several values, but only one run is resumed")
     if key in _WHERE:
         raise UserError(f"{key}= is not allowed here: the run stays where it is")
-    if key in _EXPERIMENT:
-        raise UserError(
-            f"{key}= would change the experiment, and the run belongs to the one that it began with: "
-            f"`rlrun {override.input_line} ...` starts a new run"
-        )
     return key
 
 
 def _value(override: Override, key: str, directories: Sequence[Path]) -> Any:
-    value = override.value()
+    """What `key` becomes; of a group, what its option sets."""
+    name = override.value()
     if key not in _CHOSEN_ANEW:
-        return value
-    known = options(directories, key)
-    if value not in known:
-        raise unknown_option(key, str(value), known, directories)
-    return read_option(directories, key, str(value))
+        return name
+    files = [file for directory in directories if (file := directory / key / f"{name}.yaml").is_file()]
+    if not files:
+        raise unknown_option(key, str(name), options(directories, key))
+    return OmegaConf.to_container(OmegaConf.load(files[0]))
 
 
-def _set(raw: dict[str, Any], key: str, value: Any) -> None:
-    """Sets a dotted key; whether there is such a key is for the check to say."""
-    *parents, name = key.split(".")
-    for parent in parents:
-        inside = raw.setdefault(parent, {})
-        if not isinstance(inside, dict):
-            raise UserError(f"unknown key {key}: {parent} has no keys")
-        raw = inside
-    raw[name] = value
-
-
-def _check_same(directory: Path, manifest: Mapping[str, Any], config: Config, asked: Sequence[str]) -> None:
+def _check_same(directory: Path, manifest: Mapping[str, Any], config: Config) -> None:
     if config.seed != manifest["seed"]:
         raise UserError(f"seed={config.seed} would be another run: this one has seed={manifest['seed']}")
     difference = differing_key(manifest["experiment"], config.experiment())
     if difference is not None:
         key, old, new = difference
-        if any(key == name or key.startswith(f"{name}.") for name in asked):
-            raise UserError(
-                f"{key}={new} would change the experiment, in which {key}={old}; leave it out, or start a new run"
-            )
         raise UserError(
-            f"{key} is not what {directory} was made with: {old} then, {new} now (a relative path counts from where "
-            f"the run was begun, {manifest['working_directory']})"
+            f"{key}={new} would change the experiment, in which {key}={old}; leave it out, or start a new run (a "
+            f"relative path counts from where the run was begun, {manifest['working_directory']})"
         )
     if config.total_steps < manifest["total_steps"]:
         raise UserError(

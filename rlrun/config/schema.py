@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 from rlrun.annotations import (
     BEFORE_END,
@@ -31,9 +31,10 @@ from rlrun.annotations import (
     is_partial,
     item_of,
     members_of,
+    union_of,
 )
 from rlrun.annotations.plain_values import as_far_as_known, coerced
-from rlrun.annotations.type_words import describe, quoted, shown, suggestion
+from rlrun.annotations.type_words import describe, quoted, shown
 from rlrun.config import catalogue
 from rlrun.config.constructors import conditions_of, hints_of, import_target, parameters_of, product_of
 from rlrun.config.type_fit import fits
@@ -129,8 +130,10 @@ def check_component(
     Raises:
         UserError: at the first thing that is wrong.
     """
-    if not isinstance(value, Mapping) or TARGET not in value:
-        raise WrongKeyError(f"{path} must be a mapping with {TARGET}, not {shown(value)}", path)
+    if not isinstance(value, Mapping):
+        raise WrongKeyError(f"{path}={shown(value)} is not valid: it must be a mapping", path)
+    if TARGET not in value:
+        raise WrongKeyError(f"{path}.{TARGET} is missing", f"{path}.{TARGET}")
     return _check_arguments(value, path, signature_of(value[TARGET], path, runtime), expected, runtime)
 
 
@@ -162,7 +165,9 @@ def _check_arguments(
             arguments[name] = check_value(annotation, given[name], f"{path}.{name}", runtime=runtime)
         elif name in signature.defaults:
             with suppress(UserError):  # a default that YAML cannot say, such as an object, stays the constructor's own
-                arguments[name] = check_value(annotation, _plain(signature.defaults[name]), f"{path}.{name}")
+                default = signature.defaults[name]
+                plain = str(default) if isinstance(default, Path) else default
+                arguments[name] = check_value(annotation, plain, f"{path}.{name}")
         else:
             raise WrongKeyError(f"{path}.{name} is missing: {describe(annotation)}", f"{path}.{name}")
     _check_order(signature.keys, arguments, path)
@@ -222,7 +227,7 @@ class Signature:
         if self.ours and kinds:
             return False
         wanted = [*others, *map(real_annotation, kinds)]
-        return bool(wanted) and fits(product_of(import_target(self.target, "")), _union(wanted))
+        return bool(wanted) and fits(product_of(import_target(self.target, "")), union_of(wanted))
 
 
 def real_annotation(kind: Kind) -> Any:
@@ -259,10 +264,6 @@ def signature_of(target: object, path: str, runtime: frozenset[str], *, partial:
     )
 
 
-def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, Path) else value
-
-
 def _check_order(annotations: Mapping[str, Any], arguments: Mapping[str, Any], path: str) -> None:
     """Refuses a value that is larger than the one it is marked `AtMost` of."""
     for name, value in arguments.items():
@@ -273,22 +274,6 @@ def _check_order(annotations: Mapping[str, Any], arguments: Mapping[str, Any], p
                     f"{path}.{name}={shown(value)} is more than {path}.{mark.parameter}={shown(limit)}",
                     f"{path}.{name}",
                 )
-
-
-def check_fields(value: object, annotations: Mapping[str, Any], path: str) -> dict[str, Any]:
-    """Checks a plain mapping whose keys and types are `annotations`; all of them must be there."""
-    prefix = f"{path}." if path else ""
-    if not isinstance(value, Mapping):
-        raise WrongKeyError(
-            f"{path} must be a mapping with the keys {', '.join(annotations)}, not {shown(value)}", path
-        )
-    _refuse_unknown(value, annotations, path)
-    missing = [name for name in annotations if name not in value]
-    if missing:
-        raise WrongKeyError(
-            f"{prefix}{missing[0]} is missing: {describe(annotations[missing[0]])}", prefix + missing[0]
-        )
-    return {name: check_value(annotation, value[name], prefix + name) for name, annotation in annotations.items()}
 
 
 def check_value(annotation: Any, value: Any, path: str, *, runtime: frozenset[str] = frozenset()) -> Any:
@@ -312,20 +297,13 @@ def check_value(annotation: Any, value: Any, path: str, *, runtime: frozenset[st
     data = [member for member in members_of(annotation) if is_data(member)]
     if data:
         with suppress(ValueError):
-            return coerced(_union(data), value)
-    raise WrongKeyError(
-        f"{path}={quoted(value)} is not valid: it must be {describe(annotation)}{suggestion(data, value)}", path
-    )
-
-
-def _union(members: list[Any]) -> Any:
-    return Union[tuple(members)]  # noqa: UP007 (its members are known only at runtime)
+            return coerced(union_of(data), value)
+    raise WrongKeyError(f"{path}={quoted(value)} is not valid: it must be {describe(annotation)}", path)
 
 
 def _refuse_unknown(given: Mapping[str, Any], valid: Mapping[str, Any], path: str) -> None:
     for name in given:
         if name not in valid:
-            prefix = f"{path}." if path else ""
-            close = [prefix + candidate for candidate in nearest(str(name), valid)]
+            close = [f"{path}.{candidate}" for candidate in nearest(name, valid)]
             hint = f"; nearest: {', '.join(close)}" if close else f"; {path} takes no keys"
-            raise UnknownKeyError(f"unknown key {prefix}{name}{hint}", f"{prefix}{name}")
+            raise UnknownKeyError(f"unknown key {path}.{name}{hint}", f"{path}.{name}")

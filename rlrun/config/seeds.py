@@ -14,7 +14,7 @@ _RIGHT = "give how many (seeds=10: 0 to 9), or which (seeds=5,7,9 or seeds=range
 
 def has_seeds(overrides: Sequence[str]) -> bool:
     """Whether the overrides of a command ask for several seeds."""
-    return any(word.partition("=")[0] == _SEEDS for word in overrides)
+    return any(each.partition("=")[0] == _SEEDS for each in overrides)
 
 
 def take_seeds(overrides: Sequence[str]) -> tuple[list[str], list[int]]:
@@ -23,12 +23,12 @@ def take_seeds(overrides: Sequence[str]) -> tuple[list[str], list[int]]:
     Raises:
         UserError: if it is not understood, or a seed is given as well.
     """
-    items = parse(word for word in overrides if word.partition("=")[0] == _SEEDS)
+    items = parse(each for each in overrides if each.partition("=")[0] == _SEEDS)
     refuse_repeated(items)
-    others = [word for word in overrides if word.partition("=")[0] != _SEEDS]
-    for word in others:
-        if word.lstrip("+").partition("=")[0] == "seed":
-            raise UserError(f"{word} is not allowed with {items[0].input_line}: leave one of them out")
+    others = [each for each in overrides if each.partition("=")[0] != _SEEDS]
+    for each in others:
+        if each.lstrip("+").partition("=")[0] == "seed":
+            raise UserError(f"{each} is not allowed with {items[0].input_line}: leave one of them out")
     return others, _numbers(given_text(items[0]))
 
 
@@ -40,7 +40,7 @@ def _numbers(text: str) -> list[int]:
     if item.is_sweep_override():
         if not item.is_discrete_sweep():
             raise wrong
-        values = [words[0].partition("=")[2] for words in expanded([item], list[Path]())]
+        values = [run[0].partition("=")[2] for run in expanded([item], list[Path]())]
     elif isinstance(given := item.value(), list):
         values = [str(each) for each in given]
     else:

@@ -14,7 +14,7 @@ from rlrun.config.arguments import expanded, given_text, is_choice, is_hydras, p
 from rlrun.config.chosen import NETWORK, choose
 from rlrun.config.compose import Request, checked, composed, request, with_values
 from rlrun.config.config import Config
-from rlrun.config.files import resolve_env, search_path
+from rlrun.config.files import search_path
 from rlrun.config.hydra_settings import refuse_unheeded
 from rlrun.config.keys import is_wrong
 from rlrun.config.messages import unknown_key
@@ -43,18 +43,17 @@ def check_sweep(overrides: Sequence[str], directories: Sequence[Path]) -> Sweep:
     Raises:
         UserError: at the first thing that is wrong.
     """
-    items = parse(resolve_env(directories, overrides))
+    items = parse(overrides)
     refuse_repeated(items)
-    hydras = [str(item.input_line) for item in items if is_hydras(item)]
-    refuse_unheeded(hydras, in_sweep=True)
     task = [item for item in items if not is_hydras(item)]
     launching = _of_files(task, directories)
-    refuse_unheeded((), launching, in_sweep=True)
+    refuse_unheeded([item for item in items if is_hydras(item)], launching, in_sweep=True)
+    hydras = [str(item.input_line) for item in items if is_hydras(item)]
     params = [f"{each.key.removeprefix(_PARAMS)}={each.value}" for each in launching if each.key.startswith(_PARAMS)]
-    sweepers = [word for word in hydras if word.lstrip("+").startswith(("hydra/sweeper=", "hydra.sweeper._target_="))]
+    sweepers = [text for text in hydras if text.lstrip("+").startswith(("hydra/sweeper=", "hydra.sweeper._target_="))]
     sweepers += [f"{each.key}={each.value}" for each in launching if each.key == "hydra.sweeper" and each.value]
-    is_here = not launching and all(word in ("hydra/launcher=basic", "hydra/sweeper=basic") for word in hydras)
-    if any(not word.endswith("=basic") for word in sweepers):
+    is_here = not launching and all(text in ("hydra/launcher=basic", "hydra/sweeper=basic") for text in hydras)
+    if any(not text.endswith("=basic") for text in sweepers):
         _check_open_ended(task, directories)
         jobs: list[list[str]] = []
     else:
@@ -63,8 +62,8 @@ def check_sweep(overrides: Sequence[str], directories: Sequence[Path]) -> Sweep:
     if is_here:
         return Sweep(jobs, ())
     several = any(item.is_sweep_override() and is_choice(item) for item in task)
-    words = [word for item in task if (word := _for_hydra(item, several=several)) is not None]
-    return Sweep(jobs, (*words, *hydras, *search_path(directories)))
+    given = [text for item in task if (text := _for_hydra(item, several=several)) is not None]
+    return Sweep(jobs, (*given, *hydras, *search_path(directories)))
 
 
 def check_runs(runs: Sequence[Sequence[str]], directories: Sequence[Path]) -> list[Config]:
@@ -135,8 +134,7 @@ def _check_open_ended(task: Sequence[Override], directories: Sequence[Path]) -> 
     swept = {str(item.key_or_group): item for item in task if item.is_sweep_override()}
     for key, item in swept.items():
         if not is_choice(item) and is_wrong(key, asked.keys):
-            where = f"set on the command line: {item.input_line}"
-            raise unknown_key(key, where, asked.keys, asked.chosen.choices, directories)
+            raise unknown_key(key, f"the command line: {item.input_line}", asked.keys, asked.chosen.choices)
     open_keys = [key for key, why in unused_keys(config).items() if why.decided_by in swept]
     refuse_unused(config, [item for key, item in swept.items() if key not in open_keys])
 

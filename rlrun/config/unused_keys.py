@@ -16,8 +16,6 @@ from rlrun.config.config import Config
 from rlrun.config.schema import Component
 from rlrun.errors import WrongKeyError
 
-_GIVEN_BY = ("experiment", "debug")  # groups whose files give keys; those of all others have defaults
-
 
 @dataclass(frozen=True, slots=True)
 class Unused:
@@ -30,7 +28,7 @@ class Unused:
 
     @property
     def reason(self) -> str:
-        """With what it has no effect: `algo.advantage=n_step`."""
+        """With what it has no effect: `algo.advantage.estimator=n_step`."""
         return f"{self.decided_by}={shown(self.value)}"
 
     @property
@@ -81,7 +79,7 @@ def refuse_unused(config: Config, items: Sequence[Override], chosen: Chosen | No
             continue
         for setting in (each for each in files if _concerns(each.key, key)):
             assert chosen is not None
-            if chosen.own(setting, _GIVEN_BY) and set_last.get(why.decided_by, -1) <= setting.order:
+            if chosen.is_given(setting) and set_last.get(why.decided_by, -1) <= setting.order:
                 raise _refused(key, why, f"set in {setting.place}")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
 import torch
@@ -13,8 +13,9 @@ from rlrun.errors import UserError
 from rlrun.nn.flat import FlatOptimizer, State
 from rlrun.numerics.schedules import Schedule, schedule_from_zero
 
-__all__ = ["at_step"]
+__all__ = ["OptimizerFactory", "at_step"]
 
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 LearningRate = Positive | Schedule  # by agent step, set with `at_step`
@@ -41,8 +42,8 @@ def moved_by(optimizer: torch.optim.Optimizer) -> list[Tensor]:
     """
     if not isinstance(optimizer, FlatOptimizer):
         raise UserError(
-            f"device.compile records steps of the optimizer, but the state of {type(optimizer).__name__} only begins "
-            "with the first one: use device.compile=none or an optimizer of rlrun.nn.optimizers"
+            f"steps cannot be recorded, since the state of {type(optimizer).__name__} only begins with the first one: "
+            "use an optimizer of rlrun.nn.optimizers, or record nothing (compile=none)"
         )
     return optimizer.moved()
 

@@ -206,19 +206,20 @@ class Convolutional:
         if len(spec.obs_shape) != 3:
             raise UserError(
                 f"this network needs images [C, H, W], but observations of {spec.name} have shape "
-                f"{list(spec.obs_shape)}: use network=mlp"
+                f"{list(spec.obs_shape)}: use one of fully connected layers (MLP)"
             )
         if not spec.channels_known:
             raise UserError(
-                f"this network needs the channel axis of the pictures {list(spec.obs_shape)} of {spec.name}: set "
-                "env.channels=first or env.channels=last"
+                f"this network needs the channel axis of the pictures {list(spec.obs_shape)} of {spec.name}: "
+                "its `channels` must be first or last"
             )
         in_channels, height, width = spec.obs_shape
         layers: list[nn.Module] = [Encode(spec, flatten=False), ChannelsLast()]
         for out_channels, kernel, stride in zip(self._channels, self._kernels, self._strides, strict=True):
             if min(height, width) < kernel:
                 raise UserError(
-                    f"images of {spec.name} ({list(spec.obs_shape)}) are too small for this network: use network=mlp"
+                    f"images of {spec.name} ({list(spec.obs_shape)}) are too small for this network: use one of fully "
+                    "connected layers (MLP)"
                 )
             size = (in_channels, out_channels, kernel, stride)
             if len(layers) == 2 and spec.obs_space.dtype == np.uint8:

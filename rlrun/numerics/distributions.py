@@ -70,10 +70,6 @@ class Categorical:
         ratio = torch.where(probs > 0, self.log_probs - other.log_probs, 0.0)
         return (probs * ratio).sum(dim=-1)
 
-    def to_env(self, draw: Tensor) -> Tensor:
-        """The draws themselves."""
-        return draw
-
 
 def greedy(values: Tensor) -> Tensor:
     """The best action of each row; the lowest index among ties. values [B, A] -> [B] int64."""

@@ -1,4 +1,4 @@
-"""Maps over trees of tensors (an agent's carry): nested dicts, lists, tuples, named tuples and dataclasses."""
+"""Maps over trees of tensors (an agent's carry): nested dicts, lists, tuples, named tuples, dataclasses and None."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from torch import Tensor
 
 
 def tree_map(function: Callable[..., Tensor], tree: Any, *others: Any) -> Any:
-    """Applies `function` to the matching leaves of trees of one structure."""
+    """Applies `function` to the matching leaves of trees of one structure; None is no leaf."""
+    if tree is None:
+        return None
     if isinstance(tree, Mapping):
         return {key: tree_map(function, value, *(other[key] for other in others)) for key, value in tree.items()}
     if isinstance(tree, tuple | list):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rlrun.pictures.tables_file import PICTURE, Shown, save_tables
@@ -12,15 +12,22 @@ from rlrun.runs.loggers import Logger
 from rlrun.types import NoSteps, TabularModel
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class TableArtifacts:
-    """Tables, a picture of them, and a video of planning, for agents with tables of the states that they observe."""
+    """Tables, a picture of them, and a video of planning, for agents with tables of the states that they observe.
+
+    Made before the agent learns: the video begins with the planner as it is then.
+    """
 
     agent: Agent
     model: TabularModel | None  # of the states that it observes
-    remake: Callable[[], Agent]  # makes the planner again, for the video
     directory: Path
     title: str
+    _planner: Agent | None = field(init=False)  # on a grid: as it began
+
+    def __post_init__(self) -> None:
+        plans = isinstance(self.agent.collection, NoSteps) and self.model is not None and self.model.layout is not None
+        self._planner = copy.deepcopy(self.agent) if plans else None
 
     def save(self, step: int, logger: Logger) -> None:
         """Writes them, and passes the picture to `logger`; `step` is the last one."""
@@ -37,5 +44,5 @@ class TableArtifacts:
             image = pixels(figure)
             save_picture(self.directory / PICTURE, image)
             logger.image(step, "tables", image)
-        if isinstance(self.agent.collection, NoSteps) and self.model.layout is not None:
-            save_planning_video(self.directory, self.remake, self.model.layout, self.title, step)
+        if self._planner is not None and self.model.layout is not None:
+            save_planning_video(self.directory, self._planner, self.model.layout, self.title, step)

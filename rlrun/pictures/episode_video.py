@@ -14,7 +14,7 @@ from rlrun.errors import UserError
 from rlrun.pictures.caption import captioned
 from rlrun.pictures.frames import Frames
 from rlrun.pictures.video_file import most_pixels, write_video
-from rlrun.protocols import Filmable
+from rlrun.protocols import Renderable
 from rlrun.rng import stream_seeds
 from rlrun.runs.episode_log import RESTARTED, Episode, EpisodeLog
 from rlrun.types import EnvSpec, Float32Array, ObsArray, map_obs
@@ -36,7 +36,7 @@ class Moment:
     last: bool
 
 
-def replay(env: Filmable, log: EpisodeLog, episode: Episode) -> Iterator[Moment]:
+def replay(env: Renderable, log: EpisodeLog, episode: Episode) -> Iterator[Moment]:
     """Replays `episode` of `log` in slot 0 of `env`, an environment like that of the log but with one slot.
 
     While a moment is yielded, the environment is in its state: `env.render_rgb(ended=moment.last)` renders it.
@@ -72,7 +72,7 @@ def _added(total: float, reward: Float32Array) -> float:
 
 
 def record_video(
-    env: Filmable,
+    env: Renderable,
     log: EpisodeLog,
     episode: Episode,
     path: Path,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,23 +27,21 @@ _MOST_FRAMES = 60
 _MOST_SWEEPS = 10_000
 
 
-def save_planning_video(
-    directory: Path, make_planner: Callable[[], Agent], layout: GridLayout, title: str, num_sweeps: int
-) -> None:
+def save_planning_video(directory: Path, planner: Agent, layout: GridLayout, title: str, num_sweeps: int) -> None:
     """Repeats the planning and records the values sweep by sweep in `values.gif`.
 
     Has no effect on grids of more than 400 cells. Of more than 10,000 sweeps, it shows the first 10,000.
 
     Args:
         directory: of the run.
-        make_planner: makes the run's planner in its initial state.
+        planner: of the run, as it began.
         layout: of the grid.
         title: of every frame.
         num_sweeps: of the run.
     """
     if layout.wall.size > _MOST_CELLS:
         return
-    planner = make_planner()
+    planner = copy.deepcopy(planner)
     assert isinstance(planner, Tabular)
     num_sweeps = min(num_sweeps, _MOST_SWEEPS)
     chosen = frames_to_show(num_sweeps + 1)

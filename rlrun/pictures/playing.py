@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rlrun.compute.transfer import as_tensor
 from rlrun.pictures.action_scores import Scores, scores_of
-from rlrun.protocols import Agent, Filmable
+from rlrun.protocols import Agent, Renderable
 from rlrun.rng import named_seed, stream_seeds, torch_generator
 from rlrun.types import map_obs
 
@@ -32,7 +32,7 @@ class Shot:
     scores: Scores | None  # of all actions; None at the end, or if the agent does not say
 
 
-def play(agent: Agent, env: Filmable, seed: int, episode: int) -> Iterator[Shot]:
+def play(agent: Agent, env: Renderable, seed: int, episode: int) -> Iterator[Shot]:
     """Plays one episode in an environment of one slot, as in evaluation; equal arguments, equal episodes.
 
     Args:

@@ -12,7 +12,7 @@ from rlrun.pictures.action_scores import draw_scores, limits_of, names_of_action
 from rlrun.pictures.caption import captioned
 from rlrun.pictures.frames import Frames
 from rlrun.pictures.playing import Shot, play
-from rlrun.protocols import Agent, Filmable
+from rlrun.protocols import Agent, Renderable
 
 _GAP = 12  # pixels between videos side by side
 _NOTHING = np.zeros((0, 0, 3), np.uint8)
@@ -23,7 +23,7 @@ class Actor:
     """A policy, and the environment in which it plays."""
 
     agent: Agent
-    env: Filmable  # one slot
+    env: Renderable  # one slot
     title: str
 
 

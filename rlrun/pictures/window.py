@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rlrun.errors import UserError
 from rlrun.pictures.action_scores import names_of_actions
 from rlrun.pictures.caption import captioned
-from rlrun.protocols import Filmable
+from rlrun.protocols import Renderable
 from rlrun.rng import named_seed, stream_seeds
 
 _WORDS = {"up": "up", "down": "down", "right": "right", "left": "left", "fire": "space"}
@@ -53,7 +53,7 @@ def action_for(held: Collection[str], keys: Sequence[frozenset[str]]) -> int | N
     return max(fitting, key=lambda action: (len(keys[action]), -action), default=None)
 
 
-def play_at_keyboard(env: Filmable, seed: int) -> Iterator[str]:
+def play_at_keyboard(env: Renderable, seed: int) -> Iterator[str]:
     """Plays episodes until the window is closed; yields a line about each.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -53,7 +54,16 @@ class ReplaySettings:
         everything = estimate_bytes(spec, self.capacity_steps)
         return everything if self.storage == "memory" else everything - observation_bytes(spec, self.capacity_steps)
 
-    def open(self, spec: EnvSpec, device: torch.device, directory: Path, *, n_step: int, gamma: float) -> UniformReplay:
+    def open(
+        self,
+        spec: EnvSpec,
+        device: torch.device,
+        directory: Path,
+        *,
+        n_step: int,
+        gamma: float,
+        keep: Collection[str] = (),
+    ) -> UniformReplay:
         """The replay itself, empty.
 
         Args:
@@ -62,6 +72,7 @@ class ReplaySettings:
             directory: of the run.
             n_step: rewards summed before bootstrapping.
             gamma: discount factor per agent step.
+            keep: names of extras of `spec` that the agent learns from.
 
         Raises:
             ArgumentError: if learning would start before a transition is complete, or there is not enough room.
@@ -79,6 +90,7 @@ class ReplaySettings:
             spec=spec,
             device=device,
             storage=open_storage(self.storage if self.learns else "memory", self.folder, directory, device),
+            keep=keep,
             fixed_shapes=device.type == "cuda",
         )
 

@@ -29,9 +29,7 @@ from rlrun.runs.manifest import (
     result_of_run,
     write_manifest,
 )
-from rlrun.runs.rows import newest_rows
-
-_METRICS, _TIMINGS = "metrics.jsonl", "timings.jsonl"
+from rlrun.runs.rows import METRICS, TIMINGS, newest_rows
 
 
 def run_directory(runs_dir: Path, env: str, algo: str, name: str, seed: int) -> Path:
@@ -130,7 +128,7 @@ def last_step(directory: Path) -> int:
     Raises:
         UserError: if a line is not a row.
     """
-    newest = (next(newest_rows(directory / name), None) for name in (_METRICS, _TIMINGS))
+    newest = (next(newest_rows(directory / name), None) for name in (METRICS, TIMINGS))
     return max((int(row["step"]) for row in newest if row is not None), default=0)
 
 

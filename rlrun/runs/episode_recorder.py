@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from rlrun.errors import UserError
-from rlrun.protocols import Filmable
+from rlrun.protocols import Renderable
 from rlrun.runs.episode_log import FILE, Block, Header, Records, no_episodes, restarts_at
 from rlrun.types import Array, BoolArray, Episodes, Int64Array, State
 
@@ -101,7 +101,7 @@ class EpisodeRecorder:
         directory: of the run; the file is made when the first episode begins.
     """
 
-    def __init__(self, env: Filmable, directory: Path) -> None:
+    def __init__(self, env: Renderable, directory: Path) -> None:
         self._env = env
         self._path = directory / FILE
         num_envs = env.spec.num_envs

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlrun.errors import UserError
+from rlrun.runs.rows import METRICS, TIMINGS
 
 if TYPE_CHECKING:
     from rlrun.runs.event_file import EventFile
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 TIMING_PREFIX = "time/"
 _LOG = logging.getLogger(__name__)
 CLOCK = "unix_time"  # seconds since 1970; in rows of timings
-_METRICS, _TIMINGS = "metrics.jsonl", "timings.jsonl"
 
 
 class Logger(Protocol):
@@ -65,7 +65,7 @@ class Written:
             UserError: if they are missing or changed.
         """
         for name in self.files:
-            if name not in (_TIMINGS, *unneeded) and not self.intact(directory / name):
+            if name not in (TIMINGS, *unneeded) and not self.intact(directory / name):
                 raise UserError(f"{directory / name} is not what this run wrote: rows are missing, damaged or edited")
 
     def intact(self, path: Path) -> bool:
@@ -101,18 +101,18 @@ class JsonLines:
     def begin(self, step: int) -> None:
         """Opens both files."""
         del step  # `written` is more precise
-        timings = self._directory / _TIMINGS
-        self._files[_METRICS] = _LineFile(self._directory / _METRICS, self._resumed)
-        self._files[_TIMINGS] = _LineFile(timings, _if_intact(timings, self._resumed))
+        timings = self._directory / TIMINGS
+        self._files[METRICS] = _LineFile(self._directory / METRICS, self._resumed)
+        self._files[TIMINGS] = _LineFile(timings, _if_intact(timings, self._resumed))
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Appends a row to each file that has values in it."""
         measured = {key: value for key, value in values.items() if key.startswith(TIMING_PREFIX)}
         computed = {key: value for key, value in values.items() if key not in measured}
         if computed:
-            self._files[_METRICS].append({"step": step, **computed})
+            self._files[METRICS].append({"step": step, **computed})
         if measured:
-            self._files[_TIMINGS].append({"step": step, **measured, CLOCK: time()})
+            self._files[TIMINGS].append({"step": step, **measured, CLOCK: time()})
 
     def image(self, step: int, name: str, image: NDArray[np.uint8]) -> None:
         """Ignored: these are files of numbers."""
@@ -192,9 +192,9 @@ class TensorBoard:
         for old in self._directory.glob("events.out.tfevents.*"):
             old.unlink()
         self._file = EventFile(self._directory)
-        timings = read_rows(self._directory / _TIMINGS)
+        timings = read_rows(self._directory / TIMINGS)
         clock = {row["step"]: row[CLOCK] for row in timings if CLOCK in row}
-        for row in sorted([*read_rows(self._directory / _METRICS), *timings], key=itemgetter("step")):
+        for row in sorted([*read_rows(self._directory / METRICS), *timings], key=itemgetter("step")):
             self._add(row, clock.get(row["step"]))
 
     def write(self, step: int, values: Mapping[str, float]) -> None:

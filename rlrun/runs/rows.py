@@ -13,6 +13,7 @@ from typing import Any
 from rlrun.annotations.type_words import shown
 from rlrun.errors import UserError
 
+METRICS, TIMINGS = "metrics.jsonl", "timings.jsonl"
 _BLOCK_BYTES = 1 << 14
 
 

@@ -36,10 +36,10 @@ class AgentContract(ABC):
     A test's docstring says what to do where it fails; `rlrun check` prints it.
 
     Attributes:
-        turns: iterations of collecting and learning before the state is examined; enough for the first updates.
+        iterations: of collecting and learning before the state is examined; enough for the first updates.
     """
 
-    turns = 5
+    iterations = 5
 
     @abstractmethod
     def make_env(self) -> VecEnv:
@@ -49,11 +49,11 @@ class AgentContract(ABC):
     def make_agent(self, spec: EnvSpec, seed: int) -> Agent:
         """A new agent."""
 
-    def _trained(self, turns: int, seed: int = 0) -> tuple[Agent, Collector, VecEnv]:
+    def _trained(self, iterations: int, seed: int = 0) -> tuple[Agent, Collector, VecEnv]:
         env = self.make_env()
         agent = self.make_agent(env.spec, seed)
         collector = Collector(env, agent.collection, _CPU, seed)
-        for _ in range(turns):
+        for _ in range(iterations):
             agent.learn(collector.collect(agent))
         return agent, collector, env
 
@@ -88,7 +88,7 @@ class AgentContract(ABC):
 
     def test_being_evaluated_changes_nothing_that_steers_training(self) -> None:
         """Change counters, schedules and statistics in learn; act(explore=False) and policy must change nothing."""
-        agent, _, env = self._trained(self.turns)
+        agent, _, env = self._trained(self.iterations)
         obs = _first_obs(env)
         before = _copied(agent.state_dict())
         for seed in range(10):
@@ -103,8 +103,8 @@ class AgentContract(ABC):
     def test_equal_seeds_learn_equal_things(self) -> None:
         """Draw from streams of the agent's own: rlrun.rng.torch_generator(seed, "agent/<what for>")."""
         before = _global_generators()
-        first, _, env = self._trained(self.turns)
-        second, _, other = self._trained(self.turns)
+        first, _, env = self._trained(self.iterations)
+        second, _, other = self._trained(self.iterations)
         for name, state in _global_generators().items():
             assert state == before[name], f"making, acting and learning must leave {name} global generator alone"
         assert same(first.state_dict(), second.state_dict()), "two runs with one seed must end in one state"
@@ -113,23 +113,24 @@ class AgentContract(ABC):
 
     def test_a_loaded_state_continues_as_if_never_interrupted(self) -> None:
         """Put everything that learn changes into state_dict: weights, optimizer, tables, counters, random streams."""
-        agent, collector, env = self._trained(self.turns)
+        agent, collector, env = self._trained(self.iterations)
         agent_state, collector_state = _copied(agent.state_dict()), _copied(collector.state_dict())
-        played = _played_on(agent, collector, self.turns)
+        played = _played_on(agent, collector, self.iterations)
         other_env = self.make_env()
         other = self.make_agent(other_env.spec, seed=99)
         other.load_state_dict(agent_state)
         other_collector = Collector(other_env, other.collection, _CPU, 0)
         other_collector.load_state_dict(collector_state)
-        resumed = _played_on(other, other_collector, self.turns)
+        resumed = _played_on(other, other_collector, self.iterations)
         place = first_difference(agent.state_dict(), other.state_dict(), "state")
         assert place is None, (
             f"a resumed agent must end in the state of the uninterrupted run; first difference: {place}"
         )
-        for turn, (whole, part) in enumerate(zip(played, resumed, strict=True), 1):
+        for iteration, (whole, part) in enumerate(zip(played, resumed, strict=True), 1):
             equal = torch.equal(whole.action, part.action)
             assert equal, (
-                f"a resumed agent must act as in the uninterrupted run, but does not in turn {turn} after the resume"
+                f"a resumed agent must act as in the uninterrupted run, but does not in iteration {iteration} "
+                "after the resume"
             )
         for rollout in played[-1:]:
             for time in range(len(rollout.action)):
@@ -142,7 +143,7 @@ class AgentContract(ABC):
 
     def test_its_state_can_be_kept_in_a_checkpoint(self) -> None:
         """Let state_dict hold tensors, arrays, numbers, strings, and lists and dicts of them, and nothing else."""
-        agent, _, env = self._trained(self.turns)
+        agent, _, env = self._trained(self.iterations)
         state = _copied(agent.state_dict())
         other = self.make_agent(env.spec, seed=99)
         with TemporaryDirectory() as folder:
@@ -157,7 +158,7 @@ class AgentContract(ABC):
 
     def test_a_loaded_policy_acts_alike(self) -> None:
         """List in policy_entries all that act(explore=False) depends on, and load exactly these in load_policy."""
-        agent, _, env = self._trained(self.turns)
+        agent, _, env = self._trained(self.iterations)
         other = self.make_agent(env.spec, seed=99)
         if isinstance(agent, HasPolicy) and isinstance(other, HasPolicy):
             state = _copied(agent.state_dict())
@@ -191,7 +192,7 @@ class AgentContract(ABC):
 
     def test_metrics_are_finite_scalars(self) -> None:
         """Return scalars from learn: numbers or tensors without dimensions; NaN and infinity mean divergence."""
-        agent, collector, env = self._trained(self.turns)
+        agent, collector, env = self._trained(self.iterations)
         for name, value in agent.learn(collector.collect(agent)).items():
             number = torch.as_tensor(value)
             assert number.ndim == 0, f"metric {name} must be a scalar"
@@ -199,9 +200,9 @@ class AgentContract(ABC):
         env.close()
 
 
-def _played_on(agent: Agent, collector: Collector, turns: int) -> list[Rollout]:
+def _played_on(agent: Agent, collector: Collector, iterations: int) -> list[Rollout]:
     rollouts = []
-    for _ in range(turns):
+    for _ in range(iterations):
         rollouts.append(collector.collect(agent))
         agent.learn(rollouts[-1])
     return rollouts

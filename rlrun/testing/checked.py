@@ -25,8 +25,9 @@ from rlrun.types import EnvSpec, obs_at
 _CPU = torch.device("cpu")
 _ENDS = 3  # episodes that a check needs to end
 _FEWEST_STEPS, _MOST_STEPS = 60, 5_000  # of three slots, until they have ended
-_FEWEST_TURNS = 5  # of learning
-_FEWEST_LEARNED, _MOST_LEARNED = 200, 2_000  # agent steps; 5 turns of one step would not reveal an incomplete state
+_FEWEST_ITERATIONS = 5  # of learning
+# Agent steps; 5 iterations of one step would not reveal an incomplete state.
+_FEWEST_LEARNED, _MOST_LEARNED = 200, 2_000
 _LOOKING_SECONDS = 3.0  # to find out the length of episodes or the start of learning
 _BUSY = 4.0  # a machine slowed down this much by others gives the same result
 _OF_STATES = ("test_a_loaded_state_continues_as_if_never_interrupted",)
@@ -36,7 +37,8 @@ _OF_REPLAYS = (  # of environments
     "test_a_reset_forgets_what_was_played_before",
 )
 _CHEAP_SECONDS = 0.2  # that each of a contract's dozen plays may take for extra steps
-_CHEAP_STEPS, _CHEAP_TURNS = 307, 31  # primes, as all turns are: what is due every 10, 25 or 50 is not due at the end
+# Primes, as all numbers of iterations: what is due every 10, 25 or 50 is not due at the end.
+_CHEAP_STEPS, _CHEAP_ITERATIONS = 307, 31
 _ALIKE = 3  # episodes of one length that end with discount 0 look like a time limit
 
 
@@ -182,13 +184,13 @@ class CheckedAgent(AgentContract):
     Args:
         make_env: makes the environment it trains in.
         make_agent: makes one from the environment's spec and a seed.
-        turns: iterations of collecting and learning before a state is saved, and after it; None: until it has begun to
+        iterations: of collecting and learning before a state is saved, and after it; None: until it has begun to
             learn, and more if they are cheap.
 
     Attributes:
         notes: remarks on the check for the user, a line each.
         leaves_out: tests that do not apply.
-        trained: an agent that has learned for some turns; None if it could not.
+        trained: an agent that has learned for some iterations; None if it could not.
         steps: agent steps that it has learned from.
     """
 
@@ -196,7 +198,7 @@ class CheckedAgent(AgentContract):
         self,
         make_env: Callable[[], VecEnv],
         make_agent: Callable[[EnvSpec, int], Agent],
-        turns: int | None = None,
+        iterations: int | None = None,
     ) -> None:
         self._make_env, self._make_agent = make_env, make_agent
         self.leaves_out: tuple[str, ...] = ()
@@ -210,10 +212,10 @@ class CheckedAgent(AgentContract):
             self.notes = [f"while learning, it {describe_error(error)}"]
         else:
             metrics = ", ".join(sorted(names)) or "none"
-            self.turns = turns or self.turns
-            self.notes = [f"{self.turns} turns of collecting and learning; metrics: {metrics}"]
-            if turns is None and self.turns < _CHEAP_TURNS and not self._is_finished():
-                self.notes.append(_fewer("turns", self.turns, _CHEAP_TURNS))
+            self.iterations = iterations or self.iterations
+            self.notes = [f"{self.iterations} iterations of collecting and learning; metrics: {metrics}"]
+            if iterations is None and self.iterations < _CHEAP_ITERATIONS and not self._is_finished():
+                self.notes.append(_fewer("iterations", self.iterations, _CHEAP_ITERATIONS))
 
     def _is_finished(self) -> bool:
         return self.trained is not None and self.trained.finished
@@ -221,7 +223,7 @@ class CheckedAgent(AgentContract):
     @property
     def range_in_words(self) -> str:
         """How much it tests."""
-        return f"{self.turns} turns of learning"
+        return f"{self.iterations} iterations of learning"
 
     def make_env(self) -> VecEnv:
         """The environment it trains in."""
@@ -232,28 +234,28 @@ class CheckedAgent(AgentContract):
         return self._make_agent(spec, seed)
 
     def _look(self) -> frozenset[str]:
-        """Finds out how many turns it takes until metrics show that learning has begun. Returns the metrics' names."""
+        """Plays until metrics show that learning has begun, and counts the iterations. Returns the metrics' names."""
         env = self.make_env()
         self.leaves_out = () if env.spec.resumable else _OF_STATES
         agent = self.make_agent(env.spec, 0)
         collector = Collector(env, agent.collection, _CPU, 0)
         names: frozenset[str] = frozenset()
-        began = turn = enough = 0
+        began = iteration = enough = 0
         clock = _Clock()
-        while not agent.finished and (turn < _FEWEST_TURNS or self.steps < _MOST_LEARNED):
+        while not agent.finished and (iteration < _FEWEST_ITERATIONS or self.steps < _MOST_LEARNED):
             rollout = collector.collect(agent)
             metrics = agent.learn(rollout)
-            turn += 1
+            iteration += 1
             self.steps += rollout.num_steps
             enough += self.steps < _FEWEST_LEARNED
             if not names >= metrics.keys():
-                names, began = names | metrics.keys(), turn
-            if turn >= _FEWEST_TURNS and clock.seconds > _LOOKING_SECONDS:
+                names, began = names | metrics.keys(), iteration
+            if iteration >= _FEWEST_ITERATIONS and clock.seconds > _LOOKING_SECONDS:
                 break
         env.close()
         self.trained = agent
-        cheap = not agent.finished and _CHEAP_TURNS * clock.seconds <= _CHEAP_SECONDS * turn
-        self.turns = _prime(max(began + _FEWEST_TURNS, enough + 1, _CHEAP_TURNS if cheap else 0))
+        cheap = not agent.finished and _CHEAP_ITERATIONS * clock.seconds <= _CHEAP_SECONDS * iteration
+        self.iterations = _prime(max(began + _FEWEST_ITERATIONS, enough + 1, _CHEAP_ITERATIONS if cheap else 0))
         return names
 
 

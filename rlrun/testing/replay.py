@@ -130,34 +130,34 @@ class ReplayContract(ABC):
         for n_step in (1, 2, 3, 7):
             player = self._player(3)
             replay = self.make(player.spec, 60, n_step, 0.9)
-            for turn in range(40):
-                replay.extend(player.play(1 + turn % 6))
+            for iteration in range(40):
+                replay.extend(player.play(1 + iteration % 6))
                 if len(replay) > 0:
-                    _check(replay.sample(64, _rng(turn)), player, n_step, 0.9)
+                    _check(replay.sample(64, _rng(iteration)), player, n_step, 0.9)
 
     def test_transitions_are_right_when_the_first_rollout_begins_in_mid_episode(self) -> None:
         for n_step in (1, 3):
             player = self._player(2, mid_episode=True)
             replay = self.make(player.spec, 20, n_step, 0.9)
-            for turn in range(12):
+            for iteration in range(12):
                 replay.extend(player.play(3))
-                _check(replay.sample(64, _rng(turn)), player, n_step, 0.9)
+                _check(replay.sample(64, _rng(iteration)), player, n_step, 0.9)
 
     def test_long_rollouts_fill_the_replay_at_once(self) -> None:
         player = self._player(2)
         replay = self.make(player.spec, 20, 3, 0.9)
-        for turn in range(6):
+        for iteration in range(6):
             replay.extend(player.play(10))
-            _check(replay.sample(64, _rng(turn)), player, 3, 0.9)
+            _check(replay.sample(64, _rng(iteration)), player, 3, 0.9)
 
     def test_transitions_late_in_a_long_episode_are_right(self) -> None:
         player = self._player(2)
         replay = self.make(player.spec, 40, 3, 0.9)
-        for turn in range(55):  # 550 steps: more than twice what a byte counts
+        for iteration in range(55):  # 550 steps: more than twice what a byte counts
             shape = (10, 2)
             action, zeros = np.zeros(shape, np.int64), np.zeros(shape, bool)
             replay.extend(player.follow(action, np.ones(shape), np.ones(shape), zeros))
-            _check(replay.sample(64, _rng(turn)), player, 3, 0.9)
+            _check(replay.sample(64, _rng(iteration)), player, 3, 0.9)
 
     def test_three_step_returns_stop_at_a_time_limit_and_bootstrap_there(self) -> None:
         player = self._player(1)
@@ -182,13 +182,13 @@ class ReplayContract(ABC):
         for n_step in (1, 3):
             player = self._player(3)
             replay = self.make(player.spec, 61, n_step, 0.9)  # 20 times of 3 slots
-            for turn in range(20):
-                replay.extend(player.play(1 + turn % 5))
+            for iteration in range(20):
+                replay.extend(player.play(1 + iteration % 5))
                 stop = len(player.played[0])
                 times = range(max(0, stop - 20), stop - n_step + 1)
                 assert len(replay) == 3 * len(times), "len must count the transitions that can be drawn"
                 if len(replay) > 0:
-                    batch = replay.sample(3000, _rng(turn))
+                    batch = replay.sample(3000, _rng(iteration))
                     seen = {_where(obs, player) for obs in batch.obs}
                     assert seen == {(slot, time) for slot in range(3) for time in times}, "not the newest transitions"
 
@@ -232,25 +232,25 @@ class ReplayContract(ABC):
             assert same(replay.state_dict(), other.state_dict()), "a state must hold exactly what was added"
 
     def test_a_saved_and_loaded_replay_continues_exactly(self) -> None:
-        for turns in (0, 1, 3, 9):
+        for iterations in (0, 1, 3, 9):
             player = self._player(2)
             replay, other = (self.make(player.spec, 40, 3, 0.9) for _ in range(2))
-            for _ in range(turns):
+            for _ in range(iterations):
                 replay.extend(player.play(5))
             with TemporaryDirectory() as folder:
                 saved = Checkpoints(Path(folder), {}, keep=1)
-                saved.save(turns, replay.state_dict())
+                saved.save(iterations, replay.state_dict())
                 loaded = saved.newest_sound(warn=print)
                 assert loaded is not None
                 other.load_state_dict(loaded)
             assert len(other) == len(replay), "a loaded replay must hold as much"
             assert same(other.state_dict(), replay.state_dict()), "a loaded replay must save what it was loaded from"
-            for turn in range(8):
+            for iteration in range(8):
                 rollout = player.play(7)
                 replay.extend(rollout)
                 other.extend(rollout)
-                batch = other.sample(64, _rng(turn))
-                assert _equal(replay.sample(64, _rng(turn)), batch), "a loaded replay must draw the same"
+                batch = other.sample(64, _rng(iteration))
+                assert _equal(replay.sample(64, _rng(iteration)), batch), "a loaded replay must draw the same"
                 _check(batch, player, 3, 0.9)
 
 

@@ -7,10 +7,11 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from rlrun.agents.actor_critic import ActorCritic, Advantage, OptimizerFactory
+from rlrun.agents.actor_critic import ActorCritic, ValueSettings
+from rlrun.agents.advantages import AdvantageSettings, Estimator
 from rlrun.compute.execution import Execution
 from rlrun.errors import ArgumentError, UserError
-from rlrun.nn.optimizers import RMSProp
+from rlrun.nn.optimizers import OptimizerFactory, RMSProp
 from rlrun.nn.trunks import MLP
 from rlrun.numerics.schedules import Linear, Schedule
 from rlrun.protocols import Agent, VecEnv
@@ -32,7 +33,7 @@ def actor_critic(
     spec: EnvSpec = CELLS,
     seed: int = 0,
     *,
-    advantage: Advantage = "td",
+    advantage: Estimator = "td",
     hidden: list[int] | None = None,
     shared: bool = False,
     value_updates: int = 1,
@@ -49,15 +50,15 @@ def actor_critic(
 ) -> ActorCritic:
     return ActorCritic(
         optimizer=optimizer or plain_sgd,
-        advantage=advantage,
-        rollout_steps=rollout_steps,
-        episodes_per_batch=episodes_per_batch,
         gamma=0.5,
-        gae_lambda=0.5,
-        shared=shared,
-        value_updates=value_updates,
-        normalize=normalize,
-        value_coefficient=value_coefficient,
+        advantage=AdvantageSettings(
+            estimator=advantage,
+            rollout_steps=rollout_steps,
+            episodes_per_batch=episodes_per_batch,
+            gae_lambda=0.5,
+            normalize=normalize,
+        ),
+        value=ValueSettings(shared=shared, updates=value_updates, coefficient=value_coefficient),
         entropy_bonus=entropy_bonus,
         max_grad_norm=max_grad_norm,
         reward_clip=reward_clip,
@@ -117,7 +118,7 @@ def moves(advantages: list[float]) -> tuple[Tensor, Tensor]:
 
 
 class TestTemporalDifference(AgentContract):
-    advantage: Advantage = "td"
+    advantage: Estimator = "td"
     shared = True
     value_updates = 1
 
@@ -139,17 +140,17 @@ class TestTemporalDifference(AgentContract):
 
 
 class TestMonteCarlo(TestTemporalDifference):
-    advantage: Advantage = "monte_carlo"
+    advantage: Estimator = "monte_carlo"
     shared = False
     value_updates = 3
 
 
 class TestNStep(TestTemporalDifference):
-    advantage: Advantage = "n_step"
+    advantage: Estimator = "n_step"
 
 
 class TestGeneralisedAdvantage(TestTemporalDifference):
-    advantage: Advantage = "gae"
+    advantage: Estimator = "gae"
     shared = False
 
 
@@ -164,7 +165,7 @@ class TestGeneralisedAdvantage(TestTemporalDifference):
         ("gae", [0.25, -3.0, -11.0]),
     ],
 )
-def test_policy_and_value_move_by_the_advantages_worked_by_hand(advantage: Advantage, by_hand: list[float]) -> None:
+def test_policy_and_value_move_by_the_advantages_worked_by_hand(advantage: Estimator, by_hand: list[float]) -> None:
     policy, value = learned(actor_critic(advantage=advantage), played())
     expected_policy, expected_value = moves(by_hand)
     torch.testing.assert_close(policy, expected_policy)
@@ -179,7 +180,7 @@ def test_policy_and_value_move_by_the_advantages_worked_by_hand(advantage: Advan
         ("gae", [-3.5, -18.0, -11.0]),  # 1 - 18/4
     ],
 )
-def test_nothing_is_bootstrapped_from_a_terminal_state(advantage: Advantage, by_hand: list[float]) -> None:
+def test_nothing_is_bootstrapped_from_a_terminal_state(advantage: Estimator, by_hand: list[float]) -> None:
     policy, value = learned(actor_critic(advantage=advantage), played(terminates=True))
     expected_policy, expected_value = moves(by_hand)
     torch.testing.assert_close(policy, expected_policy)
@@ -203,7 +204,7 @@ def test_steps_outside_the_mask_have_no_influence() -> None:
         action=torch.tensor([[0], [1], [0]]),
         reward=torch.tensor([[1.0], [2.0], [-900.0]]),
     )
-    advantage: Advantage = "monte_carlo"
+    advantage: Estimator = "monte_carlo"
     for normalize in (True, False):
         agents = [actor_critic(advantage=advantage, normalize=normalize, entropy_bonus=0.1) for _ in range(2)]
         for first, second in zip(learned(agents[0], one), learned(agents[1], other), strict=True):
@@ -231,10 +232,10 @@ def test_advantages_that_differ_by_rounding_alone_are_not_blown_up() -> None:
 
 
 @pytest.mark.parametrize("advantage", ["td", "n_step", "gae"])
-def test_one_step_per_batch_less_its_mean_is_nothing_so_it_is_refused(advantage: Advantage) -> None:
+def test_one_step_per_batch_less_its_mean_is_nothing_so_it_is_refused(advantage: Estimator) -> None:
     with pytest.raises(ArgumentError) as raised:
         actor_critic(advantage=advantage, normalize=True, rollout_steps=1)
-    assert raised.value.key == "normalize"
+    assert raised.value.key == "advantage.normalize"
     for spec, steps, normalize in ((CELLS, 2, True), (dataclasses.replace(CELLS, num_envs=2), 1, True)):
         actor_critic(spec, advantage=advantage, normalize=normalize, rollout_steps=steps)
     actor_critic(advantage=advantage, normalize=False, rollout_steps=1)
@@ -243,7 +244,7 @@ def test_one_step_per_batch_less_its_mean_is_nothing_so_it_is_refused(advantage:
 def test_a_single_episode_less_its_mean_may_be_nothing_so_it_is_refused() -> None:
     with pytest.raises(ArgumentError) as raised:
         actor_critic(advantage="monte_carlo", normalize=True, episodes_per_batch=1)
-    assert raised.value.key == "normalize"
+    assert raised.value.key == "advantage.normalize"
     actor_critic(advantage="monte_carlo", normalize=True, episodes_per_batch=2)
 
 
@@ -267,7 +268,7 @@ def test_further_value_updates_go_on_to_the_same_targets_and_leave_the_policy() 
 def test_further_value_updates_of_a_shared_network_are_refused_in_words() -> None:
     with pytest.raises(ArgumentError) as raised:
         actor_critic(shared=True, value_updates=2)
-    assert raised.value.key == "value_updates"
+    assert raised.value.key == "updates"
 
 
 def test_rewards_are_clipped_for_learning() -> None:
@@ -348,9 +349,9 @@ def test_only_monte_carlo_collects_whole_episodes() -> None:
 
 
 def test_monte_carlo_refuses_in_words_what_it_cannot_play() -> None:
-    with pytest.raises(UserError, match=r"^advantage=monte_carlo "):
+    with pytest.raises(UserError, match=r"^advantage\.estimator=monte_carlo "):
         actor_critic(dataclasses.replace(CELLS, episodic=False), advantage="monte_carlo")
     with pytest.raises(ArgumentError) as raised:
         actor_critic(dataclasses.replace(CELLS, num_envs=3), advantage="monte_carlo")
-    assert raised.value.key == "episodes_per_batch"
+    assert raised.value.key == "advantage.episodes_per_batch"
     actor_critic(dataclasses.replace(CELLS, episodic=False), advantage="gae")  # needs no episodes

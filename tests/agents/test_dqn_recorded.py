@@ -125,9 +125,9 @@ def test_the_numbers_of_recorded_updates_do_not_stay_those_of_the_first(monkeypa
     for rollout in played[:4]:
         agent.learn(rollout)
     monkeypatch.setattr("rlrun.agents.dqn.q_td_target", None)
-    before = [parameter.clone() for parameter in agent._q.parameters()]
+    before = {name: weight.clone() for name, weight in agent.state_dict()["q"].items()}
     agent.learn(played[4])
-    assert all(not torch.equal(one, other) for one, other in zip(before, agent._q.parameters(), strict=True))
+    assert all(not torch.equal(before[name], weight) for name, weight in agent.state_dict()["q"].items())
 
 
 def test_updates_from_a_replay_on_disk_can_be_recorded() -> None:

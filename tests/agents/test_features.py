@@ -149,7 +149,7 @@ def test_paired_puts_the_state_into_the_block_of_the_action() -> None:
 
 
 def test_observations_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(UserError, match=r"box.*Box.*observation=index.*Flat, TileCoding"):
+    with pytest.raises(UserError, match=r"box.*Box.*state numbers.*Flat, TileCoding"):
         OneHot(spec=box([0.0], [1.0]))
     with pytest.raises(UserError, match=r"numbered.*Discrete\(4\).*OneHot"):
         Flat(spec=numbered(4))
@@ -252,6 +252,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixt
     return name
 
 
+@pytest.mark.process
 def test_a_users_features_by_the_command_line(module: str, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     command = [str(Path(sys.executable).parent / "rlrun"), *WORDS, f"runs_dir={runs}"]

@@ -277,7 +277,7 @@ def test_vectors_have_the_uniform_policy_alone(tmp_path: Path) -> None:
     action = agent.act(torch.zeros(4000, 4), (), torch.Generator().manual_seed(0), explore=False).action
     assert float(action.double().mean()) == pytest.approx(0.5, abs=4 * 0.5 / 4000**0.5)
     (tmp_path / "policy.yaml").write_text("0: 0\n")
-    with pytest.raises(UserError, match=r"policy=.*policy\.yaml.*cartpole.*Box.*policy=uniform"):
+    with pytest.raises(UserError, match=r"policy=.*policy\.yaml.*cartpole.*Box.*uniform"):
         agent_of(spec, Flat(spec=spec), policy=str(tmp_path / "policy.yaml"))
     with pytest.raises(ValueError, match="numbered"):
         agent.tables()

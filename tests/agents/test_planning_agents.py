@@ -330,7 +330,7 @@ def test_probabilities_that_do_not_sum_to_1_are_refused() -> None:
 def test_planning_without_a_model_or_states_is_refused() -> None:
     with pytest.raises(DoesNotFitError, match=r"cartpole.*actor_critic"):
         planner("value_iteration", CartPole(num_envs=1, max_episode_steps=500).spec, 0.9)
-    with pytest.raises(DoesNotFitError, match=r"gridworld.*observation=index"):
+    with pytest.raises(DoesNotFitError, match=r"gridworld.*state numbers"):
         planner("q_iteration", grid(observation="one_hot").spec, 0.9)
 
 

@@ -158,7 +158,7 @@ REWARDS = [(0.0, 1.0), (0.0, -1.0), (0.0, -1.0, 1.0), (0.0, 0.0, 0.0, 2.0, -3.0)
 def test_random_models_give_what_is_claimed_and_the_best_there_is() -> None:
     rng = np.random.default_rng(0)
     ends: Counter[str] = Counter()
-    for rewards in REWARDS * 34:
+    for rewards in REWARDS * 12:
         model = random_model(rng, rewards)
         every = long_run(model, every_policy(model.legal))
         best, cancelling = every.total.max(axis=0), bool(every.cancels.any())
@@ -174,12 +174,12 @@ def test_random_models_give_what_is_claimed_and_the_best_there_is() -> None:
             ends[algo] += 1
             check_claim(agent, model, 1.0)
             np.testing.assert_allclose(agent.tables().values, best, atol=1e-6)
-    assert min(ends[algo] for algo in OPTIMAL) >= 90, ends
+    assert min(ends[algo] for algo in OPTIMAL) >= 30, ends
 
 
 def test_random_models_with_discount_give_what_is_claimed_and_the_best_there_is() -> None:
     rng = np.random.default_rng(1)
-    for rewards in REWARDS * 34:
+    for rewards in REWARDS * 12:
         model = random_model(rng, rewards)
         for algo in OPTIMAL:
             agent = planner(algo, as_spec(model), 0.5, TOLERANCE)

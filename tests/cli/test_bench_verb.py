@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from refusals import refusal
 
 from rlrun.cli.bench.ceilings import nature_update_gflop
 from rlrun.cli.bench.loop_speed import measure_loop, window_speeds
@@ -52,22 +53,21 @@ def test_bad_words_are_refused(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("words", "named"),
     [
-        (["--threads", "0"], r"device\.num_threads"),
-        (["--threads", "100000"], r"device\.num_threads=100000, but only"),
+        (["--threads", "0"], "device.num_threads"),
+        (["--threads", "100000"], "device.num_threads=100000"),
         pytest.param(
             ["--device", "cuda"],
-            "torch finds no NVIDIA GPU",
+            "GPU",
             marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, which is not refused"),
         ),
     ],
 )
 def test_what_the_trainings_would_refuse_is_refused_before_anything_is_measured(
-    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+    words: list[str], named: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(UserError, match=message):
-        run_verb(["rlrun", "bench", *words])
+    refusal(lambda: run_verb(["rlrun", "bench", *words]), named)
     assert capsys.readouterr().out == ""
 
 

@@ -119,13 +119,13 @@ class PaysMoreLater(CartPole):
 class ExploresForTenTurns(TDControl):
     """It counts them, and forgets the count."""
 
-    turns = 0
+    iterations = 0
 
     def act(self, obs, carry, rng, *, explore):
-        return super().act(obs, carry, rng, explore=explore and self.turns < 10)
+        return super().act(obs, carry, rng, explore=explore and self.iterations < 10)
 
     def learn(self, rollout):
-        self.turns += 1
+        self.iterations += 1
         return super().learn(rollout)
 
 
@@ -140,6 +140,7 @@ class HasAHiddenLimit(GridWorld):
         step = super().step(action)
         return step._replace(discount=np.where(step.last, 0, step.discount).astype(np.float32))
 '''
+BRIEF = ["--steps", "100", "--iterations", "13"]
 TABLE = ["env=gridworld", "env.observation=index", "env.num_envs=4", "algo.alpha_power=0.5", "algo.rollout_steps=4"]
 
 
@@ -170,7 +171,15 @@ def checked_parts(conf: Path, *words: str) -> CheckedParts:
 def checked_env(conf: Path, env: str, steps: int) -> CheckedEnv:
     """The contract of an environment of `mine.py`."""
     parts = checked_parts(conf, "algo=random", f"env={env}", "env.num_envs=4")
-    return CheckedEnv(parts.env_of, parts.limited_env, steps)
+    return contract_of(parts, steps)
+
+
+def contract_of(parts: CheckedParts, steps: int | None = None) -> CheckedEnv:
+    return CheckedEnv(
+        lambda num_envs: parts.env(num_envs=num_envs),
+        lambda num_envs, limit: parts.env(num_envs=num_envs, max_episode_steps=limit),
+        steps,
+    )
 
 
 def report(capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, str], list[str]]:
@@ -206,7 +215,7 @@ def report(capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, str], list[str
             *(
                 "ForgetsAll",
                 "a loaded state continues as if never interrupted",
-                "a resumed agent must act as in the uninterrupted run, but does not in turn 1",
+                "a resumed agent must act as in the uninterrupted run, but does not in iteration 1",
                 "Put everything that learn changes into state_dict",
             ),
             marks=pytest.mark.slow,
@@ -233,7 +242,7 @@ def report(capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, str], list[str
 def test_the_right_check_fails_for_an_agent_that(
     conf: Path, capsys: pytest.CaptureFixture[str], agent: str, check: str, complaint: str, advice: str
 ) -> None:
-    assert run_command(["rlrun", "check", f"algo={agent}", *TABLE, "--config-dir", str(conf)]) == 1
+    assert run_command(["rlrun", "check", f"algo={agent}", *TABLE, *BRIEF, "--config-dir", str(conf)]) == 1
     failed, lines = report(capsys)
     assert complaint in failed[check]
     assert f"to do: {advice}" in failed[check] or advice in failed[check]
@@ -278,7 +287,7 @@ def test_the_right_check_fails_for_an_environment_whose(
 
 
 def test_what_looks_like_a_time_limit_that_terminates_is_said(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run_command(["rlrun", "check", "algo=random", "env=HasAHiddenLimit", "--config-dir", str(conf)])
+    run_command(["rlrun", "check", "algo=random", "env=HasAHiddenLimit", *BRIEF, "--config-dir", str(conf)])
     _, lines = report(capsys)
     assert any("after exactly 4 steps" in line and "discount 0" in line for line in lines)
 
@@ -292,28 +301,28 @@ def test_terminations_that_keep_discount_1_are_said(conf: Path, env: str, is_sai
 
 def test_an_environment_is_looked_at_as_long_as_is_asked(conf: Path) -> None:
     checked_env(conf, "PaysMoreLater", steps=199).test_a_reset_forgets_what_was_played_before()
-    with pytest.raises(AssertionError, match="nothing may depend on earlier episodes"):
+    with pytest.raises(AssertionError):
         checked_env(conf, "PaysMoreLater", steps=401).test_a_reset_forgets_what_was_played_before()
 
 
 def test_an_agent_is_looked_at_as_long_as_is_asked(conf: Path) -> None:
     parts = checked_parts(conf, "algo=ExploresForTenTurns", *TABLE)
-    CheckedAgent(parts.env, parts.agent, turns=5).test_a_loaded_state_continues_as_if_never_interrupted()
-    with pytest.raises(AssertionError, match="resumed agent must"):
-        CheckedAgent(parts.env, parts.agent, turns=7).test_a_loaded_state_continues_as_if_never_interrupted()
+    CheckedAgent(parts.env, parts.agent, iterations=5).test_a_loaded_state_continues_as_if_never_interrupted()
+    with pytest.raises(AssertionError):
+        CheckedAgent(parts.env, parts.agent, iterations=7).test_a_loaded_state_continues_as_if_never_interrupted()
 
 
 def test_an_agent_may_ask_for_the_directory_of_its_run(conf: Path) -> None:
     words = ["algo=dqn", "env=cartpole", "algo.replay.storage=disk", "algo.replay.capacity_steps=500"]
     parts = checked_parts(conf, *words, "algo.replay.learning_starts_steps=100")
-    CheckedAgent(parts.env, parts.agent, turns=5).test_a_loaded_state_continues_as_if_never_interrupted()
+    CheckedAgent(parts.env, parts.agent, iterations=5).test_a_loaded_state_continues_as_if_never_interrupted()
 
 
 def test_without_a_wish_turns_are_a_prime_number(conf: Path) -> None:
     parts = checked_parts(conf, "algo=q_learning", *TABLE)
     contract = CheckedAgent(parts.env, parts.agent)
-    assert contract.turns >= 5
-    assert all(contract.turns % period for period in (*range(2, 11), 12, 15, 20, 25, 50, 100))
+    assert contract.iterations >= 5
+    assert all(contract.iterations % period for period in (*range(2, 11), 12, 15, 20, 25, 50, 100))
 
 
 def slowed(monkeypatch: pytest.MonkeyPatch, clock: Callable[[], float], seconds: float) -> None:
@@ -326,7 +335,7 @@ def test_a_machine_that_is_busy_elsewhere_changes_nothing(conf: Path, monkeypatc
     slowed(monkeypatch, perf_counter, 0.02)
     parts = checked_parts(conf, "algo=q_learning", *TABLE)
     contract = CheckedAgent(parts.env, parts.agent)
-    assert contract.turns == 31
+    assert contract.iterations == 31
     assert not any("the usual" in note for note in contract.notes)
 
 
@@ -334,20 +343,22 @@ def test_fewer_turns_and_steps_than_usual_are_said(conf: Path, monkeypatch: pyte
     slowed(monkeypatch, thread_time, 0.1)
     parts = checked_parts(conf, "algo=q_learning", *TABLE)
     contract = CheckedAgent(parts.env, parts.agent)
-    assert contract.turns < 31
-    long = ", since they take long: --turns 31 makes as many"
-    assert f"{contract.turns} turns instead of the usual 31{long}" in contract.notes
-    env = CheckedEnv(parts.env_of, parts.limited_env)
-    assert f"{env.num_steps} steps instead of the usual 307{long.replace('turns 31', 'steps 307')}" in env.notes
+    assert contract.iterations < 31
+    long = ", since they take long: --iterations 31 makes as many"
+    assert f"{contract.iterations} iterations instead of the usual 31{long}" in contract.notes
+    env = contract_of(parts)
+    assert f"{env.num_steps} steps instead of the usual 307{long.replace('iterations 31', 'steps 307')}" in env.notes
 
 
 def test_the_verdict_says_how_far_it_looked(capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["algo=value_iteration", "env=gridworld", "env.map=book", "--turns", "3", "--steps", "400"]
+    words = ["algo=value_iteration", "env=gridworld", "env.map=book", "--iterations", "3", "--steps", "400"]
     assert run_command(["rlrun", "check", *words]) == 0
     _, lines = report(capsys)
-    assert lines[-1].endswith("as far as 400 steps and 3 turns of learning show; --steps and --turns look further")
-    assert run_command(["rlrun", "check", *words, "--turns", "0"]) == 2
-    assert "--turns" in capsys.readouterr().err
+    assert lines[-1].endswith(
+        "as far as 400 steps and 3 iterations of learning show; --steps and --iterations look further"
+    )
+    assert run_command(["rlrun", "check", *words, "--iterations", "0"]) == 2
+    assert "--iterations" in capsys.readouterr().err
 
 
 def test_an_agent_that_raises_is_named_with_its_line(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -385,7 +396,7 @@ def test_an_environment_that_does_not_replay_is_not_asked_to(
     never = Verdict(used_is_new=False, new_is_new=False)
     monkeypatch.setattr("rlrun.envs.gymnasium.known_verdict", lambda key: never)
     words = ["algo=random", "env=gym", "env.id=Acrobot-v1", "env.max_episode_steps=20", "env.num_envs=4"]
-    assert run_command(["rlrun", "check", *words]) == 0
+    assert run_command(["rlrun", "check", *words, *BRIEF]) == 0
     _, lines = report(capsys)
     assert any("do not replay" in line for line in lines)
     assert "  passed  a loaded state continues as if never interrupted" not in lines
@@ -393,7 +404,7 @@ def test_an_environment_that_does_not_replay_is_not_asked_to(
 
 def test_an_environment_that_learns_across_episodes_is_not_asked_to_forget(capsys: pytest.CaptureFixture[str]) -> None:
     wrap = "env.wrappers=[gymnasium.wrappers.NormalizeObservation]"
-    status = run_command(["rlrun", "check", "algo=random", "env=gym", "env.id=CartPole-v1", wrap])
+    status = run_command(["rlrun", "check", "algo=random", "env=gym", "env.id=CartPole-v1", wrap, *BRIEF])
     failed, lines = report(capsys)
     assert (status, failed) == (0, {})
     assert "  passed  equal seeds and actions show equal things" in lines

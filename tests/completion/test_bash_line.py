@@ -19,7 +19,6 @@ BREAKS = " \t\n\"'@><=;|&(:"  # bash's own
         ("rlrun optimizer@algo.optimizer=a", Line(["optimizer@algo.optimizer=a"], "optimizer@algo.optimizer=", "")),
         ("rlrun env.map=C:x", Line(["env.map=C:x"], "env.map=C:", "")),
         (r"rlrun env.map=my\ ma", Line(["env.map=my ma"], "env.map=", "")),
-        (r"rlrun show a\=b", Line(["show", "a=b"], "", "")),  # an escaped break is none
         ('rlrun "env.map=my ma', Line(["env.map=my ma"], "", '"')),
         ("rlrun env.map='my ma", Line(["env.map=my ma"], "env.map=", "'")),
         ("rlrun 'a b' c", Line(["a b", "c"], "", "")),

@@ -79,7 +79,6 @@ def test_every_group_has_its_options() -> None:
         ("env=atari env.game=space_i", ["env.game=space_invaders"]),
         ("env=atari env.game=joust", []),  # the emulator cannot load it
         ("env=mdp env.mdp=sh", ["env.mdp=short_corridor"]),
-        ("algo=dqn opt", ["optimizer@algo.optimizer="]),
         (
             "algo=dqn optimizer@algo.optimizer=rms",
             ["optimizer@algo.optimizer=rmsprop", "optimizer@algo.optimizer=rmsprop_centred"],

@@ -13,7 +13,7 @@ import pytest
 from rlrun.cli.main import run_command
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-HEAVY = ("torch", "hydra", "omegaconf", "pydantic", "numpy", "gymnasium", "ale_py", "importlib.metadata", "tensorboard")
+HEAVY = ("torch", "hydra", "omegaconf", "pydantic", "numpy", "gymnasium", "ale_py", "tensorboard")
 LOADED = (
     "import sys\nfrom rlrun.cli.main import run_command\n"
     "assert run_command(['rlrun', 'complete', *sys.argv[2:]]) == 0\n"

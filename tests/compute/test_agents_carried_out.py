@@ -26,7 +26,7 @@ from rlrun.testing.scripted_env import ScriptedEnv
 CPU = torch.device("cpu")
 WORDS = {
     "dqn": ["algo.replay.learning_starts_steps=8", "algo.replay.batch_size=8", "algo.replay.capacity_steps=64"],
-    "actor_critic": ["algo.shared=false", "algo.value_updates=2", "algo.rollout_steps=4"],
+    "actor_critic": ["algo.value.shared=false", "algo.value.updates=2", "algo.advantage.rollout_steps=4"],
 }
 OBS = torch.ones(3, 3)
 
@@ -83,16 +83,13 @@ def test_acting_is_recorded_once_for_each_number_of_environments(algo: str) -> N
     assert recorder.made == 2
 
 
-@pytest.mark.parametrize("algo", WORDS)
-def test_acting_is_recorded_anew_where_a_weight_is_another_tensor(algo: str) -> None:
-    recorder = Counting()
-    agent = built(algo, "graphs", recorder=recorder)
-    act(agent)
-    network = agent._q if algo == "dqn" else agent._network
-    layer = next(module for module in network.modules() if isinstance(module, nn.Linear))
-    layer.weight = nn.Parameter(layer.weight.detach().clone())
-    act(agent)
-    assert recorder.made == 2
+def test_acting_is_recorded_anew_where_a_weight_is_another_tensor() -> None:
+    recorder, layer = Counting(), nn.Linear(3, 2)
+    acting = Execution(CPU, "graphs", "float32", recorder).acting(layer.forward, layer)
+    for made, weight in ((1, layer.weight), (1, layer.weight), (2, torch.ones(2, 3))):
+        layer.weight = weight if isinstance(weight, nn.Parameter) else nn.Parameter(weight)
+        torch.testing.assert_close(acting(OBS), layer(OBS))
+        assert recorder.made == made
 
 
 @pytest.mark.parametrize("algo", WORDS)
@@ -134,25 +131,23 @@ def test_losses_with_their_gradient_are_compiled_and_networks_that_act_where_the
 
 def test_both_networks_of_dqn_compute_in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
     agent = built("dqn", precision="bfloat16")
-    kinds: dict[str, set[torch.dtype]] = {"q": set(), "target": set()}
+    kinds: dict[nn.Module, set[torch.dtype]] = {}  # of what each activation is applied to
 
-    def probe(name: str, layer: nn.Module) -> Callable[[Tensor], Tensor]:
-        forward: Callable[[Tensor], Tensor] = layer.forward
+    def probe(kind: type[nn.ReLU | nn.Tanh]) -> Callable[[Any, Tensor], Tensor]:
+        forward = kind.forward
 
-        def probed(x: Tensor) -> Tensor:
-            kinds[name].add(x.dtype)
-            return forward(x)
+        def probed(layer: Any, x: Tensor) -> Tensor:
+            kinds.setdefault(layer, set()).add(x.dtype)
+            return forward(layer, x)
 
         return probed
 
-    for name, network in (("q", agent._q), ("target", agent._target)):
-        for layer in network.modules():
-            if isinstance(layer, nn.ReLU | nn.Tanh):
-                monkeypatch.setattr(layer, "forward", probe(name, layer))
+    for kind in (nn.ReLU, nn.Tanh):
+        monkeypatch.setattr(kind, "forward", probe(kind))
     act(agent)
-    assert kinds == {"q": {torch.bfloat16}, "target": set()}
+    assert list(kinds.values()) == [{torch.bfloat16}] * 2  # two hidden layers
     learn(agent)
-    assert kinds == {"q": {torch.bfloat16}, "target": {torch.bfloat16}}
+    assert list(kinds.values()) == [{torch.bfloat16}] * 4  # those of the target network too
 
 
 def test_every_pass_of_actor_critic_is_in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from rlrun.compute.captured import Captured
+from rlrun.errors import UserError
 from rlrun.nn.descent import descend
 from rlrun.nn.networks import build_q_network
 from rlrun.nn.optimizers import Adam, CentredRMSProp, RMSProp, at_step, moved_by
@@ -77,7 +78,7 @@ def test_recorded_steps_of_every_optimizer_are_the_plain_ones_bit_for_bit(
 
 
 def test_an_optimizer_whose_state_cannot_begin_is_refused() -> None:
-    with pytest.raises(Exception, match="the state of SGD only begins with the first one"):
+    with pytest.raises(UserError, match="SGD"):
         moved_by(torch.optim.SGD(network().parameters(), lr=0.1))
 
 
@@ -172,7 +173,7 @@ def test_the_stand_in_shows_what_a_graph_would_do_wrong() -> None:
     ],
 )
 def test_what_would_wait_for_the_gpu_cannot_be_recorded(function: Callable[..., dict[str, Tensor]]) -> None:
-    with pytest.raises(ValueError, match="depends on values"):
+    with pytest.raises(ValueError, match="values"):
         captured(function)(torch.ones(3))
 
 
@@ -188,7 +189,7 @@ def test_what_would_wait_for_the_gpu_cannot_be_recorded(function: Callable[..., 
 def test_what_draws_random_numbers_cannot_be_recorded(
     function: Callable[..., dict[str, Tensor]],
 ) -> None:
-    with pytest.raises(ValueError, match="draws random numbers"):
+    with pytest.raises(ValueError, match="random"):
         captured(function)(torch.ones(3))
 
 
@@ -201,7 +202,7 @@ def test_what_draws_random_numbers_cannot_be_recorded(
     ],
 )
 def test_what_would_copy_from_the_cpu_cannot_be_recorded(function: Callable[..., dict[str, Tensor]]) -> None:
-    with pytest.raises(ValueError, match="numbers of Python or numpy"):
+    with pytest.raises(ValueError, match="numpy"):
         captured(function)(torch.ones(3))
 
 

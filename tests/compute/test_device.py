@@ -71,7 +71,7 @@ def test_images_leave_busy_cores_alone_and_say_so_once(
     assert device.threads_for(IMAGES) == threads
     (line,) = caplog.messages
     assert f"{8 - threads} of 8 cores busy" in line
-    assert "device.num_threads=8" in line
+    assert "num_threads=8" in line
 
 
 def test_the_threads_that_a_run_began_with_or_asked_for_do_not_depend_on_other_work(
@@ -98,13 +98,13 @@ def test_activating_sets_the_threads_of_torch(others: Callable[[int, float], Non
 
 
 def test_more_threads_than_cores_are_refused() -> None:
-    with pytest.raises(UserError, match=rf"only {available_cores()} cores"):
+    with pytest.raises(UserError, match=rf"device\.num_threads={available_cores() + 1}\b.* {available_cores()}\b"):
         make(num_threads=available_cores() + 1)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_a_gpu_that_is_not_there_is_refused_and_auto_does_without() -> None:
-    with pytest.raises(UserError, match="torch finds no NVIDIA GPU"):
+    with pytest.raises(UserError, match=r"device.*NVIDIA"):
         make(kind="cuda")
     assert make(kind="auto").torch_device == torch.device("cpu")
 
@@ -119,7 +119,7 @@ def test_a_gpu_that_is_there_is_used_unless_the_cpu_was_asked_for() -> None:
 def test_graphs_are_refused_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     for kind in ("cpu", "auto"):
-        with pytest.raises(UserError, match=r"device\.compile=graphs needs an NVIDIA GPU"):
+        with pytest.raises(UserError, match=r"compile=graphs needs an NVIDIA GPU"):
             make(kind=kind, compile="graphs")
 
 
@@ -129,26 +129,31 @@ def test_inductor_is_refused_without_what_it_needs(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("rlrun.compute.device.Path.is_file", lambda path: True)
     monkeypatch.setattr("rlrun.compute.device.importlib.util.find_spec", lambda name: None)
     make(kind="cpu", compile="inductor")
-    with pytest.raises(UserError, match="needs the package triton, which is missing here"):
+    with pytest.raises(UserError, match="triton"):
         make(kind="cuda", compile="inductor")
     monkeypatch.setattr("rlrun.compute.device.Path.is_file", lambda path: False)
-    with pytest.raises(UserError, match="needs Python's headers"):
+    with pytest.raises(UserError, match="headers"):
         make(kind="cpu", compile="inductor")
     monkeypatch.setattr("rlrun.compute.device.shutil.which", lambda name: None)
-    with pytest.raises(UserError, match="needs a C\\+\\+ compiler"):
+    with pytest.raises(UserError, match=r"C\+\+"):
         make(kind="cpu", compile="inductor")
     monkeypatch.setenv("CXX", "nosuch")
-    with pytest.raises(UserError, match="needs the C\\+\\+ compiler CXX=nosuch"):
+    with pytest.raises(UserError, match="CXX=nosuch"):
         make(kind="cpu", compile="inductor")
 
 
 def test_functions_are_recorded_on_a_gpu_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr("rlrun.compute.device._require_compiler", lambda *, on_gpu: None)
-    assert make(kind="cuda", compile="graphs").execution._recorder is not None
-    assert make(kind="cuda", compile="inductor").execution._recorder is not None
-    assert make(kind="cuda").execution._recorder is None
-    assert make(kind="cpu", compile="inductor").execution._recorder is None
+    layer = torch.nn.Linear(1, 1)
+
+    def records(**keys: Any) -> bool:
+        return make(**keys).execution.acting(layer.forward, layer) != layer.forward
+
+    assert records(kind="cuda", compile="graphs")
+    assert records(kind="cuda", compile="inductor")
+    assert not records(kind="cuda")
+    assert not records(kind="cpu", compile="inductor")
 
 
 @pytest.fixture
@@ -204,6 +209,7 @@ def test_the_workspace_of_exact_products_is_asked_for_before_any_product(monkeyp
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
 
 
+@pytest.mark.process
 def test_a_run_on_a_gpu_starts_without_torchs_compiler() -> None:
     code = (
         "import sys, torch; torch.cuda.is_available = lambda: True\n"

@@ -128,7 +128,7 @@ def test_a_resumed_collector_puts_stacks_together_from_what_it_was_saved_with(us
 def test_what_is_not_a_stack_is_refused_where_only_its_newest_frame_would_be_seen() -> None:
     env = Stacks(1, breaks_at=6)
     agent = Random(rollout_steps=4, spec=env.spec)
-    with pytest.raises(ValueError, match="each the previous one, shifted by a frame"):
+    with pytest.raises(ValueError, match="stacks"):
         Collector(env, Steps(20), CPU, seed=0, upload=NewestPlanes(CPU)).collect(agent)
 
 
@@ -138,7 +138,7 @@ def test_what_is_not_a_stack_is_refused_at_once_after_resuming_too() -> None:
     agent = Random(rollout_steps=4, spec=first.env.spec)
     first.collect(agent)
     resumed.load_state_dict(first.state_dict())
-    with pytest.raises(ValueError, match="each the previous one, shifted by a frame"):
+    with pytest.raises(ValueError, match="stacks"):
         resumed.collect(agent)
 
 

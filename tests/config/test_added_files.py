@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from added_directory import with_files
+from refusals import refusal
 
 from rlrun.cli.main import run_command
 from rlrun.config.compose import load_config
 from rlrun.config.files import config_directory
 from rlrun.config.provenance import read
-from rlrun.errors import UserError
 
 WORDS = ("algo=q_learning", "env=gridworld")
 
@@ -27,9 +27,7 @@ def test_a_file_that_nothing_would_read_is_refused(tmp_path: Path, file: str) ->
     path = tmp_path / file
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("seed: 1\n")
-    with pytest.raises(UserError) as caught:
-        load_config(WORDS, [tmp_path, config_directory()])
-    assert str(caught.value).startswith(f"{path} would not be read")
+    refusal(lambda: load_config(WORDS, [tmp_path, config_directory()]), str(path))
 
 
 @pytest.mark.parametrize("name", ["q_learning_ownd", "qlearning_own", "q_laerning_own"])
@@ -37,9 +35,7 @@ def test_a_preset_with_a_slip_in_its_name_is_told_about(tmp_path: Path, name: st
     half = "# @package _global_\nalgo:\n  gamma: 0.5\n"
     found = directories(tmp_path, env__own="defaults: [gridworld, _self_]\nnum_envs: 2\n", **{f"preset__{name}": half})
     words = ["algo=q_learning", "env=own"]
-    with pytest.raises(UserError) as caught:
-        load_config(words, found)
-    assert str(caught.value).startswith(f"{tmp_path / 'preset' / name}.yaml is not used")
+    refusal(lambda: load_config(words, found), f"{tmp_path / 'preset' / name}.yaml", "q_learning_own.yaml")
     assert load_config([*words, "preset=null"], found).algo.arguments["gamma"] != 0.5
     assert load_config([*words, f"preset={name}"], found).algo.arguments["gamma"] == 0.5
 
@@ -53,14 +49,14 @@ def test_a_preset_that_is_a_variant_or_another_pairs_is_left_alone(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("line", "words"),
+    ("line", "named"),
     [
-        ("seed: 010", "010 is read as 8 (YAML 1.1, base 8): write 8, or '010' in quotes for a string"),
-        ("log_every_steps: 1:30", "1:30 is read as 90 (YAML 1.1, base 60)"),
-        ("env: {options: [-012]}", "-012 is read as -10 (YAML 1.1, base 8)"),
-        ("env: {wrappers: [{a: 010}]}", "010 is read as 8"),
-        ("algo.gamma: 0.5", "dots in keys are for the command line; nest algo.gamma"),
-        ("algo: {a.b.c: 1}", "dots in keys are for the command line; nest a.b.c"),
+        ("seed: 010", "010 8 '010'"),
+        ("log_every_steps: 1:30", "1:30 90"),
+        ("env: {options: [-012]}", "-012 -10"),
+        ("env: {wrappers: [{a: 010}]}", "010 8"),
+        ("algo.gamma: 0.5", "algo.gamma"),
+        ("algo: {a.b.c: 1}", "a.b.c"),
     ],
 )
 @pytest.mark.parametrize(
@@ -74,7 +70,7 @@ def test_a_preset_that_is_a_variant_or_another_pairs_is_left_alone(tmp_path: Pat
     ],
 )
 def test_what_yaml_takes_for_something_else_is_refused_with_its_line(
-    tmp_path: Path, word: str, defaults: str, line: str, words: str
+    tmp_path: Path, word: str, defaults: str, line: str, named: str
 ) -> None:
     found = directories(
         tmp_path,
@@ -82,8 +78,7 @@ def test_what_yaml_takes_for_something_else_is_refused_with_its_line(
         experiment__right=f"# @package _global_\n{defaults}\nseed: 1\n",
         preset__other="# @package _global_\ndefaults: [/experiment/wrong]\n",
     )
-    with pytest.raises(UserError, match=re.escape(f"experiment/wrong.yaml, line 3: {words}")):
-        load_config([*WORDS, word], found)
+    refusal(lambda: load_config([*WORDS, word], found), "experiment/wrong.yaml, line 3", *named.split())
     load_config(WORDS, found)  # a file that is not chosen is nobody's concern
 
 
@@ -95,8 +90,7 @@ def test_what_is_read_as_it_looks_is_accepted(tmp_path: Path, value: str) -> Non
 
 def test_the_file_that_a_file_starts_from_is_read_too(tmp_path: Path) -> None:
     found = directories(tmp_path, env__own="defaults:\n  - older\n  - _self_\n", env__older="num_envs: 010\n")
-    with pytest.raises(UserError, match=r"older\.yaml, line 1: 010 is read as 8"):
-        load_config(["algo=q_learning", "env=own"], found)
+    refusal(lambda: load_config(["algo=q_learning", "env=own"], found), "older.yaml, line 1", "010")
 
 
 def test_a_sweeper_of_ones_own_has_dotted_keys_and_is_swept_with(
@@ -126,20 +120,19 @@ def test_a_file_that_is_no_utf8_stops_no_run_that_does_not_use_it(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "named"),
     [
-        ("algo:\n  gamma: 0.5\n", "must begin with the line # @package _global_"),
-        ("# Mine.\n# @package _global_\nseed: 1\n", "must begin with the line # @package _global_"),
-        ("\ufeff# @package _global_\nseed: 1\n", "must begin with the line # @package _global_"),
+        ("algo:\n  gamma: 0.5\n", "experiment.algo"),
+        ("# Mine.\n# @package _global_\nseed: 1\n", "experiment.seed"),
+        ("\ufeff# @package _global_\nseed: 1\n", "experiment.seed"),
         ("# @package _gobal_\nalgo:\n  gamma: 0.5\n", "_gobal_"),
         ("# @package\nseed: 1\n", ""),
         ("# @package _global_ # mine\nseed: 1\n", ""),
     ],
 )
-def test_an_experiment_that_sets_nothing_of_a_run_is_refused(tmp_path: Path, text: str, words: str) -> None:
+def test_an_experiment_that_sets_nothing_of_a_run_is_refused(tmp_path: Path, text: str, named: str) -> None:
     found = directories(tmp_path, experiment__own=text)
-    with pytest.raises(UserError, match=re.escape(words) or None):
-        load_config([*WORDS, "experiment=own"], found)
+    refusal(lambda: load_config([*WORDS, "experiment=own"], found), named)
 
 
 def test_an_experiment_may_be_about_one_part_alone(tmp_path: Path) -> None:
@@ -149,5 +142,4 @@ def test_an_experiment_may_be_about_one_part_alone(tmp_path: Path) -> None:
 
 def test_an_experiment_without_its_first_line_is_not_taken_for_a_missing_algorithm(tmp_path: Path) -> None:
     added = directories(tmp_path, experiment__mine="defaults:\n  - override /algo: q_learning\n")
-    with pytest.raises(UserError, match="experiment/mine"):
-        load_config(["experiment=mine", "env=gridworld"], added)
+    refusal(lambda: load_config(["experiment=mine", "env=gridworld"], added), "experiment/mine")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from refusals import wrong_key
 
 from rlrun import compose, make
 from rlrun.cli.main import run_command
@@ -52,8 +53,7 @@ def test_a_number_that_no_machine_has_memory_for_is_one_line(
 
 
 def test_python_and_the_checks_refuse_it_too(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(UserError, match=r"env\.num_envs=1000000000 needs at least"):
-        make("algo=random env=cartpole env.num_envs=1000000000 device=cpu")
+    wrong_key(lambda: make("algo=random env=cartpole env.num_envs=1000000000 device=cpu"), "env.num_envs")
     assert run_command(["rlrun", "check", "algo=random", "env=cartpole", "env.num_envs=1000000000"]) == 2
     assert "env.num_envs=1000000000 needs at least" in capsys.readouterr().err
 
@@ -108,8 +108,8 @@ def test_of_layers_every_weight_counts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_is_not_used_takes_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     words = "algo=actor_critic env=cartpole preset=null env.num_envs=1"
-    config = compose(f"{words} algo.advantage=monte_carlo algo.episodes_per_batch=1")
-    assert "rollout_steps" in config.algo.unused
+    config = compose(f"{words} algo.advantage.estimator=monte_carlo algo.advantage.episodes_per_batch=1")
+    assert "rollout_steps" in config.algo.arguments["advantage"].unused
     assert needed(words, 2**20, monkeypatch) == ""  # so little is not asked about
 
 
@@ -132,8 +132,7 @@ def test_rollouts_are_asked_about_when_observations_are_known(monkeypatch: pytes
     refuse_long_rollouts(Steps(1_000), spec(16))
     refuse_long_rollouts(WholeEpisodes(1), spec(10**9))
     monkeypatch.setattr("rlrun.config.memory_need.available_memory", lambda device: exact - 1)
-    with pytest.raises(UserError, match=r"rollouts of 1,000 steps in env\.num_envs=16 slots need 0\.42 GiB of memory"):
-        refuse_long_rollouts(Steps(1_000), spec(16))
+    wrong_key(lambda: refuse_long_rollouts(Steps(1_000), spec(16)), "env.num_envs", "1,000", "=16 ", "0.42 GiB")
 
 
 @pytest.mark.parametrize(
@@ -141,7 +140,7 @@ def test_rollouts_are_asked_about_when_observations_are_known(monkeypatch: pytes
     [MemoryError("Unable to allocate 8 TiB"), RuntimeError("[enforce fail] DefaultCPUAllocator: can't ...\nat")],
 )
 def test_an_allocation_that_failed_is_told_in_a_line(error: Exception) -> None:
-    with pytest.raises(UserError, match="there is not enough memory for this run: "), in_words():
+    with pytest.raises(UserError), in_words():
         raise error
     with pytest.raises(RuntimeError, match="something else"), in_words():
         raise RuntimeError("something else")

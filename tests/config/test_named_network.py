@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 from added_directory import with_files
+from refusals import refusal
 
 from rlrun.config.compose import load_config
 from rlrun.config.explain import explanation
 from rlrun.config.schema import Component
-from rlrun.errors import UserError
 
 CARTPOLE = ("algo=dqn", "env=cartpole")  # whose preset suggests mlp_256
 FILES = {
@@ -75,34 +75,28 @@ def test_an_environment_suggests_one_to_algorithms_that_take_one(directories: li
 
 @pytest.mark.parametrize("words", [("experiment=small", "network=mlp"), ("experiment=[small,linear]",)])
 def test_keys_for_another_network_are_refused(directories: list[Path], words: tuple[str, ...]) -> None:
-    with pytest.raises(UserError, match=r"^algo\.network\.hidden is set in .*small\.yaml, line 4"):
-        load_config([*CARTPOLE, *words], directories)
+    refusal(lambda: load_config([*CARTPOLE, *words], directories), "algo.network.hidden", "small.yaml, line 4")
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("words", "named"),
     [
-        (("algo=random", "env=images", "network=mlp"), "algo=random takes no network, so network=mlp has no effect"),
-        (("algo=random", "env=images", "++algo.network.hidden=[3]"), "unknown key algo.network.hidden"),
-        ((*CARTPOLE, "network.hidden=[3]"), "unknown key network.hidden; nearest: algo.network.hidden"),
-        ((*CARTPOLE, "network={hidden: [3]}"), "unknown key network.hidden; nearest: algo.network.hidden"),
-        ((*CARTPOLE, "~algo.network.hidden"), "algo.network.hidden is missing"),
-        ((*CARTPOLE, "~algo.network"), "algo.network is missing"),
-        ((*CARTPOLE, "++algo.network={hiden: [3]}"), "unknown key algo.network.hiden; nearest: algo.network.hidden"),
-        ((*CARTPOLE, "experiment=misspelt"), "unknown network 'mpl'; nearest: mlp"),
-        ((*CARTPOLE, "network=mpl"), "unknown network 'mpl'; nearest: mlp"),
-        (
-            ("algo=random", "env=cartpole", "experiment=linear"),
-            "algo=random takes no network, so network=linear has no",
-        ),
-        (("algo=random", "env=cartpole", "experiment=misspelt"), "unknown network 'mpl'; nearest: mlp"),
-        ((*CARTPOLE, "network=null"), "network=null is not allowed"),
+        (("algo=random", "env=images", "network=mlp"), "algo=random network=mlp"),
+        (("algo=random", "env=images", "++algo.network.hidden=[3]"), "algo.network.hidden"),
+        ((*CARTPOLE, "network.hidden=[3]"), "network.hidden algo.network.hidden"),
+        ((*CARTPOLE, "network={hidden: [3]}"), "network.hidden algo.network.hidden"),
+        ((*CARTPOLE, "~algo.network.hidden"), "algo.network.hidden"),
+        ((*CARTPOLE, "~algo.network"), "algo.network"),
+        ((*CARTPOLE, "++algo.network={hiden: [3]}"), "algo.network.hiden algo.network.hidden"),
+        ((*CARTPOLE, "experiment=misspelt"), "'mpl' mlp"),
+        ((*CARTPOLE, "network=mpl"), "'mpl' mlp"),
+        (("algo=random", "env=cartpole", "experiment=linear"), "algo=random network=linear"),
+        (("algo=random", "env=cartpole", "experiment=misspelt"), "'mpl' mlp"),
+        ((*CARTPOLE, "network=null"), "'null' mlp"),
     ],
 )
-def test_what_is_not_right_is_refused(directories: list[Path], words: tuple[str, ...], message: str) -> None:
-    with pytest.raises(UserError) as caught:
-        load_config(words, directories)
-    assert str(caught.value).startswith(message)
+def test_what_is_not_right_is_refused(directories: list[Path], words: tuple[str, ...], named: str) -> None:
+    refusal(lambda: load_config(words, directories), *named.split())
 
 
 def test_where_its_values_come_from_is_explained(directories: list[Path]) -> None:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from refusals import refusal
 
 from rlrun.cli.help_page import help_page
 from rlrun.cli.main import main, run_command
@@ -17,7 +18,6 @@ from rlrun.config.compose import load_config
 from rlrun.config.config import Config
 from rlrun.config.files import config_directories, config_directory
 from rlrun.config.plugins import installed
-from rlrun.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "plugin"
@@ -63,12 +63,12 @@ def own_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_nothing_is_installed_here_but_what_a_test_installs() -> None:
-    assert installed().plugins == ()
+    assert installed() == []
     assert config_directories(None) == [config_directory()]
 
 
 def test_an_installed_package_is_found_and_its_preset_applies(example: Path) -> None:
-    (plugin,) = installed().plugins
+    (plugin,) = installed()
     assert (plugin.distribution, plugin.directory) == ("rlrun-example", example / "rlrun_example" / "conf")
     config = composed("algo=expected_sarsa", "env=corridor")
     assert config.labels == {"algo": "expected_sarsa", "env": "corridor", "preset": "expected_sarsa_corridor"}
@@ -87,18 +87,17 @@ def test_it_mixes_with_our_own(example: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "complaint"),
+    ("word", "named"),
     [
-        ("algo.gama=0.9", "algo.gama; nearest: algo.gamma"),
-        ("+algo.gama=0.9", "algo.gama; nearest: algo.gamma"),
-        ("algo.alpha=0", r"algo.alpha=0 is not valid: it must be a number > 0"),
-        ("env.wind=strong", "env.wind=strong is not valid"),
+        ("algo.gama=0.9", "algo.gama algo.gamma"),
+        ("+algo.gama=0.9", "algo.gama algo.gamma"),
+        ("algo.alpha=0", "algo.alpha=0"),
+        ("env.wind=strong", "env.wind=strong"),
         ("algo=expected_sarsaa", "expected_sarsa"),
     ],
 )
-def test_its_keys_are_checked_like_ours(example: Path, word: str, complaint: str) -> None:
-    with pytest.raises(UserError, match=complaint):
-        composed("algo=expected_sarsa", "env=corridor", word)
+def test_its_keys_are_checked_like_ours(example: Path, word: str, named: str) -> None:
+    refusal(lambda: composed("algo=expected_sarsa", "env=corridor", word), *named.split())
 
 
 def test_it_trains_and_is_resumed(
@@ -139,20 +138,17 @@ def test_the_check_of_the_example_passes(example: Path, capsys: pytest.CaptureFi
 
 
 @pytest.mark.parametrize(
-    ("files", "names", "reason"),
+    ("files", "names"),
     [
-        ({}, "gone_for_good", "there is no package gone_for_good"),
-        ({"__init__.py": ""}, None, "lost has no directory conf/"),
-        ({"__init__.py": "", "conf/algo/x.yaml": ""}, "lost.inside", "lost.inside has no directory conf/"),
+        ({}, "gone_for_good"),
+        ({"__init__.py": ""}, None),
+        ({"__init__.py": "", "conf/algo/x.yaml": ""}, "lost.inside"),
     ],
 )
-def test_a_package_without_configs_is_named_where_an_option_is_missing_and_breaks_nothing(
-    own_site: Path, files: dict[str, str], names: str | None, reason: str
-) -> None:
+def test_a_package_without_configs_breaks_nothing(own_site: Path, files: dict[str, str], names: str | None) -> None:
     package(own_site, "lost", files, names=names)
     assert composed("algo=random", "env=cartpole").labels["algo"] == "random"
-    with pytest.raises(UserError, match=f"unknown algo 'theirs'.*installed package lost .*: {reason}"):
-        composed("algo=theirs", "env=cartpole")
+    refusal(lambda: composed("algo=theirs", "env=cartpole"), "'theirs'")
 
 
 def test_a_module_that_cannot_be_imported_is_named_in_one_line(
@@ -168,11 +164,10 @@ def test_a_module_that_cannot_be_imported_is_named_in_one_line(
     assert composed("algo=random", "env=cartpole").labels["algo"] == "random"
     assert "algo=theirs" in help_page(config_directories(None))
     assert run_command(["rlrun", "algo=theirs", "env=cartpole"]) == 2
-    assert (
-        "algo._target_=boom.Agent cannot be imported: boom raises RuntimeError: no licence" in capsys.readouterr().err
-    )
-    with pytest.raises(UserError, match="needs the module a_package_that_nobody_has, which is not installed"):
-        composed("algo=needy", "env=cartpole")
+    line, *_ = capsys.readouterr().err.splitlines()
+    assert all(each in line for each in ("algo._target_=boom.Agent", "RuntimeError", "no licence"))
+    needy = "algo._target_=needy.Agent"
+    refusal(lambda: composed("algo=needy", "env=cartpole"), needy, "a_package_that_nobody_has")
 
 
 @pytest.mark.parametrize(
@@ -201,9 +196,8 @@ class Agent(Random):
 def test_a_file_that_is_not_yaml_is_named_by_those_who_use_it(own_site: Path) -> None:
     broken = "_target_: [x\nnum_envs: 1\n"
     package(own_site, "scribbled", {"conf/env/theirs.yaml": broken})
-    assert composed("algo=random", "env=gym", "env.id=CartPole-v1").labels["env"] == "cartpole"
-    with pytest.raises(UserError, match=r"theirs\.yaml is not YAML: line 2, column 9: "):
-        composed("algo=random", "env=theirs")
+    assert composed("algo=random", "env=gym", "env.id=CartPole-v1").labels["env"] == "gym-CartPole-v1"
+    refusal(lambda: composed("algo=random", "env=theirs"), "theirs.yaml", "line 2, column 9")
 
 
 def test_a_group_of_a_package_may_have_options_of_ones_own(own_site: Path, tmp_path: Path) -> None:
@@ -222,16 +216,15 @@ def test_a_name_that_two_have_is_refused_in_words(own_site: Path) -> None:
     assert composed("algo=q_learning", "env=taxi").labels["algo"] == "q_learning"
     ours = config_directory() / "algo/random.yaml"
     theirs = own_site / "copycat/conf/algo/random.yaml"
-    message = rf"algo=random is there 2 times: {theirs} \(of the installed package copycat\) and {ours} \(rlrun's own\)"
-    with pytest.raises(UserError, match=message):
-        composed("algo=random", "env=taxi")
+    refusal(lambda: composed("algo=random", "env=taxi"), "algo=random", str(theirs), str(ours))
 
 
 def test_a_file_of_ones_own_does_not_silently_lose_against_ours(tmp_path: Path) -> None:
     (tmp_path / "preset").mkdir()
     (tmp_path / "preset" / "dqn_cartpole.yaml").write_text("# @package _global_\ntotal_steps: 1\n")
-    with pytest.raises(UserError, match=r"preset=dqn_cartpole is there 2 times: .*\(yours\) and .*\(rlrun's own\)"):
-        load_config(["algo=dqn", "env=cartpole"], config_directories(str(tmp_path)))
+    files = (f"{place}/preset/dqn_cartpole.yaml" for place in (tmp_path, config_directory()))
+    both = config_directories(str(tmp_path))
+    refusal(lambda: load_config(["algo=dqn", "env=cartpole"], both), "preset=dqn_cartpole", *files)
     load_config(["algo=dqn", "env=taxi"], config_directories(str(tmp_path)))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
@@ -11,8 +10,8 @@ import pytest
 from pydantic import Field
 
 from rlrun.annotations.type_words import describe
-from rlrun.config.schema import Component, check_component, check_fields, check_value, signature_of
-from rlrun.errors import UserError
+from rlrun.config.schema import Component, check_component, check_value, signature_of
+from rlrun.errors import UserError, WrongKeyError
 
 Positive = Annotated[float, Field(gt=0)]
 
@@ -135,96 +134,89 @@ def test_values_are_coerced_nested_components_checked_and_nothing_is_built() -> 
     assert house.arguments["dogs"][1].call is build_dog
 
 
+def key_of(error: BaseException) -> str:
+    assert isinstance(error, WrongKeyError)
+    assert "\n" not in str(error)
+    assert error.key in str(error)
+    return error.key
+
+
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "key", "told"),
     [
-        ({"rate": True}, "house.rate=true is not valid: it must be a number > 0"),
-        ({"rate": 0}, "house.rate=0 is not valid: it must be a number > 0"),
-        ({"rate": float("nan")}, "house.rate=nan is not valid"),
-        ({"rate": float("inf")}, "house.rate=inf is not valid"),
-        ({"rate": "0.5"}, "house.rate='0.5' is not valid: it must be a number > 0"),
-        ({"rooms": "3"}, "house.rooms='3' is not valid: it must be an integer > 0"),
-        ({"rooms": "010"}, "house.rooms=010 is not valid: it must be an integer > 0"),
-        ({"rooms": "-08"}, "house.rooms=-08 is not valid"),
-        ({"rate": "000"}, "house.rate=000 is not valid: it must be a number > 0"),
-        ({"limit": "07.50"}, "house.limit=07.50 is not valid"),
-        ({"heated": "true"}, "house.heated='true' is not valid: it must be true or false"),
-        ({"heated": "yes"}, "house.heated=yes is not valid: it must be true or false"),
-        ({"style": "3"}, "house.style='3' is not valid: it must be one of old, new; nearest:"),
-        ({"rate": None}, "house.rate=null is not valid"),
-        ({"rooms": 2.5}, "house.rooms=2.5 is not valid: it must be an integer > 0"),
-        ({"rooms": True}, "house.rooms=true is not valid"),
-        ({"rooms": -1e6}, "house.rooms=-1000000.0 is not valid: it must be an integer > 0"),
-        ({"sizes": 3}, "house.sizes=3 is not valid: it must be a list (each an integer)"),
-        ({"sizes": [1, "x"]}, "house.sizes=[1, 'x'] is not valid"),
-        ({"sizes": [1, True]}, "house.sizes=[1, True] is not valid"),
-        ({"style": "od"}, "house.style=od is not valid: it must be one of old, new; nearest: old"),
-        ({"heated": 1}, "house.heated=1 is not valid: it must be true or false"),
-        ({"limit": -1}, "house.limit=-1 is not valid: it must be a number >= 0 or null"),
-        ({"room": 3}, "unknown key house.room; nearest: house.rooms"),
-        ({"seed": 3}, "unknown key house.seed"),
-        ({"schedule": 0.1}, "house.schedule=0.1 is not valid: it must be an object (_target_)"),
-        ({"schedule": DOG}, "house.schedule._target_=test_schema.Dog does not fit"),
-        ({"schedule": {"_target_": f"{HERE}.Namer"}}, "house.schedule._target_=test_schema.Namer does not fit"),
-        ({"schedule": RAMP | {"slope": -1}}, "house.schedule.slope=-1 is not valid: it must be a number > 0"),
-        ({"schedule": RAMP | {"slop": 1}}, "unknown key house.schedule.slop; nearest: house.schedule.slope"),
-        ({"pet": RAMP}, "house.pet._target_=test_schema.Ramp does not fit"),
-        ({"dogs": [DOG, RAMP]}, "house.dogs[1]._target_=test_schema.Ramp does not fit"),
-        ({"dogs": [DOG | {"legs": 5}]}, "house.dogs[0].legs=5 is not valid: it must be an integer >= 0 and <= 4"),
-        ({"rate": DOG}, "house.rate must be a number > 0, not an object"),
-        (
-            {"_target_": "rlrun.nn.mlq.Mlp"},
-            "house._target_=rlrun.nn.mlq.Mlp does not exist; nearest: rlrun.nn.trunks.MLP",
-        ),
-        ({"_target_": f"{HERE}.Hous"}, "house._target_=test_schema.Hous does not exist; nearest: HOUSE, House"),
-        ({"_target_": "nosuch.House"}, "house._target_=nosuch.House cannot be imported: there is no module nosuch"),
-        ({"_target_": "House"}, "house._target_=House cannot be imported"),
-        ({"_target_": 3}, "house._target_ must be the dotted name of a class or function, not 3"),
-        ({"_target_": f"{HERE}.HERE"}, "is neither a class nor a function"),
-        ({"_target_": "os.system"}, "is neither a class nor a function"),
-        ({"_target_": "subprocess.Popen"}, "house._target_=subprocess.Popen does not fit"),
+        ({"rate": True}, "rate", ["true", "number > 0"]),
+        ({"rate": 0}, "rate", ["number > 0"]),
+        ({"rate": float("nan")}, "rate", ["nan"]),
+        ({"rate": float("inf")}, "rate", ["inf"]),
+        ({"rate": "0.5"}, "rate", ["'0.5'"]),  # in quotes, since it looks like something else
+        ({"rooms": "3"}, "rooms", ["'3'", "integer > 0"]),
+        ({"rooms": "010"}, "rooms", ["=010 "]),
+        ({"rooms": "-08"}, "rooms", ["=-08 "]),
+        ({"rate": "000"}, "rate", ["=000 "]),
+        ({"limit": "07.50"}, "limit", ["=07.50 "]),
+        ({"heated": "true"}, "heated", ["'true'", "true or false"]),
+        ({"heated": "yes"}, "heated", ["=yes ", "true or false"]),
+        ({"style": "3"}, "style", ["'3'", "old, new"]),
+        ({"rate": None}, "rate", ["null"]),
+        ({"rooms": 2.5}, "rooms", ["2.5", "integer > 0"]),
+        ({"rooms": True}, "rooms", ["true"]),
+        ({"rooms": -1e6}, "rooms", ["-1000000.0"]),
+        ({"sizes": 3}, "sizes", ["list", "integer"]),
+        ({"sizes": [1, "x"]}, "sizes", ["[1, 'x']"]),
+        ({"sizes": [1, True]}, "sizes", ["[1, True]"]),
+        ({"style": "od"}, "style", ["od", "old, new"]),
+        ({"heated": 1}, "heated", ["true or false"]),
+        ({"limit": -1}, "limit", ["number >= 0 or null"]),
+        ({"room": 3}, "room", ["house.rooms"]),
+        ({"seed": 3}, "seed", []),
+        ({"schedule": 0.1}, "schedule", ["_target_"]),
+        ({"schedule": DOG}, "schedule._target_", ["test_schema.Dog"]),
+        ({"schedule": {"_target_": f"{HERE}.Namer"}}, "schedule._target_", ["test_schema.Namer"]),
+        ({"schedule": RAMP | {"slope": -1}}, "schedule.slope", ["number > 0"]),
+        ({"schedule": RAMP | {"slop": 1}}, "schedule.slop", ["house.schedule.slope"]),
+        ({"pet": RAMP}, "pet._target_", ["test_schema.Ramp"]),
+        ({"dogs": [DOG, RAMP]}, "dogs[1]._target_", ["test_schema.Ramp"]),
+        ({"dogs": [DOG | {"legs": 5}]}, "dogs[0].legs", [">= 0 and <= 4"]),
+        ({"rate": DOG}, "rate", ["number > 0"]),
+        ({"_target_": "rlrun.nn.mlq.Mlp"}, "_target_", ["rlrun.nn.mlq.Mlp", "rlrun.nn.trunks.MLP"]),
+        ({"_target_": f"{HERE}.Hous"}, "_target_", ["test_schema.Hous"]),
+        ({"_target_": "nosuch.House"}, "_target_", ["nosuch.House"]),
+        ({"_target_": "House"}, "_target_", ["House"]),
+        ({"_target_": 3}, "_target_", ["3"]),
+        ({"_target_": f"{HERE}.HERE"}, "_target_", ["test_schema.HERE"]),
+        ({"_target_": "os.system"}, "_target_", ["os.system"]),
+        ({"_target_": "subprocess.Popen"}, "_target_", ["subprocess.Popen"]),
     ],
 )
-def test_what_does_not_fit_is_refused_in_one_line(changes: dict[str, Any], words: str) -> None:
+def test_what_does_not_fit_is_refused_by_its_key(changes: dict[str, Any], key: str, told: list[str]) -> None:
     with pytest.raises(UserError) as caught:
         check_house(**changes)
-    assert words in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_what_is_suggested_for_a_class_does_not_depend_on_what_is_imported() -> None:
-    importlib.import_module("rlrun.nn.networks")
-    with pytest.raises(UserError, match=r"rlrun\.nn\.mlq\.Mlp does not exist; nearest: rlrun\.nn\.trunks\.MLP"):
-        check_house(_target_="rlrun.nn.mlq.Mlp")
+    assert key_of(caught.value) == f"house.{key}"
+    assert [each for each in told if each not in str(caught.value)] == [], str(caught.value)
 
 
 def test_a_missing_argument_is_named() -> None:
-    with pytest.raises(UserError, match=r"dog\.name is missing: a string"):
-        check_component({"_target_": f"{HERE}.Dog", "legs": 1}, "dog")
+    for given, key in (({"_target_": f"{HERE}.Dog", "legs": 1}, "dog.name"), ({"legs": 1}, "dog._target_"), (3, "dog")):
+        with pytest.raises(UserError) as caught:
+            check_component(given, "dog")
+        assert key_of(caught.value) == key
 
 
-@pytest.mark.parametrize(("target", "words"), [("untyped", "cannot be checked"), ("open_ended", "open argument")])
-def test_constructors_that_cannot_be_checked_are_refused(target: str, words: str) -> None:
-    with pytest.raises(UserError, match=words):
-        check_component({"_target_": f"{HERE}.{target}", "name": "x"}, "thing")
-
-
-def test_an_annotation_that_cannot_be_read_is_told_in_one_line() -> None:
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"_target_": f"{HERE}.untyped", "name": "x"}, "thing.name"),
+        ({"_target_": f"{HERE}.open_ended", "name": "x"}, "open_ended"),
+        ({"_target_": f"{HERE}.Kennel", "dogs": [], "rooms": 1}, "ImportedForTypeCheckersAlone"),
+        ({"_target_": "builtins.dict"}, "thing._target_=builtins.dict"),  # they do not say what they take
+        ({"_target_": "builtins.range"}, "thing._target_=builtins.range"),
+    ],
+)
+def test_constructors_that_cannot_be_checked_are_refused_in_one_line(given: dict[str, Any], named: str) -> None:
     with pytest.raises(UserError) as caught:
-        check_component({"_target_": f"{HERE}.Kennel", "dogs": [], "rooms": 1}, "kennel")
-    assert str(caught.value) == (
-        f"{HERE}.Kennel cannot be checked: the annotation of dogs cannot be read at run time (NameError: name "
-        "'ImportedForTypeCheckersAlone' is not defined): import ImportedForTypeCheckersAlone there, and not under "
-        "`if TYPE_CHECKING:`"
-    )
-
-
-@pytest.mark.parametrize("target", ["builtins.dict", "builtins.range"])
-def test_what_does_not_say_what_it_takes_cannot_be_checked(target: str) -> None:
-    with pytest.raises(
-        UserError, match=rf"epsilon\._target_={target} cannot be checked: it does not say what it takes"
-    ):
-        check_component({"_target_": target}, "epsilon")
+        check_component(given, "thing")
+    assert named in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_defaults_of_a_constructor_are_part_of_the_checked_config() -> None:
@@ -237,24 +229,15 @@ def test_defaults_of_a_constructor_are_part_of_the_checked_config() -> None:
     given = check_component({"_target_": target, "name": "tom", "mood": "wild"}, "cat")
     assert given.arguments["mood"] == "wild"
     assert signature_of(target, "cat", frozenset({"seed"})).defaults.keys() == {*filled, "friend", "weight"}
-    with pytest.raises(UserError, match=r"cat\.mood=cross is not valid: it must be one of calm, wild or null"):
+    with pytest.raises(UserError) as caught:
         check_component({"_target_": target, "name": "tom", "mood": "cross"}, "cat")
-
-
-def test_fields_are_all_needed_and_no_others() -> None:
-    annotations = {"every": Annotated[int, Field(gt=0)] | None, "keep": int}
-    assert check_fields({"every": 1e3, "keep": 2}, annotations, "checkpoint") == {"every": 1000, "keep": 2}
-    with pytest.raises(UserError, match=r"checkpoint\.keep is missing: an integer"):
-        check_fields({"every": 1}, annotations, "checkpoint")
-    with pytest.raises(UserError, match=r"unknown key checkpoint\.kep; nearest: checkpoint\.keep"):
-        check_fields({"every": 1, "keep": 1, "kep": 1}, annotations, "checkpoint")
-    with pytest.raises(UserError, match="checkpoint must be a mapping"):
-        check_fields(3, annotations, "checkpoint")
+    assert key_of(caught.value) == "cat.mood"
 
 
 def test_mappings_and_bounded_lists() -> None:
     assert check_value(dict[str, float], {"G": 1}, "rewards") == {"G": 1.0}
     bounded = Annotated[list[int], Field(min_length=2)]
     assert describe(bounded) == "a list (each an integer) of length >= 2"
-    with pytest.raises(UserError, match="of length >= 2"):
+    with pytest.raises(UserError) as caught:
         check_value(bounded, [1], "sizes")
+    assert key_of(caught.value) == "sizes"

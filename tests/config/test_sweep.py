@@ -10,12 +10,12 @@ from typing import Any
 
 import hydra
 import pytest
+from refusals import refusal
 
 from rlrun.cli.main import run_command
 from rlrun.config.compose import load_config
 from rlrun.config.files import config_directory
 from rlrun.config.sweep import check_sweep
-from rlrun.errors import UserError
 
 FILES = {
     "preset/mild": "algo:\n  rollout_steps: 20\n",
@@ -45,31 +45,29 @@ def directories(tmp_path: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize(
-    ("overrides", "words"),
+    ("overrides", "named"),
     [
-        (["algo=dqn", "env=cartpole", "algo.optimizer.learning_rate=1e-3,abc"], "learning_rate=abc is not valid"),
-        ([*RANDOM, "algo.rollout_step=1,2"], "unknown key algo.rollout_step; nearest: algo.rollout_steps"),
-        ([*RANDOM, "+algo.rollout_step=1,2"], "unknown key algo.rollout_step; nearest: algo.rollout_steps"),
-        ([*RANDOM, "experiment=plain,plan"], "unknown experiment 'plan'; nearest: plain"),
-        (["algo=dqn,random", "env=cartpole", "algo.gamma=0.9"], "it belongs to algo=actor_critic, dqn"),
-        (["algo=dqn,random", "env=cartpole", "network=mlp"], "algo=random takes no network"),
-        ([*RANDOM, "experiment=params"], "unknown key algo.rollout_step; nearest: algo.rollout_steps"),
-        ([*RANDOM, "experiment=plain,good_params"], "hydra.sweeper.params.algo.rollout_steps=1,2 has no effect"),
-        ([*RANDOM, "experiment=plain,batches"], "hydra.sweep.dir=x has no effect in a file that is itself swept over"),
-        ([*RANDOM, "experiment=plain,launched"], "hydra.launcher=later has no effect in a file that is itself swept"),
-        ([*RANDOM, "seed=range(3,0)"], "seed=range(3,0) is no value at all, so nothing would be run"),
-        ([*RANDOM, "seed=0", "seed=1"], "seed is given twice, as seed=0 and as seed=1: leave one out"),
-        ([*RANDOM, "seed=interval(0,1)"], "give them one by one, as seed=1,2"),
+        (["algo=dqn", "env=cartpole", "algo.optimizer.learning_rate=1e-3,abc"], "algo.optimizer.learning_rate=abc"),
+        ([*RANDOM, "algo.rollout_step=1,2"], "algo.rollout_step algo.rollout_steps"),
+        ([*RANDOM, "+algo.rollout_step=1,2"], "algo.rollout_step algo.rollout_steps"),
+        ([*RANDOM, "experiment=plain,plan"], "'plan' plain"),
+        (["algo=dqn,random", "env=cartpole", "algo.gamma=0.9"], "algo.gamma"),
+        (["algo=dqn,random", "env=cartpole", "network=mlp"], "algo=random network=mlp"),
+        ([*RANDOM, "experiment=params"], "algo.rollout_step algo.rollout_steps"),
+        ([*RANDOM, "experiment=plain,good_params"], "hydra.sweeper.params.algo.rollout_steps=1,2"),
+        ([*RANDOM, "experiment=plain,batches"], "hydra.sweep.dir=x"),
+        ([*RANDOM, "experiment=plain,launched"], "hydra.launcher=later"),
+        ([*RANDOM, "seed=range(3,0)"], "seed=range(3,0)"),
+        ([*RANDOM, "seed=0", "seed=1"], "seed=0 seed=1"),
+        ([*RANDOM, "seed=interval(0,1)"], "seed=interval(0,1) seed=1,2"),
         ([*RANDOM, 'hydra.sweeper.params={algo.gamma: "0.9,0.8"}'], "-m algo.gamma=0.9,0.8"),
         ([*RANDOM, "+hydra.sweeper.params.algo.gama=0.9"], "-m algo.gamma=0.9,0.8"),
-        ([*RANDOM, "experiment=elsewhere"], "hydra.run.dir=x is not allowed"),
+        ([*RANDOM, "experiment=elsewhere"], "hydra.run.dir=x"),
         ([*RANDOM, "experiment=plain,sweeps"], "hydra.mode=MULTIRUN"),
     ],
 )
-def test_a_sweep_is_refused_before_its_first_run(directories: list[Path], overrides: list[str], words: str) -> None:
-    with pytest.raises(UserError) as caught:
-        check_sweep(overrides, directories)
-    assert words in str(caught.value)
+def test_a_sweep_is_refused_before_its_first_run(directories: list[Path], overrides: list[str], named: str) -> None:
+    refusal(lambda: check_sweep(overrides, directories), *named.split())
 
 
 def test_a_good_sweep_passes_and_says_who_carries_it_out(directories: list[Path]) -> None:
@@ -164,39 +162,37 @@ def test_what_hydra_would_do_elsewhere_is_refused_and_leaves_nothing(
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("words", "named"),
     [
-        ("experiment=elsewhere", "hydra.run.dir=x is not allowed"),
-        ("experiment=sweeps", "hydra.mode=MULTIRUN is not allowed"),
+        ("experiment=elsewhere", "hydra.run.dir=x"),
+        ("experiment=sweeps", "hydra.mode=MULTIRUN"),
         ("experiment=misspelt", "hydra.lancher"),
-        ("experiment=batches", "hydra.sweep.dir=x has no effect without a sweep"),
+        ("experiment=batches", "hydra.sweep.dir=x -m"),
         ("experiment=good_params", "hydra.sweeper"),
-        ("experiment=launched", "hydra.launcher=later has no effect without a sweep"),
-        ("name=${hydra:job.name}", "HydraConfig was not set"),
-        ("algo=dqn", "algo is given twice, as algo=random and as algo=dqn: leave one out"),
-        ("env=gym env.id=Taxi-v3", "env is given twice, as env=cartpole and as env=gym: leave one out"),
-        ("'env={num_envs: 2}' env.num_envs=3", "env.num_envs is given twice"),
-        ("network@foo=mlp", "unknown key network@foo"),
-        ("+experiment=plain", "an option of a group is chosen without + or ~, as experiment=NAME"),
-        ("~preset", "an option of a group is chosen without + or ~, as preset=NAME"),
-        ("~seed=5", "~seed=5 is not allowed"),
-        ("~algo.rollout_step", "unknown key algo.rollout_step; nearest: algo.rollout_steps"),
-        ("experiment=[null]", "experiment=[null] is not allowed: an option of experiment is chosen by name"),
-        ("experiment=[plain,null]", "an option of experiment is chosen by name"),
-        ("experiment=[[plain]]", "an option of experiment is chosen by name"),
-        ("preset=[mild]", "preset is one option, chosen by name"),
-        ("'experiment={a: 1}'", "unknown key experiment.a"),
-        ("experiment=algos", "algo must be a mapping with _target_, not dqn"),
-        ("seed==1", "cannot read 'seed==1'"),
-        ("'seed=1 # comment'", "cannot read 'seed=1 # comment'"),
-        ("seed=1,2", "seed=1,2 gives several values: add -m on the command line to run each of them, in Python"),
+        ("experiment=launched", "hydra.launcher=later -m"),
+        ("name=${hydra:job.name}", "HydraConfig"),
+        ("algo=dqn", "algo=random algo=dqn"),
+        ("env=gym env.id=Taxi-v3", "env=cartpole env=gym"),
+        ("'env={num_envs: 2}' env.num_envs=3", "env.num_envs=3"),
+        ("network@foo=mlp", "network@foo"),
+        ("+experiment=plain", "experiment"),
+        ("~seed=5", "~seed=5"),
+        ("~algo.rollout_step", "algo.rollout_step algo.rollout_steps"),
+        ("experiment=[null]", "experiment=[null]"),
+        ("experiment=[plain,null]", "experiment=[plain,null]"),
+        ("experiment=[[plain]]", "experiment=[[plain]]"),
+        ("preset=[mild]", "preset=[mild]"),
+        ("'experiment={a: 1}'", "experiment.a"),
+        ("experiment=algos", "algo=dqn"),
+        ("seed==1", "seed==1"),
+        ("'seed=1 # comment'", "comment"),
+        ("seed=1,2", "seed=1,2 -m"),
         ("algo.rollout_steps=${algo}", "algo"),
     ],
 )
-def test_a_run_is_refused_through_every_door(words: str, message: str, directories: list[Path]) -> None:
-    with pytest.raises(UserError) as caught:  # `explain`, `check` and Python ask the same function
-        load_config([*RANDOM, *shlex.split(words)], directories)
-    assert message in str(caught.value)
+def test_a_run_is_refused_through_every_door(words: str, named: str, directories: list[Path]) -> None:
+    # `explain`, `check` and Python ask the same function
+    refusal(lambda: load_config([*RANDOM, *shlex.split(words)], directories), *named.split())
 
 
 def test_a_file_may_choose_the_algorithm(directories: list[Path]) -> None:
@@ -213,8 +209,8 @@ def test_what_is_printed_without_a_run_is_checked_as_well(word: str, capsys: pyt
 def test_a_value_is_told_as_it_was_typed(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["rlrun", *RANDOM, "seed=${oc.env:NO_SUCH_SEED,3}"]) == 2
     error = capsys.readouterr().err
-    assert "set on the command line: seed=${oc.env:NO_SUCH_SEED,3}" in error
-    assert "seed='3' is not valid" in error
+    assert "seed=${oc.env:NO_SUCH_SEED,3}" in error
+    assert "seed='3'" in error
 
 
 @pytest.mark.parametrize("word", ["experiment=null", "+seed=0", "algo=random", "preset=Null"])

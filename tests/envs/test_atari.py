@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -27,6 +29,9 @@ def atari(
     )
 
 
+brief = partial(atari, max_episode_frames=160, reseed_every_steps=60)  # episodes of 40 steps, streams of 80
+
+
 def actions(env: Atari, num_steps: int, seed: int = 0) -> Int64Array:
     return np.random.default_rng(seed).integers(0, env.spec.num_actions, (num_steps, env.spec.num_envs))
 
@@ -41,9 +46,10 @@ def assert_equal_steps(left: TimeStep, right: TimeStep, slots: slice = slice(Non
 
 
 class TestSticky(VecEnvContract):
-    def make(self, num_envs: int) -> VecEnv:
-        return atari(protocol="machado2018", num_envs=num_envs, max_episode_frames=200, reseed_every_steps=60)
+    def make(self, num_envs: int) -> VecEnv:  # episodes of 25 steps, streams of 50
+        return atari(protocol="machado2018", num_envs=num_envs, max_episode_frames=100, reseed_every_steps=40)
 
+    num_steps = 90
     stochastic_start = False  # without no-ops every game begins alike; sticky actions make the difference
 
 
@@ -135,28 +141,28 @@ def test_rewards_are_raw() -> None:
 
 
 def test_slots_and_threads_change_nothing() -> None:
-    narrow, wide = atari(num_envs=2), atari(num_envs=4, num_threads=2)
+    narrow, wide = brief(num_envs=2), brief(num_envs=4, num_threads=2)
     narrow.reset(7)
     wide.reset(7)
-    played = actions(wide, 220)
+    played = actions(wide, 100)
     for action in played:
         assert_equal_steps(narrow.step(action[:2]), wide.step(action), slice(2))
 
 
 @pytest.mark.parametrize("protocol", ["nature2015", "machado2018"])
 def test_seeds_and_actions_lead_to_the_same_place_again(protocol: str) -> None:
-    env = atari(protocol=protocol, num_envs=3)
+    env = brief(protocol=protocol, num_envs=3)
     env.reset(5)
-    played = actions(env, 330)
-    for step, action in enumerate(played[:250]):
-        if step in (37, 38, 200):
-            env.restart(np.array([step != 200, False, True]))
+    played = actions(env, 140)
+    for step, action in enumerate(played[:100]):
+        if step in (17, 18, 85):
+            env.restart(np.array([step != 85, False, True]))
         env.step(action)
     state = env.state_dict()
-    again = atari(protocol=protocol, num_envs=3)
+    again = brief(protocol=protocol, num_envs=3)
     again.reset(99)
     again.load_state_dict(state)
-    for action in played[250:]:
+    for action in played[100:]:
         assert_equal_steps(env.step(action), again.step(action))
 
 

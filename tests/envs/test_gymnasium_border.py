@@ -336,15 +336,15 @@ def test_a_fault_in_the_middle_of_training_ends_it_with_all_that_was_written_rig
     tmp_path: Path, capfd: pytest.CaptureFixture[str], parts: dict[str, Any], word: str, algo: str
 ) -> None:
     words = [f"algo={algo}", "total_steps=2000", "evaluation.every_steps=null", "env.num_envs=2"]
-    assert run(tmp_path, *words, since=777, step_returns=stepped(**parts)) == 2
+    assert run(tmp_path, *words, since=377, step_returns=stepped(**parts)) == 2
     said = capfd.readouterr().err
     assert said.count("\n") == 1
     assert word in said
-    assert "slot 0, step 28 of the episode" in said  # 777 = 15 * 50 + 27
+    assert "slot 0, step 28 of the episode" in said  # 377 = 7 * 50 + 27
     assert "learning rate" not in said
     (directory,) = (tmp_path / "runs").rglob("seed0")
     rows = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
-    assert rows[-1]["step"] >= 1400  # of the 1,554 before it, in turns of up to 100
+    assert rows[-1]["step"] >= 600  # of the 754 before it, in turns of up to 100
     assert all(np.isfinite(value) for row in rows for value in row.values())
     assert not (directory / "result.json").exists()
 
@@ -365,31 +365,31 @@ gymnasium.register("Broken-v0", entry_point=Broken, max_episode_steps=9)
 """
 
 
-@pytest.mark.parametrize("full_error", ["0", "1"])
-def test_the_traceback_is_shown_to_who_asks_for_it(tmp_path: Path, full_error: str) -> None:
+def test_the_traceback_is_shown_to_who_asks_for_it(tmp_path: Path) -> None:
+    """Who does not ask gets one line: `test_gymnasium_options.py`."""
     (tmp_path / "broken.py").write_text(BROKEN)
     words = ["algo=random", "env=gym", "env.id=Broken-v0", "env.imports=[broken]", "total_steps=9"]
     ended = subprocess.run(
         [sys.executable, "-m", "rlrun", *words],
         cwd=tmp_path,
-        env=os.environ | {"HYDRA_FULL_ERROR": full_error},
+        env=os.environ | {"HYDRA_FULL_ERROR": "1"},
         capture_output=True,
         text=True,
         check=False,
     )
     assert ended.returncode == 2
-    assert ended.stderr.splitlines()[-1].startswith(
-        "rlrun: error: env.id=Broken-v0: reset(seed=1) raised AttributeError"
-    )
-    assert "broken.py, line 11" in ended.stderr.splitlines()[-1]
-    assert (ended.stderr.count("\n") > 1) == ("Traceback" in ended.stderr) == (full_error == "1")
+    line = ended.stderr.splitlines()[-1]
+    assert line.startswith("rlrun: error: env.id=Broken-v0: reset(seed=1) ")
+    assert "AttributeError" in line
+    assert "broken.py, line 11" in line
+    assert "Traceback" in ended.stderr
     assert [path.name for path in tmp_path.iterdir() if path.name != "__pycache__"] == ["broken.py"]
 
 
 def test_check_names_it_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    register(since=500, step_returns=stepped(reward="1"))
-    assert run_command(["rlrun", "check", "algo=random", "env=gym", f"env.id={ID}", "--steps", "800"]) == 2
+    register(since=150, step_returns=stepped(reward="1"))
+    assert run_command(["rlrun", "check", "algo=random", "env=gym", f"env.id={ID}", "--steps", "200"]) == 2
     said = capfd.readouterr()
     assert said.err.count("\n") == 1
-    assert "the reward '1'; Gymnasium requires a single number" in said.err
+    assert "the reward '1'" in said.err
     assert "FAILED" not in said.out

@@ -18,7 +18,6 @@ from gymnasium_env import gymnasium_env
 
 from rlrun.build import instantiate
 from rlrun.cli.main import run_command
-from rlrun.config.files import config_directories, resolve_env
 from rlrun.config.schema import Component, check_component, check_value
 from rlrun.envs.gymnasium import GymnasiumEnv
 from rlrun.errors import UserError, WrongKeyError
@@ -202,14 +201,6 @@ def test_a_wrapped_run_trains_keeps_its_wrappers_and_is_found_again(
     explained = capsys.readouterr().out
     for text in ("env.wrappers[0].amount\t2.0\ta number", "is added", "env.wrappers[1]\twrapped_work.Twice"):
         assert text in explained
-
-
-def test_an_id_with_a_file_of_its_own_stays_gymnasiums_where_only_that_has_the_key() -> None:
-    directories, plain = config_directories(None), ["env=gym", "env.id=CartPole-v1"]
-    assert resolve_env(directories, plain) == ["env=cartpole"]
-    wrapped = [*plain, "env.wrappers=[wrapped_work.Twice]"]
-    assert resolve_env(directories, wrapped) == wrapped
-    assert resolve_env(directories, [*plain, "env.num_envs=3"]) == ["env=cartpole", "env.num_envs=3"]
 
 
 def test_only_what_is_marked_partial_may_be_a_bare_name() -> None:

@@ -27,10 +27,10 @@ LEARNERS = {
         "algo.exploration.epsilon.duration_steps=400",
     ],
     "reinforce": [
-        *("algo.optimizer.learning_rate=0.02", "algo.value_optimizer.learning_rate=0.02", "algo.value_updates=2"),
+        *("algo.optimizer.learning_rate=0.02", "algo.baseline.optimizer.learning_rate=0.02", "algo.baseline.updates=2"),
         *("algo.episodes_per_batch=32", "algo.gamma=0"),
     ],
-    "actor_critic": ["algo.optimizer.learning_rate=0.02", "algo.rollout_steps=4", "algo.gamma=0"],
+    "actor_critic": ["algo.optimizer.learning_rate=0.02", "algo.advantage.rollout_steps=4", "algo.gamma=0"],
 }
 BUDGET_STEPS = 3_000  # each of them needs a fraction of it
 SHOWN = {"index": TABLES | LEARNERS, "one_hot": LEARNERS}

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rlrun.compute.captured import Captured
 from rlrun.compute.transfer import NewestPlanes, PinnedArrays, pinned
+from rlrun.replay.storage import MemoryStorage
 from rlrun.replay.uniform import UniformReplay
 from rlrun.runs.state_comparison import first_difference
 from rlrun.testing.recorded_operations import RecordedOperations
@@ -44,6 +45,15 @@ class Crossings:
             self._note(source, non_blocking)
             return copy_(place, source)
 
+        def made(factory: Callable[..., Tensor]) -> Callable[..., Tensor]:
+            def here(*shape: Any, device: torch.device = CPU, **how: Any) -> Tensor:
+                return factory(*shape, device=CPU if device == GPU else device, **how)
+
+            return here
+
+        for name in ("empty", "zeros", "arange"):
+            monkeypatch.setattr(torch, name, made(getattr(torch, name)))
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1 << 30, 1 << 30))
         monkeypatch.setattr(Tensor, "pin_memory", pin_memory)
         monkeypatch.setattr(Tensor, "to", brought)
         self.watch_copies: Callable[[], None] = lambda: monkeypatch.setattr(Tensor, "copy_", copied)
@@ -91,12 +101,19 @@ def test_inputs_of_recordings_cross_without_waiting(crossings: Crossings) -> Non
 
 def test_numbers_of_steps_cross_without_waiting(crossings: Crossings) -> None:
     player = Player(2, 1, seed=0)
-    replay = UniformReplay(capacity_steps=40, n_step=1, gamma=0.9, spec=player.spec, device=CPU)
-    replay.extend(player.play(10))
-    time, slot = replay.draw(5, torch.Generator().manual_seed(0))
-    wanted = replay.gather(time, slot)
-    replay._device = GPU
-    assert first_difference(replay.gather(time, slot), wanted) is None
+    here, there = (
+        UniformReplay(
+            capacity_steps=40, n_step=1, gamma=0.9, spec=player.spec, device=CPU, storage=MemoryStorage(place)
+        )
+        for place in (CPU, GPU)
+    )
+    rollout = player.play(10)
+    here.extend(rollout)
+    there.extend(rollout)
+    time, slot = here.draw(5, torch.Generator().manual_seed(0))
+    crossings.pinned.clear()
+    crossings.waited.clear()
+    assert first_difference(there.gather(time, slot), here.gather(time, slot)) is None
     assert len(crossings.pinned) == 2
     assert crossings.waited
     assert not any(crossings.waited)

@@ -52,7 +52,7 @@ def test_slot_and_step_are_named_where_it_is_not_finite(what: str, wrong: float)
     step = time_step()
     getattr(step, what)[1] = wrong
     name = {"reward": "reward", "next_obs": "observation"}[what]
-    with pytest.raises(FaultyEnvironmentError, match=rf"^theirs: its {name} is {wrong:g} \(slot 1, step 5 of"):
+    with pytest.raises(FaultyEnvironmentError, match=rf"^theirs: .*{name} .*{wrong:g} .*slot 1, step 5\b"):
         meter.record(step, EVERYWHERE)
 
 
@@ -60,9 +60,9 @@ def test_the_beginning_of_an_episode_is_named() -> None:
     meter = meter_after(4)
     step = time_step(last=(False, False, True))
     step.obs[2, 1, 0] = np.nan
-    with pytest.raises(FaultyEnvironmentError, match=r"its observation is nan \(slot 2, at the beginning"):
+    with pytest.raises(FaultyEnvironmentError, match=r"observation .*nan .*slot 2, .*beginning"):
         meter.record(step, EVERYWHERE)
-    with pytest.raises(FaultyEnvironmentError, match=r"its observation is nan \(slot 2, at the beginning"):
+    with pytest.raises(FaultyEnvironmentError, match=r"observation .*nan .*slot 2, .*beginning"):
         meter.begun(step.obs, EVERYWHERE)
 
 
@@ -84,7 +84,7 @@ class BeginsBroken(ScriptedEnv):
         return obs
 
 
-@pytest.mark.parametrize(("kind", "where"), [(Broken, "slot 1, step 2"), (BeginsBroken, "slot 1, at the beginning")])
+@pytest.mark.parametrize(("kind", "where"), [(Broken, "slot 1, step 2"), (BeginsBroken, "slot 1, .*beginning")])
 def test_neither_training_nor_evaluation_goes_on(kind: type[ScriptedEnv], where: str) -> None:
     env = kind(2)
     agent = Random(rollout_steps=1, spec=env.spec)

@@ -270,6 +270,7 @@ def test_a_descent_is_that_of_separate_tensors(max_grad_norm: float | None) -> N
         torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.process
 def test_making_stepping_and_keeping_an_agent_imports_neither_torchs_compiler_nor_its_algebra() -> None:
     code = (
         "import sys; from rlrun import make\n"

@@ -212,15 +212,15 @@ def test_networks_come_from_the_given_stream_alone() -> None:
 
 
 def test_convolutions_refuse_what_is_no_image() -> None:
-    with pytest.raises(UserError, match=r"\[C, H, W\].*vector.*network=mlp"):
+    with pytest.raises(UserError, match=r"\[C, H, W\].*vector.*MLP"):
         build_q_network(NATURE2015, VECTOR, rng(), dueling=False)
-    with pytest.raises(UserError, match=r"\[C, H, W\].*cells.*network=mlp"):
+    with pytest.raises(UserError, match=r"\[C, H, W\].*cells.*MLP"):
         build_q_network(NATURE2015, CELLS, rng(), dueling=False)
 
 
 def test_convolutions_refuse_small_images() -> None:
     spec = EnvSpec("tiny", spaces.Box(0, 255, (4, 20, 84), np.uint8), spaces.Discrete(2), 1)
-    with pytest.raises(UserError, match=r"tiny .*network=mlp"):
+    with pytest.raises(UserError, match=r"tiny .*MLP"):
         build_q_network(NATURE2015, spec, rng(), dueling=False)
 
 

@@ -109,7 +109,6 @@ def test_log_prob_entropy_and_mode_by_hand() -> None:
     entropy = torch.tensor([-(0.25 * math.log(0.25) + 0.75 * math.log(0.75)), 0.0])
     torch.testing.assert_close(policy.entropy(), entropy)
     assert policy.mode().tolist() == [1, 0]
-    assert policy.to_env(torch.tensor([1, 0])).tolist() == [1, 0]
     assert policy.log_prob(torch.tensor([1, 0])).shape == (2,)
 
 

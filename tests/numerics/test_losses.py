@@ -149,7 +149,7 @@ def test_gradients_agree_with_finite_differences(loss: Callable[[Tensor], Tensor
 
 
 def test_wrong_shapes_are_refused() -> None:
-    with pytest.raises(ValueError, match="expected reward"):
+    with pytest.raises(ValueError, match=r"reward.*next_q"):
         q_td_target(tensor(1, 2), tensor(1), torch.zeros(2, 3, dtype=F64), None)
-    with pytest.raises(ValueError, match="shapes differ"):
+    with pytest.raises(ValueError, match=r"\(2,\).*\(1,\)"):
         masked_mean(tensor(1, 2), torch.tensor([True]))

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 import torch
 from torch import Tensor
@@ -165,9 +167,9 @@ def test_slots_do_not_mix() -> None:
 
 
 def test_wrong_shapes_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"expected \[T, B\]"):
+    with pytest.raises(ValueError, match=r"\[T, B\].*\(3,\)"):
         discounted_returns(torch.zeros(3), torch.zeros(3), torch.zeros(3), torch.zeros(3), 0.9)
-    with pytest.raises(ValueError, match="expected shape"):
+    with pytest.raises(ValueError, match=re.escape(str(tuple(NEXT_VALUE[:-1].shape)))):
         td_errors(REWARD, DISCOUNT, VALUE, NEXT_VALUE[:-1], 0.9)
-    with pytest.raises(ValueError, match="n must be at least 1"):
+    with pytest.raises(ValueError, match=r"^n .*\b0$"):
         n_step_returns(REWARD, DISCOUNT, LAST, NEXT_VALUE, 0.9, 0)

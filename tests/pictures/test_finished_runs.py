@@ -152,7 +152,7 @@ def test_damaged_tables_are_no_policy(planned: Path, tmp_path: Path) -> None:
     whole = (planned / "tables.npz").read_bytes()
     for spoiled in (b"", whole[:100], b"x" * 1000):
         (tmp_path / "tables.npz").write_bytes(spoiled)
-        with pytest.raises(UserError, match=r"algo\.policy: .*tables\.npz cannot be read as a run's tables"):
+        with pytest.raises(UserError, match=r"algo\.policy: .*tables\.npz"):
             load_policy(str(tmp_path), "algo.policy", spec, 16)
 
 

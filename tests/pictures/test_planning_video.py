@@ -1,6 +1,5 @@
 import logging
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -45,10 +44,13 @@ def test_films_show_the_first_sweeps_the_last_and_ever_fewer_between(count: int)
 
 
 def test_large_grids_are_not_filmed(tmp_path: Path) -> None:
-    def never() -> Any:
-        raise AssertionError("it must not plan again")
+    class Never(PolicyEvaluation):
+        def learn(self, rollout: Rollout) -> Metrics:
+            raise AssertionError("it must not plan again")
 
-    save_planning_video(tmp_path, never, GridLayout(np.zeros((21, 20), bool), np.zeros((21, 20), bool)), "large", 3)
+    save_planning_video(
+        tmp_path, planner(Never), GridLayout(np.zeros((21, 20), bool), np.zeros((21, 20), bool)), "large", 3
+    )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -57,14 +59,16 @@ def test_long_plans_are_filmed_in_sixty_frames(tmp_path: Path) -> None:
     while not plan.finished:
         plan.learn(empty_rollout(CPU))
         sweeps += 1
-    save_planning_video(tmp_path, planner, layout(), "mine", sweeps)
+    save_planning_video(tmp_path, planner(), layout(), "mine", sweeps)
     with Image.open(tmp_path / "values.gif") as film:
         assert sweeps + 1 > 60
         assert getattr(film, "n_frames", 1) == len(frames_to_show(sweeps + 1)) <= 60
 
 
 def test_a_film_shows_as_many_sweeps_as_the_run_took(tmp_path: Path) -> None:
-    save_planning_video(tmp_path, planner, layout(), "mine", 3)
+    untouched = planner()
+    save_planning_video(tmp_path, untouched, layout(), "mine", 3)
+    assert not untouched.tables().values.any()
     with Image.open(tmp_path / "values.gif") as film:
         assert getattr(film, "n_frames", 1) == 4
 
@@ -77,5 +81,5 @@ def test_a_film_that_fails_leaves_the_log_as_it_was(tmp_path: Path) -> None:
     log = logging.getLogger("rlrun.agents")
     before = log.level
     with pytest.raises(UserError, match="no more"):
-        save_planning_video(tmp_path, lambda: planner(Failing), layout(), "mine", 3)
+        save_planning_video(tmp_path, planner(Failing), layout(), "mine", 3)
     assert log.level == before != logging.WARNING

@@ -27,7 +27,7 @@ from rlrun.pictures.action_scores import (
 from rlrun.pictures.playing import play
 from rlrun.pictures.policy_video import Actor, film
 from rlrun.pictures.video_file import require_writable, write_video
-from rlrun.protocols import Filmable, Stochastic, ValuesActions
+from rlrun.protocols import Renderable, Stochastic, ValuesActions
 
 MANY = 10**9
 
@@ -35,7 +35,7 @@ MANY = 10**9
 def actor(*overrides: str) -> Actor:
     words = [*overrides, "device=cpu", "logger=none"]
     player = build_player(load_config(words, [config_directory()]))
-    assert isinstance(player.env, Filmable)
+    assert isinstance(player.env, Renderable)
     return Actor(agent=player.agent, env=player.env, title="title")
 
 

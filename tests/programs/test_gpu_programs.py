@@ -7,22 +7,26 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from shlex import quote
+from typing import Any
 from zipfile import ZipFile
 
-import numpy as np
 import pytest
+from torch import Tensor
 
-from rlrun.compute.captured import _Recording
+from rlrun.compute.captured import Captured, Function
 from rlrun.compute.execution import Execution
 from rlrun.config.arguments import changed
 from rlrun.config.compose import load_config
 from rlrun.config.files import config_directory
 
 ROOT = Path(__file__).resolve().parents[2]
+Touched = Callable[[], Sequence[Tensor]]
 SCRIPT = ROOT / "benchmarks" / "gpu.sh"
 
 
@@ -43,9 +47,12 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def tried(part: str, results: Path) -> list[dict[str, str]]:
-    answer = gpu_sh(part, "--device", "cpu", "--tiny", "--seconds", "60", "--results", str(results))
-    assert answer.returncode == 0, answer.stdout + answer.stderr
+def tiny(results: Path) -> list[str]:
+    return ["--device", "cpu", "--tiny", "--seconds", "60", "--results", str(results)]
+
+
+def written(results: Path) -> list[dict[str, str]]:
+    """The rows of the one CSV that a part has written."""
     (path,) = results.glob("*.csv")
     found = rows(path)
     assert all(row["tiny"] == "True" and row["command"].startswith("benchmarks/gpu/") for row in found)
@@ -53,8 +60,13 @@ def tried(part: str, results: Path) -> list[dict[str, str]]:
     return found
 
 
-def test_parity_is_checked_in_full(tmp_path: Path) -> None:
-    found = tried("parity", tmp_path)
+def test_parity_is_checked_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks" / "gpu"))
+    import parity
+
+    monkeypatch.setattr(sys, "argv", ["benchmarks/gpu/parity.py", *tiny(tmp_path)])
+    assert parity.main() == 0
+    found = written(tmp_path)
     assert {row["check"] for row in found} == {
         "newest planes = whole uploads",
         "episodes ended",
@@ -85,7 +97,7 @@ def test_parity_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     assert parity.largest_difference(one, [torch.tensor([0.0, torch.nan])]) > 1e300
 
 
-@pytest.mark.parametrize("broken", ["nothing", "records nothing", "no bfloat16", "never anew", "no ends"])
+@pytest.mark.parametrize("broken", ["records nothing", "no bfloat16", "never anew", "no ends"])
 def test_parity_finds_what_would_be_equal_by_doing_nothing(
     broken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,36 +106,46 @@ def test_parity_finds_what_would_be_equal_by_doing_nothing(
     import parity
     import parts
 
-    wanted: set[str] = set()
     options = parts.Chosen("cpu", True, 60.0, tmp_path)
     (case, _) = cases.dqn_cases(options)
     if broken == "records nothing":
         wanted = {"updates and acting were recorded", "training was recorded"}
         wanted |= {"recorded before it loads", "recorded anew after loading"}
-        monkeypatch.setattr(Execution, "_recorded", lambda self, recorder, function, reads, changes: function)
+        monkeypatch.setattr("rlrun.compute.execution.Captured", lambda function, *others: function)
     elif broken == "no bfloat16":
         wanted = {"bfloat16 is not float32"}
         monkeypatch.setattr(Execution, "passing", lambda self, forward: forward)
     elif broken == "never anew":
         wanted = {"recorded anew after loading", "resumed = not interrupted"}
-        monkeypatch.setattr(_Recording, "is_of", lambda self, touched: True)
+
+        def captured(function: Function, reads: Touched, changes: Touched, *others: Any) -> Captured:
+            return Captured(function, cache(reads), cache(changes), *others)  # replaced tensors are not seen
+
+        monkeypatch.setattr("rlrun.compute.execution.Captured", captured)
     elif broken == "no ends":
         wanted = {"episodes ended"}
-        case = replace(case, overrides=changed(case.overrides, "env.max_episode_steps=100000"), turns=1)
-        monkeypatch.setattr("rlrun.envs.cartpole._LIMITS", np.full((2, 1), np.inf))
+        endless = ("env=mountaincar", "env.max_episode_steps=100000")  # chance does not reach the goal
+        case = replace(case, overrides=changed(case.overrides, *endless))
     assert {str(row["check"]) for row in parity.dqn_checks(case, options) if not row["met"]} == wanted
 
 
-def test_speed_has_a_row_for_each_way(tmp_path: Path) -> None:
-    found = tried("speed", tmp_path)
+def test_the_script_runs_a_part_speed_has_a_row_for_each_way(tmp_path: Path) -> None:
+    answer = gpu_sh("speed", *tiny(tmp_path))
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    found = written(tmp_path)
     assert [(row["compile"], row["precision"]) for row in found] == [("none", "float32"), ("none", "bfloat16")]
     assert all(float(row["steps_per_second"]) > 0 and float(row["update_ms"]) > 0 for row in found)
 
 
-def test_learning_has_a_curve(tmp_path: Path) -> None:
-    found = tried("learning", tmp_path)
+def test_learning_has_a_curve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks" / "gpu"))
+    import learning
+
+    monkeypatch.setattr(sys, "argv", ["benchmarks/gpu/learning.py", *tiny(tmp_path)])
+    assert learning.main() == 0
+    found = written(tmp_path)
     counts = Counter(row["task"] for row in found)
-    assert set(counts) == {"cartpole", "cartpole plain", "cartpole recorded"}
+    assert set(counts) == {"cartpole plain", "cartpole recorded"}
     assert min(counts.values()) >= 3
     assert all(float(row["eval_episode_return"]) > 0 for row in found)
 
@@ -155,16 +177,22 @@ def test_what_is_asked_of_learning_is_judged(monkeypatch: pytest.MonkeyPatch, tm
         assert text in answer[1]
 
 
-def test_a_run_that_takes_too_long_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_takes_too_long_is_stopped_and_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks" / "gpu"))
     import learning
     import parts
 
+    python = tmp_path / "python"  # evaluates once, trains on, and saves and stops when it is asked to
+    row = '{"step": 5, "eval/episode_return": 9.5}'
+    python.write_text(
+        f"#!/bin/sh\ntrap 'exit 75' TERM\necho '{row}' > {quote(str(tmp_path / 'metrics.jsonl'))}\n"
+        "while :; do sleep 0.01; done\n"
+    )
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
     options = parts.Chosen("cpu", True, 4.0, tmp_path)
-    task = learning.tasks(options)[0]
-    forever = replace(task, overrides=tuple(changed(task.overrides, "total_steps=1e9")))
-    found = learning.trained(forever, options, options.seconds, tmp_path)  # it returns at all
-    assert all(row["finished"] is False for row in found)
+    (found,) = learning.trained(learning.tasks(options)[0], options, 0.5, tmp_path)
+    assert (found["finished"], found["step"], found["eval_episode_return"]) == (False, 5, 9.5)
 
 
 def test_what_cannot_be_is_said_in_a_line(tmp_path: Path) -> None:

@@ -149,7 +149,7 @@ def test_a_peak_is_that_of_the_process() -> None:
     # pytest itself is large, and Linux hands its peak down: the program refuses, which a small parent would not.
     with pytest.raises(RuntimeError, match="larger than the one it measures"):
         run([sys.executable, "-c", "print(1)"], {})
-    with pytest.raises(RuntimeError, match="ended with status 3"):
+    with pytest.raises(RuntimeError, match=r"status 3\b"):
         run([sys.executable, "-c", "raise SystemExit(3)"], {})
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); from memory import run; "
@@ -180,5 +180,5 @@ def test_operations_are_told_apart_and_what_is_in_none_is_the_rest() -> None:
         "other operations": 0.05,
         "autograd's own": 0.025,
     }
-    with pytest.raises(ValueError, match="more than one thread was counted"):
+    with pytest.raises(ValueError, match="thread"):
         shares_of({"aten::mm": 4.0}, 2.0)

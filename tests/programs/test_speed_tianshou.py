@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from against_peers import check_same_workload, row_of
 from agreement import Facts, disagreements, facts_of_rlrun
+from one_emulator import one_emulator
 from peer_process import peer_command
 from peers import SB3, TIANSHOU
 from rlrun_timings import Timing
@@ -40,7 +41,8 @@ def promised(settings: dict[str, Any], num_parameters: int) -> Facts:
 
 
 @pytest.mark.parametrize("name", list(ARGUMENTS))
-def test_what_tianshou_is_told_agrees_with_rlrun(name: str) -> None:
+def test_what_tianshou_is_told_agrees_with_rlrun(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    one_emulator(monkeypatch)
     workload = shrunk(WORKLOADS[name], 20)
     facts = facts_of_rlrun(workload.all_overrides())
     settings = TIANSHOU.settings(workload)
@@ -81,7 +83,7 @@ def test_another_version_another_fact_or_too_few_updates_end_the_comparison() ->
     updates = round(workload.measured_steps * facts["updates_per_step"])
     right = {"version": "2.0.1", "facts": promised(TIANSHOU.settings(workload), facts["num_parameters"])}
     assert check_same_workload(workload, right | {"updates": updates}, TIANSHOU) == facts["num_parameters"]
-    with pytest.raises(SystemExit, match=r"updates: 1 made, \d+ asked for"):
+    with pytest.raises(SystemExit, match=rf"updates: 1 .*\b{updates}\b"):
         check_same_workload(workload, right | {"updates": 1}, TIANSHOU)
-    with pytest.raises(SystemExit, match=r"version: the peer is 2\.0\.1, these settings are for 2\.9\.2"):
+    with pytest.raises(SystemExit, match=r"version: .*2\.0\.1.*2\.9\.2"):
         check_same_workload(workload, right | {"updates": updates}, SB3)

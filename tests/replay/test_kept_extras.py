@@ -16,6 +16,7 @@ from rlrun.loop.collect import Collector
 from rlrun.numerics.distributions import Categorical
 from rlrun.replay.disk import DiskStorage
 from rlrun.replay.memory import estimate_bytes
+from rlrun.replay.settings import ReplaySettings
 from rlrun.replay.storage import MemoryStorage, Storage
 from rlrun.replay.uniform import UniformReplay
 from rlrun.runs.checkpoint import Checkpoints
@@ -86,6 +87,19 @@ def test_extras_are_those_of_the_first_step_of_each_transition(storage: Storage)
         Counted(4).spec, extras={"log_prob": LOG_PROB, "time": Counted(4).spec.extras["time"]}
     )
     assert replay.num_bytes == estimate_bytes(env_spec, 4_000)
+
+
+def test_an_agent_names_what_it_learns_from_where_it_opens_its_replay(tmp_path: Path) -> None:
+    env = Counted(4)
+    agent = Behaves(rollout_steps=10, spec=env.spec)
+    settings = ReplaySettings(
+        capacity_steps=400, batch_size=8, ratio=1.0, learning_starts_steps=8, storage="memory", folder=None
+    )
+    replay = settings.open(env.spec, CPU, tmp_path, n_step=1, gamma=0.9, keep=("time",))
+    replay.extend(Collector(env, agent.collection, CPU, seed=0).collect(agent))
+    batch = replay.sample(8, torch.Generator().manual_seed(0))
+    assert set(batch.extras) == {"time"}
+    assert torch.equal(batch.extras["time"], batch.obs[:, 2].long() + 1)
 
 
 def test_weighted_by_kept_probabilities_the_steps_say_what_another_policy_earns(storage: Storage) -> None:

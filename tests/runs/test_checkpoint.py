@@ -1,4 +1,5 @@
 import errno
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -165,7 +166,7 @@ def test_who_only_reads_moves_nothing(tmp_path: Path) -> None:
 def test_where_none_is_sound_nothing_is_guessed(tmp_path: Path) -> None:
     reopened(tmp_path).save(1, {})
     spoil(tmp_path / "checkpoints" / "step-1.state", 20)
-    with pytest.raises(UserError, match=r"damaged.*fresh=true"):
+    with pytest.raises(UserError, match=r"step-1\.state.*fresh=true"):
         reopened(tmp_path).newest_sound(no_warning)
     assert (tmp_path / "checkpoints" / "step-1.state").exists(), "what cannot be used is left for a person to look at"
 
@@ -176,7 +177,7 @@ def test_a_run_without_checkpoints_starts_afresh(tmp_path: Path) -> None:
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
     Checkpoints(tmp_path, {"experiment": "abc", "seed": 4}, keep=2).save(1, {})
-    with pytest.raises(UserError, match="belongs to another run: its seed is 4, not 3"):
+    with pytest.raises(UserError, match=r"step-1\.state .*\bseed\b.*\b4\b.*\b3\b"):
         reopened(tmp_path).newest_sound(no_warning)
 
 
@@ -184,7 +185,7 @@ def test_a_checkpoint_of_another_version_is_refused(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(checkpoint, "FORMAT", 99)
     reopened(tmp_path).save(1, {})
     monkeypatch.undo()
-    with pytest.raises(UserError, match="another version of rlrun"):
+    with pytest.raises(UserError, match=r"step-1\.state "):
         reopened(tmp_path).newest_sound(no_warning)
 
 
@@ -196,9 +197,7 @@ def test_a_full_disk_leaves_the_checkpoint_before_as_it_was(tmp_path: Path, monk
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(checkpoint, "write_state", full)
-    with pytest.raises(
-        UserError, match=r"checkpoint of step 2 in .* cannot be written \(No space left on device\); .* room again"
-    ):
+    with pytest.raises(UserError, match=rf"step 2 in {tmp_path}.*\({os.strerror(errno.ENOSPC)}\)"):
         saved.save(2, {"step": 2})
     loaded = reopened(tmp_path).newest_sound(no_warning)
     assert loaded is not None
@@ -217,6 +216,6 @@ def test_what_is_no_checkpoint_is_refused_and_never_unpickled(
     folder = tmp_path / "checkpoints"
     folder.mkdir()
     (folder / "step-1.state").write_bytes(content)
-    with pytest.raises(UserError, match="not a state file"):
+    with pytest.raises(UserError, match=r"step-1\.state "):
         reopened(tmp_path).newest_sound(no_warning)
     assert capsys.readouterr().out == ""

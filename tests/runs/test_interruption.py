@@ -22,6 +22,7 @@ from rlrun.runs.manifest import manifest_of_run
 from rlrun.types import Progress
 
 WORDS = ("algo=q_learning", "env=gridworld", "env.num_envs=2", "log_every_steps=500", "logger=none", "name=run")
+SMALL = ("evaluation.episodes=2", "evaluation.num_envs=2", "evaluation.every_steps=null")
 PLACE = Path("gridworld/q_learning/run/seed0")
 
 
@@ -31,9 +32,8 @@ def start(runs_dir: Path, *more: str) -> subprocess.Popen[str]:
 
 
 def finish(runs_dir: Path, *more: str) -> int:
-    """Runs the command to its end."""
-    command = [sys.executable, "-m", "rlrun", *WORDS, f"runs_dir={runs_dir}", *more]
-    return subprocess.run(command, capture_output=True, timeout=120, check=False).returncode
+    """Runs the command to its end, in this process."""
+    return run_command(["rlrun", *WORDS, f"runs_dir={runs_dir}", *more])
 
 
 def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
@@ -49,24 +49,25 @@ def rows(runs_dir: Path) -> int:
     return path.read_text().count("\n") if path.exists() else 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2])
-def test_a_signal_saves_and_the_run_ends_as_if_none_had_come(tmp_path: Path, number: signal.Signals) -> None:
-    process = start(tmp_path / "asked", "total_steps=20000", "evaluation.every_steps=null")
-    wait_for(lambda: rows(tmp_path / "asked") >= 3, process)
-    process.send_signal(number)
+def saved_steps(runs_dir: Path) -> list[int]:
+    return [int(path.stem.split("-")[1]) for path in (runs_dir / PLACE / "checkpoints").glob("step-*.state")]
+
+
+def test_a_signal_saves_and_the_run_ends_as_if_none_had_come(tmp_path: Path) -> None:
+    words = (*SMALL, "total_steps=5000")
+    process = start(tmp_path / "asked", *words)
+    wait_for(lambda: rows(tmp_path / "asked") >= 2, process)
+    process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=60)
     assert process.returncode == STOPPED
-    assert said.startswith(f"rlrun: stopped by {number.name} at step ")
-    assert "everything is saved" in said
-    steps = sorted((tmp_path / "asked" / PLACE / "checkpoints").glob("step-*.state"))
-    assert len(steps) == 1
-    reached = int(steps[0].stem.split("-")[1])
-    assert 1000 < reached < 20000
-    if number == signal.SIGTERM:  # once is enough
-        for name in ("asked", "undisturbed"):
-            assert finish(tmp_path / name, "total_steps=20000", "evaluation.every_steps=null") == 0
-        asked, undisturbed = ((tmp_path / name / PLACE / "metrics.jsonl") for name in ("asked", "undisturbed"))
-        assert asked.read_bytes() == undisturbed.read_bytes()
+    assert said.count("\n") == 1
+    assert "SIGTERM" in said
+    (reached,) = saved_steps(tmp_path / "asked")
+    assert 1000 <= reached < 5000
+    for name in ("asked", "undisturbed"):
+        assert finish(tmp_path / name, *words) == 0
+    asked, undisturbed = ((tmp_path / name / PLACE / "metrics.jsonl") for name in ("asked", "undisturbed"))
+    assert asked.read_bytes() == undisturbed.read_bytes()
 
 
 def test_a_signal_in_the_middle_of_an_evaluation_does_not_wait_for_its_end(tmp_path: Path) -> None:
@@ -76,7 +77,7 @@ def test_a_signal_in_the_middle_of_an_evaluation_does_not_wait_for_its_end(tmp_p
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=30)
     assert process.returncode == STOPPED, said
-    assert len(list((tmp_path / PLACE / "checkpoints").glob("step-*.state"))) == 1
+    assert saved_steps(tmp_path) == [1000]
     assert finish(tmp_path, "evaluation.episodes=5", "evaluation.every_steps=1000", "total_steps=2000") == 0
     written = read_rows(tmp_path / PLACE / "metrics.jsonl")
     evaluated = [row["step"] for row in written if "eval/episode_return" in row]
@@ -150,7 +151,7 @@ def test_a_signal_in_the_last_moments_of_a_run_ends_its_sweep(
     words = [word for word in WORDS if not word.startswith("name=")]
     sweep = ["rlrun", "-m", *words, "seed=0,1", "total_steps=300", "evaluation.episodes=2", f"runs_dir={tmp_path}"]
     assert run_command(sweep) == STOPPED
-    assert "continues the sweep" in capfd.readouterr().err
+    assert "SIGTERM" in capfd.readouterr().err
     assert [path.parent.name for path in tmp_path.rglob("result.json")] == ["seed0"], "seed 1 is not begun"
     assert called == [signal.SIGTERM]
 
@@ -168,7 +169,28 @@ def test_a_hangup_asks_too_but_not_where_it_is_ignored(called: list[int]) -> Non
     assert called == []
 
 
-SMALL = ("evaluation.episodes=2", "evaluation.num_envs=2", "evaluation.every_steps=null")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2])
+def test_every_signal_that_asks_saves_once_and_names_itself(
+    tmp_path: Path,
+    called: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    number: signal.Signals,
+) -> None:
+    original = RunState.advance
+
+    def advance(run_state: RunState, progress: Progress) -> int:
+        if progress.step == 300:
+            os.kill(os.getpid(), number)
+        return original(run_state, progress)
+
+    monkeypatch.setattr(RunState, "advance", advance)
+    assert finish(tmp_path, *SMALL, "total_steps=400") == STOPPED
+    said = capfd.readouterr().err
+    assert said.count("\n") == 1
+    assert f"{number.name} " in said
+    assert saved_steps(tmp_path) == [300]
+    assert called == [number]
 
 
 @pytest.mark.parametrize("verb", ["resume", "rerun"])

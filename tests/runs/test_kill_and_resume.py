@@ -20,10 +20,14 @@ PLANS = (
 )
 SHORTER = {
     "gridworld q_learning": ("total_steps=3000", "log_every_steps=100", "evaluation.every_steps=600"),
+    "cartpole actor_critic": ("total_steps=8000", "log_every_steps=250", "evaluation.every_steps=2500"),
+    "cartpole reinforce": ("total_steps=5000", "log_every_steps=250", "evaluation.every_steps=1600"),
     "cartpole dqn": ("total_steps=1200", "evaluation.every_steps=400"),
     "pong dqn, sticky actions, 3 environments": (
-        "total_steps=450",
-        "algo.replay.capacity_steps=300",
+        "total_steps=300",
+        "env.reseed_every_steps=50",
+        "algo.replay.learning_starts_steps=90",
+        "algo.replay.capacity_steps=200",
         "log_every_steps=50",
         "evaluation.every_steps=150",
     ),

@@ -1,3 +1,4 @@
+import errno
 import io
 import math
 import resource
@@ -65,7 +66,7 @@ def test_numbers_that_were_lost_or_changed_are_found_out(tmp_path: Path) -> None
     whole = path.read_bytes()
     for spoiled in (whole[:-1], whole.replace(b"5", b"6"), b""):
         path.write_bytes(spoiled)
-        with pytest.raises(UserError, match=r"metrics\.jsonl is not what this run wrote"):
+        with pytest.raises(UserError, match=str(path)):
             written.check(tmp_path)
     path.write_bytes(whole + b"more")
     written.check(tmp_path)
@@ -122,15 +123,19 @@ def test_tensorboard_has_every_row_before_the_writer_is_closed(tmp_path: Path) -
     logger.close()
 
 
+def too_large(error: OSError) -> bool:
+    return error.errno == errno.EFBIG
+
+
 def test_tensorboard_on_a_full_disk_is_an_error_of_the_thread_that_wrote(tmp_path: Path) -> None:
     logger = TensorBoard(tmp_path)
     logger.begin(0)
     events = next(tmp_path.glob("events.out.tfevents.*"))
     resource.setrlimit(resource.RLIMIT_FSIZE, (events.stat().st_size + 10, resource.RLIM_INFINITY))
     try:
-        with pytest.raises(OSError, match="File too large"):
+        with pytest.raises(OSError, check=too_large):
             logger.write(10, {"x": 1.0})
-        with pytest.raises(OSError, match="File too large"):
+        with pytest.raises(OSError, check=too_large):
             logger.close()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -86,14 +88,14 @@ def test_checking_makes_no_directory(tmp_path: Path) -> None:
 
 def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"file is not a directory; choose another runs_dir"):
+    with pytest.raises(UserError, match=r"/file .* runs_dir$"):
         check_writable(tmp_path / "file" / "b")
 
 
 def test_a_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with (
-        pytest.raises(UserError, match="Not a directory; choose another runs_dir"),
+        pytest.raises(UserError, match=f"{tmp_path}/file/b: {os.strerror(errno.ENOTDIR)}; .* runs_dir$"),
         opened(tmp_path / "file/b", "", made(5), NO_CODE),
     ):
         pass
@@ -102,7 +104,7 @@ def test_a_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
 def test_a_second_process_is_kept_out_while_the_first_one_runs(tmp_path: Path) -> None:
     with opened(tmp_path, "a: 1\n", made(5), NO_CODE) as session:
         session.began(0)
-        with pytest.raises(UserError, match="being run by process"), opened(tmp_path, "a: 2\n", made(6), NO_CODE):
+        with pytest.raises(UserError, match=f"process {os.getpid()} "), opened(tmp_path, "a: 2\n", made(6), NO_CODE):
             pass
     assert (tmp_path / "config.yaml").read_text() == "a: 1\n"
     assert len(sessions(tmp_path)) == 1
@@ -114,7 +116,7 @@ def test_a_second_process_is_kept_out_while_the_first_one_runs(tmp_path: Path) -
 
 def test_a_new_run_is_not_put_where_another_process_has_just_begun_one(tmp_path: Path) -> None:
     with (
-        pytest.raises(UserError, match="another process"),
+        pytest.raises(UserError, match=str(tmp_path)),
         opened(tmp_path, "", made(5), NO_CODE, new=True),
     ):
         pass
@@ -125,7 +127,7 @@ def test_what_another_process_has_just_finished_is_left_alone(tmp_path: Path) ->
     with opened(tmp_path, "a: 1\n", made(5), NO_CODE) as session:
         session.began(0)
         write_result(tmp_path, result(5))
-    with pytest.raises(UserError, match="just been finished"), opened(tmp_path, "a: 2\n", made(5), NO_CODE):
+    with pytest.raises(UserError, match=str(tmp_path)), opened(tmp_path, "a: 2\n", made(5), NO_CODE):
         pass
     assert (tmp_path / "config.yaml").read_text() == "a: 1\n"
     assert (tmp_path / "result.json").exists()
@@ -209,7 +211,7 @@ def test_an_unfinished_run_is_not_made_shorter(tmp_path: Path) -> None:
     with opened(tmp_path, "", made(100), NO_CODE) as session:
         session.began(0)
     with (
-        pytest.raises(UserError, match=r"total_steps=100: .* 50; fresh=true"),
+        pytest.raises(UserError, match=r"total_steps=100\b.*\b50\b.*fresh=true"),
         opened(tmp_path, "", made(50), NO_CODE),
     ):
         pass
@@ -223,7 +225,7 @@ def test_what_is_finished_is_not_begun_again_where_its_checkpoints_are_gone(tmp_
     write_result(tmp_path, result(50))
     (tmp_path / "result.json").rename(tmp_path / name)
     with (
-        pytest.raises(UserError, match=r"no checkpoint.* fresh=true"),
+        pytest.raises(UserError, match=r"checkpoint .*fresh=true"),
         opened(tmp_path, "", made(100), NO_CODE),
     ):
         pass
@@ -235,7 +237,7 @@ def test_under_the_lock_it_is_checked_again_whose_directory_it_is(tmp_path: Path
     with opened(tmp_path, "", made(5), NO_CODE) as session:
         session.began(0)
     other = made(5, experiment={"algo": {"gamma": 0.5, "lr": 1}, "env": None})
-    with pytest.raises(UserError, match=r"algo\.gamma=0\.9, not 0\.5"), opened(tmp_path, "", other, NO_CODE):
+    with pytest.raises(UserError, match=r"algo\.gamma=0\.9\b.*\b0\.5\b"), opened(tmp_path, "", other, NO_CODE):
         pass
 
 
@@ -247,7 +249,7 @@ def test_nothing_is_written_into_a_directory_that_was_replaced(tmp_path: Path) -
         with opened(place, "a: 2\n", made(6), NO_CODE) as other:
             other.began(0)
             before = contents(place)
-            with pytest.raises(UserError, match="run was removed or replaced"):
+            with pytest.raises(UserError, match=str(place)):
                 session.ended("finished", 5)
             assert contents(place) == before
 
@@ -255,7 +257,7 @@ def test_nothing_is_written_into_a_directory_that_was_replaced(tmp_path: Path) -
 def test_a_damaged_result_is_refused_by_name(tmp_path: Path) -> None:
     write_manifest(tmp_path, made(1))
     (tmp_path / "result.json").write_text("{")
-    with pytest.raises(UserError, match=r"result\.json cannot be read"):
+    with pytest.raises(UserError, match=str(tmp_path / "result.json")):
         finished_result(tmp_path, 1)
 
 
@@ -342,7 +344,7 @@ def test_whatever_fails_at_the_beginning_leaves_the_result_where_it_was(
     for name in ("write_atomically", "_keep_diff"):
         with monkeypatch.context() as patch:
             patch.setattr(run_directory_module, name, fail)
-            with pytest.raises(OSError, match="no"), opened(tmp_path, "", made(200), NO_CODE) as session:
+            with pytest.raises(OSError, match=r"^no$"), opened(tmp_path, "", made(200), NO_CODE) as session:
                 session.began(100)
         assert read_result(tmp_path / "result.json") == result(100)
         assert list(tmp_path.glob("result-*.json")) == []
@@ -351,24 +353,24 @@ def test_whatever_fails_at_the_beginning_leaves_the_result_where_it_was(
 def test_a_result_that_was_edited_renamed_or_brought_from_elsewhere_is_refused(tmp_path: Path) -> None:
     write_manifest(tmp_path, made(900))
     write_result(tmp_path, result(400))
-    with pytest.raises(UserError, match=r"result\.json has total_steps=400, and manifest\.json has 900"):
+    with pytest.raises(UserError, match=r"result\.json .*total_steps=400\b.*manifest\.json .*900\b"):
         finished_result(tmp_path, 900)
     path = tmp_path / "result.json"
     path.write_text(path.read_text().replace("400", "900"))
-    with pytest.raises(UserError, match=r"result\.json was edited .*fresh=true"):
+    with pytest.raises(UserError, match=r"result\.json .*fresh=true"):
         finished_result(tmp_path, 900)
     write_result(tmp_path, result(400))
     path.rename(tmp_path / "result-900.json")
-    with pytest.raises(UserError, match=r"result-900\.json is the result of step 400"):
+    with pytest.raises(UserError, match=r"result-900\.json .*\b400\b"):
         finished_result(tmp_path, 900)
 
 
 def test_a_copied_directory_does_not_answer_for_another_seed(tmp_path: Path) -> None:
     write_manifest(tmp_path, made(10))
-    with pytest.raises(UserError, match=r"seed=0, not 1: it was copied"):
+    with pytest.raises(UserError, match=r"seed=0\b.*\b1\b.*name=$"):
         check_same_experiment(tmp_path, made(10)["experiment"], 1)
     with (
-        pytest.raises(UserError, match="seed=0, not 1"),
+        pytest.raises(UserError, match=r"seed=0\b.*\b1\b"),
         opened(tmp_path, "", made(20, seed=1), NO_CODE),
     ):
         pass
@@ -386,7 +388,7 @@ def test_a_directory_belongs_to_one_experiment(tmp_path: Path) -> None:
     check_same_experiment(tmp_path / "new", {"algo": {"gamma": 0.9}}, 0)
     write_manifest(tmp_path, made(10))
     check_same_experiment(tmp_path, {"env": None, "algo": {"lr": 1, "gamma": 0.9}}, 0)
-    with pytest.raises(UserError, match=r"algo\.gamma=0\.9, not 0\.5; .* name="):
+    with pytest.raises(UserError, match=r"algo\.gamma=0\.9\b.*\b0\.5\b.* name="):
         check_same_experiment(tmp_path, {"env": None, "algo": {"lr": 1, "gamma": 0.5}}, 0)
-    with pytest.raises(UserError, match=r"algo\.lr=1, not not set"):
+    with pytest.raises(UserError, match=r"algo\.lr=1\b"):
         check_same_experiment(tmp_path, {"env": None, "algo": {"gamma": 0.9}}, 0)

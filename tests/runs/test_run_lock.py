@@ -34,9 +34,9 @@ def test_a_lock_names_its_owner_and_is_free_afterwards(tmp_path: Path) -> None:
     assert owner(tmp_path) is None
     with locked(tmp_path):
         assert owner(tmp_path) == HERE
-        with pytest.raises(UserError, match=f"is being run by {HERE}: wait for it"):
+        with pytest.raises(UserError, match=f"{tmp_path}.*{HERE}.*fresh=true"):
             refuse_if_running(tmp_path)
-        with pytest.raises(UserError, match=f"is being run by {HERE}: wait for it"), locked(tmp_path):
+        with pytest.raises(UserError, match=f"{tmp_path}.*{HERE}.*fresh=true"), locked(tmp_path):
             pass
         assert owner(tmp_path) == HERE, "who was refused leaves the name of the owner"
     assert owner(tmp_path) is None
@@ -61,7 +61,7 @@ def test_kill_9_frees_it(tmp_path: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "locked\n"
         assert owner(tmp_path) == f"process {process.pid} on {socket.gethostname()}"
-        with pytest.raises(UserError, match=f"is being run by process {process.pid}"), locked(tmp_path):
+        with pytest.raises(UserError, match=f"process {process.pid} "), locked(tmp_path):
             pass
         process.kill()
         process.wait()
@@ -75,7 +75,7 @@ def test_a_note_of_another_machine_is_told_and_no_obstacle(tmp_path: Path, caplo
     assert owner(tmp_path) is None
     with caplog.at_level(logging.WARNING), locked(tmp_path):
         pass
-    assert caplog.messages[0].startswith("process 7 on elsewhere may still be running this")
+    assert "process 7 on elsewhere" in caplog.messages[0]
 
 
 @pytest.fixture
@@ -90,15 +90,15 @@ def _no_locks(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_where_there_are_no_locks_the_note_must_do(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING), locked(tmp_path):
         assert owner(tmp_path) == HERE
-    assert "cannot be locked (Function not implemented)" in caplog.messages[0]
+    assert "Function not implemented" in caplog.messages[0]
     assert owner(tmp_path) is None
     (tmp_path / ".lock").write_text(json.dumps({"host": socket.gethostname(), "pid": os.getppid()}))
     assert owner(tmp_path) == f"process {os.getppid()} on {socket.gethostname()}"
-    with pytest.raises(UserError, match=f"is being run by process {os.getppid()}"), locked(tmp_path):
+    with pytest.raises(UserError, match=f"process {os.getppid()} "), locked(tmp_path):
         pass
     (tmp_path / ".lock").write_text(json.dumps({"host": "elsewhere", "pid": 7}))
     assert owner(tmp_path) == "process 7 on elsewhere"
-    with pytest.raises(UserError, match=r"process 7 on elsewhere.* remove .*\.lock"), locked(tmp_path):
+    with pytest.raises(UserError, match=rf"process 7 on elsewhere.*{tmp_path / '.lock'}$"), locked(tmp_path):
         pass
     ended = subprocess.Popen(["true"])
     ended.wait()
@@ -114,12 +114,12 @@ def test_a_directory_that_was_removed_and_made_again_is_not_ours_any_more(tmp_pa
     with locked(place) as still_ours:
         still_ours()
         shutil.rmtree(place)
-        with pytest.raises(UserError, match="run was removed or replaced "):
+        with pytest.raises(UserError, match=str(place)):
             still_ours()
         place.mkdir()
         with locked(place) as theirs:
             theirs()
-            with pytest.raises(UserError, match="run was removed or replaced"):
+            with pytest.raises(UserError, match=str(place)):
                 still_ours()
 
 
@@ -131,5 +131,5 @@ def test_a_lock_that_was_removed_before_it_was_taken_is_none(tmp_path: Path, mon
         flock(file, operation)
 
     monkeypatch.setattr("fcntl.flock", late)
-    with pytest.raises(UserError, match="was removed or replaced"), locked(tmp_path):
+    with pytest.raises(UserError, match=str(tmp_path)), locked(tmp_path):
         pass

@@ -1,3 +1,4 @@
+import errno
 import io
 import random
 from pathlib import Path
@@ -98,7 +99,7 @@ def test_single_arrays_can_be_read_without_the_rest(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_kept_is_refused_and_nothing_is_left(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match="cannot hold a set"):
+    with pytest.raises(TypeError, match=r"\bset\b"):
         write_state(tmp_path / "file", {"x": {1, 2}}, compress=False)
     assert list(tmp_path.iterdir()) == []
 
@@ -113,9 +114,9 @@ def test_a_failed_write_leaves_the_old_file_whole(tmp_path: Path) -> None:
 
     def fail(file: io.BufferedWriter) -> None:
         file.write(b"half of the new")
-        raise OSError("the disk is full here")
+        raise OSError(errno.ENOSPC, "full")
 
-    with pytest.raises(OSError, match="full here"):
+    with pytest.raises(OSError, check=lambda error: error.errno == errno.ENOSPC):
         write_atomically(path, fail)  # type: ignore[arg-type]
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path], "half a file would only be in the way"

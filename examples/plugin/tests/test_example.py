@@ -27,7 +27,7 @@ class TestCorridor(VecEnvContract):
 
 
 class TestExpectedSarsa(AgentContract):
-    turns = 20
+    iterations = 20
 
     def make_env(self) -> VecEnv:
         return corridor(2)

@@ -88,8 +88,8 @@ class OneHot:
     def __init__(self, *, spec: EnvSpec) -> None:
         if not isinstance(spec.obs_space, spaces.Discrete):
             raise UserError(
-                f"one-hot features need numbered states, and {spec.name} shows {spec.shown}: choose observation=index "
-                "where the environment has it, or other features (Flat, TileCoding)"
+                f"one-hot features need numbered states, and {spec.name} shows {spec.shown}: choose observations "
+                "that are state numbers, if the environment has them, or other features (Flat, TileCoding)"
             )
         self.num_features = int(spec.obs_space.n)
         if self.num_features > _MOST_FEATURES:

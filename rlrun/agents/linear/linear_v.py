@@ -14,7 +14,7 @@ from rlrun.agents.legality import require_mask
 from rlrun.agents.linear.features import Features, count_features, of_states, with_bias
 from rlrun.agents.tables.numbered_states import count_states
 from rlrun.agents.tables.policies import PolicySource, draw_actions, load_policy
-from rlrun.errors import UserError
+from rlrun.errors import ArgumentError
 from rlrun.types import (
     ActorOutput,
     Carry,
@@ -151,9 +151,10 @@ def _policy_of(source: str, spec: EnvSpec, num_states: int | None) -> Float64Arr
     if num_states is not None:
         return load_policy(source, "policy", spec, num_states)
     if source != "uniform":
-        raise UserError(
-            f"policy={source} needs numbered states, and {spec.name} shows {spec.shown}: choose observation=index "
-            "where the environment has it, or policy=uniform"
+        raise ArgumentError(
+            "policy",
+            f"={source} needs numbered states, and {spec.name} shows {spec.shown}: choose observations that are state "
+            "numbers, if the environment has them, or uniform",
         )
     require_mask(spec)
     return np.full((1, spec.num_actions), 1.0 / spec.num_actions)

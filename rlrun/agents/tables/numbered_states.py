@@ -18,8 +18,8 @@ def count_states(spec: EnvSpec) -> int:
     """
     if not isinstance(spec.obs_space, spaces.Discrete):
         raise DoesNotFitError(
-            f"a table needs numbered states, and {spec.name} shows {spec.shown}: choose observation=index where the "
-            "environment has it, or an agent with a network (dqn, actor_critic)"
+            f"a table needs numbered states, and {spec.name} shows {spec.shown}: choose observations that are "
+            "state numbers, if the environment has them, or an agent with a network (dqn, actor_critic)"
         )
     num_states = int(spec.obs_space.n)
     if num_states * spec.num_actions > _MOST_PAIRS:

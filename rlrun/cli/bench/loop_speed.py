@@ -42,7 +42,7 @@ def measure_loop(words: Sequence[str], warm_up_steps: int, seconds: float) -> Lo
     Args:
         words: as after `rlrun`.
         warm_up_steps: agent steps before the clock starts; learning should have started by then.
-        seconds: wall time to train; at least one turn of collecting and learning is made.
+        seconds: wall time to train; at least one iteration of collecting and learning is made.
 
     Raises:
         UserError: if the words are wrong, or the machine does not offer what they need.
@@ -50,7 +50,7 @@ def measure_loop(words: Sequence[str], warm_up_steps: int, seconds: float) -> Lo
     config = load_config([*words, "evaluation.num_envs=1"], [config_directory()])
     with tempfile.TemporaryDirectory() as folder, closing(build(config, Path(folder) / "run")) as built:
         spent = built.run.collector.seconds
-        marks: list[tuple[float, int]] = []  # (wall time, agent steps) after every turn
+        marks: list[tuple[float, int]] = []  # (wall time, agent steps) after every iteration
         before: dict[str, float] = {}
         for progress in iterate(built.run.agent, built.run.collector, _FOREVER):
             if progress.step < warm_up_steps:
@@ -84,11 +84,11 @@ def _finish_queue(device: str) -> None:
 
 
 def window_speeds(marks: Sequence[tuple[float, int]]) -> list[float]:
-    """Steps per second in up to four parts of equal numbers of turns.
+    """Steps per second in up to four parts of equal numbers of iterations.
 
     Args:
-        marks: (seconds, steps) after every turn, at least two.
+        marks: (seconds, steps) after every iteration, at least two.
     """
-    turns = len(marks) - 1
-    cuts = sorted({round(turns * part / _WINDOWS) for part in range(_WINDOWS + 1)})
+    iterations = len(marks) - 1
+    cuts = sorted({round(iterations * part / _WINDOWS) for part in range(_WINDOWS + 1)})
     return [(marks[end][1] - marks[start][1]) / (marks[end][0] - marks[start][0]) for start, end in pairwise(cuts)]

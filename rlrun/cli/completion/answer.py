@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Sequence
 
 from rlrun.cli.completion.bash_line import read_line, replies
 from rlrun.cli.completion.candidates import candidates
+from rlrun.config.files import config_directories
 from rlrun.errors import UserError
-
-_PACKAGE = Path(__file__).resolve().parents[2]
-_ENTRY_POINTS = b"rlrun.configs"  # config.plugins.ENTRY_POINTS, whose module takes longer to import than all of this
 
 
 def complete(arguments: Sequence[str]) -> int:
@@ -25,8 +21,7 @@ def complete(arguments: Sequence[str]) -> int:
     Raises:
         UserError: for anything else.
     """
-    places = (_PACKAGE / "conf", _PACKAGE.parent / "conf")  # installed, or in the repository
-    directories = [*_plugins(), next(path for path in places if (path / "config.yaml").is_file())]
+    directories = config_directories(None)
     if arguments[:1] == ["bash"] and len(arguments) == 3:
         line = read_line(*arguments[1:])
         lines = replies(candidates(line.words, directories), line)
@@ -37,15 +32,3 @@ def complete(arguments: Sequence[str]) -> int:
         raise UserError("`rlrun complete` is what a shell asks at every Tab; `rlrun completion bash` sets that up")
     sys.stdout.write("".join(f"{text}\n" for text in lines))
     return 0
-
-
-def _plugins() -> Iterator[Path]:
-    """Where installed packages keep configs; what finds them is slow to import, so only where any has some."""
-    for place in sys.path:
-        for file in Path(place or ".").glob("*-info/entry_points.txt"):
-            with suppress(OSError):
-                if _ENTRY_POINTS in file.read_bytes():
-                    from rlrun.config.plugins import installed
-
-                    yield from (plugin.directory for plugin in installed().plugins)
-                    return

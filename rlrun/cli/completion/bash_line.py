@@ -7,6 +7,7 @@ cut. Its own list of words is of no use, then: the line is read here, and every 
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import PurePath
 from typing import NamedTuple
@@ -31,34 +32,27 @@ def read_line(line: str, breaks: str) -> Line:
         line: of one command, up to the cursor.
         breaks: bash's `COMP_WORDBREAKS`.
     """
-    words: list[str] = []
-    word, cut, quote, begun = "", 0, "", False
-    position = 0
-    while position < len(line):
-        letter = line[position]
-        position += 1
-        if quote:
-            if letter == quote:
-                quote = ""
-            elif letter == "\\" and quote == '"' and line[position : position + 1] in tuple('"\\$`'):
-                word += line[position]
-                position += 1
-            else:
-                word += letter
-        elif letter in "'\"":
-            quote, begun, cut = letter, True, len(word)
-        elif letter == "\\" and position < len(line):
-            word, begun = word + line[position], True
-            position += 1
-        elif letter.isspace():
-            if begun:
-                words.append(word)
-            word, cut, begun = "", 0, False
-        else:
-            word, begun = word + letter, True
-            if letter in breaks:
-                cut = len(word)
-    return Line(_after_command([*words, word]), word[:cut], quote)
+    for quote in ("", "'", '"'):
+        words = _split(line + quote)
+        if words is not None:
+            break
+    else:  # it ends in a backslash
+        return Line([""], "", "")
+    if quote:
+        start = next(line[:end] for end in range(len(line), -1, -1) if _split(line[:end]) is not None)
+        kept = (_split(start) or [""])[-1] if start.strip() == start else ""
+    else:
+        words += [""] * (not line or line[-1].isspace())
+        kept = words[-1][: max((words[-1].rfind(each) for each in "".join(breaks.split())), default=-1) + 1]
+    return Line(_after_command(words), kept, quote)
+
+
+def _split(text: str) -> list[str] | None:
+    """The words of complete text; None where a quote is open."""
+    try:
+        return shlex.split(text)
+    except ValueError:
+        return None
 
 
 def replies(found: Sequence[Candidate], line: Line) -> list[str]:

@@ -11,38 +11,38 @@ from pathlib import Path
 from rlrun.cli.arguments import Arguments, Kind, Taken, run_arguments
 from rlrun.cli.completion import paths
 from rlrun.cli.completion.candidate import Candidate
-from rlrun.cli.completion.config_tree import Configs, run_config
 from rlrun.cli.completion.overrides import overrides
 from rlrun.cli.verb_table import VERBS, parser_of
+from rlrun.config.files import as_mapping, text_of
 
 
-def candidates(words: Sequence[str], directories: Sequence[Path]) -> list[Candidate]:
-    """What the last of `words` could become, best first.
+def candidates(arguments: Sequence[str], directories: Sequence[Path]) -> list[Candidate]:
+    """What the last of `arguments` could become, best first.
 
     Args:
-        words: what stands after `rlrun`, up to the cursor; the last one is empty after a space.
+        arguments: what stands after `rlrun`, up to the cursor; the last one is empty after a space.
         directories: with configs: those of installed packages, and rlrun's own, which is last.
     """
-    *before, word = words or [""]
+    *before, typed = arguments or [""]
     verb = before[0] if before and before[0] in VERBS else ""
-    configs = Configs([*_added(before), *directories])
+    directories = [*_added(before), *directories]
     unique: dict[str, Candidate] = {}
-    for candidate in _all(parser_of(verb) if verb else run_arguments(), before[bool(verb) :], word, configs):
-        if candidate.text.startswith(word) and candidate.text not in before:
+    for candidate in _all(parser_of(verb) if verb else run_arguments(), before[bool(verb) :], typed, directories):
+        if candidate.text.startswith(typed) and candidate.text not in before:
             unique.setdefault(candidate.text, candidate)
     return list(unique.values())
 
 
-def _all(parser: Arguments, before: Sequence[str], word: str, configs: Configs) -> Iterator[Candidate]:
+def _all(parser: Arguments, before: Sequence[str], typed: str, directories: Sequence[Path]) -> Iterator[Candidate]:
     flags = {name: taken for taken in parser.taken for name in taken.action.option_strings}
     positions = [taken for taken in parser.taken if not taken.action.option_strings]
-    flag, equals, value = word.partition("=")
+    flag, equals, value = typed.partition("=")
     if before and before[-1] in flags and flags[before[-1]].has_value:
-        yield from _values(flags[before[-1]], before, word, configs)
+        yield from _values(flags[before[-1]], before, typed, directories)
     elif equals and flag in flags:
-        for each in _values(flags[flag], before, value, configs):
+        for each in _values(flags[flag], before, value, directories):
             yield each._replace(text=f"{flag}={each.text}")
-    elif word.startswith("-"):
+    elif typed.startswith("-"):
         yield from (Candidate(name, taken.action.help or "") for name, taken in flags.items() if name.startswith("--"))
     else:
         said = [
@@ -52,34 +52,36 @@ def _all(parser: Arguments, before: Sequence[str], word: str, configs: Configs) 
         ]
         endless = bool(positions) and positions[-1].action.nargs in ("*", "+")
         if len(said) < len(positions) or endless:
-            yield from _values(positions[min(len(said), len(positions) - 1)], said, word, configs)
+            yield from _values(positions[min(len(said), len(positions) - 1)], said, typed, directories)
         if parser.prog == "rlrun" and not before:
             yield from (Candidate(name, verb.summary) for name, verb in VERBS.items())
 
 
-def _values(taken: Taken, said: Sequence[str], word: str, configs: Configs) -> Iterator[Candidate]:
+def _values(taken: Taken, said: Sequence[str], typed: str, directories: Sequence[Path]) -> Iterator[Candidate]:
     """What an argument may be."""
     kind: Kind = taken.kind
     if taken.action.choices:
         yield from (Candidate(str(choice)) for choice in taken.action.choices)
     elif kind == "run":
-        yield from paths.runs(word)
+        yield from paths.runs(typed)
     elif kind == "directory":
-        yield from paths.directories(word)
+        yield from paths.directories(typed)
     elif kind == "file":
-        yield from paths.files(word)
+        yield from paths.files(typed)
     elif kind == "run overrides":
-        yield from overrides(said[1:], word, configs, run=run_config(Path(said[0]).expanduser()))
+        yield from overrides(
+            said[1:], typed, directories, run=as_mapping(text_of([Path(said[0]).expanduser()], "config"))
+        )
     elif kind:
-        yield from overrides(said, word, configs, bare_keys=kind == "keys")
+        yield from overrides(said, typed, directories, bare_keys=kind == "keys")
 
 
-def _added(words: Sequence[str]) -> list[Path]:
+def _added(arguments: Sequence[str]) -> list[Path]:
     """What `--config-dir` says, if there is such a directory."""
     found = ""
-    for index, word in enumerate(words):
-        flag, equals, value = word.partition("=")
+    for index, typed in enumerate(arguments):
+        flag, equals, value = typed.partition("=")
         if flag in ("--config-dir", "-cd"):
-            found = value if equals else words[index + 1] if index + 1 < len(words) else ""
+            found = value if equals else arguments[index + 1] if index + 1 < len(arguments) else ""
     path = Path(found).expanduser()
     return [path.resolve()] if found and path.is_dir() else []

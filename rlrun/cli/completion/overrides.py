@@ -10,7 +10,8 @@ from typing import Any
 
 from rlrun.cli.completion import paths
 from rlrun.cli.completion.candidate import Candidate
-from rlrun.cli.completion.config_tree import Composed, Configs, compose
+from rlrun.cli.completion.config_tree import at, composed
+from rlrun.config.files import GROUPS, Tree, options, summary, text_of
 from rlrun.config.index import SETTINGS, index
 from rlrun.envs.atari_games import UNLOADABLE
 
@@ -21,46 +22,47 @@ _STRUCTURE = re.compile(r"[\[\](){}'\"=]")  # lists, mappings, calls and quotes 
 
 
 def overrides(
-    before: Sequence[str], word: str, configs: Configs, *, run: Composed | None = None, bare_keys: bool = False
+    before: Sequence[str],
+    typed: str,
+    directories: Sequence[Path],
+    *,
+    run: Tree | None = None,
+    bare_keys: bool = False,
 ) -> Iterator[Candidate]:
-    """What an override that begins with `word` could be.
+    """What an override that begins with `typed` could be.
 
     Args:
         before: the other arguments; those without `=` do not matter.
-        word: what has been typed of this one.
-        configs: the files there are.
-        run: an existing run, whose keys alone are there to choose.
+        typed: what there is of this one.
+        directories: with configs.
+        run: the config of an existing run, whose keys alone are there to choose.
         bare_keys: whether a key may stand without a value.
     """
-    sign = next((sign for sign in ("++", "+") if word.startswith(sign)), "")
-    key, equals, value = word.removeprefix(sign).partition("=")
-    given = [_first_of_a_sweep(each) for each in before if "=" in each]
-    made = run if run is not None else compose(configs, given)
-    groups = configs.groups() if run is None else []
+    sign = next((sign for sign in ("++", "+") if typed.startswith(sign)), "")
+    key, equals, value = typed.removeprefix(sign).partition("=")
+    given = dict(_first_of_a_sweep(each) for each in before if "=" in each)
+    tree = run if run is not None else composed(directories, given)
+    groups = GROUPS if run is None else ()
     if equals:
-        offered = _options(key, configs) if key in groups or "@" in key else _values(key, value, made)
+        offered = _options(key, directories) if key in groups or "@" in key else _values(key, value, tree)
         if not _STRUCTURE.search(value):
             yield from _in_a_list(f"{sign}{key}=", value, offered)
         return
-    set_already = {each.lstrip("+").partition("=")[0] for each in given}
     for group in groups if not sign else ():
-        if group not in set_already:
-            names = configs.options(group)
+        if group not in given:
+            names = options(directories, group)
             yield Candidate(f"{group}=", ", ".join(names[:4]) + (" ..." if len(names) > 4 else ""), complete=False)
-    for group in made.options if key and run is None else ():  # rarely wanted, so not among all there is
-        if "@" in group and not group.startswith(("hydra/", "debug_", "network@")):
-            yield Candidate(f"{group}=", complete=False)
-    for name, meaning, nested in _keys(key, made, configs):
+    for name, meaning, nested in _keys(key, tree, directories, given):
         if nested:
             yield Candidate(f"{sign}{name}.", meaning, complete=False)
-        elif name not in set_already and name not in groups:
+        elif name not in given and name not in groups:
             yield Candidate(f"{sign}{name}" + ("" if bare_keys else "="), meaning, complete=bare_keys)
 
 
-def _first_of_a_sweep(override: str) -> str:
-    """Of several values the first one: the runs of a sweep may have other keys, which are refused when it starts."""
-    key, _, value = override.partition("=")
-    return override if _STRUCTURE.search(value) else f"{key}={value.split(',')[0]}"
+def _first_of_a_sweep(override: str) -> tuple[str, str]:
+    """Key and value; of several values the first one: the runs of a sweep may have other keys."""
+    key, _, value = override.lstrip("+").partition("=")
+    return key, value if _STRUCTURE.search(value) else value.split(",")[0]
 
 
 def _in_a_list(start: str, value: str, offered: Iterable[Candidate]) -> Iterator[Candidate]:
@@ -71,35 +73,37 @@ def _in_a_list(start: str, value: str, offered: Iterable[Candidate]) -> Iterator
             yield candidate._replace(text=f"{start}{listed}{comma}{candidate.text}")
 
 
-def _keys(begun: str, made: Composed, configs: Configs) -> Iterator[tuple[str, str, bool]]:
+def _keys(
+    begun: str, tree: Tree, directories: Sequence[Path], given: Mapping[str, str]
+) -> Iterator[tuple[str, str, bool]]:
     """The full keys of one level, with their meaning, and whether there are keys below."""
     parent, dot, _ = begun.rpartition(".")
-    section = made.at(parent)
-    option = made.options.get(parent, "")
-    meanings = configs.comments(f"{parent}/{option}" if dot else "config")
-    meanings |= {key: entry["meaning"] for key, entry in _parameters(parent, made).items() if entry["meaning"]}
+    section = at(tree, parent)
+    file = text_of(directories, f"{parent}/{given.get(parent)}" if dot else "config")
+    meanings = dict(re.findall(r"^(\w+):[^#\n]*# (.*)$", file, re.MULTILINE))
+    meanings |= {key: entry["meaning"] for key, entry in _parameters(parent, tree).items() if entry["meaning"]}
     for key, value in section.items() if isinstance(section, dict) else ():
         if not key.startswith("_"):
             yield f"{parent}{dot}{key}", meanings.get(key, ""), isinstance(value, dict)
 
 
-def _options(key: str, configs: Configs) -> Iterator[Candidate]:
+def _options(key: str, directories: Sequence[Path]) -> Iterator[Candidate]:
     group = key.partition("@")[0]
-    for name in configs.options(group):
-        yield Candidate(name, configs.summary(group, name))
+    for name in options(directories, group):
+        yield Candidate(name, summary(directories, group, name))
     if key in _NULL_TOO:
         yield Candidate("null", "without one")
 
 
-def _values(key: str, typed: str, made: Composed) -> Iterator[Candidate]:
+def _values(key: str, typed: str, tree: Tree) -> Iterator[Candidate]:
     """What a key may hold, its present value first."""
     parent, _, name = key.rpartition(".")
-    present = made.text(key)
-    entry = _parameters(parent, made).get(name, {})
+    present = at(tree, key)
+    entry = _parameters(parent, tree).get(name, {})
     choices = _games() if name == "game" else list(_choices(entry))
     if not choices and present in ("true", "false"):
         choices = ["true", "false"]
-    if present is not None and (present in choices or _TYPEABLE.fullmatch(present)):
+    if isinstance(present, str) and (present in choices or _TYPEABLE.fullmatch(present)):
         yield Candidate(present, "as it is")
     yield from map(Candidate, choices)
     if entry.get("nullable"):
@@ -124,9 +128,9 @@ def _typeable(found: Iterable[Candidate]) -> Iterator[Candidate]:
     return (each for each in found if _TYPEABLE.fullmatch(each.text))
 
 
-def _parameters(parent: str, made: Composed) -> Mapping[str, Any]:
+def _parameters(parent: str, tree: Tree) -> Mapping[str, Any]:
     """What the index has of the keys of a section, by name: nothing where the class is not ours."""
-    target = SETTINGS.get(parent) or made.text(f"{parent}._target_")
+    target = SETTINGS.get(parent) or at(tree, f"{parent}._target_")
     parameters: Mapping[str, Any] = index()["targets"].get(target, {}).get("parameters", {})
     return parameters
 

@@ -7,7 +7,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 
 from rlrun.cli.arguments import Arguments
-from rlrun.errors import UserError
+from rlrun.errors import UserError, inside
 
 NUM_SLOTS = 16  # environments stepped at random, as many as A2C has
 
@@ -46,7 +46,8 @@ def _require(overrides: list[str]) -> None:
     from rlrun.build import instantiate
     from rlrun.cli.bench.workloads import ACTOR_CRITIC_CARTPOLE
 
-    instantiate(compose([*ACTOR_CRITIC_CARTPOLE, *overrides]).device, {})
+    with inside("device"):
+        instantiate(compose([*ACTOR_CRITIC_CARTPOLE, *overrides]).device, {})
 
 
 def _lines(seconds: float, overrides: list[str]) -> Iterator[str]:

@@ -20,10 +20,10 @@ def declare(parser: Arguments) -> None:
     )
     parser.add_argument("--config-dir", metavar="DIR", help="where to look for options of your own", kind="directory")
     parser.add_argument(
-        "--turns",
+        "--iterations",
         metavar="N",
         type=positive,
-        help="turns of collecting and learning before a state is saved, and as many after it",
+        help="iterations of collecting and learning before a state is saved, and as many after it",
     )
     parser.add_argument("--steps", metavar="N", type=positive, help="steps that are played of the environment")
 
@@ -41,19 +41,25 @@ def run(chosen: Namespace) -> int:
     config = load_config(chosen.overrides, config_directories(chosen.config_dir))
 
     with tempfile.TemporaryDirectory() as folder:  # agents may write into the directory of their run
-        return _check(config, Path(folder) / "run", chosen.turns, chosen.steps)
+        return _check(config, Path(folder) / "run", chosen.iterations, chosen.steps)
 
 
-def _check(config: Config, directory: Path, turns: int | None, steps: int | None) -> int:
+def _check(config: Config, directory: Path, iterations: int | None, steps: int | None) -> int:
     from rlrun.cli.checked_parts import CheckedParts
     from rlrun.config.schema import components_in
     from rlrun.testing.checked import CheckedAgent, CheckedEnv, checked_replay
 
     parts = CheckedParts(config, directory)
     env, agent = f"env={config.labels['env']}", f"algo={config.labels['algo']}"
-    env_contract = CheckedEnv(parts.env_of, parts.limited_env if parts.has_limit else None, steps)
+    env_contract = CheckedEnv(
+        lambda num_envs: parts.env(num_envs=num_envs),
+        (lambda num_envs, limit: parts.env(num_envs=num_envs, max_episode_steps=limit))
+        if "max_episode_steps" in config.env.arguments
+        else None,
+        steps,
+    )
     counts = {env: _check_one(f"{env} ({config.env.target})", env_contract)}
-    agent_contract = CheckedAgent(parts.env, parts.agent, turns)
+    agent_contract = CheckedAgent(parts.env, parts.agent, iterations)
     for path, component in components_in(config.algo, "algo"):
         for name in sorted(component.before_end):
             if (starts := component.arguments[name]) > agent_contract.steps:
@@ -93,7 +99,7 @@ def _verdict(env: str, counts: dict[str, tuple[int, int]], looked: str) -> str:
     if not failed:
         return (
             f"all {passed} checks passed: {' and '.join(counts)} keep the contracts, as far as {looked} show; "
-            "--steps and --turns look further"
+            "--steps and --iterations look further"
         )
     parts = ", ".join(f"{count[1]} of {name}" for name, count in counts.items() if count[1])
     first = f"; mend {env} first, since everything else was checked in it" if counts[env][1] else ""

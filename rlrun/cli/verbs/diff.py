@@ -9,9 +9,8 @@ from typing import Any
 
 from rlrun.cli.arguments import Arguments
 from rlrun.runs.manifest import differing, facts, flat, manifest_of_run
-from rlrun.runs.rows import RowComparison, compare_rows
+from rlrun.runs.rows import METRICS, RowComparison, compare_rows
 
-_METRICS = "metrics.jsonl"
 _PLACE = ("runs_dir", "name")  # where a run is kept
 # What changes neither a number nor which rows there are. Device and threads are compared as they really were.
 _NO_MATTER = (
@@ -43,7 +42,7 @@ def run(chosen: Namespace) -> int:
     keys, other_keys = _keys(_config(a, manifests[0]), _config(b, manifests[1]), *manifests)
     last_facts = differing(facts(manifests[0], -1), facts(manifests[1], -1))
     made = {name: values for name, values in last_facts.items() if name not in keys}
-    rows = compare_rows(a / _METRICS, b / _METRICS)
+    rows = compare_rows(a / METRICS, b / METRICS)
     print(f"< {a}\n> {b}")
     _print("keys", keys)
     _print("versions, code and machine", made)
@@ -88,11 +87,11 @@ def _print(title: str, differences: Mapping[str, Sequence[Any]]) -> None:
 
 def _in_words(rows: RowComparison) -> str:
     if rows.difference is not None:
-        return f"{_METRICS}: first difference at {rows.difference}; {rows.equal_rows:,} rows before it are equal"
+        return f"{METRICS}: first difference at {rows.difference}; {rows.equal_rows:,} rows before it are equal"
     if rows.longer is not None:
         which = "<" if rows.longer == "left" else ">"
         return (
-            f"{_METRICS}: the {rows.equal_rows:,} rows that both have are equal, up to step {rows.last_equal_step:,}; "
+            f"{METRICS}: the {rows.equal_rows:,} rows that both have are equal, up to step {rows.last_equal_step:,}; "
             f"{which} has more"
         )
-    return f"{_METRICS}: all {rows.equal_rows:,} rows are equal, byte for byte"
+    return f"{METRICS}: all {rows.equal_rows:,} rows are equal, byte for byte"

@@ -35,16 +35,14 @@ def run(chosen: Namespace) -> int:
 
     from rlrun.build import instantiate
     from rlrun.config.compose import load_config
-    from rlrun.config.files import config_directories, resolve_env
+    from rlrun.config.files import config_directories
     from rlrun.pictures.window import play_at_keyboard
-    from rlrun.protocols import Filmable
+    from rlrun.protocols import Renderable
 
-    directories = config_directories(chosen.config_dir)
-    overrides = resolve_env(directories, ["algo=random", *chosen.overrides])
-    config = load_config(overrides, directories)
+    config = load_config(["algo=random", *chosen.overrides], config_directories(chosen.config_dir))
     with closing(instantiate(config.env, {}, num_envs=1)) as env:
-        if not isinstance(env, Filmable):
-            raise UserError(f"{env.spec.name} draws no pictures (see rlrun.protocols.Filmable)")
+        if not isinstance(env, Renderable):
+            raise UserError(f"{env.spec.name} draws no pictures (see rlrun.protocols.Renderable)")
         for line in play_at_keyboard(env, config.seed):
             print(line, flush=True)
     return 0

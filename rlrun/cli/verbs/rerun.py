@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from rlrun.config.config import Config
     from rlrun.types import State
 
-_METRICS = "metrics.jsonl"
-
 
 def declare(parser: Arguments) -> None:
     """Adds the arguments."""
@@ -96,13 +94,13 @@ def _say_what_changed_on_the_way(manifest: Mapping[str, Any]) -> None:
 
 def _differences(original: Path, again: Path, config: Config, until: int | None) -> Iterator[str]:
     """What is not the same, a line each. Up to step `until`, rows before it; None: everything that a run leaves."""
-    from rlrun.runs.rows import compare_rows
+    from rlrun.runs.rows import METRICS, compare_rows
 
-    rows = compare_rows(original / _METRICS, again / _METRICS, until)
+    rows = compare_rows(original / METRICS, again / METRICS, until)
     if rows.difference is not None:
-        yield f"{_METRICS}: first difference at {rows.difference}"
+        yield f"{METRICS}: first difference at {rows.difference}"
     elif rows.longer is not None:
-        yield f"{_METRICS}: after {rows.equal_rows:,} equal rows, one has more"
+        yield f"{METRICS}: after {rows.equal_rows:,} equal rows, one has more"
     if until is None and (original / RESULT).read_bytes() != (again / RESULT).read_bytes():
         yield f"{RESULT} differs"
     yield from _state_differences(_newest_state(original, config), _newest_state(again, config))

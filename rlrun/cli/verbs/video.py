@@ -17,7 +17,7 @@ from rlrun.runs.manifest import manifest_of_run
 
 if TYPE_CHECKING:
     from rlrun.config.config import Config
-    from rlrun.protocols import Filmable
+    from rlrun.protocols import Renderable
 
 _DIFFERENT = 1  # exit status: the episode did not come out as it was
 _MOST_SECONDS = 60.0  # of a policy's video
@@ -164,11 +164,11 @@ def _number_of(asked: str, count: int, best: int, directory: Path) -> int:
     return int(asked)
 
 
-def _environment(config: Config) -> Filmable:
+def _environment(config: Config) -> Renderable:
     """The run's training environment, with one slot: what a slot shows does not depend on the others."""
     from rlrun.build import instantiate
 
-    env: Filmable = instantiate(config.env, {}, num_envs=1)  # it could be recorded, so it can be filmed
+    env: Renderable = instantiate(config.env, {}, num_envs=1)  # it could be recorded, so it can be drawn
     if not env.spec.resumable:
         env.close()
         raise UserError(f"episodes of {env.spec.name} do not replay, so a video would show another episode")
