@@ -284,7 +284,7 @@ def test_a_film_that_would_be_too_large_says_what_would_fit(
     episode = cartpole.log.episode(cartpole.log.best)
     assert episode.length > 12
     monkeypatch.setitem(video_file.MOST_PIXELS, ".gif", 6 * 230 * 400)  # six pictures
-    with pytest.raises(UserError, match=r"more than the 6 .*--every \d+") as refused:
+    with pytest.raises(UserError, match=r"\b6\b.*--every \d+") as refused:
         record_video(cartpole.env, cartpole.log, episode, tmp_path / "film.gif", every=1)
     enough = int(str(refused.value).split("--every ")[1].split()[0])
     assert record_video(cartpole.env, cartpole.log, episode, tmp_path / "film.gif", every=enough) <= 6
