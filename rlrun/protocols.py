@@ -31,6 +31,7 @@ __all__ = [
     "Distribution",
     "EvaluationPolicy",
     "HasPolicy",
+    "NamesActions",
     "PartOfAWorld",
     "Planner",
     "Renderable",
@@ -128,6 +129,16 @@ class Renderable(VecEnv, Protocol):
         Args:
             ended: the end of the episode that the last step ended, instead of the beginning of the next one.
         """
+        ...
+
+
+@runtime_checkable
+class NamesActions(Protocol):
+    """An environment that knows what its actions are called, for pictures; those of a model have names there."""
+
+    @property
+    def action_names(self) -> tuple[str, ...]:
+        """One for each action, in order."""
         ...
 
 

@@ -33,6 +33,7 @@ def made_run(
     finished: bool = True,
     greedy: float | None = None,
     episodes: int = 20,
+    epsilon: float = 0.0,
     code: str = "c0de" * 8,
     versions: Mapping[str, str] | None = None,
     name: str | None = None,
@@ -48,7 +49,7 @@ def made_run(
         labels={"algo": algo, "env": "atari" if "game" in env else "cartpole"},
         protocol=env.get("protocol"),
         experiment=experiment,
-        settings={"evaluation": {"episodes": episodes, "max_episode_frames": None}},
+        settings={"evaluation": {"episodes": episodes, "max_episode_frames": None, "epsilon": epsilon}},
         seed=seed,
         total_steps=total_steps,
         machine=describe_machine("cpu", None, 1, "AVX2"),
@@ -63,7 +64,7 @@ def made_run(
     directory.mkdir(parents=True)
     write_manifest(directory, manifest)
     steps = [every_steps * number for number in range(1, len(returns) + 1)]
-    rows = [
+    rows: list[dict[str, float]] = [
         {"step": step, "env_steps": 2 * step, "eval/episode_return": float(value)}
         for step, value in zip(steps, returns, strict=True)
     ]
@@ -73,7 +74,7 @@ def made_run(
     for file, lines in (("metrics.jsonl", rows), ("timings.jsonl", timings)):
         (directory / file).write_text("".join(json.dumps(line) + "\n" for line in lines))
     if finished:
-        result = {"step": total_steps, "total_steps": total_steps, "eval/episodes": episodes}
+        result: dict[str, float] = {"step": total_steps, "total_steps": total_steps, "eval/episodes": episodes}
         result |= {"eval/episode_return": float(returns[-1]), "eval/standard_error": 0.0}
         if greedy is not None:
             result["eval/greedy_return"] = greedy

@@ -25,6 +25,8 @@ def test_the_wheel_brings_configs_maps_types_the_catalogue_and_the_shells_script
         assert f"rlrun/conf/{config.relative_to(ROOT / 'conf').as_posix()}" in names
     for grid in (ROOT / "rlrun/envs/maps").glob("*.txt"):
         assert f"rlrun/envs/maps/{grid.name}" in names
+    for table in (ROOT / "rlrun/reports/data").glob("*.csv"):
+        assert f"rlrun/reports/data/{table.name}" in names
     assert "rlrun/py.typed" in names
     for name in ("config/catalogue.json", *(f"cli/completion/rlrun.{shell}" for shell in ("bash", "zsh", "fish"))):
         assert f"rlrun/{name}" in names

@@ -20,7 +20,7 @@ import numpy as np
 from bars import Bar, load_bars
 from records import read_records
 
-from rlrun.sweeps.interval import mean_interval
+from rlrun.reports.summaries import mean_of as mean_with_interval
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAD = """\
@@ -74,7 +74,7 @@ def mean_of(records: Records) -> str:
     """The mean over seeds, with its interval where there are several."""
     if not records:
         return ""
-    mean, low, high = mean_interval([float(row["final_mean"]) for row in records])
+    mean, low, high = mean_with_interval([float(row["final_mean"]) for row in records])
     return f"{mean:.1f}" if len(records) == 1 else f"{mean:.1f} [{low:.1f}, {high:.1f}]"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from typing import Any, Literal, NamedTuple, NoReturn
 
 from rlrun.errors import UserError
@@ -52,6 +53,17 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} must be an integer from 1")
     return int(text)
+
+
+def positive_number(text: str) -> float:
+    """A number above 0, for `add_argument(type=...)`."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} must be a number above 0")
+    return number
 
 
 def natural(text: str) -> int:

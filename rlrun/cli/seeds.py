@@ -70,12 +70,12 @@ def became(outcome: Outcome) -> str:
 
 def _result(outcomes: Sequence[Outcome], metric: str) -> str | None:
     """The mean of a metric over the finished seeds; None where none has it."""
-    from rlrun.sweeps.interval import mean_interval
+    from rlrun.reports.summaries import mean_of
 
     values = [each.result[metric] for each in outcomes if each.result is not None and metric in each.result]
     if not values:
         return None
-    mean, low, high = mean_interval(values)
+    mean, low, high = mean_of(values)
     of_all = f"{len(values)} of {len(outcomes)} seeds" if len(values) < len(outcomes) else f"{len(values)} seeds"
     if len(values) == 1:
         return f"{metric} {mean:.1f} ({'1 seed' if len(outcomes) == 1 else of_all})"

@@ -15,7 +15,7 @@ from gymnasium import spaces
 from pydantic import Field
 
 from rlrun.annotations import EXECUTION, Takes
-from rlrun.envs.atari_games import require_game
+from rlrun.envs.atari_games import action_names, require_game
 from rlrun.envs.atari_protocols import PROTOCOLS
 from rlrun.envs.stream_digest import StreamDigest
 from rlrun.envs.stream_log import RESTARTED, StreamLog
@@ -106,6 +106,11 @@ class Atari:
         space = self._env.single_action_space
         assert isinstance(space, spaces.Discrete)
         return space
+
+    @property
+    def action_names(self) -> tuple[str, ...]:
+        """What ALE calls the actions, in lower case; it loads the ROM again to ask."""
+        return action_names(self.spec.name, every=self._protocol.full_action_space)
 
     def reset(self, seed: int, first_slot: int = 0) -> Array:
         """Starts stream 0 of every slot. Returns obs uint8 [B, 4, 84, 84], oldest screen first."""

@@ -31,3 +31,16 @@ def require_game(game: str) -> None:
     games = bundled_games()
     if game not in games:
         raise UserError(f"env.game={game} is not a bundled game; nearest: {', '.join(nearest(game, games))}")
+
+
+def action_names(game: str, *, every: bool) -> tuple[str, ...]:
+    """What ALE calls the actions of a game, in lower case: its own, or `every` one of the console."""
+    from ale_py import ALEInterface, LoggerMode, roms
+
+    ALEInterface.setLoggerMode(LoggerMode.Error)
+    emulator = ALEInterface()
+    rom = roms.get_rom_path(game)
+    assert rom is not None  # `require_game` has seen it
+    emulator.loadROM(rom)
+    actions = emulator.getLegalActionSet() if every else emulator.getMinimalActionSet()
+    return tuple(action.name.lower() for action in actions)

@@ -40,6 +40,7 @@ class CartPole:
     """
 
     steps_per_second = 50.0  # real time: a step is 0.02 s (Gymnasium's `tau`)
+    action_names = ("left", "right")
 
     def __init__(
         self, *, num_envs: Annotated[int, Field(gt=0), Takes(1_100)], max_episode_steps: Annotated[int, Field(gt=0)]

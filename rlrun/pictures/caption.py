@@ -27,11 +27,12 @@ def captioned(picture: NDArray[np.uint8], rows: Sequence[Sequence[str]]) -> NDAr
         column = (width - _PAD) / len(row)
         for place, text in enumerate(row):
             position = (_PAD + place * column, height + _PAD / 2 + number * _LINE)
-            draw.text(position, _cut(text, column - _PAD / 2, font), fill="black", font=font)
+            draw.text(position, cut(text, column - _PAD / 2, font), fill="black", font=font)
     return np.asarray(image, np.uint8)
 
 
-def _cut(text: str, width: float, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+def cut(text: str, width: float, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    """As much of a text as fits in `width` pixels, with an ellipsis."""
     while text and font.getlength(text) > width:
         text = text[:-2] + "…" if len(text) > 2 else ""
     return text

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
-from typing import overload
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rlrun.errors import UserError
 from rlrun.pictures.caption import captioned
-from rlrun.pictures.gif import write_gif
+from rlrun.pictures.frames import Frames
+from rlrun.pictures.video_file import most_pixels, write_video
 from rlrun.protocols import Renderable
 from rlrun.rng import stream_seeds
 from rlrun.runs.episode_log import RESTARTED, Episode, EpisodeLog
 from rlrun.types import EnvSpec, Float32Array, ObsArray, map_obs
-
-MOST_PIXELS = 400_000_000  # of all frames together; a video is assembled in memory, a byte per pixel
-_SHORTEST = 0.02  # seconds; viewers play shorter frames slowly, and GIF counts hundredths
 
 
 class DifferentReplayError(Exception):
@@ -75,32 +71,44 @@ def _added(total: float, reward: Float32Array) -> float:
     return float(np.float64(total) + reward[0])
 
 
-def record_video(env: Renderable, log: EpisodeLog, episode: Episode, path: Path, every: int) -> int:
+def record_video(
+    env: Renderable,
+    log: EpisodeLog,
+    episode: Episode,
+    path: Path,
+    every: int,
+    frames_per_second: float | None = None,
+    most_seconds: float = math.inf,
+) -> int:
     """Writes the video of an episode, and returns its number of frames.
 
     Args:
         env: as for `replay`.
         log: of the run.
         episode: one of the log.
-        path: of the GIF; written whole or not at all.
+        path: of the GIF or MP4; written whole or not at all.
         every: 1 shows all moments, K every K-th and the last; the video lasts as long.
+        frames_per_second: None: real time.
+        most_seconds: where the video is cut off.
 
     Raises:
         DifferentReplayError: if the episode differs from the log.
         UserError: if the video would be too large, or the environment cannot be rendered.
     """
-    frames = _Frames()
+    frames = Frames()
+    frames_per_second = frames_per_second or env.steps_per_second / every
+    most_frames = most_seconds * frames_per_second
     for moment in replay(env, log, episode):
-        if moment.step % every == 0 or moment.last:
+        if (moment.step % every == 0 or moment.last) and len(frames) < most_frames:
             frames.append(captioned(env.render_rgb(ended=moment.last), _caption(moment, episode, env.spec)))
         if moment.step == 0:
-            _check_size(episode.length, every, frames[0].shape[0] * frames[0].shape[1])
-    write_gif(path, frames, max(round(every / env.steps_per_second, 2), _SHORTEST))
+            most = most_pixels(path) // (frames[0].shape[0] * frames[0].shape[1])
+            _check_size(min(episode.length, int(min(most_frames, episode.length)) * every), every, most)
+    write_video(path, frames, frames_per_second)
     return len(frames)
 
 
-def _check_size(length: int, every: int, pixels: int) -> None:
-    most = MOST_PIXELS // pixels
+def _check_size(length: int, every: int, most: int) -> None:
     if length / every + 1 > most:
         enough = -(-length // max(most - 1, 1))
         raise UserError(
@@ -120,29 +128,3 @@ def _caption(moment: Moment, episode: Episode, spec: EnvSpec) -> list[list[str]]
         led_here,
         [f"return {moment.episode_return:,.6g}", "end" if moment.last else ""],
     ]
-
-
-class _Frames(Sequence[NDArray[np.uint8]]):
-    """Frames of one size, compressed."""
-
-    def __init__(self) -> None:
-        self._frames: list[tuple[bytes, tuple[int, ...]]] = []
-
-    def append(self, frame: NDArray[np.uint8]) -> None:
-        """Adds a frame, uint8 [h, w, 3]."""
-        self._frames.append((zlib.compress(frame.tobytes(), 1), frame.shape))
-
-    def __len__(self) -> int:
-        return len(self._frames)
-
-    @overload
-    def __getitem__(self, index: int) -> NDArray[np.uint8]: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[NDArray[np.uint8]]: ...
-
-    def __getitem__(self, index: int | slice) -> NDArray[np.uint8] | Sequence[NDArray[np.uint8]]:
-        if isinstance(index, slice):
-            return [self[number] for number in range(*index.indices(len(self)))]
-        data, shape = self._frames[index]
-        return np.frombuffer(zlib.decompress(data), np.uint8).reshape(shape)

@@ -12,7 +12,7 @@ from PIL import Image
 from rlrun.files import write_atomically
 
 _LAST_SECONDS = 2.0
-_LEAST_SECONDS = 0.02  # viewers play shorter frames slowly; GIF counts hundredths
+LEAST_SECONDS = 0.02  # viewers play shorter frames slowly; GIF counts hundredths
 _PALETTE_FRAMES, _COLOURS = 8, 255
 _UNKNOWN = 255  # no colour of a palette has this number
 
@@ -34,8 +34,8 @@ def write_gif(path: Path, frames: Sequence[NDArray[np.uint8]], seconds_per_frame
     shapes = {frame.shape for frame in frames}
     if len(shapes) != 1:
         raise ValueError(f"all frames must have one size, not {sorted(shapes)}")
-    if not seconds_per_frame >= _LEAST_SECONDS:
-        raise ValueError(f"a frame must last at least {_LEAST_SECONDS} s, not {seconds_per_frame}")
+    if not seconds_per_frame >= LEAST_SECONDS:
+        raise ValueError(f"a frame must last at least {LEAST_SECONDS} s, not {seconds_per_frame}")
     index = _Index(_palette(frames))
     images = (index.image(frame) for frame in frames)  # one at a time: long videos are large
     durations = [round(seconds_per_frame * 1000)] * (len(frames) - 1) + [round(_LAST_SECONDS * 1000)]

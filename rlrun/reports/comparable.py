@@ -13,7 +13,7 @@ from rlrun.reports.groups import task_key
 from rlrun.reports.scores import ReportedRun
 from rlrun.runs.manifest import facts
 
-CODE = "code"
+CODE, EPISODES, ACTIONS = "code", "evaluation.episodes", "actions in evaluation"
 _PACKAGES = {"rlrun.envs.atari.Atari": ("ale-py",)}  # what else an environment's numbers depend on, by its class
 _GYMNASIUM = ("gymnasium",)
 
@@ -56,17 +56,24 @@ def protocol_of(run: ReportedRun) -> Mapping[str, Any]:
     """How the policies of a run are evaluated, by the name of what decides it."""
     settings = run.manifest.get("settings", {})
     frames = settings.get("evaluation.max_episode_frames") or run.env.get("max_episode_frames")
-    found = {"evaluation.episodes": settings.get("evaluation.episodes")}
+    found = {EPISODES: settings.get(EPISODES)}
     if frames is not None:
         found["the frame limit of an evaluation"] = frames
     if run.manifest.get("protocol") is not None:
         found["env.protocol"] = run.manifest["protocol"]
-    return found
+    return found | {ACTIONS: _actions(run)}
+
+
+def _actions(run: ReportedRun) -> str:
+    """How actions are chosen in an evaluation."""
+    policy = run.manifest["experiment"]["algo"].get("evaluation_policy")
+    epsilon = run.manifest.get("settings", {}).get("evaluation.epsilon")
+    return str(policy) if policy is not None else f"evaluation.epsilon={shown(epsilon)}"
 
 
 def code_of(run: ReportedRun) -> str:
     """The digest of the code that trained a run, in short; several if its sessions differ."""
-    return " then ".join(str(value)[:10] for value in over_sessions(run.manifest, "code_digest"))
+    return " then ".join(str(value or "unknown")[:10] for value in over_sessions(run.manifest, "code_digest"))
 
 
 def over_sessions(manifest: Mapping[str, Any], name: str) -> list[Any]:
@@ -82,8 +89,14 @@ def _facts(run: ReportedRun) -> Iterator[Fact]:
         versions = over_sessions(run.manifest, f"versions.{package}")
         yield Fact(target, f"the version of {package}", " then ".join(str(version) for version in versions))
     for name, value in protocol_of(run).items():
-        # Games are one suite under one protocol; how many episodes are played may fit the game.
-        yield Fact(task_key(run) if name == "evaluation.episodes" else target, name, shown(value))
+        yield Fact(_scope(run, name), name, shown(value))
+
+
+def _scope(run: ReportedRun, name: str) -> str:
+    """Games are one suite under one protocol; the number of episodes may fit the game, and actions the agent."""
+    if name == EPISODES:
+        return task_key(run)
+    return str(run.env["_target_"]) + (str(run.manifest["experiment"]["algo"]["_target_"]) if name == ACTIONS else "")
 
 
 def _differences(runs: Iterable[ReportedRun]) -> Iterator[Difference]:

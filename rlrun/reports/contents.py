@@ -9,7 +9,7 @@ import numpy as np
 
 from rlrun.envs.atari import FRAME_SKIP
 from rlrun.reports.cells import count, duration, number, with_interval
-from rlrun.reports.comparable import Difference, code_of, protocol_of
+from rlrun.reports.comparable import ACTIONS, Difference, code_of, protocol_of
 from rlrun.reports.figures import (
     Along,
     Dots,
@@ -145,9 +145,7 @@ def _greedy_table(groups: Sequence[Group]) -> Table:
     columns = {group.label: _column(group, lambda run: run.scores.greedy) for group in groups}
     known = {label: values for label, values in columns.items() if not np.isnan(values).any()}
     rows = [[label, str(len(values)), with_interval(estimate(iqm, values))] for label, values in known.items()]
-    return Table(
-        ["", "seeds", "IQM of greedy episodes"], rows, "The same policies, always taking their likeliest action."
-    )
+    return Table(["", "seeds", "IQM of greedy episodes"], rows, "The same policies, with greedy actions only.")
 
 
 def _dots(groups: Sequence[Group]) -> dict[str, dict[str, Dots]]:
@@ -205,8 +203,9 @@ def _axes(task: Task) -> list[Along]:
 
 def _protocol(task: Task) -> str:
     runs = [run for group in task.groups for run in [*group.runs, *group.unfinished]]
-    facts = ", ".join(f"{name}={value}" for name, value in protocol_of(runs[0]).items())
-    return f"Evaluation: {facts}. Wall time includes evaluation and saving."
+    facts = [f"{name}={value}" for name, value in protocol_of(runs[0]).items() if name != ACTIONS]
+    actions = dict.fromkeys(f"{run.label.get('algo', '-')}: {protocol_of(run)[ACTIONS]}" for run in runs)
+    return f"Evaluation: {', '.join(facts)}; {ACTIONS}, {', '.join(actions)}. Wall time includes evaluation and saving."
 
 
 def _every_run(task: Task) -> Table:

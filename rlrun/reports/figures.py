@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -24,16 +24,18 @@ from rlrun.reports.summaries import Axis, Band, Estimate, Improvement, learning_
 from rlrun.types import Float64Array
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4D4D4D")  # Okabe and Ito 2008
-_DASHES = ("-", "--", ":", "-.")  # from the eighth group on colours repeat, with other lines
+_Dashes = Literal["-", "--", ":", "-."]
+_DASHES: tuple[_Dashes, ...] = ("-", "--", ":", "-.")  # from the eighth group on colours repeat, with other lines
 _LABEL_CHARACTERS, _LEGEND_CHARACTERS = 44, 76  # of a line of a label beside a picture, and beneath it
 _DPI = 150
+_TARGET, _TARGET_DASHES = "#777777", (0, (4, 3))
 
 
 class Look(NamedTuple):
     """How a group is drawn, everywhere."""
 
     colour: str
-    dashes: str
+    dashes: _Dashes
 
 
 class Along(NamedTuple):
@@ -64,14 +66,14 @@ def curves_figure(
     groups: Sequence[Group], axes_of: Sequence[Along], looks: Mapping[str, Look], target: float | None
 ) -> Figure:
     """Learning curves, a panel for each axis; unfinished runs are dotted."""
-    legend = _legend_height(groups)
+    legend = _legend_height(groups, target)
     figure = new_figure((3.7 * max(len(axes_of), 2), 3.0 + legend))
     panels = figure.subplots(1, len(axes_of), sharey=True, squeeze=False)[0]
     for axes, along in zip(panels, axes_of, strict=True):
         for group in groups:
             _draw_curves(axes, group, along, looks[group.label])
         if target is not None:
-            axes.axhline(target, color="#777777", linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
+            axes.axhline(target, color=_TARGET, linewidth=0.8, linestyle=_TARGET_DASHES, zorder=0)
         axes.set_xlabel(f"{along.name} ({along.unit})" if along.unit else along.name, fontsize=9)
         _plain(axes)
     panels[0].set_ylabel("return of an evaluation", fontsize=9)
@@ -83,7 +85,8 @@ def _draw_curves(axes: Axes, group: Group, along: Along, look: Look) -> None:
     for run in [*group.runs, *group.unfinished]:
         x, y = along.values(run.curve) / along.per_unit, run.curve.returns
         style = look.dashes if run.finished else ":"
-        axes.plot(x, y, color=look.colour, alpha=0.35, linewidth=0.8, linestyle=style, marker="." * (len(x) == 1))
+        alpha = 0.35 if run.finished else 0.9
+        axes.plot(x, y, color=look.colour, alpha=alpha, linewidth=0.8, linestyle=style, marker="." * (len(x) == 1))
     band = learning_curve(group.runs, along.values)
     if band is not None:
         _draw_band(axes, band._replace(x=band.x / along.per_unit), look)
@@ -107,7 +110,7 @@ def scores_figure(columns: Mapping[str, Mapping[str, Dots]], looks: Mapping[str,
             axes.plot([estimate.low, estimate.high], [place, place], color=colour, linewidth=2)
             axes.plot(estimate.value, place, "o", color=colour, markersize=6, markeredgecolor="white")
         if target is not None:
-            axes.axvline(target, color="#777777", linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
+            axes.axvline(target, color=_TARGET, linewidth=0.8, linestyle=_TARGET_DASHES, zorder=0)
         axes.set_title(kind, fontsize=9)
         axes.set_yticks(range(len(labels)), wrapped, fontsize=8)
         axes.set_ylim(len(labels) - 0.5, -0.5)
@@ -141,7 +144,7 @@ def improvement_figure(found: Sequence[Improvement]) -> Figure:
         estimate = pair.probability
         axes.plot([estimate.low, estimate.high], [place, place], color=_COLOURS[0], linewidth=2)
         axes.plot(estimate.value, place, "o", color=_COLOURS[0], markersize=6, markeredgecolor="white")
-    axes.axvline(0.5, color="#777777", linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
+    axes.axvline(0.5, color=_TARGET, linewidth=0.8, linestyle=_TARGET_DASHES, zorder=0)
     axes.set_xlim(-0.02, 1.02)
     axes.set_yticks(range(len(found)), wrapped, fontsize=8)
     axes.set_ylim(len(found) - 0.5, -0.5)
@@ -154,10 +157,9 @@ def improvement_figure(found: Sequence[Improvement]) -> Figure:
 def as_picture(figure: Figure, name: str, caption: str) -> Picture:
     """The figure as PNG and SVG; the same bytes every time."""
     files = {}
-    settings = {"svg.hashsalt": name, "svg.fonttype": "path"}
     for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
         file = io.BytesIO()
-        with mpl.rc_context(settings):
+        with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "path"}):
             figure.savefig(file, format=kind, dpi=_DPI, metadata=metadata, facecolor="white")
         files[kind] = file.getvalue()
     return Picture(name, caption, files["png"], files["svg"])
@@ -185,13 +187,13 @@ def _name_with_count(group: Group | str) -> tuple[str, str]:
         return group, _wrapped(group, _LEGEND_CHARACTERS)
     counts = f"{len(group.runs)} seed{'s' * (len(group.runs) != 1)}"
     if group.unfinished:
-        counts += f", {len(group.unfinished)} unfinished (dotted)"
+        counts += f"; {len(group.unfinished)} unfinished, dotted"
     return group.label, _wrapped(f"{group.label} ({counts})", _LEGEND_CHARACTERS)
 
 
-def _legend_height(groups: Sequence[Group] | Mapping[str, Band]) -> float:
+def _legend_height(groups: Sequence[Group] | Mapping[str, Band], target: float | None = None) -> float:
     lines = [_name_with_count(group)[1].count("\n") + 1 for group in groups]
-    return 0.15 + sum(0.07 + 0.135 * count for count in [*lines, 1])
+    return 0.15 + sum(0.07 + 0.135 * count for count in [*lines, *[1] * (target is not None)])
 
 
 def _add_legend(
@@ -207,8 +209,8 @@ def _add_legend(
         colour, dashes = looks[label]
         handles.append(Line2D([], [], color=colour, linestyle=dashes, linewidth=2, label=text))
     if target is not None:
-        dashed = Line2D([], [], label=f"target {target:g}", color="#777777", linestyle=(0, (4, 3)), linewidth=0.8)
-        handles.append(dashed)
+        text = f"target {target:g}"
+        handles.append(Line2D([], [], color=_TARGET, linestyle=_TARGET_DASHES, linewidth=0.8, label=text))
     share = height / figure.get_figheight()
     figure.set_layout_engine("constrained", rect=(0, share, 1, 1 - share))
     figure.legend(handles=handles, loc="lower left", frameon=False, fontsize=8, bbox_to_anchor=(0.02, 0.0))

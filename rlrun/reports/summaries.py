@@ -81,6 +81,11 @@ def estimate(statistic: Statistic, scores: Float64Array) -> Estimate:
     return Estimate(float(statistic(scores)), *map(float, interval(statistic, scores, picks)))
 
 
+def mean_of(values: Sequence[float]) -> Estimate:
+    """The mean of values, one for each seed, with its interval."""
+    return estimate(mean, np.array(values, np.float64)[:, None])
+
+
 def improvements(scores: Mapping[str, Float64Array]) -> list[Improvement]:
     """Of every pair of groups, the one with the higher IQM first; scores [runs, tasks] by label."""
     ordered = sorted(scores, key=lambda label: -float(iqm(scores[label])))

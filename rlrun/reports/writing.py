@@ -9,15 +9,15 @@ from pathlib import Path
 
 from rlrun.errors import UserError
 from rlrun.reports.layout import Part, Picture, markdown, page
-from rlrun.reports.scores import ReportedRun
+from rlrun.runs.manifest import MANIFEST
 
 PAGE, TEXT = "report.html", "report.md"
 
 
-def default_directory(runs: Sequence[ReportedRun]) -> Path:
-    """`report` in the deepest directory that has all runs, next to them."""
-    parents = {run.directory.absolute().parent for run in runs}
-    common = Path(os.path.commonpath([str(parent) for parent in parents]))
+def default_directory(directories: Sequence[Path]) -> Path:
+    """`report` in the directory that was given, or of several in the deepest one that has all; next to a single run."""
+    places = [path.parent if (path / MANIFEST).exists() else path for path in map(Path.absolute, directories)]
+    common = Path(os.path.commonpath([str(place) for place in places]))
     return Path(os.path.relpath(common / "report")) if common.is_relative_to(Path.cwd()) else common / "report"
 
 

@@ -136,6 +136,19 @@ def policy_of(directory: Path, which: str | None = None) -> SavedPolicy:
     raise problem
 
 
+def newest_of(directory: Path, which: str | None) -> tuple[Path, int] | None:
+    """Path and step of what `policy_of` would read, without reading it; None if there is none yet.
+
+    Raises:
+        UserError: if there are policies, but none that was asked for.
+    """
+    found = _found(directory)
+    if not found:
+        return None
+    step, _, path = _asked(found, which, directory)[0]
+    return path, step
+
+
 def _found(directory: Path) -> list[tuple[int, str, Path]]:
     """(step, name, path) of every policy, by step; those of checkpoints have no name and come first."""
     checkpoints = [

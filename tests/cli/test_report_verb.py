@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
@@ -13,6 +14,7 @@ from made_runs import ATARI, made_run
 from PIL import Image
 
 from rlrun.cli.main import run_command
+from rlrun.reports import summaries
 
 
 @pytest.fixture
@@ -80,6 +82,20 @@ def test_a_report_is_replaced_and_nothing_else_is(runs: Path, capsys: pytest.Cap
     refused([str(runs), "--out", str(runs)], capsys, "is not a report")
     refused([str(runs), "--out", "out/report.md"], capsys, "is a file")
     refused([str(runs), "--out", "out/report.md/deeper"], capsys, "cannot be written")
+
+
+def test_where_it_is_written_without_out(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = runs / "cartpole-dqnn_step=1", runs / "cartpole-dqnn_step=3"
+    monkeypatch.setattr(summaries, "SAMPLES", 10)
+    for words, place in (
+        ([first], first),
+        ([first, second], runs),
+        ([first / "seed0"], first),
+        ([second / "seed0", first / "seed0"], runs),
+    ):
+        assert run_command(["rlrun", "report", *map(str, words)]) == 0
+        assert (place / "report" / "report.html").is_file()
+        shutil.rmtree(place / "report")
 
 
 def test_mixed_protocols_and_code(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

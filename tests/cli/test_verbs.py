@@ -594,7 +594,7 @@ def test_show_tells_everything_and_ends_with_the_tables(rlrun: Command, finished
     assert about["command"] == "rlrun " + " ".join(GRID)
     assert about["experiment"].startswith(finished.parent.name)
     assert f"torch {manifest(finished)['versions']['torch']}" in about["versions"]
-    assert re.search(r"^checkpoint +step 400, and the best so far$", shown.out, re.MULTILINE)
+    assert re.search(r"^checkpoint +step 400; policies: best, final$", shown.out, re.MULTILINE)
     assert re.search(r"^result +evaluation mean \S+ ± \S+ over 2 episodes$", shown.out, re.MULTILINE)
     assert "·" in shown.out.splitlines()[-2], "the grid"
     assert shown.out.splitlines()[-1].startswith("pictures: ")

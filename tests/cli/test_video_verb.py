@@ -152,12 +152,16 @@ def test_last_and_best(which: str, run: Path, tmp_path: Path, capsys: pytest.Cap
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        ([], ["--episode N", "last", "best", "1 to "]),
+        (["--checkpoint", "17"], ["no policy 17", "last", "2000"]),
+        (["--checkpoint", "best", "--episode", "1"], ["--checkpoint", "--episode"]),
+        (["--fps", "0"], ["--fps", "above 0"]),
+        (["--max-seconds", "x"], ["--max-seconds", "above 0"]),
+        (["--seed", "-1"], ["--seed", "integer from 0"]),
         (["--episode", "0"], ["episode 0", "1 to "]),
         (["--episode", "99999"], ["episode 99999", "1 to "]),
         (["--episode", "first"], ["episode first", "1 to "]),
         (["--episode", "1", "--every", "0"], ["--every", "0", "integer from 1"]),
-        (["--episode", "1", "--out", "film.mp4"], ["--out film.mp4", ".gif"]),
+        (["--episode", "1", "--out", "film.avi"], ["--out film.avi", ".gif or .mp4"]),
         (["--episode", "1", "--out", "nowhere/film.gif"], ["--out nowhere/film.gif", "nowhere is"]),
         (["--fast"], ["--fast", "rlrun video"]),
     ],

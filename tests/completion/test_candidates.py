@@ -94,7 +94,7 @@ def test_every_group_has_its_options() -> None:
         ("algo=dqn --cfg=j", ["--cfg=job"]),
         ("completion ", ["bash", "zsh", "fish"]),
         ("completion zsh ", []),
-        ("video --e", ["--episode", "--every"]),
+        ("video --e", ["--episodes", "--episode", "--every"]),
         ("explain algo=dqn algo.opt", ["algo.optimizer."]),
         ("explain algo=dqn algo.optimizer.", ["algo.optimizer.learning_rate", "algo.optimizer.eps"]),
         ("explain algo=d", ["algo=dqn"]),

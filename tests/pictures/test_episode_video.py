@@ -24,7 +24,7 @@ from rlrun.config.files import config_directory
 from rlrun.errors import UserError
 from rlrun.loop.collect import Collector
 from rlrun.loop.loop import iterate
-from rlrun.pictures import episode_video
+from rlrun.pictures import video_file
 from rlrun.pictures.episode_video import DifferentReplayError, record_video, replay
 from rlrun.protocols import Agent, Renderable, VecEnv
 from rlrun.runs.episode_log import FILE, RESTARTED, EpisodeLog, read_episode_log
@@ -283,7 +283,7 @@ def test_a_film_that_would_be_too_large_says_what_would_fit(
 ) -> None:
     episode = cartpole.log.episode(cartpole.log.best)
     assert episode.length > 12
-    monkeypatch.setattr(episode_video, "MOST_PIXELS", 6 * 230 * 400)  # six pictures
+    monkeypatch.setitem(video_file.MOST_PIXELS, ".gif", 6 * 230 * 400)  # six pictures
     with pytest.raises(UserError, match=r"\b6\b.*--every \d+") as refused:
         record_video(cartpole.env, cartpole.log, episode, tmp_path / "film.gif", every=1)
     enough = int(str(refused.value).split("--every ")[1].split()[0])

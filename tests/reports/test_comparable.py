@@ -48,6 +48,16 @@ def test_different_protocols_of_a_game_or_of_two_games(tmp_path: Path) -> None:
     assert "env.protocol" in refusal(pong, breakout)
 
 
+def test_actions_are_compared_between_runs_of_an_agent_only(tmp_path: Path) -> None:
+    """DQN is evaluated with its protocol's epsilon, and agents that draw their actions as they are trained."""
+    half, none = made_run(tmp_path, [1], epsilon=0.5), made_run(tmp_path, [1], seed=1)
+    assert "actions in evaluation: evaluation.epsilon=0.5 in" in refusal(half, none)
+    sampled = made_run(tmp_path, [1], algo="a2c", keys={"evaluation_policy": "sampled"})
+    assert check_comparable([read(half), read(sampled)], mixed_code=False) is None
+    greedy = made_run(tmp_path, [1], algo="a2c", keys={"evaluation_policy": "greedy"})
+    assert "actions in evaluation" in refusal(sampled, greedy)
+
+
 def test_different_frame_limits(tmp_path: Path) -> None:
     long = made_run(tmp_path, [1], env=ATARI)
     short = made_run(tmp_path, [1], seed=1, env={**ATARI, "max_episode_frames": 18000})

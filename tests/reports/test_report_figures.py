@@ -43,7 +43,7 @@ def test_curves_show_every_seed_and_their_iqm(tmp_path: Path) -> None:
     assert lines(steps, 2.0) == [([6000, 12000], [2, 5])]
     assert_allclose(lines(minutes, 2.0)[0][0], [1, 2], atol=1e-6)
     assert minutes.get_xlabel() == "wall time (minutes)"
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["dqn (2 seeds, 1 unfinished (dotted))"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["dqn (2 seeds; 1 unfinished, dotted)"]
 
 
 def test_final_policy_and_best_checkpoint_have_panels_of_their_own() -> None:
@@ -53,7 +53,7 @@ def test_final_policy_and_best_checkpoint_have_panels_of_their_own() -> None:
     figure = scores_figure({"final policy": dots(1.0), "best checkpoint": dots(5.0)}, looks_of(["dqn"]), 3.0)
     assert [axes.get_title() for axes in figure.axes] == ["final policy", "best checkpoint"]
     for axes, value in zip(figure.axes, (1.0, 5.0), strict=True):
-        seeds, interval, middle, target = (np.asarray(line.get_xdata()) for line in axes.get_lines())
+        seeds, interval, middle, target = (np.asarray(line.get_xdata(), float) for line in axes.get_lines())
         assert_allclose(seeds, [value, value + 2])
         assert_allclose(interval, [value, value + 2])
         assert_allclose(middle, [value + 1])
@@ -76,9 +76,9 @@ def test_long_labels_fit_in_the_picture() -> None:
     assert box.x0 >= 0
     assert box.y0 >= 0
     assert box.x1 <= figure.bbox.x1
-    axes = figure.axes[0].get_tightbbox()
-    assert axes is not None
-    assert box.y1 <= axes.y0
+    panel = figure.axes[0].get_tightbbox()
+    assert panel is not None
+    assert box.y1 <= panel.y0
 
 
 def test_text_is_escaped() -> None:

@@ -18,6 +18,7 @@ from rlrun.reports.summaries import (
     Estimate,
     improvements,
     learning_curve,
+    mean_of,
     median_of_reached,
     profiles,
     summarise,
@@ -48,6 +49,19 @@ def test_statistics_of_a_group() -> None:
     assert summarise(scores, None).gap is None
     assert summarise(scores, 50.0) == summary, "the same samples every time"
     assert np.isnan(summarise(scores[:1], 50.0).iqm.low)
+
+
+def test_of_two_values_a_quarter_of_the_samples_is_at_each_end() -> None:
+    assert mean_of([0.0, 1.0]) == (0.5, 0.0, 1.0)  # means 0, 1/2 and 1 with probabilities 1/4, 1/2 and 1/4
+    assert mean_of([3.0, 3.0, 3.0]) == (3.0, 3.0, 3.0)
+
+
+def test_of_many_values_it_is_the_normal_interval() -> None:
+    values = np.random.default_rng(1).normal(5.0, 2.0, 400)
+    found = mean_of(list(values))
+    half = 1.96 * values.std() / np.sqrt(len(values))
+    assert found.value == pytest.approx(values.mean())
+    assert (found.low, found.high) == pytest.approx((found.value - half, found.value + half), abs=0.02)
 
 
 def test_curves_of_equal_steps_are_met_where_they_are(tmp_path: Path) -> None:

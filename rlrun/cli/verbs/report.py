@@ -37,11 +37,12 @@ def run(chosen: Namespace) -> int:
     from rlrun.reports.targets import targets_of
     from rlrun.reports.writing import PAGE, check_replaceable, default_directory, write_report
 
-    selection = select_runs([Path(name) for name in chosen.directories], unfinished=chosen.unfinished)
+    directories = [Path(name) for name in chosen.directories]
+    selection = select_runs(directories, unfinished=chosen.unfinished)
     mixed = check_comparable(selection.runs, mixed_code=chosen.mixed_code)
     tasks = tasks_of(selection.runs)
     targets = targets_of(chosen.target, [task.name for task in tasks])
-    out = Path(chosen.out) if chosen.out is not None else default_directory(selection.runs)
+    out = Path(chosen.out) if chosen.out is not None else default_directory(directories)
     check_replaceable(out)
 
     from rlrun.reports.contents import opening, task_parts, title_of, warnings  # matplotlib is slow to import

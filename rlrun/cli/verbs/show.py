@@ -110,4 +110,5 @@ def _newest_checkpoint(directory: Path) -> str:
     step = newest_checkpoint(directory)
     if step is None:
         return "none"
-    return f"step {step:,}"
+    policies = [name for name in ("best", "final") if (directory / "policies" / f"{name}.state").is_file()]
+    return f"step {step:,}" + (f"; policies: {', '.join(policies)}" if policies else "")
