@@ -32,7 +32,7 @@ missed is shown as missed. Published numbers were measured by other protocols, w
 what is usual, not who is better.
 
 This page is made by [`benchmarks/learning/page.py`](../benchmarks/learning/page.py) from
-[the bars](../benchmarks/learning/bars) and [the numbers](../benchmarks/learning/results).
+[the bars](../benchmarks/learning/bars) and the numbers next to them (`results/`).
 `.venv/bin/python benchmarks/learning/run.py BAR` carries a bar out again.
 """
 Records = Sequence[Mapping[str, str]]
