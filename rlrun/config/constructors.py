@@ -22,12 +22,12 @@ def import_target(target: object, path: str) -> Callable[..., Any]:
     place, key = f"{path}.{TARGET}={shown(target)}", f"{path}.{TARGET}"
     try:
         found = pydoc.locate(str(target))
-    except pydoc.ErrorDuringImport as error:  # whatever somebody's module does when it is imported
+    except Exception as error:  # whatever somebody's module does when it is imported, or asked for a name
         raise WrongKeyError(f"{place} cannot be imported: {error}", key) from error
     if found is None:
-        ours = {name.rpartition(".")[2]: name for name in catalogue.target_names()}
-        close = ", ".join(ours[name] for name in nearest(str(target).rpartition(".")[2], ours))
-        raise WrongKeyError(f"{place} does not exist; nearest of rlrun's own: {close}", key)
+        own = str(target).startswith("rlrun.")
+        close = f"; nearest: {', '.join(nearest(str(target), catalogue.target_names()))}" if own else ""
+        raise WrongKeyError(f"{place} does not exist{close}", key)
     if not (inspect.isclass(found) or inspect.isfunction(found)):
         raise WrongKeyError(f"{place} is neither a class nor a function", key)
     call: Callable[..., Any] = found

@@ -108,7 +108,9 @@ def contents(directories: Sequence[Path], path: str, chosen: Mapping[str, str] =
             group, _, package = key.lstrip("/").partition("@")
             option = chosen.get(f"{group}@{parent}.{package}", option)
             if package and (part := contents(directories, f"{group}/{option}", chosen, depth + 1)):
-                put(tree, {package: part})
+                for name in reversed(package.split(".")):
+                    part = {name: part}
+                put(tree, part)
     put(tree, own)
     return tree
 
@@ -123,12 +125,17 @@ def as_mapping(text: str) -> Tree:
 
 
 def put(tree: Tree, values: Tree) -> None:
-    """Merges nested `values` into `tree`; an object (`_target_`) takes the place of what was there."""
+    """Merges nested `values` into `tree`; an object takes the place of one of another class (`_target_`)."""
     for key, value in values.items():
-        if isinstance(value, dict) and isinstance(tree.get(key), dict) and "_target_" not in value:
-            put(tree[key], value)
+        there = tree.get(key)
+        if isinstance(value, dict) and isinstance(there, dict) and _same_class(there, value):
+            put(there, value)
         else:
             tree[key] = value
+
+
+def _same_class(there: Tree, value: Tree) -> bool:
+    return "_target_" not in there or value.get("_target_", there["_target_"]) == there["_target_"]
 
 
 def unknown_option(group: str, name: str, known: Sequence[str]) -> UserError:

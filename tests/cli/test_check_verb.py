@@ -246,7 +246,7 @@ def test_the_right_check_fails_for_an_agent_that(
     failed, lines = report(capsys)
     assert complaint in failed[check]
     assert f"to do: {advice}" in failed[check] or advice in failed[check]
-    assert re.fullmatch(rf"\d of 23 checks FAILED: \d of algo={agent}", lines[-1])
+    assert re.fullmatch(rf"\d of 24 checks FAILED: \d of algo={agent}", lines[-1])
 
 
 @pytest.mark.parametrize(

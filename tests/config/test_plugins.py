@@ -127,7 +127,7 @@ def test_its_own_tests_pass_where_it_is_installed(example: Path, capsys: pytest.
     passed = Passed()  # pytest inside of pytest, since another process would import torch again
     tests = [str(EXAMPLE / "tests"), "-p", "no:cacheprovider", "--import-mode=importlib", "--capture=no"]
     assert pytest.main(tests, [passed]) == 0, capsys.readouterr().out
-    assert passed.count == 25
+    assert passed.count == 26
     assert Path(str(sys.modules["rlrun_example"].__file__)).is_relative_to(example)
 
 

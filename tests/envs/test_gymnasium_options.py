@@ -194,7 +194,7 @@ def test_what_a_constructor_raises_is_said_in_its_words_on_one_line(
 
 def test_blackjack_is_learned_with_a_table(tmp_path: Path) -> None:
     """Random play loses 0.42 +- 0.01 a hand (4,000 hands), the best play about 0.05 (Sutton and Barto 2018, 5.3)."""
-    words = ["algo=q_learning", "env=gym", "env.id=Blackjack-v1", "env.num_envs=16", *QUICK, "total_steps=8000"]
+    words = ["algo=q_learning", "env=blackjack", "env.num_envs=16", *QUICK, "total_steps=8000"]
     words += ["algo.gamma=1", "evaluation.episodes=2000", "evaluation.num_envs=20", f"runs_dir={tmp_path}"]
     assert run_command(["rlrun", *words]) == 0
     (path,) = tmp_path.glob("blackjack/q_learning/*/seed0/result.json")

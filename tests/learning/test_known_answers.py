@@ -67,7 +67,7 @@ def test_td_is_within_a_half_of_every_value_of_the_random_policy(tmp_path: Path)
 
 
 def test_q_learning_walks_the_13_steps_along_the_cliff(tmp_path: Path) -> None:
-    words = ["env=gym", "env.id=CliffWalking-v1", "total_steps=16000"]  # a third of the preset's budget
+    words = ["env=cliffwalking", "total_steps=16000"]  # a third of the preset's budget
     result, _ = run(tmp_path, "algo=q_learning", *words, "evaluation.episodes=10")
     assert result.evaluation.returns.tolist() == [-13.0] * 10
     assert result.evaluation.lengths.tolist() == [13] * 10
@@ -102,12 +102,3 @@ def test_linear_q_climbs_the_mountain_after_500_episodes(tmp_path: Path) -> None
     result, directory = run(tmp_path, "algo=linear_q", "env=mountaincar", "evaluation.episodes=100")
     assert episodes(directory) <= 500
     assert result.evaluation.mean >= -120.0
-
-
-def test_an_id_finds_the_preset_of_its_own_file() -> None:
-    for env, env_id in [("frozenlake", "FrozenLake-v1"), ("taxi", "Taxi-v4"), ("cliffwalking", "CliffWalking-v1")]:
-        for algo in ("q_learning", "sarsa"):
-            named = load_config([f"algo={algo}", f"env={env}"], [config_directory()])
-            by_id = load_config([f"algo={algo}", "env=gym", f"env.id={env_id}"], [config_directory()])
-            assert by_id == named
-            assert named.labels["preset"] == f"{algo}_{env}"

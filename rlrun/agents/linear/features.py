@@ -16,7 +16,7 @@ from gymnasium import spaces
 from pydantic import Field
 from torch import Tensor
 
-from rlrun.errors import UserError
+from rlrun.errors import DoesNotFitError, UserError
 from rlrun.types import EnvSpec
 
 _MOST_FEATURES = 10_000_000  # 80 MB for each slot and step
@@ -82,12 +82,13 @@ class OneHot:
         spec: with numbered states.
 
     Raises:
-        UserError: if states are not numbered, or too many.
+        DoesNotFitError: if states are not numbered.
+        UserError: if there are too many.
     """
 
     def __init__(self, *, spec: EnvSpec) -> None:
         if not isinstance(spec.obs_space, spaces.Discrete):
-            raise UserError(
+            raise DoesNotFitError(
                 f"one-hot features need numbered states, and {spec.name} shows {spec.shown}: choose observations "
                 "that are state numbers, if the environment has them, or other features (Flat, TileCoding)"
             )
