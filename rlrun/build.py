@@ -30,7 +30,8 @@ from rlrun.protocols import Agent, Filmable, VecEnv
 from rlrun.runs.checkpoint import Checkpoints, CheckpointSettings
 from rlrun.runs.directory import attempt, check_writable, run_directory
 from rlrun.runs.episode_recorder import NULL_RECORDER, EpisodeRecorder, Recorder
-from rlrun.runs.manifest import experiment_hash
+from rlrun.runs.loggers import Hyperparameter, MultiLogger
+from rlrun.runs.manifest import experiment_hash, flat
 
 _LOG = logging.getLogger(__name__)
 
@@ -162,7 +163,13 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
             evaluation=evaluation,
             checkpoint=checkpoint,
             checkpoints=Checkpoints(directory, identity_of(config), checkpoint.keep),
-            logger=instantiate(config.logger, {"directory": directory}),
+            logger=MultiLogger(
+                {
+                    name: instantiate(logger, {"directory": directory, "hyperparameters": _hyperparameters(config)})
+                    for name, logger in config.loggers.items()
+                },
+                directory,
+            ),
             display=make_display(),
             artifacts=TableArtifacts(
                 agent=agent,
@@ -185,6 +192,14 @@ def _schedules(value: Any, key: str, runtime: Mapping[str, object]) -> Iterator[
             yield key, instantiate(value, runtime)
         for name, inside in value.arguments.items():
             yield from _schedules(inside, f"{key}.{name}", runtime)
+
+
+def _hyperparameters(config: Config) -> dict[str, Hyperparameter]:
+    """What tells a run from others, by dotted key; what is not a single value is written out."""
+    plain = config.as_plain()
+    named = {key: config.labels[key] for key in ("algo", "env")}
+    found = named | flat({key: plain[key] for key in ("seed", "total_steps", "algo", "env", "device")})
+    return {key: value if isinstance(value, bool | int | float | str) else str(value) for key, value in found.items()}
 
 
 def _refuse_unused_settings(config: Config, execution: Execution, why: str) -> None:

@@ -11,8 +11,9 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from rlrun.annotations import TARGET
 from rlrun.config.arguments import parse, refuse_repeated
-from rlrun.config.config import Config, check_plain
+from rlrun.config.config import LOGGERS, Config, check_plain
 from rlrun.config.files import one_line, options, read_option, unknown_option
 from rlrun.config.unused_keys import refuse_unused
 from rlrun.errors import UserError
@@ -95,9 +96,14 @@ def _value(override: Override, key: str, directories: Sequence[Path]) -> Any:
     if key not in _CHOSEN_ANEW:
         return value
     known = options(directories, key)
-    if value not in known:
-        raise unknown_option(key, str(value), known, directories)
-    return read_option(directories, key, str(value))
+    several = value if isinstance(value, list) and key == LOGGERS else [value]
+    for name in several:
+        if name not in known:
+            raise unknown_option(key, str(name), known, directories)
+    contents = {str(name): read_option(directories, key, str(name)) for name in several}
+    if key != LOGGERS:
+        return contents[str(value)]
+    return {name: content for name, content in contents.items() if TARGET in content}
 
 
 def _set(raw: dict[str, Any], key: str, value: Any) -> None:

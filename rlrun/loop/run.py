@@ -12,7 +12,7 @@ from rlrun.loop.evaluate import Evaluation, EvaluationSettings, Evaluator
 from rlrun.loop.progress import Display
 from rlrun.protocols import Agent
 from rlrun.runs.checkpoint import Checkpoints, CheckpointSettings
-from rlrun.runs.loggers import Logger
+from rlrun.runs.loggers import Logger, MultiLogger
 
 
 class Session(Protocol):
@@ -61,7 +61,7 @@ class Run:
     evaluation: EvaluationSettings
     checkpoint: CheckpointSettings
     checkpoints: Checkpoints
-    logger: Logger
+    logger: MultiLogger
     display: Display
     artifacts: Artifacts
 

@@ -81,7 +81,7 @@ class Saver:
         self._run.checkpoints.save(self._run_state.step, state, best=best)
         self._saved_at = perf_counter()
         self._seconds = self._saved_at - started
-        self._rows.logger.write(self._run_state.step, {"time/save_seconds": self._seconds})
+        self._rows.note({"time/save_seconds": self._seconds})
 
     def save_if_due(self) -> None:
         """Saves every `every_seconds`, or less often, so that saving takes at most 3% of the time."""

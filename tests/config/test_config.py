@@ -131,7 +131,10 @@ def test_options_of_an_environment_can_be_given_in_every_spelling(
         ("algo=dqm", "unknown algo 'dqm'; nearest: dqn; available: "),
         ("env=script", "unknown env 'script'; nearest: scripted; available: "),
         ("device=gpu", "unknown device 'gpu'; nearest: cpu; available: auto, cpu, cuda"),
-        ("logger=tensorbord", "unknown logger 'tensorbord'; nearest: tensorboard; available: none, tensorboard"),
+        (
+            "logger=tensorbord",
+            "unknown logger 'tensorbord'; nearest: tensorboard; available: csv, mlflow, none, tensorboard, wandb",
+        ),
         ("experiment=hal", "unknown experiment 'hal'; nearest: half; available: "),
         ("preset=dqn_script", "unknown preset 'dqn_script'; nearest: dqn_scripted; available: "),
         ("algo.exploration.epsilon.end=x", "algo.exploration.epsilon.end=x is not valid"),
