@@ -30,7 +30,8 @@ class MlflowRun:
         directory: of the run.
         hyperparameters: what MLflow shows as parameters.
         experiment: name of the MLflow experiment that the run belongs to.
-        tracking_uri: such as sqlite:///mlflow.db or http://localhost:5000; None for what MLflow decides.
+        tracking_uri: such as sqlite:///mlflow.db or http://localhost:5000; None for what MLflow decides:
+            the environment variable MLFLOW_TRACKING_URI, or mlflow.db in the working directory.
 
     Raises:
         UserError: if mlflow is not installed.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class TensorBoard:
-    """For `tensorboard --logdir runs`.
+    """Scalars, pictures and a row of the HParams table, for `tensorboard --logdir runs`.
 
     A resumed run writes a new event file from all its rows, and removes the old one, which may contain steps that will
     come again.
