@@ -260,7 +260,7 @@ class MultiLogger:
     def close(self) -> None:
         """Closes all, also those that failed."""
         for name, step in self._failed.items():
-            _LOG.warning(f"logger={name} has nothing from step {step:,} on; metrics.jsonl has everything")
+            _LOG.warning(f"logger={name} lacks rows from about step {step:,} on; metrics.jsonl has all of them")
             with suppress(Exception):
                 self._loggers[name].close()
         self._each(lambda logger: logger.close())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from time import time
+from time import monotonic, time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,9 +15,12 @@ from rlrun.runs.loggers import Hyperparameter, Row, kept_id, require
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Metric
 
 _TAG = "rlrun.id"
 _MOST_LETTERS = 6000  # of a parameter's value
+_MOST_METRICS = 1000  # in one request
+_EVERY_SECONDS = 1.0  # a commit to SQLite takes 10 to 20 ms, which many short rows would feel; our choice
 
 
 class MlflowRun:
@@ -50,6 +53,8 @@ class MlflowRun:
         self._experiment, self._tracking_uri = experiment, tracking_uri
         self._client: MlflowClient | None = None
         self._id, self._finished = "", False
+        self._pending: list[Metric] = []
+        self._sent_at = 0.0  # on the clock of `monotonic`
         self._there: set[tuple[str, int]] = set()  # metrics and steps that MLflow has
 
     def begin(self, rows: Sequence[Row]) -> None:
@@ -70,10 +75,13 @@ class MlflowRun:
         )
         for row in rows:
             self._add(row.step, row.values, row.unix_time)
+        self._send()
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Adds the values that are not there."""
+        """Adds the values that are not there, once a second has passed since values were sent."""
         self._add(step, values, None)
+        if monotonic() - self._sent_at >= _EVERY_SECONDS:
+            self._send()
 
     def image(self, step: int, name: str, image: NDArray[np.uint8]) -> None:
         """Adds a picture to the artifacts; one of the same step replaces it."""
@@ -90,6 +98,7 @@ class MlflowRun:
     def close(self) -> None:
         """Tells MLflow how the run ended."""
         if self._client is not None:
+            self._send()
             self._client.set_terminated(self._id, "FINISHED" if self._finished else "KILLED")
 
     def _opened(self) -> str:
@@ -108,9 +117,14 @@ class MlflowRun:
 
         stamp = round(1000 * (time() if unix_time is None else unix_time))
         new = [Metric(name, value, stamp, step) for name, value in values.items() if (name, step) not in self._there]
-        if new:
-            self._begun.log_batch(self._id, metrics=new)
+        self._pending += new
         self._there.update((metric.key, step) for metric in new)
+
+    def _send(self) -> None:
+        while self._pending:
+            self._begun.log_batch(self._id, metrics=self._pending[:_MOST_METRICS])
+            del self._pending[:_MOST_METRICS]
+        self._sent_at = monotonic()
 
     @property
     def _begun(self) -> MlflowClient:

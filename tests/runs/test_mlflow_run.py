@@ -1,6 +1,7 @@
 """Real MLflow, with a real SQLite file, read back by MLflow's own client."""
 
 import shutil
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +66,11 @@ def test_a_run_is_read_back(tmp_path: Path, uri: str) -> None:
         np.testing.assert_array_equal(np.asarray(image), np.full((4, 6, 3), 7))
 
 
-def test_a_resumed_run_adds_only_what_is_not_there(tmp_path: Path, uri: str) -> None:
+def test_a_resumed_run_adds_only_what_is_not_there(tmp_path: Path, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     killed = run_in(tmp_path / "run", uri)
     killed.begin([])
+    clock = count(1_000_000_000, 2)
+    monkeypatch.setattr("rlrun.runs.mlflow_run.monotonic", lambda: float(next(clock)))  # so every row is sent at once
     for step in (10, 20, 30):
         killed.write(step, {"x": float(step), "time/y": 1.0})
     assert runs(uri)[0].info.status == "RUNNING"
