@@ -198,7 +198,8 @@ def _hyperparameters(config: Config) -> dict[str, Hyperparameter]:
     """What tells a run from others, by dotted key; what is not a single value is written out."""
     plain = config.as_plain()
     named = {key: config.labels[key] for key in ("algo", "env")}
-    found = named | flat({key: plain[key] for key in ("seed", "total_steps", "algo", "env", "device")})
+    found = flat({key: plain[key] for key in ("seed", "total_steps", "algo", "env", "device")})
+    found = named | {key: value for key, value in found.items() if key not in ("algo._target_", "env._target_")}
     return {key: value if isinstance(value, bool | int | float | str) else str(value) for key, value in found.items()}
 
 

@@ -23,7 +23,7 @@ def records(directory: Path) -> list[Any]:
 
 
 def _records(directory: Path) -> Iterator[Any]:
-    from wandb.proto.wandb_internal_pb2 import Record
+    from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]  # it is made when it is imported
 
     (path,) = directory.glob("wandb/offline-run-*/*.wandb")
     data = path.read_bytes()

@@ -295,6 +295,11 @@ def require(package: str, extra: str) -> None:
         raise UserError(f"logger={extra} needs a package that is not installed: pip install 'rlrun[{extra}]'")
 
 
+def run_name(directory: Path) -> str:
+    """What people call the run in `directory`: `cartpole/dqn/4d30b92c53/seed1`."""
+    return "/".join(directory.absolute().parts[-4:])
+
+
 def kept_id(directory: Path) -> str:
     """A random id of the run in `directory`, kept in its file `run_id`: by it others know a run that is resumed."""
     path = directory / "run_id"

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from rlrun.runs.loggers import Hyperparameter, Row, kept_id, require
+from rlrun.runs.loggers import Hyperparameter, Row, kept_id, require, run_name
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -109,8 +109,7 @@ class MlflowRun:
         runs = self._begun.search_runs([experiment], filter_string=f"tags.`{_TAG}` = '{tag}'")
         if runs:
             return str(runs[0].info.run_id)
-        name = "/".join(self._directory.absolute().parts[-4:])
-        return str(self._begun.create_run(experiment, tags={_TAG: tag}, run_name=name).info.run_id)
+        return str(self._begun.create_run(experiment, tags={_TAG: tag}, run_name=run_name(self._directory)).info.run_id)
 
     def _add(self, step: int, values: Mapping[str, float], unix_time: float | None) -> None:
         from mlflow.entities import Metric

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from rlrun.runs.loggers import Hyperparameter, Row
+from rlrun.runs.loggers import Hyperparameter, Row, run_name
 
 if TYPE_CHECKING:
     from rlrun.runs.event_file import EventFile
@@ -37,7 +37,9 @@ class TensorBoard:
         for old in self._directory.glob("events.out.tfevents.*"):
             old.unlink()
         self._file = EventFile(self._directory)
-        self._file.hyperparameters(str(self._directory.absolute()), self._hyperparameters)
+        place = self._directory.absolute()
+        group = f"{run_name(place)} in {Path(*place.parts[:-4])}"  # runs of one name would share a row
+        self._file.hyperparameters(group, self._hyperparameters)
         for row in rows:
             self._file.scalars(row.step, row.values, row.unix_time)
 

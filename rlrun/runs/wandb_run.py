@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlrun.errors import UserError
-from rlrun.runs.loggers import Hyperparameter, Row, first_line, kept_id, require
+from rlrun.runs.loggers import Hyperparameter, Row, first_line, kept_id, require, run_name
 
 if TYPE_CHECKING:
     import wandb
@@ -66,7 +66,7 @@ class WandbRun:
             project=self._project,
             entity=self._entity,
             id=name,
-            name="/".join(self._directory.absolute().parts[-4:]),
+            name=run_name(self._directory),
             dir=self._directory,
             config=dict(self._hyperparameters),
             mode=self._mode,

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rlrun.runs.loggers import Row
+from rlrun.runs.loggers import Hyperparameter, Row
 from rlrun.runs.mlflow_run import MlflowRun
 
 mlflow = pytest.importorskip("mlflow")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own, of SQLAlchemy
-CHOSEN = {"algo": "dqn", "algo.gamma": 0.9, "seed": 3, "algo.double": True}
+CHOSEN: dict[str, Hyperparameter] = {"algo": "dqn", "algo.gamma": 0.9, "seed": 3, "algo.double": True}
 
 
 @pytest.fixture(scope="module")

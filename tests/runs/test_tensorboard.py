@@ -16,10 +16,10 @@ from tensorboard.plugins.hparams.metadata import (
 )
 
 from rlrun.runs.bounded_pictures import bounded_gif, bounded_png
-from rlrun.runs.loggers import Row
+from rlrun.runs.loggers import Hyperparameter, Row
 from rlrun.runs.tensorboard import TensorBoard
 
-CHOSEN = {"algo": "dqn", "algo.gamma": 0.9, "seed": 3, "algo.double": True}
+CHOSEN: dict[str, Hyperparameter] = {"algo": "dqn", "algo.gamma": 0.9, "seed": 3, "algo.double": True}
 
 
 def begun(directory: Path, *rows: Row) -> TensorBoard:
@@ -49,14 +49,16 @@ def test_a_resumed_run_has_no_step_twice(tmp_path: Path) -> None:
 
 
 def test_a_run_is_one_row_of_the_hparams_table(tmp_path: Path) -> None:
+    directory = tmp_path / "cartpole/dqn/abc/seed3"
+    directory.mkdir(parents=True)
     for finishes in (False, True):
-        logger = begun(tmp_path)
+        logger = begun(directory)
         if finishes:
             logger.finish()
         logger.close()
-        found = read(tmp_path).PluginTagToContent("hparams")
+        found = read(directory).PluginTagToContent("hparams")
         start = parse_session_start_info_plugin_data(found[SESSION_START_INFO_TAG])
-        assert start.group_name == str(tmp_path)  # equal groups would share a row
+        assert start.group_name == "cartpole/dqn/abc/seed3 in " + str(tmp_path)  # equal groups would share a row
         values = {name: getattr(value, str(value.WhichOneof("kind"))) for name, value in start.hparams.items()}
         assert values == CHOSEN
         assert (SESSION_END_INFO_TAG in found) == finishes

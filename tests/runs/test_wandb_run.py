@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from wandb_directory import history, records
 
-from rlrun.runs.loggers import Row
+from rlrun.runs.loggers import Hyperparameter, Row
 from rlrun.runs.wandb_run import WandbRun
 
 pytest.importorskip("wandb")
-CHOSEN = {"algo": "dqn", "algo.gamma": 0.9, "seed": 3, "algo.double": True}
+CHOSEN: dict[str, Hyperparameter] = {"algo": "dqn", "algo.gamma": 0.9, "seed": 3, "algo.double": True}
 
 
 @pytest.fixture(autouse=True)
