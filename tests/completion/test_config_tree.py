@@ -31,6 +31,7 @@ COMMANDS = [
     "algo=dqn env=pong debug=short",
     "algo=reinforce env=pong debug=short logger=none device=cpu",
     "algo=dqn env=cartpole preset=dqn_pong",
+    "algo=random env=cartpole logger=[csv,wandb,mlflow] logger.wandb.project=mine",
     "algo=dqn env=cartpole optimizer@algo.optimizer=rmsprop algo.optimizer.decay=0.5",
     "algo=reinforce env=cartpole optimizer@algo.value_optimizer=rmsprop_centred experiment=null",
     "algo=dqn env=cartpole algo.gamma=0.5 evaluation.episodes=3 algo.exploration.epsilon.start=0.75",
@@ -76,6 +77,7 @@ def test_configs_of_others_go_before_ours(tmp_path: Path) -> None:
             "  - override /optimizer@algo.optimizer: rmsprop\n\nalgo: {n_step: 5, optimizer: {decay: 0.9, eps: 1e-6}}\n"
         ),
         "experiment/base_of_it.yaml": "# @package _global_\nalgo: {n_step: 4, target: {double: true}}\nseed: 3\n",
+        "experiment/logged.yaml": "# @package _global_\ndefaults:\n  - override /logger: [csv, mlflow]\n",
         "experiment/packaged.yaml": "# @package algo.exploration.epsilon\nstart: 0.25\n",
     }.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -86,6 +88,8 @@ def test_configs_of_others_go_before_ours(tmp_path: Path) -> None:
         ["algo=mine", "env=cartpole", "experiment=nested"],
         ["algo=mine", "env=pong", "experiment=nested", "optimizer@algo.optimizer=rmsprop_centred"],
         ["algo=mine", "env=gridworld", "experiment=packaged"],
+        ["algo=mine", "env=gridworld", "experiment=logged"],
+        ["algo=mine", "env=gridworld", "experiment=logged", "logger=[tensorboard,wandb]"],
     ):
         agree(compose(Configs(directories), words), load_config(words, directories))
 

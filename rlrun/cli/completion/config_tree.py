@@ -41,12 +41,13 @@ class Item(NamedTuple):
         """What the command line calls it: with its package where that is not the group's own."""
         return self.group if self.package == self.group.replace("/", ".") else f"{self.group}@{self.package}"
 
-    def path(self, options: Mapping[str, str]) -> str:
-        """Its file, under the options chosen so far."""
+    def paths(self, options: Mapping[str, str]) -> list[str]:
+        """Its file, under the options chosen so far; several for `[a,b]`."""
         if not self.group:
-            return self.option
-        option = options.get(self.key, self.option)
-        return f"{self.group}/{_CHOICE.sub(lambda match: options.get(match[1], match[2]), option)}"
+            return [self.option]
+        option = _CHOICE.sub(lambda match: options.get(match[1], match[2]), options.get(self.key, self.option))
+        names = option[1:].rstrip("]").split(",") if option.startswith("[") else [option]
+        return [f"{self.group}/{name}" for name in names]
 
 
 class Composed(NamedTuple):
@@ -154,10 +155,10 @@ def _merge(
                 chosen[_NETWORK] = body.pop("network")
             _put(composed.values, package.split(".") if package else [], body)
         elif not item.override:
-            inner = item.path(composed.options)
-            if item.group:
-                composed.options[item.key] = inner.rpartition("/")[2]
-            _merge(configs, inner, configs.package(inner, item.package), composed, chosen, depth + 1)
+            for inner in item.paths(composed.options):
+                if item.group:
+                    composed.options[item.key] = inner.rpartition("/")[2]
+                _merge(configs, inner, configs.package(inner, item.package), composed, chosen, depth + 1)
     chosen.update({item.key: item.option for item in items if item.override})
 
 
@@ -174,6 +175,7 @@ def _items(line: Any, path: str, parent: str) -> Iterator[Item]:
             *marks, name = str(key).split()
             name, _, package = name.partition("@")
             package = _inside(parent, package or name.strip("/").replace("/", "."))
+            option = f"[{','.join(map(str, option))}]" if isinstance(option, list) else option
             yield Item(_absolute(folder, name), str(option).strip("'\""), package, "override" in marks)
 
 
