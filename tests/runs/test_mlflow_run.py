@@ -12,9 +12,14 @@ from PIL import Image
 from rlrun.runs.loggers import Hyperparameter, Row
 from rlrun.runs.mlflow_run import MlflowRun
 
-mlflow = pytest.importorskip("mlflow")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own, of SQLAlchemy
 CHOSEN: dict[str, Hyperparameter] = {"algo": "dqn", "algo.gamma": 0.9, "seed": 3, "algo.double": True}
+
+
+def client_of(uri: str) -> Any:
+    from mlflow import MlflowClient  # slow to import, so not wherever tests are collected
+
+    return MlflowClient(uri)
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +28,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(path.parent)
-        mlflow.MlflowClient(f"sqlite:///{path}").search_experiments()
+        client_of(f"sqlite:///{path}").search_experiments()
     return path
 
 
@@ -39,12 +44,12 @@ def run_in(directory: Path, uri: str, **chosen: Any) -> MlflowRun:
 
 
 def runs(uri: str) -> list[Any]:
-    client = mlflow.MlflowClient(uri)
+    client = client_of(uri)
     return list(client.search_runs([client.get_experiment_by_name("of tests").experiment_id]))
 
 
 def history(uri: str, run: Any, name: str) -> list[tuple[int, float]]:
-    return [(each.step, each.value) for each in mlflow.MlflowClient(uri).get_metric_history(run.info.run_id, name)]
+    return [(each.step, each.value) for each in client_of(uri).get_metric_history(run.info.run_id, name)]
 
 
 def test_a_run_is_read_back(tmp_path: Path, uri: str) -> None:
@@ -61,7 +66,7 @@ def test_a_run_is_read_back(tmp_path: Path, uri: str) -> None:
     assert run.data.params == {"algo": "dqn", "algo.gamma": "0.9", "seed": "3", "algo.double": "True"}
     assert run.data.metrics == {"x": 2.0, "eval/y": 0.1 + 0.2}
     assert history(uri, run, "x") == [(10, 1.0), (20, 2.0)]
-    picture = mlflow.MlflowClient(uri).download_artifacts(run.info.run_id, "tables-20.png", str(tmp_path))
+    picture = client_of(uri).download_artifacts(run.info.run_id, "tables-20.png", str(tmp_path))
     with Image.open(picture) as image:
         np.testing.assert_array_equal(np.asarray(image), np.full((4, 6, 3), 7))
 

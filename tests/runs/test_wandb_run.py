@@ -12,7 +12,6 @@ from wandb_directory import history, records
 from rlrun.runs.loggers import Hyperparameter, Row
 from rlrun.runs.wandb_run import WandbRun
 
-pytest.importorskip("wandb")
 CHOSEN: dict[str, Hyperparameter] = {"algo": "dqn", "algo.gamma": 0.9, "seed": 3, "algo.double": True}
 
 
