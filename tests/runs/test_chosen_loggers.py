@@ -111,7 +111,9 @@ def test_a_run_killed_and_resumed_is_whole_in_every_logger_and_the_same_bits(tmp
         shown = {event.step: event.value for event in events.Scalars(name)}
         assert shown == pytest.approx(values, rel=1e-6), name  # TensorBoard's are float32
     client = MlflowClient(f"sqlite:///{with_all / 'mlflow.db'}")
-    (run,) = client.search_runs([client.get_experiment_by_name("rlrun").experiment_id])
+    group = client.get_experiment_by_name("rlrun")
+    assert group is not None
+    (run,) = client.search_runs([group.experiment_id])
     kept = {name: client.get_metric_history(run.info.run_id, name) for name in expected}
     assert run.info.status == "FINISHED"
     for name, values in expected.items():
