@@ -31,7 +31,8 @@ from rlrun.protocols import Agent, Renderable, VecEnv
 from rlrun.runs.checkpoint import Checkpoints, CheckpointSettings
 from rlrun.runs.directory import attempt, check_writable, run_directory
 from rlrun.runs.episode_recorder import NULL_RECORDER, EpisodeRecorder, Recorder
-from rlrun.runs.manifest import experiment_hash
+from rlrun.runs.loggers import Hyperparameter, MultiLogger
+from rlrun.runs.manifest import experiment_hash, flat
 from rlrun.runs.policies import Policies
 
 _LOG = logging.getLogger(__name__)
@@ -177,7 +178,13 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
             checkpoint=checkpoint,
             checkpoints=Checkpoints(directory, identity_of(config), checkpoint.keep),
             policies=Policies(directory, identity_of(config)),
-            logger=instantiate(config.logger, {"directory": directory}),
+            logger=MultiLogger(
+                {
+                    name: instantiate(logger, {"directory": directory, "hyperparameters": _hyperparameters(config)})
+                    for name, logger in config.loggers.items()
+                },
+                directory,
+            ),
             display=make_display(),
             artifacts=TableArtifacts(
                 agent=agent,
@@ -239,6 +246,15 @@ def _schedules(value: Any, key: str, runtime: Mapping[str, object]) -> Iterator[
             yield key, instantiate(value, runtime)
         for name, inside in value.arguments.items():
             yield from _schedules(inside, f"{key}.{name}", runtime)
+
+
+def _hyperparameters(config: Config) -> dict[str, Hyperparameter]:
+    """What tells a run from others, by dotted key; what is not a single value is written out."""
+    plain = config.as_plain()
+    named = {key: config.labels[key] for key in ("algo", "env")}
+    found = flat({key: plain[key] for key in ("seed", "total_steps", "algo", "env", "device")})
+    found = named | {key: value for key, value in found.items() if key not in ("algo._target_", "env._target_")}
+    return {key: value if isinstance(value, bool | int | float | str) else str(value) for key, value in found.items()}
 
 
 def _refuse_unused_settings(config: Config, execution: Execution, why: str) -> None:

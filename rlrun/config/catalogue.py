@@ -21,7 +21,7 @@ from rlrun.config.index import VERSION as VERSION
 from rlrun.config.index import index
 
 RUN_VALUES = frozenset({"spec", "device", "seed", "directory", "execution", "learns"})  # build supplies algorithms
-LOG_VALUES = frozenset({"directory"})  # what build supplies to loggers
+LOG_VALUES = frozenset({"directory", "hyperparameters"})  # what build supplies to loggers
 _PLAIN: Mapping[str, Any] = {"number": float, "integer": int, "boolean": bool, "text": str, "path": Path} | {
     "value": JsonValue
 }

@@ -17,6 +17,7 @@ from hydra.types import RunMode
 from yaml import YAMLError
 
 from rlrun.config.arguments import given_text, is_choice, key_of
+from rlrun.config.config import LOGGERS
 from rlrun.config.files import config_directory, not_yaml, one_line, options, search_path, unknown_option
 from rlrun.config.plugins import own_directories
 from rlrun.config.provenance import Setting, read, shown_path
@@ -24,7 +25,7 @@ from rlrun.errors import UserError, likeness
 
 NETWORK = "network@algo.network"  # the group, where algorithms that take a network put it
 _SUGGESTIONS = ("network", "env.network")  # the key by which an environment, a preset or an experiment suggests one
-_MANY = ("experiment", "debug")  # of which there may be several, or none
+_MANY = ("experiment", "debug", LOGGERS)  # of which there may be several, or none
 _NEARLY = 0.85  # a preset's file whose name is as like as that to the one that is looked for was meant to be it
 
 

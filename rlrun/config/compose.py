@@ -19,7 +19,7 @@ from rlrun.annotations import TARGET
 from rlrun.annotations.plain_values import takes_only_text
 from rlrun.config.arguments import given_text, is_choice, is_hydras, keys_set, parse, refuse_repeated, refuse_several
 from rlrun.config.chosen import Chosen, choose, hydra, refuse_other_network
-from rlrun.config.config import GROUPS_OF_OBJECTS, Config, check_plain
+from rlrun.config.config import GROUPS_OF_OBJECTS, LOGGERS, Config, check_plain
 from rlrun.config.files import contents, one_line, options, refuse_unread, search_path
 from rlrun.config.hydra_settings import refuse_unheeded
 from rlrun.config.keys import Key, as_tree, is_wrong, valid_keys
@@ -99,7 +99,7 @@ def request(overrides: Sequence[str], directories: Sequence[Path], *, in_sweep: 
         if not is_choice(item) and any(key.rpartition(".")[2] == TARGET for key in keys_set(item))
     ]
     written: list[tuple[str, Any]] = [(each.key, each.value or {}) for each in chosen.settings]
-    tree = as_tree([*(each for each in written if each[0] not in GROUPS_OF_OBJECTS), *objects])
+    tree = as_tree([*(each for each in written if each[0] not in (*GROUPS_OF_OBJECTS, LOGGERS)), *objects])
     for imports in (False, True):  # what needs no import, which may take seconds, is looked up first
         asked = Request(tuple(items), chosen, valid_keys(tree, imports=imports), directories)
         _refuse_wrong(asked)

@@ -32,7 +32,8 @@ _RUN = {
 }
 _ASKED = {"fresh": bool}  # of this command, not of the run
 TOP: Mapping[str, Any] = _RUN | _ASKED
-GROUPS_OF_OBJECTS = ("algo", "env", "device", "logger")
+GROUPS_OF_OBJECTS = ("algo", "env", "device")
+LOGGERS = "logger"  # the group of which several may be chosen: each option is an object of its own, logger.NAME
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,18 +52,20 @@ class Config:
     algo: Component
     env: Component
     device: Component
-    logger: Component
+    loggers: Mapping[str, Component]  # by name; none: only the files that every run has
     labels: Mapping[str, str]  # what a person calls the algorithm and the environment: `algo`, `env`, `preset`
 
     def components(self) -> Iterator[tuple[str, Component]]:
         """All components that have an effect, also inside others, with where they stand, dotted."""
         for group in GROUPS_OF_OBJECTS:
             yield from components_in(getattr(self, group), group)
+        for name, component in self.loggers.items():
+            yield from components_in(component, f"{LOGGERS}.{name}")
 
     def as_plain(self) -> dict[str, Any]:
         """What `config.yaml` of a run holds."""
         plain: dict[str, Any] = {name: getattr(self, name) for name in (*_RUN, *SETTINGS, *GROUPS_OF_OBJECTS)}
-        return {name: as_plain(value) for name, value in plain.items()}
+        return {name: as_plain(value) for name, value in (plain | {LOGGERS: self.loggers}).items()}
 
     def experiment(self) -> dict[str, Any]:
         """What defines the experiment, whatever its seed, length, machine, speed, logging and evaluation."""
@@ -83,7 +86,7 @@ def check_plain(raw: Mapping[str, Any], labels: Mapping[str, str]) -> Config:
     Raises:
         UserError: at the first thing that is wrong.
     """
-    expected = {**TOP, **SETTINGS, **dict.fromkeys(GROUPS_OF_OBJECTS)}
+    expected = {**TOP, **SETTINGS, **dict.fromkeys((*GROUPS_OF_OBJECTS, LOGGERS))}
     for name in raw:
         if name not in expected:
             raise UnknownKeyError(f"unknown key {name}; nearest: {', '.join(nearest(str(name), expected))}", str(name))
@@ -99,7 +102,7 @@ def check_plain(raw: Mapping[str, Any], labels: Mapping[str, str]) -> Config:
         algo=check_component(raw["algo"], "algo", expected=kind("Agent"), runtime=RUN_VALUES),
         env=check_component(raw["env"], "env", expected=kind("VecEnv")),
         device=check_component(raw["device"], "device", expected=kind("Device")),
-        logger=check_component(raw["logger"], "logger", expected=kind("Logger"), runtime=LOG_VALUES),
+        loggers=_loggers(raw.get(LOGGERS)),
         labels=labels,
     )
     if "num_envs" not in config.env.arguments:
@@ -114,6 +117,20 @@ def check_plain(raw: Mapping[str, Any], labels: Mapping[str, str]) -> Config:
 def _section(value: object, target: str) -> object:
     """A section whose class is fixed, as the object that it is."""
     return {**value, TARGET: target} if isinstance(value, Mapping) else value
+
+
+def _loggers(raw: object) -> dict[str, Component]:
+    found = raw or {}
+    if not isinstance(found, Mapping) or TARGET in found:
+        raise WrongKeyError(
+            f"{LOGGERS} must hold one object for each name, as {LOGGERS}.NAME.{TARGET}; the first line of a file in "
+            f"{LOGGERS}/ is # @package {LOGGERS}.NAME",
+            LOGGERS,
+        )
+    return {
+        str(name): check_component(value, f"{LOGGERS}.{name}", expected=kind("Logger"), runtime=LOG_VALUES)
+        for name, value in found.items()
+    }
 
 
 def _check_ends(config: Config) -> None:

@@ -25,9 +25,10 @@ def import_target(target: object, path: str) -> Callable[..., Any]:
     except Exception as error:  # whatever somebody's module does when it is imported, or asked for a name
         raise WrongKeyError(f"{place} cannot be imported: {error}", key) from error
     if found is None:
-        own = str(target).startswith("rlrun.")
-        close = f"; nearest: {', '.join(nearest(str(target), catalogue.target_names()))}" if own else ""
-        raise WrongKeyError(f"{place} does not exist{close}", key)
+        package, _, name = str(target).rpartition(".")
+        ours = {each.rpartition(".")[2]: each for each in catalogue.target_names()}
+        close = ", ".join(ours[each] for each in nearest(name, ours)) if package.split(".")[0] in ("", "rlrun") else ""
+        raise WrongKeyError(f"{place} does not exist" + (f"; nearest: {close}" if close else ""), key)
     if not (inspect.isclass(found) or inspect.isfunction(found)):
         raise WrongKeyError(f"{place} is neither a class nor a function", key)
     call: Callable[..., Any] = found

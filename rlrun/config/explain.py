@@ -108,7 +108,7 @@ def _row(key: Key, asked: Request) -> Row:
     if target != key.name and own and not (place or "").startswith("the command line"):
         place = own[-1].place
     comment = own[-1].comment if own and own[-1].place == place else ""
-    return Row(key, place or f"{_DEFAULT} {key.target}", _without(comment, key))
+    return Row(key, place or (f"{_DEFAULT} {key.target}" if key.target is not None else ""), _without(comment, key))
 
 
 def _marked(row: Row, unused: Mapping[str, Unused]) -> Row:

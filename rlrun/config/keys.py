@@ -14,7 +14,7 @@ from rlrun.annotations import TARGET, UNKNOWN, is_data, is_partial, item_of, mem
 from rlrun.annotations.type_words import describe
 from rlrun.config import catalogue
 from rlrun.config.catalogue import LOG_VALUES, RUN_VALUES, SETTINGS
-from rlrun.config.config import TOP
+from rlrun.config.config import LOGGERS, TOP
 from rlrun.config.constructors import import_target
 from rlrun.config.docstrings import argument_meanings
 from rlrun.config.schema import signature_of
@@ -25,9 +25,8 @@ GROUP_MEANINGS = {
     "algo": "the algorithm",
     "env": "the environment",
     "device": "where it is computed",
-    "logger": "where numbers go besides metrics.jsonl",
 }
-_GROUP_KINDS = {"algo": "Agent", "env": "VecEnv", "device": "Device", "logger": "Logger"}
+_GROUP_KINDS = {"algo": "Agent", "env": "VecEnv", "device": "Device"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +63,12 @@ def valid_keys(raw: Mapping[str, Any], *, imports: bool = True) -> dict[str, Key
     for name, meaning in GROUP_MEANINGS.items():
         value = raw.get(name)
         if isinstance(value, Mapping):
-            kind = f"an object ({TARGET}) of the kind {_GROUP_KINDS[name]}"
-            found[name] = Key(name, value.get(TARGET), kind, None, None, meaning, None)
-            found |= _inside(name, value, imports=imports)
+            found |= _object(name, value, _GROUP_KINDS[name], meaning, imports=imports)
+    found[LOGGERS] = Key(LOGGERS, None, "a section", None, None, "where numbers go besides metrics.jsonl", None)
+    loggers = raw.get(LOGGERS)
+    for name, value in loggers.items() if isinstance(loggers, Mapping) else ():
+        if isinstance(value, Mapping):
+            found |= _object(f"{LOGGERS}.{name}", value, "Logger", "", imports=imports)
     return found
 
 
@@ -91,6 +93,12 @@ def _inside(path: str, value: Mapping[str, Any], *, partial: bool = False, impor
             elif is_partial(item_of(annotation)) and isinstance(inside, list):
                 found |= _listed(key, inside, describe(item_of(annotation)))
     return found
+
+
+def _object(path: str, value: Mapping[str, Any], kind: str, meaning: str, *, imports: bool) -> dict[str, Key]:
+    """The key of an object that a group of files chooses, and those inside it."""
+    itself = Key(path, value.get(TARGET), f"an object ({TARGET}) of the kind {kind}", None, None, meaning, None)
+    return {path: itself} | _inside(path, value, imports=imports)
 
 
 def _listed(path: str, items: Sequence[Any], kind: str) -> dict[str, Key]:

@@ -11,8 +11,9 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from rlrun.annotations import TARGET
 from rlrun.config.arguments import parse, refuse_repeated
-from rlrun.config.config import Config, check_plain
+from rlrun.config.config import LOGGERS, Config, check_plain
 from rlrun.config.files import one_line, options, text_of, unknown_option
 from rlrun.config.keys import as_tree
 from rlrun.config.unused_keys import refuse_unused
@@ -122,10 +123,16 @@ def _value(override: Override, key: str, directories: Sequence[Path]) -> Any:
     name = override.value()
     if key not in _CHOSEN_ANEW:
         return name
-    files = [file for directory in directories if (file := directory / key / f"{name}.yaml").is_file()]
-    if not files:
-        raise unknown_option(key, str(name), options(directories, key))
-    return OmegaConf.to_container(OmegaConf.load(files[0]))
+    several = name if isinstance(name, list) and key == LOGGERS else [name]
+    found = {}
+    for option in several:
+        files = [file for directory in directories if (file := directory / key / f"{option}.yaml").is_file()]
+        if not files:
+            raise unknown_option(key, str(option), options(directories, key))
+        found[str(option)] = OmegaConf.to_container(OmegaConf.load(files[0])) or {}
+    if key != LOGGERS:
+        return found[str(name)]
+    return {option: content for option, content in found.items() if TARGET in content}
 
 
 def _check_same(directory: Path, manifest: Mapping[str, Any], config: Config) -> None:

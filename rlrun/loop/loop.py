@@ -55,5 +55,6 @@ def train(run: Run, session: Session = NULL_SESSION) -> Result:
             run.collector.recorder.close()  # before there is a result: a finished run is not opened again
             result = Result(run_state.step, run_state.counts(), run.total_steps, evaluation)
             write_result(run.directory, result.as_json())
+            rows.logger.finish()
             stop.pass_on()  # a late signal has no effect here, but other handlers wait for it
             return result

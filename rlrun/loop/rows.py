@@ -10,7 +10,7 @@ from rlrun.loop.collect import Collector
 from rlrun.loop.run import Run
 from rlrun.loop.run_state import RunState, Window
 from rlrun.numerics.schedules import crosses
-from rlrun.runs.loggers import JsonLines, Logger, MultiLogger, Written
+from rlrun.runs.loggers import JsonLines, Written
 
 
 class TimeSplit:
@@ -53,12 +53,11 @@ class Rows:
     def __init__(self, run: Run, run_state: RunState) -> None:
         self._run_state, self._every_steps, self._display = run_state, run.log_every_steps, run.display
         with ExitStack() as stack:
-            self._numbers = JsonLines(run.directory, run_state.written)
-            self.logger: Logger = MultiLogger(
-                [self._numbers, run.logger]
-            )  # the run's files first: TensorBoard reads them
+            self._numbers, self.logger = JsonLines(run.directory, run_state.written), run.logger
+            stack.callback(self._numbers.close)
             stack.callback(self.logger.close)
-            self.logger.begin(run_state.step)
+            self._numbers.begin()
+            self.logger.begin(self._numbers.rows())
             run.display.begin(run_state.step, run.total_steps)
             stack.pop_all()
         self._split = TimeSplit(run.collector, run_state.step)
@@ -80,10 +79,15 @@ class Rows:
     def write(self, values: Mapping[str, float], line: str | None = None) -> None:
         """Writes a row at the current step, and `line` on the display."""
         step, row = self._run_state.step, {**self._run_state.counts(), **values}
-        self.logger.write(step, row)
+        self.note(row)
         self._display.update(step, row)
         if line is not None:
             self._display.say(f"step {step:,}: {line}")
+
+    def note(self, values: Mapping[str, float]) -> None:
+        """Writes `values` alone at the current step, and nothing on the display."""
+        self._numbers.write(self._run_state.step, values)
+        self.logger.write(self._run_state.step, values)
 
     def written(self) -> Written:
         """How far the run's files are written."""
@@ -100,5 +104,6 @@ class Rows:
 
     def close(self) -> None:
         """Closes the display and the loggers."""
-        self._display.close()
-        self.logger.close()
+        with ExitStack() as stack:  # all of them, even if one fails
+            for each in (self._numbers, self.logger, self._display):
+                stack.callback(each.close)

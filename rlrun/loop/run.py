@@ -12,7 +12,7 @@ from rlrun.loop.evaluate import Evaluation, EvaluationSettings, Evaluator
 from rlrun.loop.progress import Display
 from rlrun.protocols import Agent
 from rlrun.runs.checkpoint import Checkpoints, CheckpointSettings
-from rlrun.runs.loggers import Logger
+from rlrun.runs.loggers import Logger, MultiLogger
 from rlrun.runs.policies import Policies
 
 
@@ -63,7 +63,7 @@ class Run:
     checkpoint: CheckpointSettings
     checkpoints: Checkpoints
     policies: Policies
-    logger: Logger
+    logger: MultiLogger
     display: Display
     artifacts: Artifacts
 

@@ -81,7 +81,7 @@ class Saver:
         self._run.checkpoints.save(self._run_state.step, state)
         self._saved_at = perf_counter()
         self._seconds = self._saved_at - started
-        self._rows.logger.write(self._run_state.step, {"time/save_seconds": self._seconds})
+        self._rows.note({"time/save_seconds": self._seconds})
 
     def keep_policy(self, name: str, evaluation_mean: float) -> None:
         """Keeps the present policy as the `best` or the `final` one, also where the environment is not resumable."""

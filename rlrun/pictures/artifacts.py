@@ -6,7 +6,7 @@ import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rlrun.pictures.tables_file import PICTURE, Shown, save_tables
+from rlrun.pictures.tables_file import PICTURE, VIDEO, Shown, save_tables
 from rlrun.protocols import Agent, Tabular
 from rlrun.runs.loggers import Logger
 from rlrun.types import NoSteps, TabularModel
@@ -30,7 +30,7 @@ class TableArtifacts:
         self._planner = copy.deepcopy(self.agent) if plans else None
 
     def save(self, step: int, logger: Logger) -> None:
-        """Writes them, and passes the picture to `logger`; `step` is the last one."""
+        """Writes them, and passes picture and video to `logger`; `step` is the last one."""
         if self.model is None or not isinstance(self.agent, Tabular):
             return
         shown = Shown(self.agent.tables(), self.model)
@@ -46,3 +46,5 @@ class TableArtifacts:
             logger.image(step, "tables", image)
         if self._planner is not None and self.model.layout is not None:
             save_planning_video(self.directory, self._planner, self.model.layout, self.title, step)
+            if (self.directory / VIDEO).exists():  # not of large grids
+                logger.video(step, "values", self.directory / VIDEO)

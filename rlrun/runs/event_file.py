@@ -6,7 +6,6 @@ logged before a kill may not be in the file yet. Format, records and checksums a
 
 from __future__ import annotations
 
-import io
 import os
 import socket
 from collections.abc import Mapping
@@ -16,10 +15,16 @@ from time import time
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams.api_pb2 import STATUS_SUCCESS
+from tensorboard.plugins.hparams.metadata import NULL_TENSOR, SESSION_END_INFO_TAG, create_summary_metadata
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
+from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 from tensorboard.summary.writer.record_writer import RecordWriter
+
+from rlrun.runs.bounded_pictures import bounded_gif, bounded_png
+from rlrun.runs.loggers import Hyperparameter
 
 _RGB = 3  # of Summary.Image: the number of channels
 
@@ -47,13 +52,27 @@ class EventFile:
         self._write(Event(step=step, wall_time=time() if wall_time is None else wall_time, summary=summary))
 
     def image(self, step: int, tag: str, image: NDArray[np.uint8]) -> None:
-        """Adds a picture, RGB [h, w, 3]."""
-        png = io.BytesIO()
-        Image.fromarray(image).save(png, "PNG")
-        height, width, _ = image.shape
-        picture = Summary.Image(height=height, width=width, colorspace=_RGB, encoded_image_string=png.getvalue())
-        summary = Summary(value=[Summary.Value(tag=tag, image=picture)])
-        self._write(Event(step=step, wall_time=time(), summary=summary))
+        """Adds a picture, RGB [h, w, 3], with fewer pixels where a side has more than 2,048."""
+        self._picture(step, tag, *bounded_png(image))
+
+    def video(self, step: int, tag: str, path: Path) -> None:
+        """Adds an animated GIF, with fewer pixels and frames where it would take more than 2 MiB."""
+        self._picture(step, tag, *bounded_gif(path))
+
+    def _picture(self, step: int, tag: str, data: bytes, width: int, height: int) -> None:
+        picture = Summary.Image(height=height, width=width, colorspace=_RGB, encoded_image_string=data)
+        self._write(Event(step=step, wall_time=time(), summary=Summary(value=[Summary.Value(tag=tag, image=picture)])))
+
+    def hyperparameters(self, group: str, values: Mapping[str, Hyperparameter]) -> None:
+        """Adds a row of the HParams table; runs of one `group` would share a row."""
+        self._write(Event(wall_time=time(), summary=hparams_pb(dict(values), trial_id=group)))
+
+    def finished(self) -> None:
+        """Marks that row as finished."""
+        end = SessionEndInfo(status=STATUS_SUCCESS, end_time_secs=time())
+        metadata = create_summary_metadata(HParamsPluginData(session_end_info=end))
+        value = Summary.Value(tag=SESSION_END_INFO_TAG, metadata=metadata, tensor=NULL_TENSOR)
+        self._write(Event(wall_time=time(), summary=Summary(value=[value])))
 
     def _write(self, event: Event) -> None:
         self._records.write(event.SerializeToString())

@@ -1,4 +1,4 @@
-"""Loggers: `metrics.jsonl` and `timings.jsonl` always, TensorBoard unless switched off."""
+"""Where the numbers of a run go: `metrics.jsonl` and `timings.jsonl` always, and the loggers that are chosen."""
 
 from __future__ import annotations
 
@@ -6,33 +6,53 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Collection, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from operator import itemgetter
+from importlib.util import find_spec
+from operator import attrgetter
 from pathlib import Path
 from time import time
-from typing import TYPE_CHECKING, Protocol
+from typing import NamedTuple, Protocol
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rlrun.errors import UserError
+from rlrun.files import disk_errors_as_user_errors, write_atomically
 from rlrun.runs.rows import METRICS, TIMINGS
-
-if TYPE_CHECKING:
-    from rlrun.runs.event_file import EventFile
 
 TIMING_PREFIX = "time/"
 _LOG = logging.getLogger(__name__)
+Hyperparameter = bool | int | float | str
 CLOCK = "unix_time"  # seconds since 1970; in rows of timings
 
 
-class Logger(Protocol):
-    """Takes one row of scalars at a time."""
+class Row(NamedTuple):
+    """Scalars that were logged together."""
 
-    def begin(self, step: int) -> None:
-        """Called before the first row. A resumed run starts at `step`: later rows will be written again."""
+    step: int  # agent step
+    values: Mapping[str, float]
+    unix_time: float | None  # seconds since 1970; None where no timing was logged at this step
+
+
+class Logger(Protocol):
+    """Takes one row of scalars at a time, besides the files that every run has.
+
+    Whatever a method but `begin` raises switches the logger off with a warning, and the run continues without it.
+    """
+
+    def begin(self, rows: Sequence[Row]) -> None:
+        """Called once, when training begins.
+
+        Args:
+            rows: all that the run has logged so far. A run that was killed wrote later ones, which come again: what a
+                logger kept of them must not stand there twice.
+
+        Raises:
+            UserError: if it cannot log.
+        """
         ...
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
@@ -43,8 +63,16 @@ class Logger(Protocol):
         """Records a picture, RGB [h, w, 3], if the logger takes pictures."""
         ...
 
+    def video(self, step: int, name: str, path: Path) -> None:
+        """Records an animated GIF, if the logger takes videos."""
+        ...
+
+    def finish(self) -> None:
+        """Called after the last row of a finished run; not where it was interrupted, or failed."""
+        ...
+
     def close(self) -> None:
-        """Called after the last row."""
+        """Called at the very end, however the run ended."""
         ...
 
 
@@ -98,9 +126,8 @@ class JsonLines:
         self._directory, self._resumed = directory, written
         self._files: dict[str, _LineFile] = {}
 
-    def begin(self, step: int) -> None:
+    def begin(self) -> None:
         """Opens both files."""
-        del step  # `written` is more precise
         timings = self._directory / TIMINGS
         self._files[METRICS] = _LineFile(self._directory / METRICS, self._resumed)
         self._files[TIMINGS] = _LineFile(timings, _if_intact(timings, self._resumed))
@@ -114,8 +141,13 @@ class JsonLines:
         if measured:
             self._files[TIMINGS].append({"step": step, **measured, CLOCK: time()})
 
-    def image(self, step: int, name: str, image: NDArray[np.uint8]) -> None:
-        """Ignored: these are files of numbers."""
+    def rows(self) -> list[Row]:
+        """What the files hold, by step."""
+        timings = read_rows(self._directory / TIMINGS)
+        clock = {int(row["step"]): row[CLOCK] for row in timings if CLOCK in row}
+        return sorted(
+            (_row(row, clock) for row in (*read_rows(self._directory / METRICS), *timings)), key=attrgetter("step")
+        )
 
     def written(self) -> Written:
         """How much of the files is safely on disk."""
@@ -165,6 +197,11 @@ class _LineFile:
         self._file.close()
 
 
+def _row(row: Mapping[str, float], clock: Mapping[int, float]) -> Row:
+    step = int(row["step"])
+    return Row(step, {key: value for key, value in row.items() if key not in ("step", CLOCK)}, clock.get(step))
+
+
 def read_rows(path: Path) -> list[dict[str, float]]:
     """The complete rows of a metrics file; a last line cut off by a crash is left out."""
     if not path.exists():
@@ -173,96 +210,100 @@ def read_rows(path: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in lines[:-1] if line]
 
 
-class TensorBoard:
-    """Scalars and pictures for `tensorboard --logdir runs`.
+class MultiLogger:
+    """Passes everything to each of its loggers. One that fails is switched off: training continues without it.
 
-    A resumed run writes a new event file from `metrics.jsonl` and `timings.jsonl`, and removes the old one, which may
-    contain steps that will come again.
+    The run stops where the disk of its directory is full or failing, since rows and checkpoints would fail next.
+
+    Args:
+        loggers: by name, for messages.
+        directory: of the run.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._file: EventFile | None = None
+    def __init__(self, loggers: Mapping[str, Logger], directory: Path) -> None:
+        self._loggers, self._directory = dict(loggers), directory
+        self._step = 0  # of the last row
+        self._failed: dict[str, int] = {}  # by name: the step from which a logger lacks rows
 
-    def begin(self, step: int) -> None:
-        """Opens the file."""
-        from rlrun.runs.event_file import EventFile  # slow to import, so only when used
+    def begin(self, rows: Sequence[Row]) -> None:
+        """Begins all.
 
-        del step  # each row has its own
-        for old in self._directory.glob("events.out.tfevents.*"):
-            old.unlink()
-        self._file = EventFile(self._directory)
-        timings = read_rows(self._directory / TIMINGS)
-        clock = {row["step"]: row[CLOCK] for row in timings if CLOCK in row}
-        for row in sorted([*read_rows(self._directory / METRICS), *timings], key=itemgetter("step")):
-            self._add(row, clock.get(row["step"]))
-
-    def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Adds one scalar per value."""
-        self._add({"step": step, **values}, None)
-
-    def _add(self, row: Mapping[str, float], clock: float | None) -> None:
-        values = {key: value for key, value in row.items() if key not in ("step", CLOCK)}
-        self._begun.scalars(int(row["step"]), values, clock)
-
-    def image(self, step: int, name: str, image: NDArray[np.uint8]) -> None:
-        """Adds one picture."""
-        self._begun.image(step, name, image)
-
-    def close(self) -> None:
-        """Closes the event file."""
-        if self._file is not None:
-            self._file.close()
-
-    @property
-    def _begun(self) -> EventFile:
-        if self._file is None:
-            raise RuntimeError("a logger's `begin` must be called before its first row")
-        return self._file
-
-
-class NullLogger:
-    """Adds nothing to the files that every run has (`logger=none`)."""
-
-    def __init__(self, directory: Path) -> None:
-        del directory
-
-    def begin(self, step: int) -> None:
-        """Ignored."""
-
-    def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Ignored."""
-
-    def image(self, step: int, name: str, image: NDArray[np.uint8]) -> None:
-        """Ignored."""
-
-    def close(self) -> None:
-        """Ignored."""
-
-
-class MultiLogger:
-    """Passes every row to each of its loggers."""
-
-    def __init__(self, loggers: list[Logger]) -> None:
-        self._loggers = loggers
-
-    def begin(self, step: int) -> None:
-        """Begins all."""
-        for logger in self._loggers:
-            logger.begin(step)
+        Raises:
+            UserError: if one of them cannot.
+        """
+        for name, logger in self._loggers.items():
+            try:
+                with disk_errors_as_user_errors(self._directory):
+                    logger.begin(rows)
+            except UserError:
+                raise
+            except Exception as error:
+                raise UserError(f"logger={name} cannot begin: {first_line(error)}") from error
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Writes to all."""
-        for logger in self._loggers:
-            logger.write(step, values)
+        self._step = step
+        self._each(lambda logger: logger.write(step, values))
 
     def image(self, step: int, name: str, image: NDArray[np.uint8]) -> None:
         """Passes it to all."""
-        for logger in self._loggers:
-            logger.image(step, name, image)
+        self._each(lambda logger: logger.image(step, name, image))
+
+    def video(self, step: int, name: str, path: Path) -> None:
+        """Passes it to all."""
+        self._each(lambda logger: logger.video(step, name, path))
+
+    def finish(self) -> None:
+        """Tells all."""
+        self._each(lambda logger: logger.finish())
 
     def close(self) -> None:
-        """Closes all, even if one of them fails."""
-        with ExitStack() as stack:
-            for logger in self._loggers:
-                stack.callback(logger.close)
+        """Closes all, also those that failed."""
+        for name, step in self._failed.items():
+            _LOG.warning(f"logger={name} lacks rows from about step {step:,} on; metrics.jsonl has all of them")
+            with suppress(Exception):
+                self._loggers[name].close()
+        self._each(lambda logger: logger.close())
+
+    def _each(self, call: Callable[[Logger], None]) -> None:
+        for name in [name for name in self._loggers if name not in self._failed]:
+            try:
+                with disk_errors_as_user_errors(self._directory):
+                    call(self._loggers[name])
+            except UserError:
+                raise
+            except Exception as error:  # whatever it is: a run is worth more than its curves
+                self._failed[name] = self._step
+                _LOG.warning(
+                    f"logger={name} failed at step {self._step:,} and is switched off: {first_line(error)}; training "
+                    "continues, metrics.jsonl has everything, and a run that is resumed hands over what is missing"
+                )
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error, or its type."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
+def require(package: str, extra: str) -> None:
+    """Makes sure that the package of an extra is installed, without importing it.
+
+    Raises:
+        UserError: if it is not.
+    """
+    if find_spec(package) is None:
+        raise UserError(f"logger={extra} needs a package that is not installed: pip install 'rlrun[{extra}]'")
+
+
+def run_name(directory: Path) -> str:
+    """What people call the run in `directory`: `cartpole/dqn/4d30b92c53/seed1`."""
+    return "/".join(directory.absolute().parts[-4:])
+
+
+def kept_id(directory: Path) -> str:
+    """A random id of the run in `directory`, kept in its file `run_id`: by it others know a run that is resumed."""
+    path = directory / "run_id"
+    if not path.exists():
+        made = uuid4().hex[:12]
+        write_atomically(path, lambda file: file.write(f"{made}\n".encode()))
+    return path.read_text(encoding="utf-8").strip()

@@ -89,6 +89,16 @@ def test_every_group_has_its_options() -> None:
         ("algo=dqn optimizer@algo.optimizer=rmsprop algo.optimizer.dec", ["algo.optimizer.decay="]),
         ("env=gym env.options={a", []),
         ("seed=range(", []),
+        ("logger=[ws", []),
+        ("logger=[csv,w", ["logger=[csv,wandb"]),
+        ("logger=[csv,c", []),
+        ("algo=[d", []),  # only one may be chosen
+        ("logger=[csv,wandb] logger.", ["logger.csv.", "logger.wandb."]),
+        ("logger=[csv,wandb] logger.wandb.m", ["logger.wandb.mode="]),
+        (
+            "logger=wandb logger.wandb.mode=",
+            ["logger.wandb.mode=null", "logger.wandb.mode=online", "logger.wandb.mode=offline"],
+        ),
         ("--c", ["--cfg", "--config-dir"]),
         ("--cfg ", ["job"]),
         ("algo=dqn --cfg=j", ["--cfg=job"]),

@@ -31,6 +31,7 @@ COMMANDS = [
     "algo=dqn env=cartpole preset=dqn_pong",
     "algo=dqn env=cartpole optimizer@algo.optimizer=rmsprop",
     "algo=reinforce env=cartpole optimizer@algo.baseline.optimizer=rmsprop_centred experiment=null",
+    "algo=random env=cartpole logger=[csv,wandb,mlflow]",
 ]
 
 QUICK = random.Random(5).sample(PRESETS + OTHERS, 8) + COMMANDS[len(PRESETS + OTHERS) :]
@@ -75,11 +76,14 @@ def test_configs_of_others_go_before_ours(tmp_path: Path) -> None:
             "  - override /optimizer@algo.optimizer: rmsprop\n\nalgo: {n_step: 5, optimizer: {decay: 0.9, eps: 1e-6}}\n"
         ),
         "experiment/base_of_it.yaml": "# @package _global_\nalgo: {n_step: 4, target: {double: true}}\nseed: 3\n",
+        "experiment/logged.yaml": "# @package _global_\ndefaults:\n  - override /logger: [csv, mlflow]\n",
     }.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     agree([tmp_path, OWN], ["algo=mine", "env=cartpole"])
     agree([tmp_path, OWN], ["algo=mine", "env=cartpole", "experiment=nested"])
+    agree([tmp_path, OWN], ["algo=mine", "env=gridworld", "experiment=logged"])
+    agree([tmp_path, OWN], ["algo=mine", "env=gridworld", "experiment=logged", "logger=[tensorboard,wandb]"])
 
 
 @pytest.mark.parametrize(

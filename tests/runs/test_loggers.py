@@ -1,24 +1,19 @@
 import errno
-import io
-import math
-import resource
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import time
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rlrun.errors import UserError
-from rlrun.runs.loggers import JsonLines, Logger, MultiLogger, NullLogger, TensorBoard, read_rows
+from rlrun.runs.loggers import JsonLines, MultiLogger, Row, kept_id, read_rows, require
 
 
 def test_metrics_and_timings_go_into_files_of_their_own(tmp_path: Path) -> None:
     logger = JsonLines(tmp_path, None)
-    logger.begin(0)
+    logger.begin()
     logger.write(10, {"train/episode_return": 2.5, "time/steps_per_second": 99.0})
     logger.write(20, {"loss/td": 0.25})
     logger.close()
@@ -33,7 +28,7 @@ def test_metrics_and_timings_go_into_files_of_their_own(tmp_path: Path) -> None:
 
 def test_resuming_drops_the_rows_that_will_be_written_again(tmp_path: Path) -> None:
     logger = JsonLines(tmp_path, None)
-    logger.begin(0)
+    logger.begin()
     logger.write(10, {"x": 5.0, "time/y": 1.0})
     logger.write(20, {"x": 10.0, "time/y": 1.0})
     written = logger.written()
@@ -43,7 +38,7 @@ def test_resuming_drops_the_rows_that_will_be_written_again(tmp_path: Path) -> N
         file.write('{"step": 40, "x"')  # a crash in the middle of a row
     written.check(tmp_path)
     logger = JsonLines(tmp_path, written)
-    logger.begin(0)
+    logger.begin()
     logger.write(30, {"x": 1.0})
     again = logger.written()
     logger.close()
@@ -58,7 +53,7 @@ def test_resuming_drops_the_rows_that_will_be_written_again(tmp_path: Path) -> N
 
 def test_numbers_that_were_lost_or_changed_are_found_out(tmp_path: Path) -> None:
     logger = JsonLines(tmp_path, None)
-    logger.begin(0)
+    logger.begin()
     logger.write(10, {"x": 5.0})
     written = logger.written()
     logger.close()
@@ -72,131 +67,119 @@ def test_numbers_that_were_lost_or_changed_are_found_out(tmp_path: Path) -> None
     written.check(tmp_path)
 
 
-def test_tensorboard_starts_over_from_the_rows_of_a_resumed_run(tmp_path: Path) -> None:
-    numbers = JsonLines(tmp_path, None)
-    logger = MultiLogger([numbers, TensorBoard(tmp_path)])
-    logger.begin(0)
-    logger.write(10, {"x": 1.0, "time/y": 3.0})
-    written = numbers.written()
-    logger.write(20, {"x": 2.0})
-    logger.close()
-    logger = MultiLogger([JsonLines(tmp_path, written), TensorBoard(tmp_path)])
-    logger.begin(0)
-    logger.write(15, {"x": 1.5})
-    logger.close()
-    assert len(list(tmp_path.glob("events.out.tfevents.*"))) == 1
-    events = EventAccumulator(str(tmp_path))
-    events.Reload()
-    assert [(event.step, event.value) for event in events.Scalars("x")] == [(10, 1.0), (15, 1.5)]
-    assert [(event.step, event.value) for event in events.Scalars("time/y")] == [(10, 3.0)]
-
-
 def test_starting_afresh_keeps_no_rows(tmp_path: Path) -> None:
     for _ in range(2):
         logger = JsonLines(tmp_path, None)
-        logger.begin(0)
+        logger.begin()
         logger.write(1, {"x": 1.0})
         logger.close()
     assert len(read_rows(tmp_path / "metrics.jsonl")) == 1
 
 
-def test_tensorboard_reads_back_what_was_written(tmp_path: Path) -> None:
-    logger = MultiLogger([JsonLines(tmp_path, None), TensorBoard(tmp_path)])
-    logger.begin(0)
-    logger.write(10, {"eval/episode_return": 1.5})
-    logger.write(20, {"eval/episode_return": 2.5})
-    logger.close()
-    events = EventAccumulator(str(tmp_path))
-    events.Reload()
-    assert [(event.step, event.value) for event in events.Scalars("eval/episode_return")] == [(10, 1.5), (20, 2.5)]
-    assert len(read_rows(tmp_path / "metrics.jsonl")) == 2
-
-
-def test_tensorboard_has_every_row_before_the_writer_is_closed(tmp_path: Path) -> None:
-    logger = TensorBoard(tmp_path)
-    logger.begin(0)
-    logger.write(10, {"x": 1.0, "y": float("nan")})
-    events = EventAccumulator(str(tmp_path))
-    events.Reload()
-    assert [event.value for event in events.Scalars("x")] == [1.0]
-    assert math.isnan(events.Scalars("y")[0].value)
-    logger.close()
-
-
-def too_large(error: OSError) -> bool:
-    return error.errno == errno.EFBIG
-
-
-def test_tensorboard_on_a_full_disk_is_an_error_of_the_thread_that_wrote(tmp_path: Path) -> None:
-    logger = TensorBoard(tmp_path)
-    logger.begin(0)
-    events = next(tmp_path.glob("events.out.tfevents.*"))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (events.stat().st_size + 10, resource.RLIM_INFINITY))
-    try:
-        with pytest.raises(OSError, check=too_large):
-            logger.write(10, {"x": 1.0})
-        with pytest.raises(OSError, check=too_large):
-            logger.close()
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-
-
-def picture(seed: int) -> NDArray[np.uint8]:
-    return np.random.default_rng(seed).integers(256, size=(20, 30, 3), dtype=np.uint8)
-
-
-def test_pictures_come_back_from_tensorboard_pixel_for_pixel(tmp_path: Path) -> None:
-    logger = TensorBoard(tmp_path)
-    logger.begin(0)
-    logger.image(10, "tables", picture(1))
-    logger.image(20, "tables", picture(2))
-    logger.image(20, "other", picture(3))
-    logger.close()
-    events = EventAccumulator(str(tmp_path))
-    events.Reload()
-    assert sorted(events.Tags()["images"]) == ["other", "tables"]
-    found = events.Images("tables")
-    assert [(event.step, event.width, event.height) for event in found] == [(10, 30, 20), (20, 30, 20)]
-    for event, seed in zip([*found, *events.Images("other")], (1, 2, 3), strict=True):
-        with Image.open(io.BytesIO(event.encoded_image_string)) as image:
-            np.testing.assert_array_equal(np.asarray(image), picture(seed))
-
-
-def test_files_of_numbers_keep_no_pictures(tmp_path: Path) -> None:
-    loggers: list[Logger] = [JsonLines(tmp_path, None), NullLogger(tmp_path)]
-    for logger in loggers:
-        logger.begin(0)
-        logger.image(10, "tables", picture(1))
-        logger.close()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["metrics.jsonl", "timings.jsonl"]
-    assert read_rows(tmp_path / "metrics.jsonl") == []
-    assert read_rows(tmp_path / "timings.jsonl") == []
-
-
 class Noted:
-    """Remembers what it was handed."""
+    """Remembers what it was handed, and fails at a step."""
 
-    def __init__(self) -> None:
+    def __init__(self, fails_at: int | None = None, error: Exception | None = None) -> None:
         self.calls: list[object] = []
+        self._fails_at, self._error = fails_at, error or OSError("no server\nat this address")
 
-    def begin(self, step: int) -> None:
-        self.calls.append(("begun", step))
+    def begin(self, rows: Sequence[Row]) -> None:
+        self.calls.append(list(rows))
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
+        if step == self._fails_at:
+            raise self._error
         self.calls.append((step, dict(values)))
 
     def image(self, step: int, name: str, image: NDArray[np.uint8]) -> None:
         self.calls.append((step, name, image.shape))
 
+    def video(self, step: int, name: str, path: Path) -> None:
+        self.calls.append((step, name, path))
+
+    def finish(self) -> None:
+        self.calls.append("finished")
+
     def close(self) -> None:
         self.calls.append("closed")
 
 
-def test_several_loggers_are_all_handed_everything() -> None:
-    noted = [Noted(), Noted()]
-    multi = MultiLogger([*noted])
-    multi.begin(0)
-    multi.write(1, {"x": 2.0})
-    multi.image(3, "tables", picture(1))
+IMAGE = np.zeros((20, 30, 3), np.uint8)
+
+
+def test_several_loggers_are_all_handed_everything(tmp_path: Path) -> None:
+    noted = {"a": Noted(), "b": Noted()}
+    multi = MultiLogger(noted, tmp_path)
+    multi.begin([Row(1, {"x": 1.0}, None)])
+    multi.write(2, {"x": 2.0})
+    multi.image(3, "tables", IMAGE)
+    multi.video(3, "values", tmp_path)
+    multi.finish()
     multi.close()
-    assert [each.calls for each in noted] == [[("begun", 0), (1, {"x": 2.0}), (3, "tables", (20, 30, 3)), "closed"]] * 2
+    rest = [(2, {"x": 2.0}), (3, "tables", (20, 30, 3)), (3, "values", tmp_path), "finished", "closed"]
+    for each in noted.values():
+        assert each.calls == [[Row(1, {"x": 1.0}, None)], *rest]
+
+
+def test_a_logger_that_fails_is_switched_off_and_the_others_are_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    noted = {"bad": Noted(fails_at=2), "good": Noted()}
+    multi = MultiLogger(noted, tmp_path)
+    multi.begin([])
+    for step in (1, 2, 3):
+        multi.write(step, {})
+    multi.finish()
+    multi.close()
+    assert noted["bad"].calls == [[], (1, {}), "closed"]
+    assert noted["good"].calls == [[], (1, {}), (2, {}), (3, {}), "finished", "closed"]
+    at_once, at_the_end = caplog.messages
+    assert "logger=bad failed at step 2" in at_once
+    assert "no server;" in at_once
+    assert "logger=bad lacks rows from about step 2 on" in at_the_end
+
+
+def test_a_full_disk_stops_the_run(tmp_path: Path) -> None:
+    noted = {"a": Noted(fails_at=1, error=OSError(errno.ENOSPC, "No space left on device"))}
+    multi = MultiLogger(noted, tmp_path)
+    with pytest.raises(UserError, match="No space left on device"):
+        multi.write(1, {})
+
+
+def test_a_logger_that_cannot_begin_is_one_line(tmp_path: Path) -> None:
+    class Broken(Noted):
+        def begin(self, rows: Sequence[Row]) -> None:
+            raise ConnectionError("refused\nTraceback ...")
+
+    with pytest.raises(UserError, match=r"^logger=mlflow cannot begin: refused$"):
+        MultiLogger({"mlflow": Broken()}, tmp_path).begin([])
+
+
+def test_rows_are_read_back_by_step_with_the_time_of_day(tmp_path: Path) -> None:
+    numbers = JsonLines(tmp_path, None)
+    numbers.begin()
+    assert numbers.rows() == []
+    numbers.write(10, {"x": 1.0, "time/y": 3.0})
+    numbers.write(20, {"x": 2.0})
+    numbers.close()
+    first, timed, last = numbers.rows()
+    assert (first.step, first.values, timed.values, last) == (
+        10,
+        {"x": 1.0},
+        {"time/y": 3.0},
+        Row(20, {"x": 2.0}, None),
+    )
+    assert first.unix_time == timed.unix_time
+    assert abs((first.unix_time or 0.0) - time()) < 60
+
+
+def test_a_run_keeps_its_id(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    made = kept_id(tmp_path)
+    assert kept_id(tmp_path) == made == (tmp_path / "run_id").read_text().strip()
+    assert kept_id(tmp_path / "other") != made
+
+
+def test_a_missing_extra_is_named() -> None:
+    with pytest.raises(UserError, match=r"pip install 'rlrun\[wandb\]'"):
+        require("no_such_package", "wandb")

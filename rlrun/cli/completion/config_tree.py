@@ -6,13 +6,15 @@ one's own only what `rlrun.config.files.contents` reads counts: a run is compose
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rlrun.config.files import Tree, as_mapping, contents, put, text_of
 
-_PARTS, _WHOLE = ("algo", "env", "device", "logger"), ("preset", "experiment", "debug")
+_PARTS, _WHOLE = ("algo", "env", "device"), ("preset", "experiment", "debug")
+_LISTED = re.compile(r"[\w-]+")
 _NETWORK = "network@algo.network"  # what `network=` means; the key `network` of other files suggests an option
 
 
@@ -38,6 +40,9 @@ def composed(directories: Sequence[Path], given: Mapping[str, str]) -> Tree:
     for group in _PARTS:
         body = contents(directories, f"{group}/{chosen.get(group)}", chosen)
         put(tree, body if isinstance(body.get(group), dict) else {group: body} if body else {})
+    for name in _LISTED.findall(chosen.get("logger", "")):  # one, or several in brackets
+        body = contents(directories, f"logger/{name}")
+        put(tree, {"logger": {name: body} if "_target_" in body else {}})
     tree.get("env", {}).pop("network", None)
     for body in whole:
         put(tree, body)

@@ -16,6 +16,7 @@ from rlrun.config.index import SETTINGS, index
 from rlrun.envs.atari_games import UNLOADABLE
 
 _NULL_TOO = ("preset", "experiment", "debug")  # groups of which there may be none
+_SEVERAL = ("logger",)  # groups of which a run may have several: `[a,b]`
 _DIRECTORY = ("runs_dir", "folder")  # how keys of directories end, whose type, a string, does not say it
 _TYPEABLE = re.compile(r"[\w ./+@%-]+", re.ASCII)  # what an override takes without quotes
 _STRUCTURE = re.compile(r"[\[\](){}'\"=]")  # lists, mappings, calls and quotes are the writer's own business
@@ -45,8 +46,9 @@ def overrides(
     groups = GROUPS if run is None else ()
     if equals:
         offered = _options(key, directories) if key in groups or "@" in key else _values(key, value, tree)
-        if not _STRUCTURE.search(value):
-            yield from _in_a_list(f"{sign}{key}=", value, offered)
+        opening = "[" if key in _SEVERAL and value.startswith("[") else ""
+        if not _STRUCTURE.search(value := value.removeprefix(opening)):
+            yield from _in_a_list(f"{sign}{key}={opening}", value, offered)
         return
     for group in groups if not sign else ():
         if group not in given:
