@@ -22,7 +22,8 @@ from rlrun.config.schema import Component
 from rlrun.config.type_fit import fits
 from rlrun.errors import DoesNotFitError, UserError, inside
 from rlrun.loop.collect import Collector
-from rlrun.loop.evaluate import EvaluationSettings, Evaluator
+from rlrun.loop.evaluate import EvaluationSettings, Evaluator, rules_of
+from rlrun.loop.evaluation_actions import EvaluationActions, evaluation_actions
 from rlrun.loop.progress import make_display
 from rlrun.loop.run import Run
 from rlrun.numerics.schedules import Schedule, unfinished
@@ -47,6 +48,14 @@ class Built:
     device: str
     num_threads: int
     resources: ExitStack
+
+    @property
+    def rules(self) -> dict[str, float | str | None]:
+        """What the scores of its evaluations depend on."""
+        run, spec = self.run, self.run.evaluator.env.spec
+        return rules_of(
+            run.evaluation, evaluation_actions(run.agent, run.evaluation.epsilon, spec.num_actions).name, spec
+        )
 
     def close(self) -> None:
         """Closes the environments."""
@@ -162,15 +171,7 @@ def build(config: Config, directory: Path | None = None, num_threads: int | None
         run = Run(
             agent=agent,
             collector=Collector(env, agent.collection, device.torch_device, config.seed, recorder),
-            evaluator=Evaluator(
-                evaluation_env,
-                evaluation.episodes,
-                config.seed,
-                device.torch_device,
-                evaluation.greedy_episodes,
-                evaluation.greedy_limit_steps,
-                evaluation.epsilon,
-            ),
+            evaluator=_evaluator(evaluation, evaluation_env, config.seed, device.torch_device),
             directory=directory,
             total_steps=config.total_steps,
             log_every_steps=config.log_every_steps,
@@ -202,18 +203,40 @@ class Player:
 
     agent: Agent
     env: VecEnv
+    evaluation: EvaluationSettings
+
+    @property
+    def actions(self) -> EvaluationActions:
+        """How the agent acts in evaluation."""
+        return evaluation_actions(self.agent, self.evaluation.epsilon, self.env.spec.num_actions)
+
+    def evaluator(self, seed: int) -> Evaluator:
+        """Evaluates in these environments, with streams of their own for each seed."""
+        return _evaluator(self.evaluation, self.env, seed, torch.device("cpu"))
 
     def close(self) -> None:
         """Closes the environments."""
         self.env.close()
 
 
-def build_player(config: Config, *, num_envs: int = 1) -> Player:
+def _evaluator(evaluation: EvaluationSettings, env: VecEnv, seed: int, device: torch.device) -> Evaluator:
+    return Evaluator(
+        env,
+        evaluation.episodes,
+        seed,
+        device,
+        evaluation.greedy_episodes,
+        evaluation.greedy_limit_steps,
+        evaluation.epsilon,
+    )
+
+
+def build_player(config: Config, *, num_envs: int | None = None) -> Player:
     """Builds, on the CPU and eagerly, what a policy of the run of `config` plays with; load one into `agent`.
 
     Args:
         config: a checked one.
-        num_envs: slots of the environment.
+        num_envs: slots of the environment; None: as in evaluation.
 
     Raises:
         UserError: if the parts do not fit together.
@@ -232,8 +255,9 @@ def build_player(config: Config, *, num_envs: int = 1) -> Player:
         }
         agent = make_agent(config, runtime)
         evaluation = EvaluationSettings(**config.evaluation)
-        env: VecEnv = instantiate(config.env, {}, **{**evaluation.environment, "num_envs": num_envs})
-        return Player(agent, env)
+        slots = {} if num_envs is None else {"num_envs": num_envs}
+        env: VecEnv = instantiate(config.env, {}, **evaluation.environment | slots)
+        return Player(agent, env, evaluation)
 
 
 def _schedules(value: Any, key: str, runtime: Mapping[str, object]) -> Iterator[tuple[str, Schedule]]:

@@ -184,9 +184,8 @@ class EnvSpec:
     channels_known: bool = True  # False: obs has three axes that may not be [C, H, W]
     remarks: tuple[str, ...] = ()  # notes for the user on how observations are converted, a line each
     # what scores depend on besides the name: limits of an episode, no-ops at its start, sticky actions
-    rules: Mapping[str, float | None] = field(default_factory=dict)
+    rules: Mapping[str, float | str | None] = field(default_factory=dict)
     num_players: int = 1  # 2: rewards are the mover's, and discount is -1 where the other player moves next
-    protocol: str | None = None  # the name of the environment's protocol, where it has several
 
     def __post_init__(self) -> None:
         parts = self.parts_of_observation

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import torch
 
 from rlrun.build import build_player
 from rlrun.config.config import Config
-from rlrun.loop.evaluate import Evaluation, EvaluationSettings, Evaluator
-from rlrun.protocols import Agent, Stochastic
+from rlrun.loop.evaluate import Evaluation, rules_as_text, rules_of
 from rlrun.runs.evaluation_log import append_evaluation
 from rlrun.runs.manifest import code_state, now
 from rlrun.runs.policies import policy_of
-from rlrun.types import EnvSpec
 
 
 def evaluate_policy(
@@ -36,26 +33,16 @@ def evaluate_policy(
     Raises:
         UserError: if there is no such policy, or it does not fit the environment.
     """
-    settings = EvaluationSettings(**config.evaluation)
     policy = policy_of(directory, which)
+    torch.set_num_threads(1)  # equal bits whatever the number of cores
     started = perf_counter()
-    with closing(build_player(config, num_envs=settings.num_envs)) as player:
+    with closing(build_player(config)) as player:
         policy.load_into(player.agent)
-        rules = rules_of(settings, player.agent, player.env.spec)
+        rules = rules_of(player.evaluation, player.actions.name, player.env.spec)
         title = " ".join([f"protocol {name}", *changed])
-        print(
-            f"{title}: {in_words(rules)}, seed {seed}\nthe policy of step {policy.step:,} ({policy.path})", flush=True
-        )
-        evaluator = Evaluator(
-            player.env,
-            settings.episodes,
-            seed,
-            torch.device("cpu"),
-            settings.greedy_episodes,
-            settings.greedy_limit_steps,
-            settings.epsilon,
-        )
-        evaluation = evaluator.evaluate(player.agent, "after training")
+        print(f"{title}: {rules_as_text(rules)}, seed {seed}", flush=True)
+        print(f"the policy of step {policy.step:,} ({policy.path})", flush=True)
+        evaluation = player.evaluator(seed).evaluate(player.agent, "after training")
     print(evaluation.as_text())
     row = {
         "protocol": name,
@@ -71,17 +58,3 @@ def evaluate_policy(
     }
     append_evaluation(directory, row)
     return evaluation
-
-
-def rules_of(settings: EvaluationSettings, agent: Agent, spec: EnvSpec) -> dict[str, Any]:
-    """What the score depends on: how many episodes, how actions are chosen, and the rules of the environment."""
-    samples = isinstance(agent, Stochastic) and agent.evaluation_policy == "sampled"
-    actions = "sampled" if samples else f"epsilon {settings.epsilon:g}" if settings.epsilon else "greedy"
-    return {"env": spec.name, "episodes": settings.episodes, "actions": actions, **spec.rules}
-
-
-def in_words(rules: Mapping[str, Any]) -> str:
-    """`rules` in one line."""
-    episodes = f"{rules['episodes']} episodes on {rules['env']}, actions {rules['actions']}"
-    rest = [f"{name} {value}" for name, value in rules.items() if name not in ("env", "episodes", "actions")]
-    return ", ".join([episodes, *rest])

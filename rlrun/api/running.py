@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 
 from rlrun.build import Built, build, directory_of
 from rlrun.config.config import Config
+from rlrun.loop.evaluate import rules_as_text
 from rlrun.loop.loop import train
 from rlrun.protocols import Agent, Planner
 from rlrun.runs.directory import (
@@ -140,7 +141,7 @@ def _made(config: Config, command: Command, built: Built, rerun_of: Path | None)
         argv=command.argv,
         overrides=command.overrides,
         labels=config.labels,
-        protocol=built.run.collector.env.spec.protocol,
+        protocol=built.run.collector.env.spec.rules.get("protocol"),
         experiment=config.experiment(),
         settings=config.settings(),
         seed=config.seed,
@@ -148,6 +149,7 @@ def _made(config: Config, command: Command, built: Built, rerun_of: Path | None)
         machine=describe_machine(
             built.device, gpu, built.num_threads, instructions, compiled if compiled != "none" else None
         ),
+        evaluation=built.rules,
         rerun_of=str(rerun_of.resolve()) if rerun_of is not None else None,
     )
 
@@ -189,4 +191,5 @@ def _summary(config: Config, built: Built, directory: Path) -> str:
     preset = f"preset {labels['preset']}" if "preset" in labels else "no tuned preset"
     threads = f"{built.num_threads} thread{'s' if built.num_threads > 1 else ''}"
     what = f"{labels['algo']} on {labels['env']} ({preset})"
-    return f"{what}, seed {config.seed}, {built.device} with {threads}\n{directory}"
+    line = f"{what}, seed {config.seed}, {built.device} with {threads}"
+    return f"{line}\nevaluation: {rules_as_text(built.rules)}\n{directory}"

@@ -26,7 +26,7 @@ def actor_of(directory: Path, which: str | None, stack: ExitStack) -> tuple[Acto
         UserError: if there is no such run or policy, or the environment cannot be drawn.
     """
     manifest, policy = manifest_of_run(directory), policy_of(directory, which)
-    player = build_player(config_of_run(directory, manifest))
+    player = build_player(config_of_run(directory, manifest), num_envs=1)
     stack.callback(player.close)
     if not isinstance(player.env, Renderable):
         raise UserError(f"{player.env.spec.name} draws no pictures (see rlrun.protocols.Renderable)")
@@ -34,4 +34,4 @@ def actor_of(directory: Path, which: str | None, stack: ExitStack) -> tuple[Acto
     scored = "" if policy.evaluation_mean is None else f", evaluation {policy.evaluation_mean:.2f}"
     labels = manifest["labels"]
     title = f"{labels['algo']} on {labels['env']}, step {policy.step:,}{scored}"
-    return Actor(agent=player.agent, env=player.env, title=title), policy
+    return Actor(agent=player.agent, act=player.actions.act, env=player.env, title=title), policy

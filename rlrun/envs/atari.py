@@ -88,8 +88,7 @@ class Atari:
             num_envs=num_envs,
             frame_stack=FRAME_STACK,
             extras={"lives": spaces.Box(0, 255, (), np.int64)},
-            protocol=protocol,
-            rules=self._protocol.rules | {"max_episode_frames": max_episode_frames},
+            rules={"protocol": protocol, **self._protocol.rules, "max_episode_frames": max_episode_frames},
         )
         self._max_episode_steps = max_episode_frames // FRAME_SKIP
         self._reseed_every_steps = reseed_every_steps

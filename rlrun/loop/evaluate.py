@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
@@ -14,12 +14,12 @@ from pydantic import Field
 
 from rlrun.compute.transfer import upload_to
 from rlrun.errors import UserError
+from rlrun.loop.evaluation_actions import evaluation_actions
 from rlrun.loop.meter import DiscountedReturns
 from rlrun.loop.slots import Act, Slots
-from rlrun.numerics.distributions import or_random
-from rlrun.protocols import Agent, Discounting, Stochastic, VecEnv
+from rlrun.protocols import Agent, Discounting, VecEnv
 from rlrun.rng import named_seed, torch_generator
-from rlrun.types import ActorOutput, Carry, Episodes, Float64Array, Int64Array, Obs, action_mask
+from rlrun.types import Carry, EnvSpec, Episodes, Float64Array, Int64Array
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,19 +99,22 @@ class Evaluation:
         }
 
 
-def _act_greedily(agent: Stochastic, obs: Obs, carry: Carry, rng: torch.Generator) -> ActorOutput:
-    """The most likely actions [B]; draws no random numbers."""
-    del rng
-    policy, carry = agent.policy(obs, carry)
-    return ActorOutput(policy.mode(), carry, {})
+def rules_of(settings: EvaluationSettings, actions: str, spec: EnvSpec) -> dict[str, float | str | None]:
+    """What a score depends on: how many episodes, how actions are chosen, and the rules of the environment.
+
+    Args:
+        settings: of the evaluation.
+        actions: the name of the agent's `EvaluationActions`.
+        spec: of the evaluation's environment.
+    """
+    return {"env": spec.name, "episodes": settings.episodes, "actions": actions, **spec.rules}
 
 
-def _or_at_random(
-    act: Act, epsilon: float, num_actions: int, obs: Obs, carry: Carry, rng: torch.Generator
-) -> ActorOutput:
-    """What `act` does, or a random allowed action with probability epsilon in each slot."""
-    output = act(obs, carry, rng)
-    return output._replace(action=or_random(output.action, epsilon, rng, num_actions, action_mask(obs)))
+def rules_as_text(rules: Mapping[str, float | str | None]) -> str:
+    """What `rules_of` returned, in one line."""
+    first = f"{rules['episodes']} episodes on {rules['env']}, actions {rules['actions']}"
+    rest = [f"{name} {value}" for name, value in rules.items() if name not in ("env", "episodes", "actions")]
+    return ", ".join([first, *rest])
 
 
 class EvaluationStopped(Exception):  # noqa: N818 - nothing went wrong
@@ -168,12 +171,7 @@ class Evaluator:
             EvaluationStopped: if `stopping()` became true before it was complete.
         """
         play = partial(self._play, partial(agent.initial_carry, self.env.spec.num_envs), stopping=stopping)
-        act: Act = partial(agent.act, explore=False)
-        act_greedily: Act | None = None
-        if isinstance(agent, Stochastic) and agent.evaluation_policy == "sampled":
-            act_greedily = partial(_act_greedily, agent)
-        elif self._epsilon > 0.0:
-            act, act_greedily = partial(_or_at_random, act, self._epsilon, self.env.spec.num_actions), act
+        act, act_greedily, _ = evaluation_actions(agent, self._epsilon, self.env.spec.num_actions)
         discounted = None
         if isinstance(agent, Discounting) and self.env.spec.num_players == 1:
             discounted = DiscountedReturns(agent.gamma, self.env.spec.num_envs)

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from rlrun.compute.transfer import as_tensor
+from rlrun.loop.slots import Act
 from rlrun.pictures.action_scores import Scores, scores_of
 from rlrun.protocols import Agent, Renderable
 from rlrun.rng import named_seed, stream_seeds, torch_generator
@@ -32,11 +33,12 @@ class Shot:
     scores: Scores | None  # of all actions; None at the end, or if the agent does not say
 
 
-def play(agent: Agent, env: Renderable, seed: int, episode: int) -> Iterator[Shot]:
+def play(agent: Agent, act: Act, env: Renderable, seed: int, episode: int) -> Iterator[Shot]:
     """Plays one episode in an environment of one slot, as in evaluation; equal arguments, equal episodes.
 
     Args:
-        agent: acts with its evaluation policy.
+        agent: whose policy it is.
+        act: how it acts in evaluation.
         env: of one slot.
         seed: of all episodes together.
         episode: its number, from 1.
@@ -51,7 +53,7 @@ def play(agent: Agent, env: Renderable, seed: int, episode: int) -> Iterator[Sho
         shown = map_obs(partial(as_tensor, device=_CPU), obs)
         scores = scores_of(agent, shown, carry, env.spec.num_actions)
         with torch.no_grad():
-            output = agent.act(shown, carry, rng, explore=False)
+            output = act(shown, carry, rng)
         action = output.action.numpy()
         yield Shot(env.render_rgb(ended=False), episode, step, total, last=False, action=int(action[0]), scores=scores)
         time_step = env.step(action)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from rlrun.loop.slots import Act
 from rlrun.pictures.action_scores import draw_scores, limits_of, names_of_actions
 from rlrun.pictures.caption import captioned
 from rlrun.pictures.frames import Frames
@@ -23,6 +24,7 @@ class Actor:
     """A policy, and the environment in which it plays."""
 
     agent: Agent
+    act: Act  # how it acts in evaluation
     env: Renderable  # one slot
     title: str
 
@@ -72,7 +74,7 @@ def film(
 
 def _together(actors: Sequence[Actor], seed: int, num_episodes: int, every: int) -> Iterator[Sequence[Shot]]:
     for episode in range(1, num_episodes + 1):
-        playing = [_thinned(play(actor.agent, actor.env, seed, episode), every) for actor in actors]
+        playing = [_thinned(play(actor.agent, actor.act, actor.env, seed, episode), every) for actor in actors]
         shots = [next(each) for each in playing]
         yield shots
         while not all(shot.last for shot in shots):

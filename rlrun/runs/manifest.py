@@ -13,7 +13,7 @@ import re
 import socket
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
@@ -63,6 +63,7 @@ class Provenance:
         experiment: what defines the experiment.
         settings: what else decides which rows are written, and when.
         machine: as `describe_machine` returns it.
+        evaluation: what its scores depend on, as `rules_of` returns it.
         rerun_of: the directory of the run that this one repeats.
     """
 
@@ -75,6 +76,7 @@ class Provenance:
     seed: int
     total_steps: int
     machine: Mapping[str, Any]
+    evaluation: Mapping[str, Any] = field(default_factory=dict)
     rerun_of: str | None = None
 
 
@@ -87,6 +89,7 @@ def make_manifest(made: Provenance, code: Code) -> dict[str, Any]:
         "working_directory": os.getcwd(),
         "labels": dict(made.labels),
         "protocol": made.protocol,
+        "evaluation": dict(made.evaluation),
         "seed": made.seed,
         "total_steps": made.total_steps,
         "experiment_hash": experiment_hash(made.experiment),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -34,9 +35,9 @@ MANY = 10**9
 
 def actor(*overrides: str) -> Actor:
     words = [*overrides, "device=cpu", "logger=none"]
-    player = build_player(load_config(words, [config_directory()]))
+    player = build_player(load_config(words, [config_directory()]), num_envs=1)
     assert isinstance(player.env, Renderable)
-    return Actor(agent=player.agent, env=player.env, title="title")
+    return Actor(agent=player.agent, act=player.actions.act, env=player.env, title="title")
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def cartpole() -> Actor:
 
 def test_equal_seeds_play_equal_episodes_and_others_do_not(cartpole: Actor) -> None:
     def played(seed: int, episode: int) -> list[NDArray[np.uint8]]:
-        return [shot.picture for shot in play(cartpole.agent, cartpole.env, seed, episode)]
+        return [shot.picture for shot in play(cartpole.agent, cartpole.act, cartpole.env, seed, episode)]
 
     first = played(3, 1)
     assert all(map(np.array_equal, first, played(3, 1)))
@@ -56,7 +57,7 @@ def test_equal_seeds_play_equal_episodes_and_others_do_not(cartpole: Actor) -> N
 
 def test_a_shot_shows_the_state_that_its_scores_are_of(cartpole: Actor) -> None:
     """The picture, the values and the action belong together; the return is of the rewards before."""
-    shots = list(play(cartpole.agent, cartpole.env, 0, 1))
+    shots = list(play(cartpole.agent, cartpole.act, cartpole.env, 0, 1))
     assert isinstance(cartpole.agent, ValuesActions)
     assert [shot.step for shot in shots] == list(range(len(shots)))
     assert [shot.episode_return for shot in shots] == [float(step) for step in range(len(shots))]
@@ -64,7 +65,7 @@ def test_a_shot_shows_the_state_that_its_scores_are_of(cartpole: Actor) -> None:
     assert shots[-1].action is None
     assert shots[-1].scores is None
     env, agent = cartpole.env, cartpole.agent
-    again = play(agent, env, 0, 1)
+    again = play(agent, partial(agent.act, explore=False), env, 0, 1)
     for shot in again:
         if shot.last:
             break
@@ -104,7 +105,7 @@ def test_a_table_shows_its_row(tmp_path: Path) -> None:
 def test_an_agent_that_does_not_say_has_no_bars() -> None:
     playing = actor("algo=random", "env=cartpole")
     assert scores_of(playing.agent, torch.zeros(1, 4), (), 2) is None
-    (shot,) = [shot for shot in play(playing.agent, playing.env, 0, 1) if shot.last]
+    (shot,) = [shot for shot in play(playing.agent, playing.act, playing.env, 0, 1) if shot.last]
     video = film([playing], 0, 1, 1, MANY, MANY)
     assert len(video.frames) == shot.step + 1
     assert video.frames[0].shape[1] == 400

@@ -107,7 +107,7 @@ class _Watched:
         from rlrun.pictures.playing import play
 
         for episode in count(1):
-            for shot in play(self._actor.agent, self._actor.env, self._seed, episode):
+            for shot in play(self._actor.agent, self._actor.act, self._actor.env, self._seed, episode):
                 if monotonic() - self._looked >= _LOOK_SECONDS:
                     self._look()
                 yield shot, self._facts
