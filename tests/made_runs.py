@@ -47,7 +47,7 @@ def made_run(
         argv=["rlrun", f"algo={algo}"],
         overrides=[f"algo={algo}"],
         labels={"algo": algo, "env": "atari" if "game" in env else "cartpole"},
-        protocol=env.get("protocol"),
+        evaluation={"protocol": env["protocol"]} if "protocol" in env else {},
         experiment=experiment,
         settings={"evaluation": {"episodes": episodes, "max_episode_frames": None, "epsilon": epsilon}},
         seed=seed,

@@ -141,7 +141,6 @@ def _made(config: Config, command: Command, built: Built, rerun_of: Path | None)
         argv=command.argv,
         overrides=command.overrides,
         labels=config.labels,
-        protocol=built.run.collector.env.spec.rules.get("protocol"),
         experiment=config.experiment(),
         settings=config.settings(),
         seed=config.seed,

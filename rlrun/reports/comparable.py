@@ -59,8 +59,8 @@ def protocol_of(run: ReportedRun) -> Mapping[str, Any]:
     found = {EPISODES: settings.get(EPISODES)}
     if frames is not None:
         found["the frame limit of an evaluation"] = frames
-    if run.manifest.get("protocol") is not None:
-        found["env.protocol"] = run.manifest["protocol"]
+    if "protocol" in run.manifest["evaluation"]:
+        found["env.protocol"] = run.manifest["evaluation"]["protocol"]
     return found | {ACTIONS: _actions(run)}
 
 

@@ -59,7 +59,6 @@ class Provenance:
         argv: the command.
         overrides: its Hydra overrides.
         labels: names of algorithm, environment and preset.
-        protocol: the name of the environment's protocol, where it has one.
         experiment: what defines the experiment.
         settings: what else decides which rows are written, and when.
         machine: as `describe_machine` returns it.
@@ -70,7 +69,6 @@ class Provenance:
     argv: Sequence[str]
     overrides: Sequence[str]
     labels: Mapping[str, str]
-    protocol: str | None
     experiment: Mapping[str, Any]
     settings: Mapping[str, Any]
     seed: int
@@ -88,7 +86,6 @@ def make_manifest(made: Provenance, code: Code) -> dict[str, Any]:
         "overrides": list(made.overrides),
         "working_directory": os.getcwd(),
         "labels": dict(made.labels),
-        "protocol": made.protocol,
         "evaluation": dict(made.evaluation),
         "seed": made.seed,
         "total_steps": made.total_steps,

@@ -27,7 +27,7 @@ MADE = Provenance(
     argv=["rlrun", "algo=dqn"],
     overrides=["algo=dqn"],
     labels={"algo": "dqn", "env": "pong"},
-    protocol="nature2015",
+    evaluation={"protocol": "nature2015"},
     experiment={"algo": 1},
     settings={"log_every_steps": 10, "evaluation": {"episodes": 2}},
     seed=3,
@@ -48,7 +48,7 @@ def test_it_names_command_versions_and_machine() -> None:
     manifest = json.loads(json.dumps(make_manifest(MADE, Code("abc+", "a diff"))))
     assert manifest["argv"] == ["rlrun", "algo=dqn"]
     assert manifest["experiment"] == {"algo": 1}
-    assert (manifest["total_steps"], manifest["seed"], manifest["protocol"]) == (10, 3, "nature2015")
+    assert (manifest["total_steps"], manifest["seed"], manifest["evaluation"]) == (10, 3, {"protocol": "nature2015"})
     assert manifest["versions"]["torch"].startswith("2.")
     assert manifest["versions"]["python"].startswith("3.")
     assert (manifest["machine"]["device"], manifest["machine"]["num_threads"]) == ("cpu", 2)

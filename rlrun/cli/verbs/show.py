@@ -64,7 +64,8 @@ def _lines(run: RunSummary) -> Iterator[tuple[str, str]]:
     if manifest.get("rerun_of"):
         yield "repeats", manifest["rerun_of"]
     labels = " ".join(f"{name}={value}" for name, value in run.labels.items())
-    protocol = f", protocol {manifest['protocol']}" if manifest.get("protocol") else ""
+    rules = manifest["evaluation"]
+    protocol = f", protocol {rules['protocol']}" if "protocol" in rules else ""
     yield "experiment", f"{run.experiment} ({labels}{protocol}), seed {manifest['seed']}"
     yield "versions", ", ".join(f"{name} {number}" for name, number in manifest["versions"].items() if number)
     yield "commit", _commit(manifest, run.directory)
