@@ -25,7 +25,8 @@ from rlrun.errors import UserError, likeness
 
 NETWORK = "network@algo.network"  # the group, where algorithms that take a network put it
 _SUGGESTIONS = ("network", "env.network")  # the key by which an environment, a preset or an experiment suggests one
-_MANY = ("experiment", "debug", LOGGERS)  # of which there may be several, or none
+_OPTIONAL = ("experiment", "debug")  # of which there may be none, by null
+_MANY = (*_OPTIONAL, LOGGERS)  # of which there may be several
 _NEARLY = 0.85  # a preset's file whose name is as like as that to the one that is looked for was meant to be it
 
 
@@ -66,7 +67,7 @@ class Chosen:
 
     def is_given(self, setting: Setting) -> bool:
         """Whether it stands in an experiment of a person's own; files of all other groups have defaults."""
-        return self.entries[setting.order].group in _MANY and not _is_ours(setting.path)
+        return self.entries[setting.order].group in _OPTIONAL and not _is_ours(setting.path)
 
 
 def choose(items: Sequence[Override], directories: Sequence[Path]) -> Chosen:
@@ -91,7 +92,7 @@ def choose(items: Sequence[Override], directories: Sequence[Path]) -> Chosen:
             asked = item
         elif several or item.is_delete():
             choices_given.append(str(item.input_line))
-        elif option.lower() != "null" or key_of(item) not in _MANY:
+        elif option.lower() != "null" or key_of(item) not in _OPTIONAL:
             choices_given.append(f"{start}='{'null' if option.lower() == 'null' else option}'")
     with hydra(directories) as loader:
         entries, choices = _files(loader, choices_given, directories)

@@ -42,7 +42,9 @@ def config_of_run(
     items = parse(overrides)
     refuse_repeated(items)
     given = {key: _value(override, key, directories) for override in items for key in [_key(override)]}
-    raw = as_tree([*read_config(directory, manifest).items(), *given.items()])
+    saved = read_config(directory, manifest)
+    kept = {key: value for key, value in saved.items() if key not in _CHOSEN_ANEW or key not in given}
+    raw = as_tree([*kept.items(), *given.items()])
     config = check_plain(raw | {"fresh": False}, manifest["labels"])
     refuse_unused(config, items)
     _check_same(directory, manifest, config)

@@ -162,6 +162,7 @@ REFUSED = [  # overrides, and what the message names
     ("env=script", ["'script'", "scripted"]),
     ("device=gpu", ["'gpu'", "cpu", "cuda"]),
     ("logger=tensorbord", ["'tensorbord'", "tensorboard"]),
+    ("logger=null", ["logger 'null'", "none"]),
     ("experiment=hal", ["'hal'", "half"]),
     ("experiment=[half,hal]", ["'hal'", "half"]),
     ("preset=dqn_script", ["'dqn_script'", "dqn_scripted"]),

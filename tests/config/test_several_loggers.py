@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 from added_directory import with_files
+from omegaconf import OmegaConf
 
 from rlrun.config.compose import load_config
 from rlrun.config.config import Config
 from rlrun.config.explain import explanation
 from rlrun.config.files import config_directory
+from rlrun.config.saved import config_of_run
 from rlrun.errors import UserError
+from rlrun.runs.manifest import digest
 
 WORDS = ("algo=random", "env=cartpole")
 
@@ -85,3 +88,21 @@ def test_they_are_explained() -> None:
     rows = explanation([*WORDS, "logger=[csv,wandb]"], [config_directory()], ["logger"]).rows
     assert [row.key.name for row in rows][:4] == ["logger", "logger.csv", "logger.wandb", "logger.wandb.project"]
     assert [row.place for row in rows][:2] == ["", "conf/logger/csv.yaml, line 3"]
+
+
+@pytest.mark.parametrize(
+    ("override", "names"), [("logger=none", []), ("logger=csv", ["csv"]), ("logger=[wandb,csv]", ["wandb", "csv"])]
+)
+def test_those_chosen_for_a_run_that_exists_replace_its_own(tmp_path: Path, override: str, names: list[str]) -> None:
+    config = chosen("logger=[tensorboard,mlflow]")
+    text = OmegaConf.to_yaml(OmegaConf.create(config.as_plain()))
+    (tmp_path / "config.yaml").write_text(text)
+    manifest = {
+        "config_digests": [digest(text)],
+        "labels": config.labels,
+        "seed": config.seed,
+        "total_steps": config.total_steps,
+        "experiment": config.experiment(),
+    }
+    assert list(config_of_run(tmp_path, manifest, [], [config_directory()]).loggers) == ["tensorboard", "mlflow"]
+    assert list(config_of_run(tmp_path, manifest, [override], [config_directory()]).loggers) == names
