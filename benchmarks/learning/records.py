@@ -102,11 +102,15 @@ def _replace(path: Path, columns: Sequence[str], seed: int, rows: Iterable[Mappi
 
 
 def evaluation_of(directory: Path, checkpoint: str, step: int) -> Row | None:
-    """The newest evaluation under the run's own rules of its final policy or its best, once it has ended at `step`."""
-    rows = [row for row in read_evaluations(directory) if (row["protocol"], row["changed"]) == ("own", [])]
+    """The first evaluation under the run's own rules of its final policy or its best, once it has ended at `step`.
+
+    Of the standard seed: choosing among several would favour luck.
+    """
+    standard = ("own", [], 0)
+    rows = [row for row in read_evaluations(directory) if (row["protocol"], row["changed"], row["seed"]) == standard]
     of_checkpoint = [row for row in rows if row["checkpoint"] == checkpoint and row["step"] <= step]
     found = [row for row in of_checkpoint if checkpoint == BEST or row["step"] == step]
-    return found[-1] if found else None
+    return found[0] if found else None
 
 
 def _short(value: float | None) -> str:

@@ -106,4 +106,5 @@ def end(outcomes: Sequence[Outcome], how: str = "") -> int:
     if not failed:
         return 0
     status = failed[0].status if failed[0].status is not None else _HELD
+    status = status or 1  # it said that all went well, and yet there is no result
     return status if status >= 0 else _KILLED - status

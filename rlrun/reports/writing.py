@@ -31,8 +31,16 @@ def check_replaceable(directory: Path) -> None:
         return
     if not directory.is_dir():
         raise UserError(f"{directory} is a file; choose another --out")
-    if any(directory.iterdir()) and not (directory / PAGE).is_file():
-        raise UserError(f"{directory} exists and is not a report; choose another --out")
+    if directory.is_symlink():
+        raise UserError(f"{directory} is a link; give the directory itself as --out")
+    if other := sorted(path.name for path in directory.iterdir() if not _is_ours(path)):
+        raise UserError(f"{directory} has something else than a report in it ({other[0]}); choose another --out")
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether it is a file of a report: the page, the text, or a picture that has both formats."""
+    twin = {".png": ".svg", ".svg": ".png"}.get(path.suffix)
+    return path.name in (PAGE, TEXT) or (twin is not None and path.with_suffix(twin).is_file())
 
 
 def write_report(directory: Path, title: str, parts: Sequence[Part]) -> None:
@@ -53,7 +61,12 @@ def write_report(directory: Path, title: str, parts: Sequence[Part]) -> None:
         (temporary / PAGE).write_text(page(title, parts), encoding="utf-8")
         if directory.exists():
             directory.rename(replaced)
-        temporary.rename(directory)
+        try:
+            temporary.rename(directory)
+        except OSError:
+            if replaced.exists():
+                replaced.rename(directory)
+            raise
     except OSError as error:
         raise UserError(
             f"the report cannot be written to {directory}: {error.strerror}; choose another --out"

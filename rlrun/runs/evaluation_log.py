@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,11 @@ def append_evaluation(directory: Path, row: Mapping[str, Any]) -> None:
     path = directory / EVALUATIONS
     line = json.dumps(row, allow_nan=False).encode() + b"\n"
     try:
-        with path.open("ab") as file:
-            file.write(line)  # one write of the operating system: two processes do not mix their lines
+        with path.open("ab+") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 1))
+            cut_off = size > 0 and file.read(1) != b"\n"  # by a crash or a full disk
+            file.write(b"\n" + line if cut_off else line)  # one write: two processes do not mix their lines
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
@@ -31,18 +35,12 @@ def append_evaluation(directory: Path, row: Mapping[str, Any]) -> None:
 
 
 def read_evaluations(directory: Path) -> list[dict[str, Any]]:
-    """All of them, oldest first; none if there is no such file.
-
-    Raises:
-        UserError: if a line is damaged.
-    """
+    """All that are whole, oldest first; none if there is no such file. A line that was cut off is left out."""
     path = directory / EVALUATIONS
-    if not path.is_file():
-        return []
-    try:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except ValueError as error:
-        raise UserError(f"{path} is damaged: one of its lines is not JSON") from error
-    if not all(isinstance(row, dict) for row in rows):
-        raise UserError(f"{path} is damaged: one of its lines is not an evaluation")
+    rows = []
+    for line in path.read_bytes().splitlines() if path.is_file() else ():
+        with suppress(ValueError):
+            row = json.loads(line)
+            if isinstance(row, dict) and "protocol" in row:
+                rows.append(row)
     return rows

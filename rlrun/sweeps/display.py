@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import islice
 from time import monotonic
 from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from rlrun.errors import UserError
 from rlrun.loop.progress import RecentSpeed, shown_values, summarise
 from rlrun.runs.directory import last_step
+from rlrun.runs.rows import newest_rows
 from rlrun.sweeps.jobs import Job
 
+_ROWS = 20  # of the newest: evaluations are logged less often than the rest
 _PLAIN_LINE_SECONDS = 10.0  # between plain lines: a log file should stay short
 
 
@@ -56,32 +59,19 @@ class Followed:
     def __init__(self, job: Job) -> None:
         self.job = job
         self._path = job.directory / "metrics.jsonl"
-        self._position = _size(self._path)
         self.step = last_step(job.directory)
         self.values: dict[str, float] = {}
         self.speed = RecentSpeed(self.step, job.total_steps)
 
     def look(self) -> None:
-        """Reads what has been written since the last look; a run that resumes may have cut the file."""
-        if _size(self._path) <= self._position:
-            self._position = min(self._position, _size(self._path))
-            return
-        with self._path.open("rb") as file:
-            file.seek(self._position)
-            *lines, _ = file.read().split(b"\n")
-        for line in lines:
-            self._position += len(line) + 1
-            row: Mapping[str, float] = json.loads(line)
-            self.step = int(row["step"])
-            self.values |= shown_values(row)
+        """Reads the newest rows. What cannot be read is not shown: a display ends no training."""
+        with suppress(UserError, OSError):
+            rows = list(islice(newest_rows(self._path), _ROWS))
+            for row in reversed(rows):
+                self.values |= shown_values(row)
+            if rows:
+                self.step = rows[0]["step"]
         self.speed.update(self.step)
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
 
 
 class _Progress:

@@ -9,6 +9,7 @@ from time import monotonic, sleep
 
 import torch
 
+from rlrun.errors import UserError
 from rlrun.replay.memory import available_memory
 from rlrun.runs.interruption import STOPPED, StopRequest
 from rlrun.sweeps.children import Child
@@ -63,8 +64,13 @@ def carry_out(
                     held.append(job)
                     display.say(f"{job.name}: left to {owner}, which is running it")
                 elif _has_room(job, children, num_cores, free_memory):
-                    children.append(Child(job))
-                    display.started(job)
+                    try:
+                        children.append(Child(job))
+                    except UserError as error:  # such as a log that cannot be opened; the others go on
+                        display.ended(job)
+                        yield Outcome(job, "failed", line=str(error), status=2)
+                    else:
+                        display.started(job)
                 else:
                     break
                 waiting.popleft()

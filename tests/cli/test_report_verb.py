@@ -76,10 +76,17 @@ def test_a_report_is_replaced_and_nothing_else_is(runs: Path, capsys: pytest.Cap
     out = Path("out")
     out.mkdir()
     assert run_command(["rlrun", "report", str(runs), "--out", "out"]) == 0
-    (out / "stale.png").touch()
+    for name in ("stale.png", "stale.svg"):
+        (out / name).touch()
     assert run_command(["rlrun", "report", str(runs), "--out", "out"]) == 0
     assert not (out / "stale.png").exists()
-    refused([str(runs), "--out", str(runs)], capsys, "is not a report")
+    (out / "notes.txt").write_text("mine")
+    refused([str(runs), "--out", "out"], capsys, "notes.txt")
+    assert (out / "notes.txt").read_text() == "mine"
+    (out / "notes.txt").unlink()
+    Path("link").symlink_to("out")
+    refused([str(runs), "--out", "link"], capsys, "is a link")
+    refused([str(runs), "--out", str(runs)], capsys, "something else than a report")
     refused([str(runs), "--out", "out/report.md"], capsys, "is a file")
     refused([str(runs), "--out", "out/report.md/deeper"], capsys, "cannot be written")
 

@@ -37,7 +37,7 @@ def test_a_run_is_followed_while_it_writes_also_where_its_file_is_cut(tmp_path: 
     followed = Followed(running)
     assert followed.step == 200
     followed.look()
-    assert followed.values == {}
+    assert followed.values == {"train/episode_return": 20.0}
     write(running, 300)
     with (running.directory / "metrics.jsonl").open("a") as file:
         file.write('{"step": 400, "trai')
@@ -48,6 +48,10 @@ def test_a_run_is_followed_while_it_writes_also_where_its_file_is_cut(tmp_path: 
         file.truncate()
     followed.look()
     write(running, 250)
+    followed.look()
+    assert followed.step == 250
+    with (running.directory / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 300, "trai\n')  # damaged: the display shows what it had
     followed.look()
     assert followed.step == 250
 
