@@ -58,7 +58,7 @@ def test_no_key_is_without_meaning_type_or_origin(algo: str, env: str) -> None:
     for row in found.rows:
         assert row.key.meaning, row.key.name
         assert row.key.kind, row.key.name
-        assert row.place, row.key.name
+        assert row.place or row.key.value is None, row.key.name  # `logger: {}` has no line of its own
 
 
 @pytest.mark.slow
