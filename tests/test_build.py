@@ -82,26 +82,26 @@ def test_parts_that_do_not_fit_together_are_refused_and_leave_nothing(directorie
 
 @pytest.mark.parametrize("setting", ["device.compile=inductor", "device.precision=bfloat16"])
 def test_what_the_algorithm_would_not_heed_is_refused(directories: list[Path], tmp_path: Path, setting: str) -> None:
-    words = ["env=scripted", f"runs_dir={tmp_path}", setting]
+    overrides = ["env=scripted", f"runs_dir={tmp_path}", setting]
     with pytest.raises(UserError, match=rf"{setting} .*algo=random .*`execution`"):
-        build(load_config(["algo=random", *words], directories))
+        build(load_config(["algo=random", *overrides], directories))
     for algo in ("dqn", "actor_critic"):
-        build(load_config([f"algo={algo}", *words], directories)).close()
+        build(load_config([f"algo={algo}", *overrides], directories)).close()
 
 
 def test_what_the_algorithm_has_no_use_for_as_it_is_configured_is_refused(
     directories: list[Path], tmp_path: Path
 ) -> None:
-    words = [
+    overrides = [
         "algo=actor_critic",
         "algo.advantage.estimator=monte_carlo",
         "algo.advantage.episodes_per_batch=8",
         "env=scripted",
     ]
-    words += [f"runs_dir={tmp_path}", "device=cpu"]
+    overrides += [f"runs_dir={tmp_path}", "device=cpu"]
     with pytest.raises(UserError, match=r"device\.compile=inductor .*device\."):
-        build(load_config([*words, "device.compile=inductor"], directories))
-    build(load_config([*words, "device.precision=bfloat16"], directories)).close()
+        build(load_config([*overrides, "device.compile=inductor"], directories))
+    build(load_config([*overrides, "device.precision=bfloat16"], directories)).close()
 
 
 def test_an_unusable_runs_dir_is_refused_before_anything_is_built(directories: list[Path], tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_an_unusable_runs_dir_is_refused_before_anything_is_built(directories: l
 
 
 @pytest.mark.parametrize(
-    ("words", "key"),
+    ("overrides", "key"),
     [
         (["algo=dqn", "env=cartpole", "preset=null"], "algo.exploration.epsilon "),
         (["algo=dqn", "env=cartpole", "preset=null", "total_steps=1050000"], None),
@@ -121,16 +121,16 @@ def test_an_unusable_runs_dir_is_refused_before_anything_is_built(directories: l
     ],
 )
 def test_a_schedule_that_will_not_be_through_is_told_about(
-    words: list[str], key: str | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    overrides: list[str], key: str | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    config = load_config([*words, "device=cpu", "logger=none", f"runs_dir={tmp_path}"], [config_directory()])
+    config = load_config([*overrides, "device=cpu", "logger=none", f"runs_dir={tmp_path}"], [config_directory()])
     with closing(build(config, tmp_path)):
         warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
         assert [line.startswith(str(key)) for line in warnings] == ([] if key is None else [True])
 
 
-@pytest.mark.parametrize("words", ["algo=value_iteration env=acrobot", "algo=q_learning env=cartpole"])
-def test_an_agent_that_does_not_fit_an_environment_is_named_with_it(words: str) -> None:
-    algo, env = words.split()
+@pytest.mark.parametrize("overrides", ["algo=value_iteration env=acrobot", "algo=q_learning env=cartpole"])
+def test_an_agent_that_does_not_fit_an_environment_is_named_with_it(overrides: str) -> None:
+    algo, env = overrides.split()
     with pytest.raises(UserError, match=rf"^{algo} .* {env}: "):
-        make(f"{words} device=cpu")
+        make(f"{overrides} device=cpu")

@@ -14,8 +14,8 @@ from gymnasium import spaces
 from rlrun.cli.main import run_command
 
 ID = "RlrunChanging-v0"
-WORDS = ["algo=random", "env=gym", f"env.id={ID}", "env.num_envs=2", "device=cpu", "logger=none", "name=run"]
-WORDS += ["log_every_steps=50", "evaluation.every_steps=null", "evaluation.episodes=1"]
+OVERRIDES = ["algo=random", "env=gym", f"env.id={ID}", "env.num_envs=2", "device=cpu", "logger=none", "name=run"]
+OVERRIDES += ["log_every_steps=50", "evaluation.every_steps=null", "evaluation.episodes=1"]
 
 
 class Changing(gymnasium.Env[Any, Any]):
@@ -57,7 +57,7 @@ def registered() -> Iterator[None]:
 
 
 def go(runs_dir: Path, total_steps: int) -> int:
-    return run_command(["rlrun", *WORDS, f"total_steps={total_steps}", f"runs_dir={runs_dir}"])
+    return run_command(["rlrun", *OVERRIDES, f"total_steps={total_steps}", f"runs_dir={runs_dir}"])
 
 
 @pytest.mark.usefixtures("registered")

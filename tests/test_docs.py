@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from rlrun.cli.verb_table import VERBS, parser_of
 from rlrun.config.compose import load_config
 from rlrun.config.explain import explanation
 from rlrun.config.files import config_directory
@@ -14,8 +15,7 @@ from rlrun.config.sweep import check_sweep
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
-VERBS = {"show", "ls", "diff", "resume", "rerun", "report", "video", "watch", "export", "check"}
-NOT_WHOLE = ("...", "DIR", "[", "mine.", "algo=mine")  # words that stand for something of the reader's
+NOT_WHOLE = ("...", "[", "mine.", "algo=mine")  # what stands for something of the reader's
 
 
 def commands() -> list[str]:
@@ -26,8 +26,11 @@ def commands() -> list[str]:
         lines = [line.split("#")[0] for line in blocks.splitlines()]
         lines += re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
         for line in lines:
-            match = re.match(r"(?:scripts/|\.venv/bin/)?rlrun (.*\S)", line.strip())
-            if match and "=" in match[1] and not any(part in match[1] for part in NOT_WHOLE):
+            before_pipe = re.split(r" (?:>|\\?\|) ", line.strip())[0]
+            match = re.match(r"(?:scripts/|\.venv/bin/)?rlrun (.*\S)", before_pipe)
+            if not match or any(part in match[1] for part in NOT_WHOLE):
+                continue
+            if "=" in match[1] or (match[1].split()[0] in VERBS and " " in match[1]):
                 found.append(match[1])
     return sorted(set(found))
 
@@ -38,29 +41,32 @@ def test_there_are_commands_to_check() -> None:
 
 @pytest.mark.parametrize("command", commands())
 def test_a_printed_command_is_accepted(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    words = shlex.split(command)
+    arguments = shlex.split(command)
     monkeypatch.chdir(tmp_path)
-    for word in words:
-        if word.endswith((".yaml", ".txt")):  # a file of the reader's
-            Path(word.partition("=")[2]).touch()
-    if words[0] in VERBS:
+    for argument in arguments:
+        if argument.endswith((".yaml", ".txt")):  # a file of the reader's
+            Path(argument.partition("=")[2]).touch()
+    verb, directories = arguments[0], [config_directory()]
+    if verb in VERBS:
+        parser_of(verb).parse_intermixed_args(arguments[1:])
+        arguments = arguments[1:]
+    if verb == "explain":
+        overrides = [argument for argument in arguments if "=" in argument]
+        assert explanation(overrides, directories, [argument for argument in arguments if "=" not in argument]).rows
         return
-    if words[0] == "play":
-        words = ["algo=random", *words[1:]]
-    if words[0] == "explain":
-        overrides = [word for word in words[1:] if "=" in word]
-        assert explanation(overrides, [config_directory()], [word for word in words[1:] if "=" not in word]).rows
+    if verb == "play":
+        arguments = ["algo=random", *arguments]
+    elif verb in VERBS and verb != "check":
         return
-    directories = [config_directory()]
-    sweep = "-m" in words
-    words = [word for word in words if not word.startswith("-")]
-    if has_seeds(words):
-        words, seeds = take_seeds(words)
-        words.append(f"seed={seeds[0]}")
+    sweep = "-m" in arguments
+    arguments = [argument for argument in arguments if not argument.startswith("-")]
+    if has_seeds(arguments):
+        arguments, seeds = take_seeds(arguments)
+        arguments.append(f"seed={seeds[0]}")
     if sweep:
-        check_sweep(words, directories)
+        check_sweep(arguments, directories)
     else:
-        load_config(words, directories)
+        load_config(arguments, directories)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -1,4 +1,4 @@
-"""The door from Python: the same words, numbers, directories and refusals as on the command line."""
+"""rlrun from Python: the same overrides, numbers, directories and refusals as on the command line."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ from rlrun.cli.main import run_command
 from rlrun.config.config import Config
 
 ROOT = Path(__file__).resolve().parent.parent
-WORDS = "algo=q_learning env=gridworld env.map=book debug=short logger=none device=cpu"
+OVERRIDES = "algo=q_learning env=gridworld env.map=book debug=short logger=none device=cpu"
 
 
 def environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 
-def test_words_are_a_string_or_a_list() -> None:
-    config = compose(f"{WORDS} 'env.goal=end'")
+def test_overrides_are_a_string_or_a_list() -> None:
+    config = compose(f"{OVERRIDES} 'env.goal=end'")
     assert isinstance(config, Config)
-    assert config == compose([*WORDS.split(), "env.goal=end"])
+    assert config == compose([*OVERRIDES.split(), "env.goal=end"])
     assert (config.algo.arguments["gamma"], config.total_steps) == (0.99, 2000)
 
 
 def test_it_is_what_the_command_line_makes_of_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
-    words = f"{WORDS} total_steps=1000"
-    assert run_command(["rlrun", *words.split(), f"runs_dir={there}"]) == 0
-    result = train(f"{words} runs_dir={here}")
+    overrides = f"{OVERRIDES} total_steps=1000"
+    assert run_command(["rlrun", *overrides.split(), f"runs_dir={there}"]) == 0
+    result = train(f"{overrides} runs_dir={here}")
     assert "1,000/1,000 steps" in capsys.readouterr().out  # plain lines
     by_command = there / result.directory.relative_to(here)
     for name in ("metrics.jsonl", "result.json"):
@@ -58,18 +58,18 @@ def test_it_is_what_the_command_line_makes_of_them(tmp_path: Path, capsys: pytes
 
 
 def test_a_finished_run_is_read_and_a_fresh_one_is_another(tmp_path: Path) -> None:
-    config = compose(f"{WORDS} runs_dir={tmp_path} total_steps=500")
+    config = compose(f"{OVERRIDES} runs_dir={tmp_path} total_steps=500")
     first = train(config)
     stamp = (first.directory / "result.json").stat().st_mtime_ns
     assert train(config) == first
     assert (first.directory / "result.json").stat().st_mtime_ns == stamp
-    fresh = train(f"{WORDS} runs_dir={tmp_path} total_steps=500 fresh=true")
+    fresh = train(f"{OVERRIDES} runs_dir={tmp_path} total_steps=500 fresh=true")
     assert fresh.directory == first.directory.with_name("seed0-2")
     assert fresh.rows == first.rows
 
 
 def test_what_is_made_can_be_stepped_and_leaves_nothing_on_disk(tmp_path: Path) -> None:
-    config = compose(f"{WORDS} record_episodes=true runs_dir={tmp_path / 'runs'}")
+    config = compose(f"{OVERRIDES} record_episodes=true runs_dir={tmp_path / 'runs'}")
     with make(config) as made:
         assert made.env.spec.name == "gridworld"
         assert [progress.step for progress in made.steps(3)] == [1, 2, 3]
@@ -82,7 +82,7 @@ def test_what_is_made_can_be_stepped_and_leaves_nothing_on_disk(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("overrides", "message"),
     [
         ("algo=q_learning env=gridworld algo.gama=0.5", r"algo\.gamma"),
         ("algo=q_learning env=gridwrld", "gridworld"),
@@ -98,9 +98,9 @@ def test_what_is_made_can_be_stepped_and_leaves_nothing_on_disk(tmp_path: Path) 
         ("algo='q_learning", "algo='q_learning"),
     ],
 )
-def test_what_the_command_line_refuses_raises(words: str, message: str) -> None:
+def test_what_the_command_line_refuses_raises(overrides: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        compose(words)
+        compose(overrides)
 
 
 def test_overrides_are_not_none() -> None:
@@ -110,7 +110,7 @@ def test_overrides_are_not_none() -> None:
 
 def test_an_object_is_replaced_as_on_the_command_line() -> None:
     given = "'+algo.epsilon={_target_: rlrun.numerics.schedules.Constant, value: 0.25}'"
-    config = compose(f"{WORDS} ~algo.epsilon {given}")
+    config = compose(f"{OVERRIDES} ~algo.epsilon {given}")
     assert config.algo.arguments["epsilon"].arguments == {"value": 0.25}
 
 
@@ -131,22 +131,22 @@ def test_every_door_refuses() -> None:
     ],
 )
 def test_a_config_that_was_changed_is_checked_again(changed: dict[str, Any], message: str) -> None:
-    config = compose(WORDS)
+    config = compose(OVERRIDES)
     for door in (make, train):
         with pytest.raises(UserError, match=message):
             door(replace(config, **changed))
 
 
-@pytest.mark.parametrize("words", [WORDS, "algo=dqn env=cartpole fresh=true"])
-def test_a_config_that_is_checked_again_is_the_same(words: str) -> None:
-    config = compose(words)
+@pytest.mark.parametrize("overrides", [OVERRIDES, "algo=dqn env=cartpole fresh=true"])
+def test_a_config_that_is_checked_again_is_the_same(overrides: str) -> None:
+    config = compose(overrides)
     with make(config) as made:
         assert made.config == replace(config, record_episodes=False)
 
 
 def test_an_empty_directory_is_not_the_present_one() -> None:
     with pytest.raises(UserError, match="--config-dir ''"):
-        compose(WORDS, config_dir="")
+        compose(OVERRIDES, config_dir="")
 
 
 def test_parts_that_do_not_fit_raise_when_they_are_made() -> None:
@@ -158,7 +158,7 @@ def test_parts_that_do_not_fit_raise_when_they_are_made() -> None:
 
 
 def test_a_metric_that_is_not_there_is_answered_with_those_that_are(tmp_path: Path) -> None:
-    result = train(f"{WORDS} runs_dir={tmp_path} total_steps=500")
+    result = train(f"{OVERRIDES} runs_dir={tmp_path} total_steps=500")
     with pytest.raises(UserError, match=r"loss/tdd\b.*loss/td\b"):
         result.curve("loss/tdd")
 
@@ -172,13 +172,13 @@ def test_files_of_ones_own_are_found(tmp_path: Path) -> None:
 
 def test_it_works_in_a_thread_and_while_an_event_loop_runs(tmp_path: Path) -> None:
     steps = []
-    words = f"{WORDS} total_steps=500 runs_dir={tmp_path}"
-    thread = threading.Thread(target=lambda: steps.append(train(f"{words} seed=1").step))
+    overrides = f"{OVERRIDES} total_steps=500 runs_dir={tmp_path}"
+    thread = threading.Thread(target=lambda: steps.append(train(f"{overrides} seed=1").step))
     thread.start()
     thread.join()
 
     async def cell() -> None:  # as a notebook's kernel runs it
-        steps.append(train(f"{words} seed=2").step)
+        steps.append(train(f"{overrides} seed=2").step)
 
     asyncio.run(cell())
     assert steps == [500, 500]
@@ -187,7 +187,7 @@ def test_it_works_in_a_thread_and_while_an_event_loop_runs(tmp_path: Path) -> No
 def test_a_program_of_ones_own_that_uses_hydra_goes_on(tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text("answer: 42\n")
     with initialize_config_dir(str(tmp_path), version_base="1.3"):
-        assert compose(WORDS).labels["algo"] == "q_learning"
+        assert compose(OVERRIDES).labels["algo"] == "q_learning"
         assert OmegaConf.to_container(hydra_compose("own")) == {"answer": 42}
 
 

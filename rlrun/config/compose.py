@@ -21,7 +21,7 @@ from rlrun.config.arguments import given_text, is_choice, is_hydras, keys_set, p
 from rlrun.config.chosen import Chosen, choose, hydra, refuse_other_network
 from rlrun.config.config import GROUPS_OF_OBJECTS, LOGGERS, Config, check_plain
 from rlrun.config.files import contents, one_line, options, refuse_unread, search_path
-from rlrun.config.hydra_settings import refuse_unheeded
+from rlrun.config.hydra_settings import refuse_unused_settings
 from rlrun.config.keys import Key, as_tree, is_wrong, valid_keys
 from rlrun.config.messages import unknown_key, wrong_value
 from rlrun.config.unused_keys import refuse_unused
@@ -92,7 +92,7 @@ def request(overrides: Sequence[str], directories: Sequence[Path], *, in_sweep: 
     refuse_repeated(given)
     items = [item for item in given if not is_hydras(item)]
     chosen = choose(items, directories)
-    refuse_unheeded([item for item in given if is_hydras(item)], chosen.launching, in_sweep=in_sweep)
+    refuse_unused_settings([item for item in given if is_hydras(item)], chosen.launching, in_sweep=in_sweep)
     objects = [
         (str(item.key_or_group), item.value())
         for item in items
@@ -142,7 +142,7 @@ def composed(asked: Request) -> DictConfig:
     OmegaConf.set_struct(config, False)
     for node in (config, config.get("env")):
         if isinstance(node, DictConfig):
-            node.pop("network", None)  # a suggestion, which has been heard
+            node.pop("network", None)  # only names a network; `choose` has taken it into account
     return with_values(config, asked)
 
 

@@ -12,7 +12,7 @@ from rlrun.errors import UserError
 _OF_SWEEPS = ("hydra.launcher", "hydra.sweeper", "hydra.sweep.dir")
 
 
-def refuse_unheeded(items: Sequence[Override], settings: Sequence[Setting], *, in_sweep: bool) -> None:
+def refuse_unused_settings(items: Sequence[Override], settings: Sequence[Setting], *, in_sweep: bool) -> None:
     """Refuses what has no effect of that which is said about Hydra.
 
     Args:

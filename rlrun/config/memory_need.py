@@ -90,7 +90,7 @@ def _refuse(needs: Mapping[str, _Need], device: torch.device) -> None:
 
 @contextmanager
 def in_words() -> Iterator[None]:
-    """What no estimate foresaw: an allocation that failed is told in a line.
+    """Turns an allocation that failed, which no estimate foresaw, into an error of one line.
 
     Raises:
         UserError: where memory was too short.

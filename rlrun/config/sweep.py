@@ -15,7 +15,7 @@ from rlrun.config.chosen import NETWORK, choose
 from rlrun.config.compose import Request, checked, composed, request, with_values
 from rlrun.config.config import Config
 from rlrun.config.files import search_path
-from rlrun.config.hydra_settings import refuse_unheeded
+from rlrun.config.hydra_settings import refuse_unused_settings
 from rlrun.config.keys import is_wrong
 from rlrun.config.messages import unknown_key
 from rlrun.config.provenance import Setting
@@ -47,7 +47,7 @@ def check_sweep(overrides: Sequence[str], directories: Sequence[Path]) -> Sweep:
     refuse_repeated(items)
     task = [item for item in items if not is_hydras(item)]
     launching = _of_files(task, directories)
-    refuse_unheeded([item for item in items if is_hydras(item)], launching, in_sweep=True)
+    refuse_unused_settings([item for item in items if is_hydras(item)], launching, in_sweep=True)
     hydras = [str(item.input_line) for item in items if is_hydras(item)]
     params = [f"{each.key.removeprefix(_PARAMS)}={each.value}" for each in launching if each.key.startswith(_PARAMS)]
     sweepers = [text for text in hydras if text.lstrip("+").startswith(("hydra/sweeper=", "hydra.sweeper._target_="))]

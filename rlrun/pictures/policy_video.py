@@ -38,7 +38,7 @@ class PolicyVideo:
     is_whole: bool  # False: there was more to play
 
 
-def film(
+def policy_video(
     actors: Sequence[Actor], seed: int, num_episodes: int, every: int, most_frames: float, most_pixels: int
 ) -> PolicyVideo:
     """Plays the same episodes with every actor and draws them side by side; the shorter ones wait at their end.

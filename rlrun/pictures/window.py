@@ -82,7 +82,7 @@ def play_at_keyboard(env: Renderable, seed: int) -> Iterator[str]:
                 return
             time_step = env.step(np.array([action]))
             step, total, last = step + 1, total + float(time_step.reward[0]), bool(time_step.last[0])
-        window.show(env.render_rgb(ended=True), episode, step, total, "end: any key goes on")
+        window.show(env.render_rgb(ended=True), episode, step, total, "end: press any key")
         yield _line(episode, step, total)
         if not window.wait_for_any_key():
             window.close()

@@ -65,7 +65,7 @@ def played(house: Path, num_envs: int = 1) -> MdpEnv:
     return MdpEnv(mdp=str(house), observation="index", max_episode_steps=20, num_envs=num_envs)
 
 
-def words(algo: str, env: Path | str, tmp_path: Path) -> list[str]:
+def overrides(algo: str, env: Path | str, tmp_path: Path) -> list[str]:
     where = [f"env={env}"] if isinstance(env, str) else ["env=mdp", f"env.mdp={env}"]
     return [f"algo={algo}", *where, f"runs_dir={tmp_path / 'runs'}", "logger=none", "device=cpu", "env.num_envs=4"]
 
@@ -77,7 +77,7 @@ def test_every_agent_plays_and_learns_within_the_mask(
 ) -> None:
     file: Path = request.getfixturevalue(which)
     changed = ["algo.replay.learning_starts_steps=8", "algo.replay.batch_size=8"] if algo == "dqn" else []
-    made = build(load_config([*words(algo, file, tmp_path), *changed], [config_directory()]))
+    made = build(load_config([*overrides(algo, file, tmp_path), *changed], [config_directory()]))
     for _ in range(10):  # an action that is not allowed would end in the environment's ValueError
         rollout = made.run.collector.collect(made.run.agent)
         assert bool(rollout.obs["action_mask"].gather(2, rollout.action[..., None]).all())
@@ -89,7 +89,7 @@ def test_every_agent_plays_and_learns_within_the_mask(
 @pytest.mark.parametrize("algo", NETWORKS)
 def test_networks_play_a_grid_whose_edge_cannot_be_left(algo: str, tmp_path: Path) -> None:
     changed = ["env.map=karpathy_10x10", "env.observation=one_hot"]
-    made = build(load_config([*words(algo, "gridworld", tmp_path), *changed], [config_directory()]))
+    made = build(load_config([*overrides(algo, "gridworld", tmp_path), *changed], [config_directory()]))
     made.run.agent.learn(made.run.collector.collect(made.run.agent))
     made.close()
 
@@ -185,7 +185,7 @@ def test_the_target_of_dqn_is_the_best_that_the_successors_mask_allows(
     double: bool, house: Path, tmp_path: Path
 ) -> None:
     changed = [f"algo.target.double={str(double).lower()}"]
-    made = build(load_config([*words("dqn", house, tmp_path), *changed], [config_directory()]))
+    made = build(load_config([*overrides("dqn", house, tmp_path), *changed], [config_directory()]))
     agent = made.run.agent
     assert isinstance(agent, DQN)
     states = torch.tensor([0, 1, 2])

@@ -230,7 +230,7 @@ class PlacesOfPairs(Places):
 class Neither:
     num_features = 3
 '''
-WORDS = [
+OVERRIDES = [
     "algo=linear_q",
     "env=gridworld",
     "env.observation=index",
@@ -255,7 +255,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixt
 @pytest.mark.process
 def test_a_users_features_by_the_command_line(module: str, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
-    command = [str(Path(sys.executable).parent / "rlrun"), *WORDS, f"runs_dir={runs}"]
+    command = [str(Path(sys.executable).parent / "rlrun"), *OVERRIDES, f"runs_dir={runs}"]
     command += [f"algo.features._target_={module}.Places", "+algo.features.scale=0.25"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}  # the module is found because it lies in the working directory
     done = subprocess.run(
@@ -269,8 +269,13 @@ def test_a_users_features_by_the_command_line(module: str, tmp_path: Path) -> No
 
 
 def test_a_users_features_are_what_q_is_a_function_of(module: str, tmp_path: Path) -> None:
-    words = [*WORDS, f"runs_dir={tmp_path}", f"algo.features._target_={module}.Places", "+algo.features.scale=0.25"]
-    built = build(load_config(words, [config_directory()]))
+    overrides = [
+        *OVERRIDES,
+        f"runs_dir={tmp_path}",
+        f"algo.features._target_={module}.Places",
+        "+algo.features.scale=0.25",
+    ]
+    built = build(load_config(overrides, [config_directory()]))
     agent: Any = built.run.agent
     weight = torch.arange(16, dtype=torch.float64).reshape(4, 4)  # an action's row: three features and the bias
     agent.load_state_dict(agent.state_dict() | {"weight": weight})
@@ -281,8 +286,8 @@ def test_a_users_features_are_what_q_is_a_function_of(module: str, tmp_path: Pat
 
 
 def test_a_users_features_of_pairs_have_one_weight_vector(module: str, tmp_path: Path) -> None:
-    words = [*WORDS, f"runs_dir={tmp_path}", f"algo.features._target_={module}.PlacesOfPairs"]
-    built = build(load_config([*words, "+algo.features.scale=0.25"], [config_directory()]))
+    overrides = [*OVERRIDES, f"runs_dir={tmp_path}", f"algo.features._target_={module}.PlacesOfPairs"]
+    built = build(load_config([*overrides, "+algo.features.scale=0.25"], [config_directory()]))
     agent: Any = built.run.agent
     agent.load_state_dict(agent.state_dict() | {"weight": torch.arange(12, dtype=torch.float64)[None]})
     row, column = 0.5, 0.25  # of cell 9
@@ -295,8 +300,8 @@ def test_a_users_features_of_pairs_have_one_weight_vector(module: str, tmp_path:
 
 
 def test_a_users_features_are_checked_like_our_own(module: str, tmp_path: Path) -> None:
-    def load(*words: str) -> None:
-        load_config([*WORDS, f"runs_dir={tmp_path}", *words], [config_directory()])
+    def load(*overrides: str) -> None:
+        load_config([*OVERRIDES, f"runs_dir={tmp_path}", *overrides], [config_directory()])
 
     with pytest.raises(UserError, match=r"algo\.features\.scale"):
         load(f"algo.features._target_={module}.Places")

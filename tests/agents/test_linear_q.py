@@ -359,7 +359,7 @@ def test_there_are_no_tables_of_vectors() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("overrides", "message"),
     [
         (["env=gridworld", f"{FEATURES}=rlrun.agents.linear.features.Flat"], "gridworld.*OneHot"),
         (["env=cartpole"], "cartpole.*Box.*Flat, TileCoding"),
@@ -369,18 +369,20 @@ def test_there_are_no_tables_of_vectors() -> None:
         ),
     ],
 )
-def test_features_that_do_not_fit_the_observations_are_refused(words: list[str], message: str, tmp_path: Path) -> None:
+def test_features_that_do_not_fit_the_observations_are_refused(
+    overrides: list[str], message: str, tmp_path: Path
+) -> None:
     with pytest.raises(UserError, match=message):
-        build(load_config(["algo=linear_q", *words, f"runs_dir={tmp_path}"], [config_directory()]))
+        build(load_config(["algo=linear_q", *overrides, f"runs_dir={tmp_path}"], [config_directory()]))
 
 
 def test_features_of_features_can_be_configured(tmp_path: Path) -> None:
-    words = ["algo=linear_q", "env=gridworld", "logger=none", f"runs_dir={tmp_path}"]
-    words += [
+    overrides = ["algo=linear_q", "env=gridworld", "logger=none", f"runs_dir={tmp_path}"]
+    overrides += [
         "algo.features._target_=rlrun.agents.linear.features.Paired",
         "+algo.features.features._target_=rlrun.agents.linear.features.OneHot",
     ]
-    built = build(load_config(words, [config_directory()]))
+    built = build(load_config(overrides, [config_directory()]))
     assert tuple(built.run.agent.state_dict()["weight"].shape) == (1, 16 * 4)
     built.close()
 

@@ -298,15 +298,15 @@ def test_illegal_actions_are_not_drawn() -> None:
 
 
 def test_features_of_pairs_are_refused(tmp_path: Path) -> None:
-    words = [
+    overrides = [
         "algo=linear_v",
         "env=gridworld",
         f"runs_dir={tmp_path}",
         "algo.features._target_=rlrun.agents.linear.features.Paired",
     ]
-    words += ["+algo.features.features._target_=rlrun.agents.linear.features.OneHot"]
+    overrides += ["+algo.features.features._target_=rlrun.agents.linear.features.OneHot"]
     with pytest.raises(UserError, match=r"algo\.features.*Paired"):
-        build(load_config(words, [config_directory()]))
+        build(load_config(overrides, [config_directory()]))
 
 
 class TestLinearVContract(AgentContract):

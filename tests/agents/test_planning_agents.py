@@ -298,9 +298,9 @@ def test_the_greedy_policy_of_a_discount_within_the_time_limit(tmp_path: Path) -
 
 
 def test_a_planner_that_runs_out_of_sweeps_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["algo=value_iteration", "env=gridworld", "env.map=sutton_5x5", "algo.gamma=1", "total_steps=20"]
+    overrides = ["algo=value_iteration", "env=gridworld", "env.map=sutton_5x5", "algo.gamma=1", "total_steps=20"]
     quick = ["evaluation.episodes=1", "evaluation.num_envs=1", "logger=none", "device=cpu", "name=a"]
-    assert run_command(["rlrun", *words, *quick, f"runs_dir={tmp_path / 'runs'}"]) == 0
+    assert run_command(["rlrun", *overrides, *quick, f"runs_dir={tmp_path / 'runs'}"]) == 0
     said = capsys.readouterr().out
     assert "NOT CONVERGED after 20 sweeps (residual 10)" in said
     (run,) = (tmp_path / "runs").glob("gridworld/value_iteration/a/seed0")

@@ -39,7 +39,7 @@ def test_which_seeds_are_meant(word: str, seeds: list[int]) -> None:
 
 
 @pytest.mark.parametrize(
-    "words",
+    "overrides",
     [
         *(["seeds=0"], ["seeds=-1"], ["seeds=abc"], ["seeds=1.5"], ["seeds=true"], ["seeds="], ["seeds=[]"]),
         *(["seeds=1,1"], ["seeds=1,x"], ["seeds=interval(0,1)"], ["seeds=glob(*)"], ["seeds=null"], ["seeds={a: 1}"]),
@@ -47,13 +47,13 @@ def test_which_seeds_are_meant(word: str, seeds: list[int]) -> None:
     ],
     ids=" ".join,
 )
-def test_what_is_not_understood_is_refused(words: list[str]) -> None:
+def test_what_is_not_understood_is_refused(overrides: list[str]) -> None:
     with pytest.raises(UserError, match="seed"):
-        take_seeds(words)
+        take_seeds(overrides)
 
 
 @pytest.mark.parametrize(
-    "words",
+    "overrides",
     [
         ["seeds=2", "-m", "algo.gamma=0.9,0.8"],
         ["seeds=2", "--cfg", "job"],
@@ -66,17 +66,17 @@ def test_what_is_not_understood_is_refused(words: list[str]) -> None:
     ids=" ".join,
 )
 def test_nothing_is_begun_where_something_is_wrong(
-    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert run_command(["rlrun", *QUICK, *words]) == 2
+    assert run_command(["rlrun", *QUICK, *overrides]) == 2
     assert capsys.readouterr().err.startswith("rlrun: error: ")
     assert not list(tmp_path.iterdir())
 
 
-def started(folder: Path, *words: str) -> subprocess.Popen[str]:
+def started(folder: Path, *overrides: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "rlrun", *words],
+        [sys.executable, "-m", "rlrun", *overrides],
         cwd=folder,
         env=ENV,
         stdout=subprocess.PIPE,

@@ -24,7 +24,7 @@ from rlrun.testing.recorded_operations import RecordedOperations
 from rlrun.testing.scripted_env import ScriptedEnv
 
 CPU = torch.device("cpu")
-WORDS = {
+OVERRIDES = {
     "dqn": ["algo.replay.learning_starts_steps=8", "algo.replay.batch_size=8", "algo.replay.capacity_steps=64"],
     "actor_critic": ["algo.value.shared=false", "algo.value.updates=2", "algo.advantage.rollout_steps=4"],
 }
@@ -47,8 +47,15 @@ def built(
     precision: Precision = "float32",
     recorder: Counting | None = None,
 ) -> Any:
-    words = [f"algo={algo}", "env=cartpole", "preset=null", "network=mlp", "algo.network.hidden=[8,8]", *WORDS[algo]]
-    config = load_config(words, [config_directory()])
+    overrides = [
+        f"algo={algo}",
+        "env=cartpole",
+        "preset=null",
+        "network=mlp",
+        "algo.network.hidden=[8,8]",
+        *OVERRIDES[algo],
+    ]
+    config = load_config(overrides, [config_directory()])
     runtime = {
         "spec": ScriptedEnv(2).spec,
         "device": CPU,
@@ -71,7 +78,7 @@ def act(agent: DQN | ActorCritic) -> None:
     agent.act(OBS, (), torch.Generator().manual_seed(0), explore=False)
 
 
-@pytest.mark.parametrize("algo", WORDS)
+@pytest.mark.parametrize("algo", OVERRIDES)
 def test_acting_is_recorded_once_for_each_number_of_environments(algo: str) -> None:
     recorder = Counting()
     agent = built(algo, "graphs", recorder=recorder)
@@ -92,7 +99,7 @@ def test_acting_is_recorded_anew_where_a_weight_is_another_tensor() -> None:
         assert recorder.made == made
 
 
-@pytest.mark.parametrize("algo", WORDS)
+@pytest.mark.parametrize("algo", OVERRIDES)
 def test_updates_are_recorded_once_for_what_they_begin_with(algo: str) -> None:
     recorder = Counting()
     agent = built(algo, "graphs", recorder=recorder)

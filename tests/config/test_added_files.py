@@ -14,7 +14,7 @@ from rlrun.config.compose import load_config
 from rlrun.config.files import config_directory
 from rlrun.config.provenance import read
 
-WORDS = ("algo=q_learning", "env=gridworld")
+OVERRIDES = ("algo=q_learning", "env=gridworld")
 
 
 def directories(directory: Path, **files: str) -> list[Path]:
@@ -27,17 +27,17 @@ def test_a_file_that_nothing_would_read_is_refused(tmp_path: Path, file: str) ->
     path = tmp_path / file
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("seed: 1\n")
-    refusal(lambda: load_config(WORDS, [tmp_path, config_directory()]), str(path))
+    refusal(lambda: load_config(OVERRIDES, [tmp_path, config_directory()]), str(path))
 
 
 @pytest.mark.parametrize("name", ["q_learning_ownd", "qlearning_own", "q_laerning_own"])
 def test_a_preset_with_a_slip_in_its_name_is_told_about(tmp_path: Path, name: str) -> None:
     half = "# @package _global_\nalgo:\n  gamma: 0.5\n"
     found = directories(tmp_path, env__own="defaults: [gridworld, _self_]\nnum_envs: 2\n", **{f"preset__{name}": half})
-    words = ["algo=q_learning", "env=own"]
-    refusal(lambda: load_config(words, found), f"{tmp_path / 'preset' / name}.yaml", "q_learning_own.yaml")
-    assert load_config([*words, "preset=null"], found).algo.arguments["gamma"] != 0.5
-    assert load_config([*words, f"preset={name}"], found).algo.arguments["gamma"] == 0.5
+    overrides = ["algo=q_learning", "env=own"]
+    refusal(lambda: load_config(overrides, found), f"{tmp_path / 'preset' / name}.yaml", "q_learning_own.yaml")
+    assert load_config([*overrides, "preset=null"], found).algo.arguments["gamma"] != 0.5
+    assert load_config([*overrides, f"preset={name}"], found).algo.arguments["gamma"] == 0.5
 
 
 def test_a_preset_that_is_a_variant_or_another_pairs_is_left_alone(tmp_path: Path) -> None:
@@ -78,8 +78,8 @@ def test_what_yaml_takes_for_something_else_is_refused_with_its_line(
         experiment__right=f"# @package _global_\n{defaults}\nseed: 1\n",
         preset__other="# @package _global_\ndefaults: [/experiment/wrong]\n",
     )
-    refusal(lambda: load_config([*WORDS, word], found), "experiment/wrong.yaml, line 3", *named.split())
-    load_config(WORDS, found)  # a file that is not chosen is nobody's concern
+    refusal(lambda: load_config([*OVERRIDES, word], found), "experiment/wrong.yaml, line 3", *named.split())
+    load_config(OVERRIDES, found)  # a file that is not chosen is nobody's concern
 
 
 @pytest.mark.parametrize("value", ["0", "0.5", "10", "0x10", "1_000", "1e-3", "'010'", "text:1", "08:00 pm", "0o17"])
@@ -103,7 +103,7 @@ def test_a_sweeper_of_ones_own_has_dotted_keys_and_is_swept_with(
     )
     monkeypatch.chdir(tmp_path)
     short = ["total_steps=100", "evaluation.episodes=1", "logger=none", "device=cpu"]
-    assert run_command(["rlrun", "-m", "--config-dir", "conf", *WORDS, *short, "hydra/sweeper=mine"]) == 0
+    assert run_command(["rlrun", "-m", "--config-dir", "conf", *OVERRIDES, *short, "hydra/sweeper=mine"]) == 0
     assert capsys.readouterr().err == ""
     gammas = {re.search(r"gamma: (\S+)", file.read_text())[1] for file in tmp_path.glob("runs/*/*/*/*/config.yaml")}  # type: ignore[index]
     assert gammas == {"0.9", "0.8"}
@@ -132,12 +132,12 @@ def test_a_file_that_is_no_utf8_stops_no_run_that_does_not_use_it(tmp_path: Path
 )
 def test_an_experiment_that_sets_nothing_of_a_run_is_refused(tmp_path: Path, text: str, named: str) -> None:
     found = directories(tmp_path, experiment__own=text)
-    refusal(lambda: load_config([*WORDS, "experiment=own"], found), named)
+    refusal(lambda: load_config([*OVERRIDES, "experiment=own"], found), named)
 
 
 def test_an_experiment_may_be_about_one_part_alone(tmp_path: Path) -> None:
     found = directories(tmp_path, experiment__own="\n# @package algo\n# A comment.\ngamma: 0.5\n")
-    assert load_config([*WORDS, "experiment=own"], found).algo.arguments["gamma"] == 0.5
+    assert load_config([*OVERRIDES, "experiment=own"], found).algo.arguments["gamma"] == 0.5
 
 
 def test_an_experiment_without_its_first_line_is_not_taken_for_a_missing_algorithm(tmp_path: Path) -> None:

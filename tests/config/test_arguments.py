@@ -40,7 +40,7 @@ def test_what_cannot_be_read_is_quoted(word: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "key"),
+    ("overrides", "key"),
     [
         (["seed=0", "+seed=1"], "seed"),
         (["algo=dqn", "algo=random"], "algo"),
@@ -48,11 +48,11 @@ def test_what_cannot_be_read_is_quoted(word: str) -> None:
         (["experiment=a", "experiment=[b]"], "experiment"),
     ],
 )
-def test_a_key_is_given_once(words: list[str], key: str) -> None:
+def test_a_key_is_given_once(overrides: list[str], key: str) -> None:
     with pytest.raises(UserError) as caught:
-        refuse_repeated(parse(words))
-    assert str(caught.value).startswith(f"{key} is given twice, as {words[0]} and as {words[1]}")
-    refuse_repeated(parse([words[0], words[0], "~algo.epsilon", "algo.epsilon={a: 1}"]))
+        refuse_repeated(parse(overrides))
+    assert str(caught.value).startswith(f"{key} is given twice, as {overrides[0]} and as {overrides[1]}")
+    refuse_repeated(parse([overrides[0], overrides[0], "~algo.epsilon", "algo.epsilon={a: 1}"]))
 
 
 def test_changes_take_the_place_of_what_is_there() -> None:

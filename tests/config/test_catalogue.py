@@ -141,7 +141,7 @@ def test_checking_and_explaining_a_run_imports_no_torch() -> None:
     code = (
         "import sys; from rlrun.config.compose import load_config; from rlrun.config.files import config_directory; "
         "from rlrun.config.explain import explanation; conf = [config_directory()]; "
-        "words = ['algo=actor_critic', 'env=pong', 'experiment=a2c']; "
-        "load_config(words, conf); explanation(words, conf); sys.exit('torch' in sys.modules)"
+        "overrides = ['algo=actor_critic', 'env=pong', 'experiment=a2c']; "
+        "load_config(overrides, conf); explanation(overrides, conf); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

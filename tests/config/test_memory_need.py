@@ -23,7 +23,7 @@ GIB = 2**30
 
 
 @pytest.mark.parametrize(
-    ("words", "key"),
+    ("overrides", "key"),
     [
         ("algo=dqn env=cartpole env.num_envs=1000000000", "env.num_envs"),
         ("algo=dqn env=cartpole evaluation.num_envs=1000000000", "evaluation.num_envs"),
@@ -40,10 +40,10 @@ GIB = 2**30
     ],
 )
 def test_a_number_that_no_machine_has_memory_for_is_one_line(
-    words: str, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    overrides: str, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert run_command(["rlrun", *words.split(), "device=cpu"]) == 2
+    assert run_command(["rlrun", *overrides.split(), "device=cpu"]) == 2
     printed = capsys.readouterr()
     assert printed.err.startswith(f"rlrun: error: {key}=")
     assert "needs at least" in printed.err
@@ -68,18 +68,18 @@ def test_a_sweep_is_refused_before_its_first_run(
 
 
 @pytest.mark.parametrize(
-    "words",
+    "overrides",
     [["seed=range(1000000000)"], ["seed=range(400)", "algo.rollout_steps=range(1,400)"], ["seed=range(100001)"]],
 )
-def test_a_sweep_without_end_is_refused_at_once(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_command(["rlrun", "-m", "algo=random", "env=cartpole", *words]) == 2
+def test_a_sweep_without_end_is_refused_at_once(overrides: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["rlrun", "-m", "algo=random", "env=cartpole", *overrides]) == 2
     assert "makes a sweep of more than 100,000 runs" in capsys.readouterr().err
 
 
-def needed(words: str, room: int, monkeypatch: pytest.MonkeyPatch) -> str:
+def needed(overrides: str, room: int, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr("rlrun.config.memory_need.available_memory", lambda device: room)
     try:
-        refuse_too_large(compose(words), CPU)
+        refuse_too_large(compose(overrides), CPU)
     except WrongKeyError as error:
         return str(error)
     return ""
@@ -87,10 +87,10 @@ def needed(words: str, room: int, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_the_estimate_is_the_sum_of_what_constructors_say(monkeypatch: pytest.MonkeyPatch) -> None:
     # 1,100 bytes for each slot of CartPole, in training and in evaluation, and 100 steps of 18 bytes in each slot
-    words = "algo=random env=cartpole env.num_envs=1000000 evaluation.num_envs=1000 algo.rollout_steps=100"
+    overrides = "algo=random env=cartpole env.num_envs=1000000 evaluation.num_envs=1000 algo.rollout_steps=100"
     exact = 1_000_000 * (1_100 + 100 * 18) + 1_000 * 1_100
-    assert needed(words, exact, monkeypatch) == ""
-    message = needed(words, exact - 1, monkeypatch)
+    assert needed(overrides, exact, monkeypatch) == ""
+    message = needed(overrides, exact - 1, monkeypatch)
     each = (exact - 1_100_000) / GIB
     assert message.startswith(
         f"env.num_envs=1000000 needs at least {each:.2f} GiB of memory, {exact / GIB:.2f} GiB with"
@@ -101,25 +101,27 @@ def test_the_estimate_is_the_sum_of_what_constructors_say(monkeypatch: pytest.Mo
 def test_of_layers_every_weight_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     # 1 x 20,000 + 20,000 x 30,000 + 30,000 x 1 weights of 12 bytes at least
     weights = 12 * (20_000 + 20_000 * 30_000 + 30_000)
-    words = "algo=dqn env=cartpole preset=null algo.network.hidden=[20000,30000] algo.replay.capacity_steps=1000"
-    assert needed(words, weights + 10**6, monkeypatch) == ""
-    assert needed(words, weights, monkeypatch).startswith("algo.network.hidden=[20000, 30000] needs at least 6.71 GiB")
+    overrides = "algo=dqn env=cartpole preset=null algo.network.hidden=[20000,30000] algo.replay.capacity_steps=1000"
+    assert needed(overrides, weights + 10**6, monkeypatch) == ""
+    assert needed(overrides, weights, monkeypatch).startswith(
+        "algo.network.hidden=[20000, 30000] needs at least 6.71 GiB"
+    )
 
 
 def test_what_is_not_used_takes_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    words = "algo=actor_critic env=cartpole preset=null env.num_envs=1"
-    config = compose(f"{words} algo.advantage.estimator=monte_carlo algo.advantage.episodes_per_batch=1")
+    overrides = "algo=actor_critic env=cartpole preset=null env.num_envs=1"
+    config = compose(f"{overrides} algo.advantage.estimator=monte_carlo algo.advantage.episodes_per_batch=1")
     assert "rollout_steps" in config.algo.arguments["advantage"].unused
-    assert needed(words, 2**20, monkeypatch) == ""  # so little is not asked about
+    assert needed(overrides, 2**20, monkeypatch) == ""  # so little is not asked about
 
 
 def test_an_environment_that_says_nothing_is_bounded_by_what_any_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     known = catalogue.target("rlrun.envs.gridworld.GridWorld")
     assert known is not None
     assert "takes" not in known.parameters["num_envs"].entry
-    words = "algo=random env=gridworld env.num_envs=100000000 evaluation.num_envs=1 algo.rollout_steps=1"
-    assert needed(words, 100_000_000 * (40 + 18) + 40, monkeypatch) == ""
-    assert needed(words, 100_000_000 * (40 + 18) + 39, monkeypatch).startswith("env.num_envs=100000000 needs")
+    overrides = "algo=random env=gridworld env.num_envs=100000000 evaluation.num_envs=1 algo.rollout_steps=1"
+    assert needed(overrides, 100_000_000 * (40 + 18) + 40, monkeypatch) == ""
+    assert needed(overrides, 100_000_000 * (40 + 18) + 39, monkeypatch).startswith("env.num_envs=100000000 needs")
 
 
 def spec(num_envs: int) -> EnvSpec:

@@ -63,14 +63,14 @@ def test_a_byte_order_mark_is_no_part_of_a_text(
         path.write_text(MARK + text, encoding="utf-8")
         assert read_text(path) == text
     rest = PLAN[2:]
-    for words in (
+    for overrides in (
         ["algo=value_iteration", "env=gridworld", "env.map=map.txt"],
         ["algo=policy_evaluation", "env=mdp", "env.mdp=mdp.yaml", "algo.policy=policy.yaml", "evaluation.episodes=2"],
         ["algo=mine", "env=gridworld", "total_steps=20", "--config-dir", "conf"],
     ):
-        given = {word.partition("=")[0] for word in words}
-        assert run_command(["rlrun", *words, *(word for word in rest if word.partition("=")[0] not in given)]) == 0, (
-            capsys.readouterr().err
-        )
+        given = {word.partition("=")[0] for word in overrides}
+        assert (
+            run_command(["rlrun", *overrides, *(word for word in rest if word.partition("=")[0] not in given)]) == 0
+        ), capsys.readouterr().err
     assert summary([tmp_path / "conf", CONF], "algo", "mine") == "Mine."
     assert "mine" in options([tmp_path / "conf", CONF], "algo")

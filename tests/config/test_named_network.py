@@ -30,14 +30,14 @@ def directories(tmp_path: Path) -> list[Path]:
     return with_files(tmp_path, FILES)
 
 
-def network(directories: list[Path], *words: str) -> Component:
-    found = load_config(words, directories).algo.arguments["network"]
+def network(directories: list[Path], *overrides: str) -> Component:
+    found = load_config(overrides, directories).algo.arguments["network"]
     assert isinstance(found, Component)
     return found
 
 
 @pytest.mark.parametrize(
-    ("words", "hidden", "activation"),
+    ("overrides", "hidden", "activation"),
     [
         ((), [256, 256], "tanh"),
         (("preset=null",), [64, 64], "tanh"),
@@ -59,9 +59,9 @@ def network(directories: list[Path], *words: str) -> Component:
     ],
 )
 def test_the_strongest_choice_is_the_whole_network(
-    directories: list[Path], words: tuple[str, ...], hidden: list[int], activation: str
+    directories: list[Path], overrides: tuple[str, ...], hidden: list[int], activation: str
 ) -> None:
-    found = network(directories, *CARTPOLE, *words)
+    found = network(directories, *CARTPOLE, *overrides)
     assert found.arguments == {"hidden": hidden, "activation": activation}
 
 
@@ -73,13 +73,13 @@ def test_an_environment_suggests_one_to_algorithms_that_take_one(directories: li
     assert network(directories, "algo=dqn", "env=pong").arguments["hidden"] == 512
 
 
-@pytest.mark.parametrize("words", [("experiment=small", "network=mlp"), ("experiment=[small,linear]",)])
-def test_keys_for_another_network_are_refused(directories: list[Path], words: tuple[str, ...]) -> None:
-    refusal(lambda: load_config([*CARTPOLE, *words], directories), "algo.network.hidden", "small.yaml, line 4")
+@pytest.mark.parametrize("overrides", [("experiment=small", "network=mlp"), ("experiment=[small,linear]",)])
+def test_keys_for_another_network_are_refused(directories: list[Path], overrides: tuple[str, ...]) -> None:
+    refusal(lambda: load_config([*CARTPOLE, *overrides], directories), "algo.network.hidden", "small.yaml, line 4")
 
 
 @pytest.mark.parametrize(
-    ("words", "named"),
+    ("overrides", "named"),
     [
         (("algo=random", "env=images", "network=mlp"), "algo=random network=mlp"),
         (("algo=random", "env=images", "++algo.network.hidden=[3]"), "algo.network.hidden"),
@@ -95,13 +95,13 @@ def test_keys_for_another_network_are_refused(directories: list[Path], words: tu
         ((*CARTPOLE, "network=null"), "'null' mlp"),
     ],
 )
-def test_what_is_not_right_is_refused(directories: list[Path], words: tuple[str, ...], named: str) -> None:
-    refusal(lambda: load_config(words, directories), *named.split())
+def test_what_is_not_right_is_refused(directories: list[Path], overrides: tuple[str, ...], named: str) -> None:
+    refusal(lambda: load_config(overrides, directories), *named.split())
 
 
 def test_where_its_values_come_from_is_explained(directories: list[Path]) -> None:
-    def places(*words: str) -> list[str]:
-        rows = explanation([*CARTPOLE, *words], directories, ["algo.network"]).rows
+    def places(*overrides: str) -> list[str]:
+        rows = explanation([*CARTPOLE, *overrides], directories, ["algo.network"]).rows
         return [row.place.split(",")[0] for row in rows[1:]]
 
     assert places() == ["conf/network/mlp_256.yaml"] * 2

@@ -94,8 +94,8 @@ NUMBERS: dict[str, dict[str, Any]] = {
 
 def checked(experiment: str, game: str, *more: str) -> dict[str, Any]:
     """Every key of the checked config."""
-    words = [f"algo={ALGOS[experiment]}", *GAMES[game], f"experiment={experiment}", *more]
-    return flat(load_config(words, [CONF]).as_plain())
+    overrides = [f"algo={ALGOS[experiment]}", *GAMES[game], f"experiment={experiment}", *more]
+    return flat(load_config(overrides, [CONF]).as_plain())
 
 
 def test_every_experiment_that_ships_is_a_papers() -> None:
@@ -121,20 +121,20 @@ def test_games_differ_in_nothing_but_the_game(experiment: str) -> None:
 
 @pytest.mark.parametrize("experiment", NUMBERS)
 def test_explain_names_no_preset(experiment: str) -> None:
-    words = [f"algo={ALGOS[experiment]}", "env=pong", f"experiment={experiment}"]
-    places = [row.place for row in explanation(words, [CONF]).rows]
+    overrides = [f"algo={ALGOS[experiment]}", "env=pong", f"experiment={experiment}"]
+    places = [row.place for row in explanation(overrides, [CONF]).rows]
     assert any(place.startswith(f"conf/experiment/{experiment}.yaml") for place in places)
     assert not [place for place in places if "preset" in place]
 
 
 def test_a_preset_on_the_command_line_counts_for_what_the_experiment_leaves_open() -> None:
-    words = ["algo=actor_critic", "env=pong", "experiment=a2c", "preset=actor_critic_pong"]
-    config = load_config(words, [CONF])
+    overrides = ["algo=actor_critic", "env=pong", "experiment=a2c", "preset=actor_critic_pong"]
+    config = load_config(overrides, [CONF])
     assert config.labels["preset"] == "actor_critic_pong"
     assert config.log_every_steps == 10_000  # the preset's
     channels = config.algo.arguments["network"].arguments["channels"]
     assert (channels, config.total_steps) == ([32, 64, 64], 10_000_000)  # the experiment's
-    (row,) = explanation(words, [CONF], ["log_every_steps"]).rows
+    (row,) = explanation(overrides, [CONF], ["log_every_steps"]).rows
     assert row.place.startswith("conf/preset/actor_critic_pong.yaml")
 
 
@@ -146,15 +146,15 @@ def test_an_own_experiment_keeps_the_preset_unless_it_says_otherwise(tmp_path: P
     header, deltas = "# @package _global_\n", "algo:\n  gamma: 0.5\n"
     without = f"{header}defaults:\n  - override /preset: null\n{deltas}"
     found = with_files(tmp_path, {"experiment/own": header + deltas, "experiment/paper": without})
-    words = ["algo=dqn", "env=pong"]
-    assert load_config([*words, "experiment=own"], found).algo.arguments["n_step"] == 3  # the preset's
-    assert load_config([*words, "experiment=paper"], found).algo.arguments["n_step"] == 1
+    overrides = ["algo=dqn", "env=pong"]
+    assert load_config([*overrides, "experiment=own"], found).algo.arguments["n_step"] == 3  # the preset's
+    assert load_config([*overrides, "experiment=paper"], found).algo.arguments["n_step"] == 1
 
 
 def test_a_limit_of_the_evaluation_leaves_training_alone(tmp_path: Path) -> None:
-    words = ["algo=random", "env=pong", "env.num_threads=1", "device=cpu", "algo.rollout_steps=25", "logger=none"]
-    words += ["evaluation.episodes=2", "evaluation.num_envs=2", "evaluation.max_episode_frames=80"]
-    with closing(build(load_config(words, [CONF]), tmp_path)) as built:
+    overrides = ["algo=random", "env=pong", "env.num_threads=1", "device=cpu", "algo.rollout_steps=25", "logger=none"]
+    overrides += ["evaluation.episodes=2", "evaluation.num_envs=2", "evaluation.max_episode_frames=80"]
+    with closing(build(load_config(overrides, [CONF]), tmp_path)) as built:
         run = built.run
         assert run.evaluator.evaluate(run.agent, 0).lengths.tolist() == [20, 20]  # 4 frames each
         assert not run.collector.collect(run.agent).last.any()
@@ -162,10 +162,10 @@ def test_a_limit_of_the_evaluation_leaves_training_alone(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("limit", ["0", "3", "yes", "1.5"])
 def test_a_limit_that_the_environment_would_not_take_is_refused(limit: str) -> None:
-    words = ["algo=dqn", "env=pong", f"evaluation.max_episode_frames={limit}"]
-    wrong_key(lambda: load_config(words, [CONF]), "evaluation.max_episode_frames", limit)
+    overrides = ["algo=dqn", "env=pong", f"evaluation.max_episode_frames={limit}"]
+    wrong_key(lambda: load_config(overrides, [CONF]), "evaluation.max_episode_frames", limit)
 
 
 def test_a_limit_without_effect_is_refused() -> None:
-    words = ["algo=dqn", "env=cartpole", "evaluation.max_episode_frames=8"]
-    wrong_key(lambda: load_config(words, [CONF]), "evaluation.max_episode_frames", "env._target_")
+    overrides = ["algo=dqn", "env=cartpole", "evaluation.max_episode_frames=8"]
+    wrong_key(lambda: load_config(overrides, [CONF]), "evaluation.max_episode_frames", "env._target_")

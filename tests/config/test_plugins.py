@@ -39,8 +39,8 @@ def example(site: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return site
 
 
-def composed(*words: str) -> Config:
-    return load_config(words, config_directories(None))
+def composed(*overrides: str) -> Config:
+    return load_config(overrides, config_directories(None))
 
 
 def package(site: Path, name: str, files: dict[str, str], *, names: str | None = None) -> None:
@@ -206,8 +206,8 @@ def test_a_group_of_a_package_may_have_options_of_ones_own(own_site: Path, tmp_p
     package(own_site, "timed", {"conf/algo/timed.yaml": theirs, "conf/schedule/slow.yaml": slow})
     (tmp_path / "conf/schedule").mkdir(parents=True)
     (tmp_path / "conf/schedule/fast.yaml").write_text(slow.replace("0.2", "0.3"))
-    words = ["algo=timed", "env=taxi", "schedule@algo.epsilon=fast"]
-    config = load_config(words, config_directories(str(tmp_path / "conf")))
+    overrides = ["algo=timed", "env=taxi", "schedule@algo.epsilon=fast"]
+    config = load_config(overrides, config_directories(str(tmp_path / "conf")))
     assert config.as_plain()["algo"]["epsilon"]["value"] == 0.3
 
 

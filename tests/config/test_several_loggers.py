@@ -16,15 +16,15 @@ from rlrun.config.saved import config_of_run
 from rlrun.errors import UserError
 from rlrun.runs.manifest import digest
 
-WORDS = ("algo=random", "env=cartpole")
+OVERRIDES = ("algo=random", "env=cartpole")
 
 
-def chosen(*words: str, directories: list[Path] | None = None) -> Config:
-    return load_config([*WORDS, *words], directories or [config_directory()])
+def chosen(*overrides: str, directories: list[Path] | None = None) -> Config:
+    return load_config([*OVERRIDES, *overrides], directories or [config_directory()])
 
 
 @pytest.mark.parametrize(
-    ("words", "names"),
+    ("overrides", "names"),
     [
         ([], ["tensorboard"]),
         (["logger=csv"], ["csv"]),
@@ -35,8 +35,8 @@ def chosen(*words: str, directories: list[Path] | None = None) -> Config:
         (["+logger.also._target_=rlrun.runs.csv_file.CsvFile"], ["tensorboard", "also"]),
     ],
 )
-def test_none_one_or_several_are_chosen(words: list[str], names: list[str]) -> None:
-    assert list(chosen(*words).loggers) == names
+def test_none_one_or_several_are_chosen(overrides: list[str], names: list[str]) -> None:
+    assert list(chosen(*overrides).loggers) == names
 
 
 def test_keys_of_each_are_below_its_name() -> None:
@@ -59,7 +59,7 @@ def test_files_choose_them_too_and_the_command_line_wins(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("overrides", "message"),
     [
         (["logger=[csv,wandbb]"], "unknown logger 'wandbb'; nearest: wandb; available: csv, mlflow, none, "),
         (["logger=wandb", "logger.wandb.projct=x"], "unknown key logger.wandb.projct; nearest: logger.wandb.project"),
@@ -72,9 +72,9 @@ def test_files_choose_them_too_and_the_command_line_wins(tmp_path: Path) -> None
         (["+logger.mine._target_=rlrun.envs.cartpole.CartPole"], "logger.mine._target_=rlrun.envs.cartpole.CartPole"),
     ],
 )
-def test_slips_are_one_line(words: list[str], message: str) -> None:
+def test_slips_are_one_line(overrides: list[str], message: str) -> None:
     with pytest.raises(UserError) as caught:
-        chosen(*words)
+        chosen(*overrides)
     assert str(caught.value).startswith(message)
 
 
@@ -85,7 +85,7 @@ def test_a_file_without_a_package_of_its_own_is_refused(tmp_path: Path) -> None:
 
 
 def test_they_are_explained() -> None:
-    rows = explanation([*WORDS, "logger=[csv,wandb]"], [config_directory()], ["logger"]).rows
+    rows = explanation([*OVERRIDES, "logger=[csv,wandb]"], [config_directory()], ["logger"]).rows
     assert [row.key.name for row in rows][:4] == ["logger", "logger.csv", "logger.wandb", "logger.wandb.project"]
     assert [row.place for row in rows][:2] == ["", "conf/logger/csv.yaml, line 3"]
 

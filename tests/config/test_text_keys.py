@@ -33,7 +33,7 @@ def test_null_is_no_name_and_quotes_stay() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "key", "expected"),
+    ("overrides", "key", "expected"),
     [
         ("algo=random env=gridworld env.map=lecture", "env.map", "lecture"),
         ("algo=td env=gridworld algo.policy=uniform", "algo.policy", "uniform"),
@@ -42,8 +42,8 @@ def test_null_is_no_name_and_quotes_stay() -> None:
         ("algo=random env=gym env.id=FrozenLake-v1 env.options={map_name:5}", "env.options", {"map_name": 5}),
     ],
 )
-def test_only_where_the_key_takes_nothing_but_strings(words: str, key: str, expected: object) -> None:
-    plain = load_config(words.split(), [CONF]).as_plain()
+def test_only_where_the_key_takes_nothing_but_strings(overrides: str, key: str, expected: object) -> None:
+    plain = load_config(overrides.split(), [CONF]).as_plain()
     group, _, name = key.partition(".")
     assert (plain[group][name] if name else plain[group]) == expected
 

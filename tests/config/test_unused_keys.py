@@ -31,7 +31,7 @@ CONF = config_directory()
 class Rule(NamedTuple):
     """A key, with what it has no effect, with what it has one, and another value of it."""
 
-    words: str
+    overrides: str
     key: str
     unused: str
     used: str
@@ -99,8 +99,8 @@ EXECUTED = {"algo.replay.folder"}  # which has an effect, and defines no experim
 NAMES = [rule.key for rule in RULES]
 
 
-def composed(*words: str) -> Config:
-    return load_config([word for each in words for word in each.split()], [CONF])
+def composed(*overrides: str) -> Config:
+    return load_config([word for each in overrides for word in each.split()], [CONF])
 
 
 def with_value(config: Config, key: str, value: Any) -> Config:
@@ -128,7 +128,7 @@ def test_every_rule_of_every_constructor_is_tested_here() -> None:
     }
     tested = set()
     for rule in RULES:
-        config = composed(rule.words, rule.unused)
+        config = composed(rule.overrides, rule.unused)
         group, *inner, name = rule.key.split(".")
         component = getattr(config, group)
         for each in inner:
@@ -139,7 +139,7 @@ def test_every_rule_of_every_constructor_is_tested_here() -> None:
 
 @pytest.mark.parametrize("rule", RULES, ids=NAMES)
 def test_a_key_defines_the_experiment_only_where_it_has_an_effect(rule: Rule) -> None:
-    without, with_effect = composed(rule.words, rule.unused), composed(rule.words, rule.used)
+    without, with_effect = composed(rule.overrides, rule.unused), composed(rule.overrides, rule.used)
     assert rule.key in unused_keys(without)
     assert rule.key not in unused_keys(with_effect)
     assert digest(with_value(without, rule.key, rule.other)) == digest(without)
@@ -153,12 +153,12 @@ def test_giving_a_key_without_effect_is_refused_with_what_would_give_it_one(rule
     value = "0.5" if rule.key.endswith("optimizer") else str(rule.other).lower()
     given = f"{rule.key}.learning_rate=0.5" if rule.key.endswith("optimizer") else f"{rule.key}={value}"
     with pytest.raises(WrongKeyError) as caught:
-        composed(rule.words, rule.unused, given)
+        composed(rule.overrides, rule.unused, given)
     assert caught.value.key == rule.key
     told = [rule.key, rule.reason or rule.unused, *([] if rule.remedy else [rule.used])]
     assert [each for each in told if each not in str(caught.value)] == []
     assert given in caught.value.details[0]
-    composed(rule.words, rule.used, given)
+    composed(rule.overrides, rule.used, given)
 
 
 # What the rule says, seen in numbers: only the main ones, since each trains twice.
@@ -168,7 +168,7 @@ TRAINED = [rule for rule in RULES if rule.key != "algo.baseline.optimizer"]
 
 @pytest.mark.parametrize("rule", TRAINED, ids=[rule.key for rule in TRAINED])
 def test_a_key_that_is_called_unused_changes_no_number(rule: Rule, tmp_path: Path) -> None:
-    plain = replace(composed(rule.words, rule.unused, SHORT), runs_dir=tmp_path)
+    plain = replace(composed(rule.overrides, rule.unused, SHORT), runs_dir=tmp_path)
     rows = []
     for name, config in (("one", plain), ("other", with_value(plain, rule.key, rule.other))):
         rows.append((train(replace(config, name=name)).directory / "metrics.jsonl").read_bytes())
@@ -184,7 +184,7 @@ def test_defaults_and_presets_are_only_not_used() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "refused"),
+    ("overrides", "refused"),
     [
         ("algo=dqn env=cartpole experiment=both", True),
         ("algo=dqn env=cartpole experiment=delta algo.loss=squared", False),  # given, and then overruled
@@ -196,7 +196,7 @@ def test_defaults_and_presets_are_only_not_used() -> None:
     ],
 )
 def test_an_experiment_of_ones_own_gives_keys_unless_something_stronger_decides(
-    words: str, refused: bool, tmp_path: Path
+    overrides: str, refused: bool, tmp_path: Path
 ) -> None:
     delta, squared = "  huber_delta: 0.5\n", "  loss: squared\n"
     head = "# @package _global_\nalgo:\n"
@@ -211,9 +211,9 @@ def test_an_experiment_of_ones_own_gives_keys_unless_something_stronger_decides(
         },
     )
     if not refused:
-        load_config(words.split(), directories)
+        load_config(overrides.split(), directories)
         return
-    error = wrong_key(lambda: load_config(words.split(), directories), "algo.huber_delta", "algo.loss=squared")
+    error = wrong_key(lambda: load_config(overrides.split(), directories), "algo.huber_delta", "algo.loss=squared")
     assert "experiment" in error.details[0]
     assert ".yaml, line 3" in error.details[0]
 
@@ -229,13 +229,13 @@ def test_a_sweep_is_refused_before_its_first_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    words = [
+    overrides = [
         *ACTOR_CRITIC.split(),
         *SHORT.split(),
         "algo.advantage.estimator=gae,n_step",
         "algo.advantage.gae_lambda=0.9",
     ]
-    assert run_command(["rlrun", "-m", *words]) == 2
+    assert run_command(["rlrun", "-m", *overrides]) == 2
     error = capsys.readouterr().err
     assert "algo.advantage.gae_lambda" in error
     assert "algo.advantage.estimator=n_step" in error
@@ -244,16 +244,18 @@ def test_a_sweep_is_refused_before_its_first_run(
 
 def test_a_sweeper_that_chooses_is_told_too_unless_it_chooses_what_decides() -> None:
     chooser = "hydra.sweeper._target_=somebodys.Chooser"
-    words = [*ACTOR_CRITIC.split(), chooser, "algo.advantage.gae_lambda=interval(0.5,0.9)"]
-    wrong_key(lambda: check_sweep(words, [CONF]), "algo.advantage.gae_lambda", "algo.advantage.estimator=n_step")
-    check_sweep([*words, "algo.advantage.estimator=gae"], [CONF])
-    check_sweep([*words, "algo.advantage.estimator=gae,n_step"], [CONF])
+    overrides = [*ACTOR_CRITIC.split(), chooser, "algo.advantage.gae_lambda=interval(0.5,0.9)"]
+    wrong_key(lambda: check_sweep(overrides, [CONF]), "algo.advantage.gae_lambda", "algo.advantage.estimator=n_step")
+    check_sweep([*overrides, "algo.advantage.estimator=gae"], [CONF])
+    check_sweep([*overrides, "algo.advantage.estimator=gae,n_step"], [CONF])
 
 
 def test_a_whole_object_and_its_group_are_refused_too() -> None:
     for given in ("optimizer@algo.baseline.optimizer=rmsprop", "algo.baseline.optimizer={learning_rate:0.1}"):
-        words = (REINFORCE, "algo.baseline.kind=none", given)
-        wrong_key(lambda words=words: composed(*words), "algo.baseline.optimizer", "algo.baseline.kind=none")  # type: ignore[misc]
+        overrides = (REINFORCE, "algo.baseline.kind=none", given)
+        wrong_key(
+            lambda overrides=overrides: composed(*overrides), "algo.baseline.optimizer", "algo.baseline.kind=none"
+        )  # type: ignore[misc]
 
 
 def test_python_meets_the_same_rule() -> None:
@@ -265,8 +267,8 @@ def test_python_meets_the_same_rule() -> None:
 
 
 def test_explain_shows_what_is_not_used_and_why() -> None:
-    words = [*REINFORCE.split(), "algo.baseline.kind=none"]
-    notes = {row.key.name: row.note for row in explanation(words, [CONF]).rows}
+    overrides = [*REINFORCE.split(), "algo.baseline.kind=none"]
+    notes = {row.key.name: row.note for row in explanation(overrides, [CONF]).rows}
     marked = {name for name, note in notes.items() if note.startswith("NOT USED")}
     inside = {"algo.baseline.optimizer.learning_rate", "algo.baseline.optimizer.eps"}
     assert marked == {"algo.baseline.optimizer", *inside, "algo.baseline.updates", "algo.baseline.decay"}
@@ -303,11 +305,11 @@ def with_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, condition: str)
 
 def test_a_constructor_of_ones_own_declares_it_the_same_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     directories = with_plugin(tmp_path, monkeypatch, 'mode="wild"')
-    words = ["algo=mine", "env=cartpole"]
-    assert "heat" not in load_config(words, directories).experiment()["algo"]
-    wild = load_config([*words, "+algo.mode=wild", "+algo.heat=0.7"], directories)
+    overrides = ["algo=mine", "env=cartpole"]
+    assert "heat" not in load_config(overrides, directories).experiment()["algo"]
+    wild = load_config([*overrides, "+algo.mode=wild", "+algo.heat=0.7"], directories)
     assert wild.experiment()["algo"]["heat"] == 0.7
-    act = [*words, "+algo.heat=0.7"]
+    act = [*overrides, "+algo.heat=0.7"]
     wrong_key(lambda: load_config(act, directories), "algo.heat", "algo.mode=calm", "algo.mode=wild")
 
 

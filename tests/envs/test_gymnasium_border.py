@@ -87,7 +87,7 @@ FLOATS, BYTES = Odd.observation_space, spaces.Box(0, 255, (2,), np.uint8)
 
 
 @pytest.mark.parametrize(
-    ("attributes", "words"),
+    ("attributes", "overrides"),
     [
         ({"begins": OBSERVATION}, ["reset(", "an array of float32 of shape (2,)", "two values"]),
         ({"begins": (OBSERVATION, OBSERVATION)}, ["reset(", "a tuple of 2", "a dict"]),
@@ -129,13 +129,15 @@ FLOATS, BYTES = Odd.observation_space, spaces.Box(0, 255, (2,), np.uint8)
         ({"action_space": 2}, ["builtins.int", "action_space"]),
     ],
 )
-def test_what_cannot_be_used_is_one_line_that_says_what_it_was(attributes: dict[str, Any], words: list[str]) -> None:
+def test_what_cannot_be_used_is_one_line_that_says_what_it_was(
+    attributes: dict[str, Any], overrides: list[str]
+) -> None:
     with pytest.raises(FaultyEnvironmentError) as refused:
         make(**attributes)
     line = str(refused.value)
     assert line.startswith(f"env.id={ID}: ")
     assert "\n" not in line
-    assert [word for word in words if word not in line] == []
+    assert [word for word in overrides if word not in line] == []
 
 
 def test_a_reset_without_seed_is_named_even_within_wrappers() -> None:
@@ -218,9 +220,9 @@ def test_wrappers_are_named_beside_the_id() -> None:
     assert str(refused.value).startswith(f"env.id={ID} with env.wrappers=[{__name__}.Scrambles]: reset(")
 
 
-@pytest.mark.parametrize(("reward", "words"), [(10**400, "float32"), (Decimal("NaN"), "reward nan")])
-def test_numbers_that_no_agent_can_be_paid_are_faults(reward: Any, words: str) -> None:
-    with pytest.raises(FaultyEnvironmentError, match=words):
+@pytest.mark.parametrize(("reward", "overrides"), [(10**400, "float32"), (Decimal("NaN"), "reward nan")])
+def test_numbers_that_no_agent_can_be_paid_are_faults(reward: Any, overrides: str) -> None:
+    with pytest.raises(FaultyEnvironmentError, match=overrides):
         make(step_returns=stepped(reward=reward))
 
 
@@ -304,12 +306,12 @@ def test_parts_are_checked_each_by_its_space(space: spaces.Space[Any], obs: Any,
     assert found is None if trouble is None else found is not None and found.startswith(trouble)
 
 
-WORDS = ["env=gym", f"env.id={ID}", "device=cpu", "logger=none", "name=run", "log_every_steps=100"]
+OVERRIDES = ["env=gym", f"env.id={ID}", "device=cpu", "logger=none", "name=run", "log_every_steps=100"]
 
 
-def run(tmp_path: Path, *words: str, **attributes: Any) -> int:
+def run(tmp_path: Path, *overrides: str, **attributes: Any) -> int:
     register(**attributes)
-    return run_command(["rlrun", *WORDS, f"runs_dir={tmp_path / 'runs'}", *words])
+    return run_command(["rlrun", *OVERRIDES, f"runs_dir={tmp_path / 'runs'}", *overrides])
 
 
 @pytest.mark.parametrize("attributes", [{"begins": OBSERVATION}, {"step_returns": stepped(reward=None)}])
@@ -335,8 +337,8 @@ def test_a_fault_at_once_leaves_no_directory(
 def test_a_fault_in_the_middle_of_training_ends_it_with_all_that_was_written_right(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], parts: dict[str, Any], word: str, algo: str
 ) -> None:
-    words = [f"algo={algo}", "total_steps=2000", "evaluation.every_steps=null", "env.num_envs=2"]
-    assert run(tmp_path, *words, since=377, step_returns=stepped(**parts)) == 2
+    overrides = [f"algo={algo}", "total_steps=2000", "evaluation.every_steps=null", "env.num_envs=2"]
+    assert run(tmp_path, *overrides, since=377, step_returns=stepped(**parts)) == 2
     said = capfd.readouterr().err
     assert said.count("\n") == 1
     assert word in said
@@ -368,9 +370,9 @@ gymnasium.register("Broken-v0", entry_point=Broken, max_episode_steps=9)
 def test_the_traceback_is_shown_to_who_asks_for_it(tmp_path: Path) -> None:
     """Who does not ask gets one line: `test_gymnasium_options.py`."""
     (tmp_path / "broken.py").write_text(BROKEN)
-    words = ["algo=random", "env=gym", "env.id=Broken-v0", "env.imports=[broken]", "total_steps=9"]
+    overrides = ["algo=random", "env=gym", "env.id=Broken-v0", "env.imports=[broken]", "total_steps=9"]
     ended = subprocess.run(
-        [sys.executable, "-m", "rlrun", *words],
+        [sys.executable, "-m", "rlrun", *overrides],
         cwd=tmp_path,
         env=os.environ | {"HYDRA_FULL_ERROR": "1"},
         capture_output=True,

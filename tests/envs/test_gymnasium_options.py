@@ -121,7 +121,7 @@ def test_what_is_not_known_of_an_argument_may_be_anything() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("overrides", "message"),
     [
         (
             ["env=frozenlake", "env.options={map_name: 6x6}"],
@@ -172,7 +172,7 @@ def test_what_is_not_known_of_an_argument_may_be_anything() -> None:
     ],
 )
 def test_what_a_constructor_raises_is_said_in_its_words_on_one_line(
-    words: list[str],
+    overrides: list[str],
     message: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -184,7 +184,7 @@ def test_what_a_constructor_raises_is_said_in_its_words_on_one_line(
     monkeypatch.syspath_prepend(tmp_path / "elsewhere")
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    assert run_command(["rlrun", "algo=random", *words, *QUICK, "total_steps=200"]) == 2
+    assert run_command(["rlrun", "algo=random", *overrides, *QUICK, "total_steps=200"]) == 2
     said = capsys.readouterr().err
     (line,) = (line for line in said.splitlines() if line.startswith("rlrun: error: "))
     assert re.search(message, line), line
@@ -194,8 +194,8 @@ def test_what_a_constructor_raises_is_said_in_its_words_on_one_line(
 
 def test_blackjack_is_learned_with_a_table(tmp_path: Path) -> None:
     """Random play loses 0.42 +- 0.01 a hand (4,000 hands), the best play about 0.05 (Sutton and Barto 2018, 5.3)."""
-    words = ["algo=q_learning", "env=blackjack", "env.num_envs=16", *QUICK, "total_steps=8000"]
-    words += ["algo.gamma=1", "evaluation.episodes=2000", "evaluation.num_envs=20", f"runs_dir={tmp_path}"]
-    assert run_command(["rlrun", *words]) == 0
+    overrides = ["algo=q_learning", "env=blackjack", "env.num_envs=16", *QUICK, "total_steps=8000"]
+    overrides += ["algo.gamma=1", "evaluation.episodes=2000", "evaluation.num_envs=20", f"runs_dir={tmp_path}"]
+    assert run_command(["rlrun", *overrides]) == 0
     (path,) = tmp_path.glob("blackjack/q_learning/*/seed0/result.json")
     assert -0.15 < json.loads(path.read_text())["eval/episode_return"] < 0

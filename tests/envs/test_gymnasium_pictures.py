@@ -174,8 +174,14 @@ def test_every_slot_shows_the_picture_turned_round() -> None:
 
 
 def test_a_run_says_once_that_pictures_are_turned_round(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["algo=random", "env=gym", "env.imports=[wrapped_work]", "env.id=wrapped_work/Picture-v0", "logger=none"]
-    words += ["total_steps=20", "evaluation.every_steps=null", "evaluation.episodes=1", "device=cpu"]
-    assert run_command(["rlrun", *words, f"runs_dir={tmp_path}"]) == 0
+    overrides = [
+        "algo=random",
+        "env=gym",
+        "env.imports=[wrapped_work]",
+        "env.id=wrapped_work/Picture-v0",
+        "logger=none",
+    ]
+    overrides += ["total_steps=20", "evaluation.every_steps=null", "evaluation.episodes=1", "device=cpu"]
+    assert run_command(["rlrun", *overrides, f"runs_dir={tmp_path}"]) == 0
     said = capsys.readouterr().out
     assert said.count("are [12, 11, 3], with the channels last: agents see [3, 12, 11]") == 1

@@ -301,10 +301,10 @@ def test_a_wrapper_that_normalises_goes_on_as_gymnasiums_does() -> None:
 
 def test_a_run_says_once_that_it_cannot_be_resumed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     registered(Curriculum)
-    words = ["algo=random", "env=gym", f"env.id={ID}", "device=cpu", "logger=none", "name=run", "total_steps=100"]
-    assert run_command(["rlrun", *words, "evaluation.episodes=1", f"runs_dir={tmp_path}"]) == 0
+    overrides = ["algo=random", "env=gym", f"env.id={ID}", "device=cpu", "logger=none", "name=run", "total_steps=100"]
+    assert run_command(["rlrun", *overrides, "evaluation.episodes=1", f"runs_dir={tmp_path}"]) == 0
     assert capfd.readouterr().out.count("env.fresh_instances=true") == 1
     assert list(tmp_path.rglob("checkpoints/*.state")) == []
-    words[-2] = "name=new"
-    assert run_command(["rlrun", *words, "env.fresh_instances=true", f"runs_dir={tmp_path}"]) == 0
+    overrides[-2] = "name=new"
+    assert run_command(["rlrun", *overrides, "env.fresh_instances=true", f"runs_dir={tmp_path}"]) == 0
     assert list(tmp_path.rglob("checkpoints/*.state")) != []

@@ -190,14 +190,14 @@ def test_a_wrapped_run_trains_keeps_its_wrappers_and_is_found_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    words = [*QUICK, "env.wrappers=[{_target_: wrapped_work.Plus, amount: 2}, wrapped_work.Twice]"]
-    assert run_command(["rlrun", *words]) == 0
+    overrides = [*QUICK, "env.wrappers=[{_target_: wrapped_work.Plus, amount: 2}, wrapped_work.Twice]"]
+    assert run_command(["rlrun", *overrides]) == 0
     (config,) = tmp_path.glob("runs/*/random/*/seed0/config.yaml")
     assert "amount: 2.0" in config.read_text()
     capsys.readouterr()
-    assert run_command(["rlrun", *words]) == 0
+    assert run_command(["rlrun", *overrides]) == 0
     assert "is finished" in capsys.readouterr().out
-    assert run_command(["rlrun", "explain", "env.wrappers", *words]) == 0
+    assert run_command(["rlrun", "explain", "env.wrappers", *overrides]) == 0
     explained = capsys.readouterr().out
     for text in ("env.wrappers[0].amount\t2.0\ta number", "is added", "env.wrappers[1]\twrapped_work.Twice"):
         assert text in explained

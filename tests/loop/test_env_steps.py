@@ -21,9 +21,16 @@ from rlrun.runs.interruption import Interrupted
 from rlrun.runs.loggers import read_rows
 from rlrun.types import Int64Array, TimeStep
 
-WORDS = ["algo=reinforce", "env=cartpole", "algo.network.hidden=[8]", "device=cpu", "log_every_steps=500", "name=run"]
-WORDS += ["evaluation.every_steps=1000", "evaluation.episodes=1", "total_steps=2500", "env.num_envs=4"]
-WORDS += ["algo.episodes_per_batch=8"]
+OVERRIDES = [
+    "algo=reinforce",
+    "env=cartpole",
+    "algo.network.hidden=[8]",
+    "device=cpu",
+    "log_every_steps=500",
+    "name=run",
+]
+OVERRIDES += ["evaluation.every_steps=1000", "evaluation.episodes=1", "total_steps=2500", "env.num_envs=4"]
+OVERRIDES += ["algo.episodes_per_batch=8"]
 
 
 class Stopped:
@@ -41,9 +48,9 @@ class Stopped:
 
 
 @contextmanager
-def counted(directory: Path, meter: Stopped, words: Sequence[str] = WORDS) -> Iterator[Result]:
+def counted(directory: Path, meter: Stopped, overrides: Sequence[str] = OVERRIDES) -> Iterator[Result]:
     """The result of a run whose environment's steps `meter` has seen."""
-    config = load_config([*words, f"runs_dir={directory}"], [config_directory()])
+    config = load_config([*overrides, f"runs_dir={directory}"], [config_directory()])
     directory.mkdir(exist_ok=True)
     with closing(build(config, directory)) as built:
         env = built.run.collector.env
@@ -89,14 +96,14 @@ def test_they_are_exact_across_an_interruption(tmp_path: Path) -> None:
 
 def test_where_no_slot_waits_they_are_the_agent_steps(tmp_path: Path) -> None:
     meter = Stopped(None)
-    with counted(tmp_path, meter, [*WORDS[1:-1], "algo=actor_critic"]) as result:
+    with counted(tmp_path, meter, [*OVERRIDES[1:-1], "algo=actor_critic"]) as result:
         pass
     assert result.counts["env_steps"] == result.step == meter.played
 
 
 def test_a_planner_has_none(tmp_path: Path) -> None:
-    words = ["algo=value_iteration", "env=gridworld", "device=cpu", "logger=none", f"runs_dir={tmp_path}"]
-    with closing(build(load_config(words, [config_directory()]), tmp_path)) as built:
+    overrides = ["algo=value_iteration", "env=gridworld", "device=cpu", "logger=none", f"runs_dir={tmp_path}"]
+    with closing(build(load_config(overrides, [config_directory()]), tmp_path)) as built:
         result = train(built.run)
     assert result.step > 0
     assert result.counts == {"env_steps": 0}

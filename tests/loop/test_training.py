@@ -31,13 +31,19 @@ from rlrun.runs.episode_log import FILE, read_episode_log
 from rlrun.runs.interruption import STOPPED
 from rlrun.types import State
 
-WORDS = ["algo=q_learning", "env=gridworld", "env.num_envs=1", "device=cpu", "device.num_threads=1", "logger=none"]
-WORDS += ["name=run", "total_steps=400", "log_every_steps=100", "evaluation.every_steps=150", "evaluation.episodes=3"]
+OVERRIDES = ["algo=q_learning", "env=gridworld", "env.num_envs=1", "device=cpu", "device.num_threads=1", "logger=none"]
+OVERRIDES += [
+    "name=run",
+    "total_steps=400",
+    "log_every_steps=100",
+    "evaluation.every_steps=150",
+    "evaluation.episodes=3",
+]
 PLACE = Path("gridworld/q_learning/run/seed0")
 
 
 def go(runs_dir: Path, *more: str) -> int:
-    return run_command(["rlrun", *WORDS, f"runs_dir={runs_dir}", *more])
+    return run_command(["rlrun", *OVERRIDES, f"runs_dir={runs_dir}", *more])
 
 
 def test_a_due_evaluation_survives_two_stops_in_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,10 +68,10 @@ def test_a_due_evaluation_survives_two_stops_in_a_row(tmp_path: Path, monkeypatc
     ("algo", "width", "why"), [("reinforce", 9, "size mismatch"), ("actor_critic", 8, "'network'")]
 )
 def test_an_agent_of_another_shape_or_kind_is_one_line(tmp_path: Path, algo: str, width: int, why: str) -> None:
-    words = ["env=cartpole", "device=cpu", "logger=none", "total_steps=50", "evaluation.episodes=1", "name=run"]
-    words += [f"runs_dir={tmp_path}"]
-    first = load_config([*words, "algo=reinforce", "algo.network.hidden=[8]"], [config_directory()])
-    other = load_config([*words, f"algo={algo}", f"algo.network.hidden=[{width}]"], [config_directory()])
+    overrides = ["env=cartpole", "device=cpu", "logger=none", "total_steps=50", "evaluation.episodes=1", "name=run"]
+    overrides += [f"runs_dir={tmp_path}"]
+    first = load_config([*overrides, "algo=reinforce", "algo.network.hidden=[8]"], [config_directory()])
+    other = load_config([*overrides, f"algo={algo}", f"algo.network.hidden=[{width}]"], [config_directory()])
     directory = tmp_path / "run"
     directory.mkdir()
     with closing(build(first, directory)) as built:
@@ -102,9 +108,9 @@ def test_what_is_refused_late_is_told_before_there_is_a_result(
         raise RefusedError
 
     monkeypatch.setattr(UniformReplay, "state_dict", refuse)  # on a GPU it tells what was wrong with its input
-    words = ["algo=dqn", "env=cartpole", "device=cpu", "logger=none", "total_steps=64", "evaluation.episodes=1"]
-    words += ["algo.replay.learning_starts_steps=32"]
-    config = load_config([*words, f"runs_dir={tmp_path}", "name=run"], [config_directory()])
+    overrides = ["algo=dqn", "env=cartpole", "device=cpu", "logger=none", "total_steps=64", "evaluation.episodes=1"]
+    overrides += ["algo.replay.learning_starts_steps=32"]
+    config = load_config([*overrides, f"runs_dir={tmp_path}", "name=run"], [config_directory()])
     with closing(build(config, tmp_path)) as built:
         env = cast(Any, built.run.collector.env)
         env.spec = replace(env.spec, resumable=resumable)
@@ -134,7 +140,7 @@ class ToldDisplay:
 def test_the_display_is_told_how_long_evaluations_and_saving_took(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = [*WORDS, f"runs_dir={tmp_path}", "checkpoint.every_seconds=1000"]
+    overrides = [*OVERRIDES, f"runs_dir={tmp_path}", "checkpoint.every_seconds=1000"]
     real = Evaluator.evaluate
 
     def slow(self: Evaluator, agent: Agent, number: int, stop: Callable[[], bool]) -> Evaluation:
@@ -142,7 +148,7 @@ def test_the_display_is_told_how_long_evaluations_and_saving_took(
         return real(self, agent, number, stop)
 
     monkeypatch.setattr(evaluate.Evaluator, "evaluate", slow)
-    with closing(build(load_config(words, [config_directory()]), tmp_path)) as built:
+    with closing(build(load_config(overrides, [config_directory()]), tmp_path)) as built:
         display = ToldDisplay()
         train(replace(built.run, display=display))
     first, second, save = display.excluded  # the last evaluation is followed by no more training

@@ -31,10 +31,10 @@ DISTANCE = [[0, 1, 2, 3], [1, 2, 3, 2], [2, 3, 2, 1], [3, 2, 1, 0]]  # to the ne
 ARROWS = [["", "←", "←", "↓←"], ["↑", "↑←", "↑→↓←", "↓"], ["↑", "↑→↓←", "→↓", "↓"], ["↑→", "→", "→", ""]]
 
 
-def finished(directory: Path, *words: str) -> Path:
+def finished(directory: Path, *overrides: str) -> Path:
     """The directory of a run of these arguments, trained to its end."""
     short = ("device=cpu", "evaluation.episodes=2", "evaluation.num_envs=2", f"runs_dir={directory / 'runs'}")
-    return train([*words, *short]).directory
+    return train([*overrides, *short]).directory
 
 
 @pytest.fixture(scope="module")
@@ -111,9 +111,9 @@ def test_a_finished_plan_leaves_a_film_of_every_sweep(planned: Path) -> None:
             assert np.abs(frame[pixel] - drawn[pixel].astype(np.int64)).max() <= 8, (number, at)
 
 
-def shown_by(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+def shown_by(capsys: pytest.CaptureFixture[str], *overrides: str) -> tuple[int, str, str]:
     capsys.readouterr()
-    status = run_command(["rlrun", "show", *words])
+    status = run_command(["rlrun", "show", *overrides])
     out, err = capsys.readouterr()
     return status, out, err
 
@@ -123,18 +123,18 @@ def test_show_prints_the_grid_with_values_and_arrows(planned: Path, capsys: pyte
     assert (status, err) == (0, "")
     *_, one, two, three, four, pictures = out.splitlines()
     assert pictures == f"pictures: {planned / 'values.png'}, {planned / 'values.gif'}"
-    words = [
+    overrides = [
         [word for at in range(4) for word in (["·"] if not distance[at] else [f"-{distance[at]}.00", arrows[at]])]
         for distance, arrows in zip(DISTANCE, ARROWS, strict=True)
     ]
-    assert [line.split() for line in (one, two, three, four)] == words
+    assert [line.split() for line in (one, two, three, four)] == overrides
 
 
 def test_show_refuses_what_is_no_run_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "tables.npz").write_bytes(b"no tables")
-    for words in ([str(tmp_path)], [str(tmp_path / "nowhere")], [], ["one", "two"], [str(tmp_path / "broken")]):
-        status, out, err = shown_by(capsys, *words)
+    for overrides in ([str(tmp_path)], [str(tmp_path / "nowhere")], [], ["one", "two"], [str(tmp_path / "broken")]):
+        status, out, err = shown_by(capsys, *overrides)
         assert (status, out) == (2, "")
         assert re.fullmatch(r"rlrun: error: [^\n]+\n", err)
 
@@ -210,9 +210,9 @@ def test_show_prints_mean_returns_and_visits_of_td(tmp_path: Path, capsys: pytes
     assert not re.search(r"\d", q.partition("\n")[0])  # TD has no Q
 
 
-@pytest.mark.parametrize("words", [["algo=q_learning", "env=short_corridor"], ["algo=random", "env=gridworld"]])
-def test_agents_without_tables_of_states_leave_nothing(words: list[str], tmp_path: Path) -> None:
-    directory = finished(tmp_path, *words, "total_steps=200")
+@pytest.mark.parametrize("overrides", [["algo=q_learning", "env=short_corridor"], ["algo=random", "env=gridworld"]])
+def test_agents_without_tables_of_states_leave_nothing(overrides: list[str], tmp_path: Path) -> None:
+    directory = finished(tmp_path, *overrides, "total_steps=200")
     assert not list(directory.glob("[tv]a*"))
 
 

@@ -26,7 +26,7 @@ from rlrun.pictures.action_scores import (
     scores_of,
 )
 from rlrun.pictures.playing import play
-from rlrun.pictures.policy_video import Actor, film
+from rlrun.pictures.policy_video import Actor, policy_video
 from rlrun.pictures.video_file import require_writable, write_video
 from rlrun.protocols import Renderable, Stochastic, ValuesActions
 
@@ -106,7 +106,7 @@ def test_an_agent_that_does_not_say_has_no_bars() -> None:
     playing = actor("algo=random", "env=cartpole")
     assert scores_of(playing.agent, torch.zeros(1, 4), (), 2) is None
     (shot,) = [shot for shot in play(playing.agent, playing.act, playing.env, 0, 1) if shot.last]
-    video = film([playing], 0, 1, 1, MANY, MANY)
+    video = policy_video([playing], 0, 1, 1, MANY, MANY)
     assert len(video.frames) == shot.step + 1
     assert video.frames[0].shape[1] == 400
     playing.env.close()
@@ -154,29 +154,29 @@ def test_limits_are_those_of_all_frames_and_of_probabilities_fixed() -> None:
 
 def test_side_by_side_the_shorter_waits_for_the_longer(cartpole: Actor) -> None:
     other = actor("algo=random", "env=cartpole")
-    both = film([cartpole, other], 1, 2, 1, MANY, MANY)
+    both = policy_video([cartpole, other], 1, 2, 1, MANY, MANY)
     lengths = [[end.step for end in ends] for ends in both.ends]
     assert all(end.last for ends in both.ends for end in ends)
     assert len(both.frames) == sum(max(pair) + 1 for pair in zip(*lengths, strict=True))
     assert len({frame.shape for frame in both.frames}) == 1
-    alone = film([cartpole], 1, 2, 1, MANY, MANY)
+    alone = policy_video([cartpole], 1, 2, 1, MANY, MANY)
     assert [end.step for end in alone.ends[0]] == lengths[0]
     other.env.close()
 
 
 def test_fewer_frames_and_a_video_that_is_cut(cartpole: Actor) -> None:
-    whole = film([cartpole], 1, 1, 1, MANY, MANY)
+    whole = policy_video([cartpole], 1, 1, 1, MANY, MANY)
     steps = whole.ends[0][0].step
     assert whole.is_whole
     assert len(whole.frames) == steps + 1
-    some = film([cartpole], 1, 1, 4, MANY, MANY)
+    some = policy_video([cartpole], 1, 1, 4, MANY, MANY)
     assert len(some.frames) == len({*range(0, steps + 1, 4), steps})
-    cut = film([cartpole], 1, 1, 1, 3, MANY)
+    cut = policy_video([cartpole], 1, 1, 1, 3, MANY)
     assert not cut.is_whole
     assert len(cut.frames) == 3
     assert not cut.ends[0][0].last
     height, width, _ = whole.frames[0].shape
-    assert len(film([cartpole], 1, 1, 1, MANY, 5 * height * width).frames) == 5
+    assert len(policy_video([cartpole], 1, 1, 1, MANY, 5 * height * width).frames) == 5
 
 
 def test_an_mp4_shows_its_frames_and_is_equal_when_written_again(tmp_path: Path) -> None:

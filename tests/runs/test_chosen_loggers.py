@@ -23,13 +23,13 @@ SHORT = ["algo=random", "env=cartpole", "evaluation.episodes=2", "evaluation.num
 PLACE = Path("runs/cartpole/random/run/seed0")
 
 
-def start(here: Path, *words: str, **variables: str) -> subprocess.Popen[str]:
+def start(here: Path, *overrides: str, **variables: str) -> subprocess.Popen[str]:
     """The command in a process of its own, in `here`."""
     root = str(Path(__file__).resolve().parents[2])
     quiet = {"WANDB_MODE": "offline", "WANDB_ERROR_REPORTING": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("WANDB_", "MLFLOW_"))}
     return subprocess.Popen(
-        [sys.executable, "-m", "rlrun", *SHORT, *words],
+        [sys.executable, "-m", "rlrun", *SHORT, *overrides],
         cwd=here,
         env=inherited | {"PYTHONPATH": root, "OMP_NUM_THREADS": "1"} | quiet | variables,
         stdout=subprocess.PIPE,
@@ -38,8 +38,8 @@ def start(here: Path, *words: str, **variables: str) -> subprocess.Popen[str]:
     )
 
 
-def finish(here: Path, *words: str, **variables: str) -> tuple[int, str]:
-    process = start(here, *words, **variables)
+def finish(here: Path, *overrides: str, **variables: str) -> tuple[int, str]:
+    process = start(here, *overrides, **variables)
     said, _ = process.communicate(timeout=300)
     return process.returncode, said
 
@@ -69,7 +69,7 @@ def by_metric(rows: list[dict[str, Any]], step: str) -> dict[str, dict[int, floa
 def test_a_run_killed_and_resumed_is_whole_in_every_logger_and_the_same_bits(tmp_path: Path) -> None:
     from mlflow import MlflowClient
 
-    words = [
+    overrides = [
         "total_steps=24000",
         "log_every_steps=1000",
         "evaluation.every_steps=8000",
@@ -79,7 +79,7 @@ def test_a_run_killed_and_resumed_is_whole_in_every_logger_and_the_same_bits(tmp
     for here in (with_all, plain):
         here.mkdir()
     directory = with_all / PLACE
-    process = start(with_all, *words, ALL)
+    process = start(with_all, *overrides, ALL)
     deadline = time.monotonic() + 240
     while (
         not list(directory.glob("checkpoints/step-*.state")) or (directory / "metrics.csv").read_text().count("\n") < 5
@@ -90,10 +90,10 @@ def test_a_run_killed_and_resumed_is_whole_in_every_logger_and_the_same_bits(tmp
     process.kill()
     process.communicate()
     assert not (directory / "result.json").exists()
-    status, said = finish(with_all, *words, ALL)
+    status, said = finish(with_all, *overrides, ALL)
     assert status == 0, said
     assert "resuming at step" in said
-    assert finish(plain, *words, "logger=none")[0] == 0
+    assert finish(plain, *overrides, "logger=none")[0] == 0
     assert (directory / "metrics.jsonl").read_bytes() == (plain / PLACE / "metrics.jsonl").read_bytes()
     assert not (plain / PLACE / "run_id").exists()
 
@@ -151,8 +151,8 @@ def test_a_server_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
 
 
 def test_logging_may_be_chosen_anew_where_a_run_is_resumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = [f"runs_dir={tmp_path}", "evaluation.every_steps=null"]
-    assert run_command(["rlrun", *SHORT, *words, "logger=none", "total_steps=2000"]) == 0
+    overrides = [f"runs_dir={tmp_path}", "evaluation.every_steps=null"]
+    assert run_command(["rlrun", *SHORT, *overrides, "logger=none", "total_steps=2000"]) == 0
     directory = tmp_path / PLACE.relative_to("runs")
     assert not (directory / "metrics.csv").exists()
     assert run_command(["rlrun", "resume", str(directory), "logger=[csv,tensorboard]", "total_steps=3000"]) == 0

@@ -16,7 +16,7 @@ from rlrun.runs.checkpoint import Checkpoints
 from rlrun.runs.manifest import Code, read_manifest
 from rlrun.testing.agent import same
 
-WORDS = (
+OVERRIDES = (
     "algo=dqn",
     "env=cartpole",
     "algo.optimizer.learning_rate=5e-4",  # the preset's falls over total_steps
@@ -36,8 +36,8 @@ PLACE = Path("cartpole/dqn/run/seed0")
 
 def go(runs_dir: Path, total_steps: int, *more: str) -> int:
     keys = {word.partition("=")[0] for word in more}
-    words = [word for word in WORDS if word.partition("=")[0] not in keys]
-    return run_command(["rlrun", *words, f"total_steps={total_steps}", f"runs_dir={runs_dir}", *more])
+    overrides = [word for word in OVERRIDES if word.partition("=")[0] not in keys]
+    return run_command(["rlrun", *overrides, f"total_steps={total_steps}", f"runs_dir={runs_dir}", *more])
 
 
 Left: TypeAlias = tuple[object, tuple[bytes, ...]]  # the newest checkpoint, and the files
@@ -198,9 +198,15 @@ def test_a_disk_that_a_log_of_episodes_fills_ends_in_one_line(
     small_disk: SmallDisk, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(running, "code_state", lambda: Code(None, None))  # changes of the code would fill it before
-    words = ["algo=random", "env=gridworld", "env.num_envs=8", "record_episodes=true", "checkpoint.every_seconds=1000"]
-    words += ["total_steps=10000000", "logger=none", "device=cpu", "name=run", f"runs_dir={small_disk.path}"]
-    assert run_command(["rlrun", *words]) == 2
+    overrides = [
+        "algo=random",
+        "env=gridworld",
+        "env.num_envs=8",
+        "record_episodes=true",
+        "checkpoint.every_seconds=1000",
+    ]
+    overrides += ["total_steps=10000000", "logger=none", "device=cpu", "name=run", f"runs_dir={small_disk.path}"]
+    assert run_command(["rlrun", *overrides]) == 2
     said = capfd.readouterr().err
     assert said.count("\n") == 1
     assert "No space left on device" in said

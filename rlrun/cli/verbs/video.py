@@ -81,7 +81,7 @@ def _played(chosen: Namespace) -> int:
     import torch
 
     from rlrun.cli.actors import actor_of
-    from rlrun.pictures.policy_video import film
+    from rlrun.pictures.policy_video import policy_video
     from rlrun.pictures.video_file import most_pixels, write_video
 
     torch.set_num_threads(1)  # batches of one; and equal bits whatever the number of cores
@@ -93,7 +93,7 @@ def _played(chosen: Namespace) -> int:
         rate = chosen.fps or max(actor.env.steps_per_second for actor in actors) / chosen.every
         seconds = chosen.max_seconds or _MOST_SECONDS
         seed = manifests[0]["seed"] if chosen.seed is None else chosen.seed
-        video = film(actors, seed, chosen.episodes or 1, chosen.every, seconds * rate, most_pixels(out))
+        video = policy_video(actors, seed, chosen.episodes or 1, chosen.every, seconds * rate, most_pixels(out))
         write_video(out, video.frames, rate)
     for actor, ends in zip(actors, video.ends, strict=True):
         episodes = ", ".join(
