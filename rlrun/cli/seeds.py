@@ -93,7 +93,7 @@ def end(outcomes: Sequence[Outcome], how: str = "") -> int:
     for each in failed:
         alike[became(each)].append(each)
     lines = [f"  {', '.join(each.job.name for each in group)}: {line}" for line, group in alike.items()]
-    crashed = next((f"  {each.job.name} printed {each.job.log}" for each in failed if each.state == "failed"), None)
+    crashed = next((f"  {each.job.name} printed {each.job.log}" for each in failed if each.status is not None), None)
     if failed:
         lines = [f"rlrun: {len(failed)} of {len(outcomes)} are not finished:", *lines, *([crashed] if crashed else [])]
         print("\n".join(lines), file=sys.stderr, flush=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import Protocol
@@ -11,9 +12,13 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from rlrun.errors import UserError
 from rlrun.loop.progress import RecentSpeed, shown_values, summarise
 from rlrun.runs.directory import last_step
+from rlrun.runs.rows import parse_row
 from rlrun.sweeps.jobs import Job
+
+_LOG = logging.getLogger(__name__)
 
 _PLAIN_LINE_SECONDS = 10.0  # between plain lines: a log file should stay short
 
@@ -57,12 +62,19 @@ class Followed:
         self.job = job
         self._path = job.directory / "metrics.jsonl"
         self._position = _size(self._path)
-        self.step = last_step(job.directory)
+        try:
+            self.step = last_step(job.directory)
+        except UserError:  # the run itself will say it
+            self.step = 0
         self.values: dict[str, float] = {}
         self.speed = RecentSpeed(self.step, job.total_steps)
 
     def look(self) -> None:
-        """Reads what has been written since the last look; a run that resumes may have cut the file."""
+        """Reads what has been written since the last look.
+
+        A run that resumes may have cut the file and written it again, so that the last position is inside a line: what
+        is not a row is skipped.
+        """
         if _size(self._path) <= self._position:
             self._position = min(self._position, _size(self._path))
             return
@@ -71,9 +83,12 @@ class Followed:
             *lines, _ = file.read().split(b"\n")
         for line in lines:
             self._position += len(line) + 1
-            row: Mapping[str, float] = json.loads(line)
-            self.step = int(row["step"])
-            self.values |= shown_values(row)
+            with suppress(UserError):
+                row = parse_row(line, self._path)
+                self.step = row["step"]
+                self.values |= shown_values(
+                    {key: value for key, value in row.items() if isinstance(value, int | float)}
+                )
         self.speed.update(self.step)
 
 
@@ -181,8 +196,10 @@ class LiveDisplay:
 
     def close(self) -> None:
         """Stops redrawing."""
-        self.draw()
-        self._bars.stop()
+        try:
+            self.draw()
+        finally:
+            self._bars.stop()
 
 
 class PlainDisplay:
@@ -222,7 +239,53 @@ class PlainDisplay:
         """Nothing is open."""
 
 
+class Harmless:
+    """A display whose errors end no process: after the first one nothing is shown any more.
+
+    Args:
+        display: what shows.
+    """
+
+    def __init__(self, display: Display) -> None:
+        self._display = display
+        self._is_broken = False
+
+    def begin(self, jobs: Sequence[Job]) -> None:
+        """See `Display`."""
+        self._try(lambda: self._display.begin(jobs))
+
+    def started(self, job: Job) -> None:
+        """See `Display`."""
+        self._try(lambda: self._display.started(job))
+
+    def ended(self, job: Job) -> None:
+        """See `Display`."""
+        self._try(lambda: self._display.ended(job))
+
+    def draw(self) -> None:
+        """See `Display`."""
+        self._try(self._display.draw)
+
+    def say(self, line: str) -> None:
+        """See `Display`."""
+        self._try(lambda: self._display.say(line))
+
+    def close(self) -> None:
+        """See `Display`; also after an error, since the terminal must be restored."""
+        with suppress(Exception):
+            self._display.close()
+
+    def _try(self, show: Callable[[], None]) -> None:
+        if self._is_broken:
+            return
+        try:
+            show()
+        except Exception:
+            self._is_broken = True
+            _LOG.exception("the display has failed; the runs go on without it")
+
+
 def make_display() -> Display:
-    """The live display if standard output is a terminal, plain lines otherwise."""
+    """The live display if standard output is a terminal, plain lines otherwise; its errors end no run."""
     console = Console()
-    return LiveDisplay(console) if console.is_terminal else PlainDisplay(console)
+    return Harmless(LiveDisplay(console) if console.is_terminal else PlainDisplay(console))

@@ -9,6 +9,7 @@ from time import monotonic, sleep
 
 import torch
 
+from rlrun.errors import UserError
 from rlrun.replay.memory import available_memory
 from rlrun.runs.interruption import STOPPED, StopRequest
 from rlrun.sweeps.children import Child
@@ -63,8 +64,12 @@ def carry_out(
                     held.append(job)
                     display.say(f"{job.name}: left to {owner}, which is running it")
                 elif _has_room(job, children, num_cores, free_memory):
-                    children.append(Child(job))
-                    display.started(job)
+                    try:
+                        children.append(Child(job))
+                        display.started(job)
+                    except UserError as error:  # the others go on
+                        display.ended(job)
+                        yield Outcome(job, "failed", line=str(error))
                 else:
                     break
                 waiting.popleft()
