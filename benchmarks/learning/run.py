@@ -28,6 +28,7 @@ from rlrun.build import PROCESS_BYTES
 from rlrun.cli.seeds import became, end
 from rlrun.compute.cores import free_cores
 from rlrun.config.files import config_directories
+from rlrun.errors import UserError
 from rlrun.runs.interruption import StopRequest
 from rlrun.runs.policies import BEST, FINAL, LAST
 from rlrun.sweeps.display import Display, make_display
@@ -90,9 +91,12 @@ class EvaluationJob:
         return PROCESS_BYTES
 
     def result(self) -> dict[str, Any] | None:
-        """Its line of `eval.jsonl`."""
+        """Its line of `eval.jsonl`; with a damaged file it is not finished, and the other jobs of the pool are."""
         of_run = self.run.result()
-        return None if of_run is None else evaluation_of(self.directory, self.checkpoint, of_run["step"])
+        try:
+            return None if of_run is None else evaluation_of(self.directory, self.checkpoint, of_run["step"])
+        except UserError:
+            return None
 
     def owner(self) -> None:
         """Any number of processes may evaluate a run."""
@@ -114,18 +118,29 @@ def run_bars(
     outcomes: list[Outcome] = []
 
     def work(on: Sequence[Job]) -> None:
-        for outcome in carry_out(on, num_cores=num_cores, stop=stop, display=display):
+        for ended in carry_out(on, num_cores=num_cores, stop=stop, display=display):
+            outcome = _recorded(bar_of[ended.job.directory], ended)
             outcomes.append(outcome)
             if outcome.line or outcome.result is not None:
                 display.say(f"{outcome.job.name}: {became(outcome)}")
-            if outcome.result is not None:
-                record(bar_of[outcome.job.directory], outcome.job.directory)
 
     work([job for _, job in jobs])
     if stop.came is None:
-        finished = [job for _, job in jobs if job.result() is not None]
+        recorded = {outcome.job.name for outcome in outcomes if outcome.result is not None}
+        finished = [job for _, job in jobs if job.name in recorded]
         work([EvaluationJob(job, policy) for job in finished for policy in (FINAL, BEST)])
     return end(outcomes)
+
+
+def _recorded(bar: Bar, outcome: Outcome) -> Outcome:
+    """A finished run that cannot be recorded has failed; an exception would end the processes of the others."""
+    if outcome.result is None:
+        return outcome
+    try:
+        record(bar, outcome.job.directory)
+    except UserError as error:
+        return replace(outcome, state="failed", result=None, line=str(error), status=None)
+    return outcome
 
 
 def main() -> int:

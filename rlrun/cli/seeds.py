@@ -14,10 +14,9 @@ if TYPE_CHECKING:
     from rlrun.sweeps.jobs import Outcome
 
 _SCORES = ("eval/episode_return", "eval/greedy_return")
-_HELD, _KILLED = (
-    2,
-    128,
-)  # exit statuses: of a command on a run that another process holds; of a killed process, as in sh
+# Exit statuses: of a command on a run that another process holds; where a process ends with 0 but has no result; of a
+# killed process, as in sh.
+_HELD, _WITHOUT_RESULT, _KILLED = 2, 1, 128
 
 
 def run_seeds(overrides: Sequence[str], directories: Sequence[Path], flags: Sequence[str], stop: StopRequest) -> int:
@@ -94,7 +93,7 @@ def end(outcomes: Sequence[Outcome], how: str = "") -> int:
     for each in failed:
         alike[became(each)].append(each)
     lines = [f"  {', '.join(each.job.name for each in group)}: {line}" for line, group in alike.items()]
-    crashed = next((f"  {each.job.name} printed {each.job.log}" for each in failed if each.state == "failed"), None)
+    crashed = next((f"  {each.job.name} printed {each.job.log}" for each in failed if each.status is not None), None)
     if failed:
         lines = [f"rlrun: {len(failed)} of {len(outcomes)} are not finished:", *lines, *([crashed] if crashed else [])]
         print("\n".join(lines), file=sys.stderr, flush=True)
@@ -106,5 +105,4 @@ def end(outcomes: Sequence[Outcome], how: str = "") -> int:
     if not failed:
         return 0
     status = failed[0].status if failed[0].status is not None else _HELD
-    status = status or 1  # it said that all went well, and yet there is no result
-    return status if status >= 0 else _KILLED - status
+    return (status or _WITHOUT_RESULT) if status >= 0 else _KILLED - status

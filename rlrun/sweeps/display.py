@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from itertools import islice
+from pathlib import Path
 from time import monotonic
 from typing import Protocol
 
@@ -14,10 +15,11 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rlrun.errors import UserError
 from rlrun.loop.progress import RecentSpeed, shown_values, summarise
 from rlrun.runs.directory import last_step
-from rlrun.runs.rows import newest_rows
+from rlrun.runs.rows import parse_row
 from rlrun.sweeps.jobs import Job
 
-_ROWS = 20  # of the newest: evaluations are logged less often than the rest
+_LOG = logging.getLogger(__name__)
+
 _PLAIN_LINE_SECONDS = 10.0  # between plain lines: a log file should stay short
 
 
@@ -59,19 +61,42 @@ class Followed:
     def __init__(self, job: Job) -> None:
         self.job = job
         self._path = job.directory / "metrics.jsonl"
-        self.step = last_step(job.directory)
+        self._position = _size(self._path)
+        try:
+            self.step = last_step(job.directory)
+        except UserError:  # the run itself will say it
+            self.step = 0
         self.values: dict[str, float] = {}
         self.speed = RecentSpeed(self.step, job.total_steps)
 
     def look(self) -> None:
-        """Reads the newest rows. What cannot be read is not shown: a display ends no training."""
-        with suppress(UserError, OSError):
-            rows = list(islice(newest_rows(self._path), _ROWS))
-            for row in reversed(rows):
-                self.values |= shown_values(row)
-            if rows:
-                self.step = rows[0]["step"]
+        """Reads what has been written since the last look.
+
+        A run that resumes may have cut the file and written it again, so that the last position is inside a line: what
+        is not a row is skipped.
+        """
+        if _size(self._path) <= self._position:
+            self._position = min(self._position, _size(self._path))
+            return
+        with self._path.open("rb") as file:
+            file.seek(self._position)
+            *lines, _ = file.read().split(b"\n")
+        for line in lines:
+            self._position += len(line) + 1
+            with suppress(UserError):
+                row = parse_row(line, self._path)
+                self.step = row["step"]
+                self.values |= shown_values(
+                    {key: value for key, value in row.items() if isinstance(value, int | float)}
+                )
         self.speed.update(self.step)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 class _Progress:
@@ -171,8 +196,10 @@ class LiveDisplay:
 
     def close(self) -> None:
         """Stops redrawing."""
-        self.draw()
-        self._bars.stop()
+        try:
+            self.draw()
+        finally:
+            self._bars.stop()
 
 
 class PlainDisplay:
@@ -212,7 +239,53 @@ class PlainDisplay:
         """Nothing is open."""
 
 
+class Harmless:
+    """A display whose errors end no process: after the first one nothing is shown any more.
+
+    Args:
+        display: what shows.
+    """
+
+    def __init__(self, display: Display) -> None:
+        self._display = display
+        self._is_broken = False
+
+    def begin(self, jobs: Sequence[Job]) -> None:
+        """See `Display`."""
+        self._try(lambda: self._display.begin(jobs))
+
+    def started(self, job: Job) -> None:
+        """See `Display`."""
+        self._try(lambda: self._display.started(job))
+
+    def ended(self, job: Job) -> None:
+        """See `Display`."""
+        self._try(lambda: self._display.ended(job))
+
+    def draw(self) -> None:
+        """See `Display`."""
+        self._try(self._display.draw)
+
+    def say(self, line: str) -> None:
+        """See `Display`."""
+        self._try(lambda: self._display.say(line))
+
+    def close(self) -> None:
+        """See `Display`; also after an error, since the terminal must be restored."""
+        with suppress(Exception):
+            self._display.close()
+
+    def _try(self, show: Callable[[], None]) -> None:
+        if self._is_broken:
+            return
+        try:
+            show()
+        except Exception:
+            self._is_broken = True
+            _LOG.exception("the display has failed; the runs go on without it")
+
+
 def make_display() -> Display:
-    """The live display if standard output is a terminal, plain lines otherwise."""
+    """The live display if standard output is a terminal, plain lines otherwise; its errors end no run."""
     console = Console()
-    return LiveDisplay(console) if console.is_terminal else PlainDisplay(console)
+    return Harmless(LiveDisplay(console) if console.is_terminal else PlainDisplay(console))

@@ -66,11 +66,10 @@ def carry_out(
                 elif _has_room(job, children, num_cores, free_memory):
                     try:
                         children.append(Child(job))
-                    except UserError as error:  # such as a log that cannot be opened; the others go on
-                        display.ended(job)
-                        yield Outcome(job, "failed", line=str(error), status=2)
-                    else:
                         display.started(job)
+                    except UserError as error:  # the others go on
+                        display.ended(job)
+                        yield Outcome(job, "failed", line=str(error))
                 else:
                     break
                 waiting.popleft()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rlrun.cli.main import run_command
-from rlrun.runs.evaluation_log import append_evaluation, read_evaluations
+from rlrun.runs.evaluation_log import read_evaluations
 
 TRAIN = (
     "algo=q_learning env=cliffwalking algo.alpha=1 total_steps=12000 evaluation.every_steps=4000 evaluation.episodes=3"
@@ -85,11 +85,3 @@ def test_what_does_not_fit_is_refused_and_nothing_is_written(
 def test_where_there_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["rlrun", "eval", str(tmp_path)]) == 2
     assert str(tmp_path) in capsys.readouterr().err
-
-
-def test_a_line_that_was_cut_off_costs_only_itself(tmp_path: Path) -> None:
-    append_evaluation(tmp_path, {"protocol": "own", "seed": 0})
-    with (tmp_path / "eval.jsonl").open("a") as file:
-        file.write('{"protocol": "own", "se')
-    append_evaluation(tmp_path, {"protocol": "own", "seed": 1})
-    assert [row["seed"] for row in read_evaluations(tmp_path)] == [0, 1]

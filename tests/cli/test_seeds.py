@@ -14,9 +14,11 @@ from pathlib import Path
 import pytest
 
 from rlrun.cli.main import run_command
+from rlrun.cli.seeds import end
 from rlrun.config.seeds import take_seeds
 from rlrun.errors import UserError
 from rlrun.runs.lock import locked
+from rlrun.sweeps.jobs import Outcome, RunJob
 
 RUN = ["algo=q_learning", "env=gridworld", "logger=none", "evaluation.episodes=2", "evaluation.num_envs=2"]
 QUICK = [*RUN, "total_steps=600", "name=a"]
@@ -153,3 +155,11 @@ def test_a_seed_that_another_process_runs_is_left_to_it_and_a_failed_one_is_show
     assert answer.count(str(os.getpid())) == 3  # when it is left, and what became of it, also at the end
     assert answer.count("seed 2: failed: ") == 2
     assert re.search(r"^eval/episode_return \S+ \(1 of 3 seeds\)$", answer, re.M)
+
+
+@pytest.mark.parametrize(("of_process", "of_command"), [(0, 1), (1, 1), (3, 3), (-9, 137), (None, 2)])
+def test_a_command_with_an_unfinished_run_never_ends_with_0(
+    tmp_path: Path, of_process: int | None, of_command: int
+) -> None:
+    job = RunJob(name="seed 0", command=[], directory=tmp_path, seed=0, experiment={}, total_steps=1)
+    assert end([Outcome(job, "failed", line="it printed nothing", status=of_process)]) == of_command

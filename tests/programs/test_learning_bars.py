@@ -15,9 +15,13 @@ import yaml
 from bars import Anchor, Bar, load_bar, load_bars
 from page import draw, page, verdict
 from records import CURVE_COLUMNS, read_records
+from run import EvaluationJob
 
 from rlrun.config.compose import load_config
 from rlrun.config.files import config_directories
+from rlrun.runs.manifest import manifest_of_run
+from rlrun.runs.policies import FINAL
+from rlrun.sweeps.jobs import RunJob
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = Bar(
@@ -138,6 +142,26 @@ def test_a_failed_seed_is_shown_and_the_others_are_recorded(tmp_path: Path) -> N
     assert status == 2, answer
     assert answer.count("tiny seed 1: failed: ") == 2  # at once, and at the end
     assert [row["seed"] for row in read_records(tmp_path / "results" / "tiny.csv")] == ["0"]
+
+
+def test_a_damaged_file_fails_its_own_run_and_no_other(tmp_path: Path) -> None:
+    bar = replace(TINY, overrides=[*TINY.overrides, "name=x"])
+    assert ended(started(tmp_path, bar))[0] == 0
+    runs = tmp_path / "runs" / "tiny" / "gridworld" / "q_learning" / "x"
+    (runs / "seed0" / "eval.jsonl").write_text("no evaluation\n")
+    (runs / "seed1" / "eval.jsonl").unlink()
+    status, answer = ended(started(tmp_path, bar))
+    assert status == 2, answer
+    assert "Traceback" not in answer
+    assert answer.count("seed0/eval.jsonl is damaged") == 2  # at once, and at the end
+    assert len((runs / "seed1" / "eval.jsonl").read_text().splitlines()) == 2
+
+    experiment = manifest_of_run(runs / "seed0")["experiment"]
+    of_run = RunJob(
+        name="x", command=[], directory=runs / "seed0", seed=0, experiment=experiment, total_steps=TINY.budget_steps
+    )
+    assert of_run.result() is not None
+    assert EvaluationJob(of_run, FINAL).result() is None
 
 
 def row(seed: int, mean: float, minutes: float = 1.0) -> dict[str, str]:

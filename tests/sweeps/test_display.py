@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from rlrun.runs.manifest import write_result
-from rlrun.sweeps.display import Display, Followed, LiveDisplay, PlainDisplay
+from rlrun.sweeps.display import Display, Followed, Harmless, LiveDisplay, PlainDisplay
 from rlrun.sweeps.jobs import RunJob
 
 
@@ -37,7 +37,7 @@ def test_a_run_is_followed_while_it_writes_also_where_its_file_is_cut(tmp_path: 
     followed = Followed(running)
     assert followed.step == 200
     followed.look()
-    assert followed.values == {"train/episode_return": 20.0}
+    assert followed.values == {}
     write(running, 300)
     with (running.directory / "metrics.jsonl").open("a") as file:
         file.write('{"step": 400, "trai')
@@ -50,10 +50,57 @@ def test_a_run_is_followed_while_it_writes_also_where_its_file_is_cut(tmp_path: 
     write(running, 250)
     followed.look()
     assert followed.step == 250
-    with (running.directory / "metrics.jsonl").open("a") as file:
-        file.write('{"step": 300, "trai\n')  # damaged: the display shows what it had
+
+
+def test_a_position_inside_a_line_and_lines_that_are_no_rows_are_skipped(tmp_path: Path) -> None:
+    running = job(tmp_path, 0)
+    path = running.directory / "metrics.jsonl"
+    path.write_text('{"step": 100}\n{"step": 200, "tra')  # a torn line, which a run that resumes cuts off
+    followed = Followed(running)
+    path.write_text('{"step": 100}\n')
+    write(running, 150, 250)
     followed.look()
-    assert followed.step == 250
+    assert (followed.step, followed.values) == (250, {"train/episode_return": 25.0})
+    with path.open("a") as file:
+        file.write('no row\n{"train/episode_return": 1}\n3\n\n{"step": 300, "train/episode_return": "x"}\n')
+    followed.look()
+    assert (followed.step, followed.values) == (300, {"train/episode_return": 25.0})
+    assert Followed(running).step == 300
+
+
+def test_a_damaged_file_can_be_followed(tmp_path: Path) -> None:
+    running = job(tmp_path, 0)
+    (running.directory / "metrics.jsonl").write_text("no row\n")
+    followed = Followed(running)
+    assert followed.step == 0
+    write(running, 100)
+    followed.look()
+    assert followed.step == 100
+
+
+class Breaks(PlainDisplay):
+    """Counts how often it is drawn, and always fails."""
+
+    count = 0
+    is_closed = False
+
+    def draw(self) -> None:
+        self.count += 1
+        raise BrokenPipeError
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def test_the_errors_of_a_display_end_nothing_and_switch_it_off(caplog: pytest.LogCaptureFixture) -> None:
+    display = Breaks(Console(file=StringIO()))
+    harmless = Harmless(display)
+    harmless.begin([])
+    harmless.draw()
+    harmless.draw()
+    harmless.close()
+    assert (display.count, display.is_closed) == (1, True)
+    assert len(caplog.records) == 1
 
 
 def shown(display: Display, text: StringIO, jobs: list[RunJob]) -> str:

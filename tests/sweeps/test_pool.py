@@ -152,6 +152,15 @@ def test_a_job_that_fails_is_told_with_its_last_line_and_the_others_go_on(tmp_pa
     assert "Traceback" in jobs[1].log.read_text()
 
 
+def test_a_job_whose_process_cannot_be_started_fails_and_the_others_go_on(tmp_path: Path) -> None:
+    jobs = [job(tmp_path, seed) for seed in range(3)]
+    jobs[1].log.mkdir(parents=True)
+    found = {seed_of(each): each for each in done(jobs)}
+    assert [found[seed].state for seed in range(3)] == ["finished", "failed", "finished"]
+    assert found[1].status is None
+    assert str(jobs[1].log) in found[1].line
+
+
 def test_a_run_of_another_process_is_left_to_it(tmp_path: Path) -> None:
     jobs = [job(tmp_path, seed) for seed in range(2)]
     jobs[0].directory.mkdir()
