@@ -134,7 +134,7 @@ def test_its_own_tests_pass_where_it_is_installed(example: Path, capsys: pytest.
 @pytest.mark.slow  # its own tests, above, run the same contracts
 def test_the_check_of_the_example_passes(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["rlrun", "check", "algo=expected_sarsa", "env=corridor"]) == 0
-    assert "all 23 checks passed: env=corridor and algo=expected_sarsa keep the contracts" in capsys.readouterr().out
+    assert "all 24 checks passed: env=corridor and algo=expected_sarsa keep the contracts" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
