@@ -12,10 +12,12 @@ import torch
 
 from rlrun.build import build_player
 from rlrun.config.config import Config
+from rlrun.config.saved import config_of_run
+from rlrun.errors import UserError
 from rlrun.loop.evaluate import Evaluation, EvaluationSettings, Evaluator
 from rlrun.protocols import Agent, Stochastic
 from rlrun.runs.evaluation_log import append_evaluation
-from rlrun.runs.manifest import code_state, now
+from rlrun.runs.manifest import code_state, manifest_of_run, now
 from rlrun.runs.policies import policy_of
 from rlrun.types import EnvSpec
 
@@ -39,10 +41,11 @@ def evaluate_policy(
     settings = EvaluationSettings(**config.evaluation)
     policy = policy_of(directory, which)
     started = perf_counter()
+    title = " ".join([f"protocol {name}", *changed])
     with closing(build_player(config, num_envs=settings.num_envs)) as player:
+        _check_actions(config, directory, player.env.spec.num_actions, title)
         policy.load_into(player.agent)
         rules = rules_of(settings, player.agent, player.env.spec)
-        title = " ".join([f"protocol {name}", *changed])
         print(
             f"{title}: {in_words(rules)}, seed {seed}\nthe policy of step {policy.step:,} ({policy.path})", flush=True
         )
@@ -71,6 +74,16 @@ def evaluate_policy(
     }
     append_evaluation(directory, row)
     return evaluation
+
+
+def _check_actions(config: Config, directory: Path, num_actions: int, title: str) -> None:
+    own = config_of_run(directory, manifest_of_run(directory))
+    if own.env == config.env:
+        return
+    with closing(build_player(own)) as trained:
+        of_policy = trained.env.spec.num_actions
+    if num_actions != of_policy:
+        raise UserError(f"{title} has {num_actions} actions, and the policy was trained with {of_policy}")
 
 
 def rules_of(settings: EvaluationSettings, agent: Agent, spec: EnvSpec) -> dict[str, Any]:
