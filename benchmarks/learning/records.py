@@ -106,7 +106,7 @@ def evaluation_of(directory: Path, checkpoint: str, step: int) -> Row | None:
 
     Of the standard seed: choosing among several would favour luck.
     """
-    standard = ("own", [], 0)
+    standard: tuple[str, list[str], int] = ("own", [], 0)
     rows = [row for row in read_evaluations(directory) if (row["protocol"], row["changed"], row["seed"]) == standard]
     of_checkpoint = [row for row in rows if row["checkpoint"] == checkpoint and row["step"] <= step]
     found = [row for row in of_checkpoint if checkpoint == BEST or row["step"] == step]

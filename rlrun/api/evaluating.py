@@ -11,9 +11,11 @@ import torch
 
 from rlrun.build import build_player
 from rlrun.config.config import Config
+from rlrun.config.saved import config_of_run
+from rlrun.errors import UserError
 from rlrun.loop.evaluate import Evaluation, rules_as_text, rules_of
 from rlrun.runs.evaluation_log import append_evaluation
-from rlrun.runs.manifest import code_state, now
+from rlrun.runs.manifest import code_state, manifest_of_run, now
 from rlrun.runs.policies import policy_of
 
 
@@ -36,10 +38,11 @@ def evaluate_policy(
     policy = policy_of(directory, which)
     torch.set_num_threads(1)  # equal bits whatever the number of cores
     started = perf_counter()
+    title = " ".join([f"protocol {name}", *changed])
     with closing(build_player(config)) as player:
+        _check_actions(config, directory, player.env.spec.num_actions, title)
         policy.load_into(player.agent)
         rules = rules_of(player.evaluation, player.actions.name, player.env.spec)
-        title = " ".join([f"protocol {name}", *changed])
         print(f"{title}: {rules_as_text(rules)}, seed {seed}", flush=True)
         print(f"the policy of step {policy.step:,} ({policy.path})", flush=True)
         evaluation = player.evaluator(seed).evaluate(player.agent, "after training")

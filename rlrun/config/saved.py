@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from rlrun.annotations import TARGET
-from rlrun.config.arguments import parse, refuse_repeated
+from rlrun.config.arguments import keys_set, parse, refuse_repeated
 from rlrun.config.config import LOGGERS, Config, check_plain
 from rlrun.config.files import one_line, options, text_of, unknown_option
 from rlrun.config.keys import as_tree
@@ -22,6 +22,10 @@ from rlrun.runs.directory import differing_key
 from rlrun.runs.manifest import digest, flat
 
 _WHERE = ("runs_dir", "name", "fresh")
+_WITHOUT_EFFECT = {  # of a policy's evaluation
+    "evaluation.every_steps": "a policy is evaluated once",
+    "env.num_envs": "an evaluation has evaluation.num_envs environments in parallel",
+}
 _CHOSEN_ANEW = ("device", "logger")  # groups whose options change no experiment
 
 
@@ -68,7 +72,7 @@ def config_to_evaluate(
         directories: where options of groups are searched.
 
     Raises:
-        UserError: naming the key, if it is neither.
+        UserError: naming the key, if it is neither or has no effect.
     """
     known = options(directories, "protocol")
     if protocol not in known:
@@ -80,6 +84,9 @@ def config_to_evaluate(
     for override, key in zip(items, given, strict=True):
         if key.split(".")[0] not in ("evaluation", "env"):
             raise UserError(f"{override.input_line} is not allowed here: an evaluation changes evaluation.* and env.*")
+        for key_set in keys_set(override):
+            if why := _WITHOUT_EFFECT.get(key_set):
+                raise UserError(f"{override.input_line} has no effect here: {why}; leave it out")
     raw = as_tree([*read_config(directory, manifest).items(), *of_protocol.items(), *given.items()])
     try:
         return check_plain(raw | {"fresh": False}, manifest["labels"])

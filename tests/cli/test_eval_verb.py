@@ -67,6 +67,10 @@ def test_an_evaluation_leaves_the_run_as_it_was(grid_run: Path) -> None:
         (["algo.alpha=0.5"], "algo.alpha"),
         (["evaluation.episode=5"], "evaluation.episodes"),
         (["evaluation.epsilon=2"], "evaluation.epsilon"),
+        (["evaluation.every_steps=5"], "evaluation.every_steps=5"),
+        (["evaluation={every_steps: 5}"], "evaluated once"),
+        (["env.num_envs=5"], "evaluation.num_envs"),
+        (["protocol=own", "protocol=nature2015"], "protocol is given twice"),
         (["--checkpoint", "17"], "17"),
         (["--seed", "-1"], "--seed"),
     ],
@@ -79,7 +83,23 @@ def test_what_does_not_fit_is_refused_and_nothing_is_written(
     message = capsys.readouterr().err
     assert named in message
     assert message.startswith("rlrun: error: ")
+    assert message.count("\n") == 1
     assert read_evaluations(grid_run) == before
+
+
+def test_a_protocol_with_another_number_of_actions_is_refused_with_both_numbers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = "algo=dqn env=pong total_steps=8 algo.replay.capacity_steps=100 algo.replay.learning_starts_steps=4"
+    short = "evaluation.episodes=1 env.max_episode_frames=40 env.num_threads=1 device=cpu name=x"
+    train = ["rlrun", *words.split(), *short.split(), f"runs_dir={tmp_path}"]
+    assert run_command(train) == 0
+    capsys.readouterr()
+    run = tmp_path / "pong" / "dqn" / "x" / "seed0"
+    assert run_command(["rlrun", "eval", str(run), "protocol=machado2018"]) == 2
+    message = capsys.readouterr().err
+    assert message == ("rlrun: error: protocol machado2018 has 18 actions, and the policy was trained with 6\n")
+    assert read_evaluations(run) == []
 
 
 def test_where_there_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -253,9 +254,7 @@ def test_a_sweeper_that_chooses_is_told_too_unless_it_chooses_what_decides() -> 
 def test_a_whole_object_and_its_group_are_refused_too() -> None:
     for given in ("optimizer@algo.baseline.optimizer=rmsprop", "algo.baseline.optimizer={learning_rate:0.1}"):
         overrides = (REINFORCE, "algo.baseline.kind=none", given)
-        wrong_key(
-            lambda overrides=overrides: composed(*overrides), "algo.baseline.optimizer", "algo.baseline.kind=none"
-        )  # type: ignore[misc]
+        wrong_key(partial(composed, *overrides), "algo.baseline.optimizer", "algo.baseline.kind=none")
 
 
 def test_python_meets_the_same_rule() -> None:

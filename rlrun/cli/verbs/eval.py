@@ -33,13 +33,15 @@ def run(chosen: Namespace) -> int:
     """
     directory = Path(chosen.directory)
     manifest = manifest_of_run(directory)
-    named = [text.partition("=")[2] for text in chosen.overrides if text.startswith("protocol=")]
+    protocols = [text for text in chosen.overrides if text.startswith("protocol=")]
     overrides = [text for text in chosen.overrides if not text.startswith("protocol=")]
 
+    from rlrun.config.arguments import parse, refuse_repeated
     from rlrun.config.files import config_directories
     from rlrun.config.saved import config_to_evaluate
 
-    name = named[-1] if named else "own"
+    refuse_repeated(parse(protocols))
+    name = protocols[0].partition("=")[2] if protocols else "own"
     config = config_to_evaluate(directory, manifest, name, overrides, config_directories(chosen.config_dir))
 
     from rlrun.api.evaluating import evaluate_policy
