@@ -61,3 +61,14 @@ def evaluate_policy(
     }
     append_evaluation(directory, row)
     return evaluation
+
+
+def _check_actions(config: Config, directory: Path, num_actions: int, title: str) -> None:
+    """Raises UserError if the protocol's environment has another number of actions than the run's own."""
+    own = config_of_run(directory, manifest_of_run(directory))
+    if own.env == config.env:
+        return
+    with closing(build_player(own)) as trained:
+        of_policy = trained.env.spec.num_actions
+    if num_actions != of_policy:
+        raise UserError(f"{title} has {num_actions} actions, and the policy was trained with {of_policy}")

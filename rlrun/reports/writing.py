@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from rlrun.errors import UserError
-from rlrun.reports.layout import Part, Picture, markdown, page
+from rlrun.reports.layout import GENERATOR, Part, Picture, markdown, page
 from rlrun.runs.manifest import MANIFEST
 
 PAGE, TEXT = "report.html", "report.md"
+_LINK = re.compile(r"^!\[.*\]\((.+)\.png\)$", re.MULTILINE)  # Picture.as_markdown
 
 
 def default_directory(directories: Sequence[Path]) -> Path:
@@ -27,50 +29,66 @@ def check_replaceable(directory: Path) -> None:
     Raises:
         UserError: if there is something else.
     """
-    if not directory.exists() and not directory.is_symlink():
+    if not os.path.lexists(os.path.realpath(directory)):
         return
     if not directory.is_dir():
         raise UserError(f"{directory} is a file; choose another --out")
-    if directory.is_symlink():
-        raise UserError(f"{directory} is a link; give the directory itself as --out")
-    if other := sorted(path.name for path in directory.iterdir() if not _is_ours(path)):
-        raise UserError(f"{directory} has something else than a report in it ({other[0]}); choose another --out")
+    entries = sorted(directory.iterdir())
+    if not entries:
+        return
+    if not _is_file(directory / PAGE) or GENERATOR not in (directory / PAGE).read_text("utf-8", errors="replace"):
+        raise UserError(f"{directory} exists and is not a report; choose another --out")
+    own = _files_of(directory)
+    foreign = [path.name for path in entries if path.name not in own or not _is_file(path)]
+    if foreign:
+        raise UserError(f"{directory} holds {foreign[0]!r}, which is not part of its report; choose another --out")
 
 
-def _is_ours(path: Path) -> bool:
-    """Whether it is a file of a report: the page, the text, or a picture that has both formats."""
-    twin = {".png": ".svg", ".svg": ".png"}.get(path.suffix)
-    return path.name in (PAGE, TEXT) or (twin is not None and path.with_suffix(twin).is_file())
+def _is_file(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
+
+
+def _files_of(directory: Path) -> set[str]:
+    """Names of all files that belong to the report in `directory`: its text links to the pictures."""
+    text = directory / TEXT
+    linked = _LINK.findall(text.read_text("utf-8", errors="replace")) if _is_file(text) else []
+    return {PAGE, TEXT, *(f"{name}.{ending}" for name in linked for ending in ("png", "svg"))}
 
 
 def write_report(directory: Path, title: str, parts: Sequence[Part]) -> None:
     """Writes the page, the text and the pictures to a temporary directory, which then replaces `directory`.
 
+    A link stays, and the directory that it points to is replaced. What cannot be replaced stays as it is.
+
     Raises:
         UserError: if it cannot be written, or `directory` is something else than an earlier report.
     """
-    check_replaceable(directory)
-    temporary, replaced = (directory.with_name(f"{directory.name}.{kind}-{os.getpid()}") for kind in ("tmp", "old"))
+    target = Path(os.path.realpath(directory))
+    work = target.with_name(f"{target.name}.tmp-{os.getpid()}")
+    new, old = work / "new", work / "old"
     try:
-        temporary.mkdir(parents=True)
-        for part in parts:
-            if isinstance(part, Picture):
-                (temporary / f"{part.name}.png").write_bytes(part.png)
-                (temporary / f"{part.name}.svg").write_bytes(part.svg)
-        (temporary / TEXT).write_text(markdown(parts), encoding="utf-8")
-        (temporary / PAGE).write_text(page(title, parts), encoding="utf-8")
-        if directory.exists():
-            directory.rename(replaced)
+        work.mkdir(parents=True)
         try:
-            temporary.rename(directory)
-        except OSError:
-            if replaced.exists():
-                replaced.rename(directory)
-            raise
+            _write(new, title, parts)
+            check_replaceable(directory)
+            if target.exists():
+                target.rename(old)
+            new.rename(target)
+        finally:
+            if old.exists() and not target.exists():
+                old.rename(target)
+            shutil.rmtree(work, ignore_errors=True)
     except OSError as error:
         raise UserError(
             f"the report cannot be written to {directory}: {error.strerror}; choose another --out"
         ) from error
-    finally:
-        for path in (temporary, replaced):
-            shutil.rmtree(path, ignore_errors=True)
+
+
+def _write(directory: Path, title: str, parts: Sequence[Part]) -> None:
+    directory.mkdir()
+    for part in parts:
+        if isinstance(part, Picture):
+            (directory / f"{part.name}.png").write_bytes(part.png)
+            (directory / f"{part.name}.svg").write_bytes(part.svg)
+    (directory / TEXT).write_text(markdown(parts), encoding="utf-8")
+    (directory / PAGE).write_text(page(title, parts), encoding="utf-8")

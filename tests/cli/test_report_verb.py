@@ -76,19 +76,53 @@ def test_a_report_is_replaced_and_nothing_else_is(runs: Path, capsys: pytest.Cap
     out = Path("out")
     out.mkdir()
     assert run_command(["rlrun", "report", str(runs), "--out", "out"]) == 0
-    for name in ("stale.png", "stale.svg"):
-        (out / name).touch()
+    (out / "stale.png").touch()  # a picture of the earlier report
+    (out / "report.md").write_text((out / "report.md").read_text() + "\n![old](stale.png)\n")
     assert run_command(["rlrun", "report", str(runs), "--out", "out"]) == 0
     assert not (out / "stale.png").exists()
-    (out / "notes.txt").write_text("mine")
-    refused([str(runs), "--out", "out"], capsys, "notes.txt")
-    assert (out / "notes.txt").read_text() == "mine"
-    (out / "notes.txt").unlink()
-    Path("link").symlink_to("out")
-    refused([str(runs), "--out", "link"], capsys, "is a link")
-    refused([str(runs), "--out", str(runs)], capsys, "something else than a report")
+    refused([str(runs), "--out", str(runs)], capsys, "is not a report")
     refused([str(runs), "--out", "out/report.md"], capsys, "is a file")
     refused([str(runs), "--out", "out/report.md/deeper"], capsys, "cannot be written")
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "other.png", "directory/deeper.txt"])
+def test_a_file_beside_the_report_is_never_removed(runs: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    assert run_command(["rlrun", "report", str(runs), "--out", "out"]) == 0
+    Path("out", name).parent.mkdir(exist_ok=True)
+    Path("out", name).write_text("mine")
+    refused([str(runs), "--out", "out"], capsys, repr(Path(name).parts[0]))
+    assert Path("out", name).read_text() == "mine"
+
+
+def test_a_page_that_rlrun_did_not_write_is_no_report(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mine").mkdir()
+    Path("mine/report.html").write_text("<p>my own</p>")
+    refused([str(runs), "--out", "mine"], capsys, "is not a report")
+
+
+def test_the_earlier_report_comes_back_if_the_new_one_cannot_take_its_place(
+    runs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run_command(["rlrun", "report", str(runs), "--out", "out"]) == 0
+    rename = Path.rename
+
+    def failing(path: Path, target: Path) -> Path:
+        if path.name == "new":
+            raise OSError(28, "No space left on device")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    refused([str(runs), "--out", "out"], capsys, "No space left on device")
+    assert Path("out/report.html").is_file()
+
+
+def test_a_link_stays_and_its_directory_has_the_report(runs: Path) -> None:
+    Path("link").symlink_to("there", target_is_directory=True)
+    for _ in range(2):  # to a new directory, and in place of an earlier report
+        assert run_command(["rlrun", "report", str(runs), "--out", "link"]) == 0
+        assert Path("link").is_symlink()
+        assert Path("there/report.html").is_file()
+    assert {path.name for path in Path().iterdir()} == {"runs", "link", "there"}
 
 
 def test_where_it_is_written_without_out(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
