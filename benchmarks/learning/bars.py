@@ -11,6 +11,7 @@ import yaml
 
 HERE = Path(__file__).resolve().parent
 BARS, RESULTS = HERE / "bars", HERE / "results"
+PROTOCOL, EPISODES, EVALUATION_SEED = "own", 100, 0  # of the fresh episodes that decide about every bar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ Everything on the page is made from `bars/*.yaml` and `results/*.csv`, which are
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
-from bars import Bar, load_bars
+from bars import EPISODES, PROTOCOL, Bar, load_bars
 from records import read_records
 
 from rlrun.reports.summaries import mean_of as mean_with_interval
@@ -43,15 +44,29 @@ def page(bars: Sequence[Bar], pictures: str) -> str:
     lines = [HEAD]
     lines += ["| bar | agent steps | seeds | mean of the final policy | must reach | published | |"]
     lines += ["|---|---|---|---|---|---|---|"]
-    records = {bar.name: [row for row in read_records(bar.results) if counts(bar, row)] for bar in bars}
+    records = {bar.name: counted(bar, read_records(bar.results)) for bar in bars}
     lines += [_row(bar, records[bar.name]) for bar in bars]
     for bar in bars:
         lines += ["", f"## {bar.title}", "", *_section(bar, records[bar.name], pictures)]
     return "\n".join(lines) + "\n"
 
 
+def counted(bar: Bar, records: Records) -> Records:
+    """The rows of today's bar: of its seeds, its command and its length, evaluated over fresh episodes."""
+    of_seeds = {row["seed"]: row for row in records if int(row["seed"]) in bar.seeds}
+    return [row for row in of_seeds.values() if _is_of(bar, row)]
+
+
+def _is_of(bar: Bar, row: Mapping[str, str]) -> bool:
+    command = " ".join(["rlrun", *bar.arguments, f"seed={row['seed']}"])
+    same = row["command"] == command or row["command"].startswith(f"{command} device.num_threads=")  # set by the pool
+    fresh = (row["protocol"], row["episodes"]) == (PROTOCOL, str(EPISODES))
+    return same and fresh and int(row["step"]) == bar.budget_steps
+
+
 def verdict(bar: Bar, records: Records) -> str:
-    """Reached, missed, or not known yet."""
+    """Reached, missed, or not known yet; of all `records` those count that `counted` returns."""
+    records = counted(bar, records)
     if not records:
         return "not run yet"
     reached = sum(_reaches(bar, row) for row in records)
@@ -59,12 +74,6 @@ def verdict(bar: Bar, records: Records) -> str:
     if reached >= bar.needed:
         return line
     return f"**missed**: {line}" if len(records) >= len(bar.seeds) else f"{line}, not all seeds run yet"
-
-
-def counts(bar: Bar, row: Mapping[str, str]) -> bool:
-    """Whether a row is of one of the bar's seeds, trained to the bar's length, with a hundred fresh episodes."""
-    whole = int(row["step"]) >= bar.budget_steps and all(each in row["command"] for each in bar.overrides)
-    return int(row["seed"]) in bar.seeds and whole and (row["protocol"], row["episodes"]) == ("own", "100")
 
 
 def _reaches(bar: Bar, row: Mapping[str, str]) -> bool:
@@ -98,7 +107,7 @@ def _slug(title: str) -> str:
 
 
 def _section(bar: Bar, records: Records, pictures: str) -> Iterator[str]:
-    if read_records(bar.curves):
+    if records and read_records(bar.curves):
         yield from (f"![learning curves]({pictures}/{bar.name}.svg)", "")
     yield from (f"Evaluation: {bar.evaluation}.", "")
     limit = f", in at most {bar.most_minutes:g} minutes" if bar.most_minutes is not None else ""
@@ -108,16 +117,14 @@ def _section(bar: Bar, records: Records, pictures: str) -> Iterator[str]:
         yield from _table(records)
     yield from (f"- Published: {each.value:g}, {each.source} ({each.protocol})" for each in bar.anchors)
     yield from (f"- {note}" for note in bar.notes)
-    yield from ("", "```sh", f"rlrun {' '.join(map(_quoted, bar.arguments))} seeds={_seeds(bar)}", "```")
+    yield from ("", "```sh", f".venv/bin/python benchmarks/learning/run.py {bar.name}", "```", "", "trains with", "")
+    yield from ("```sh", shlex.join(["rlrun", *bar.arguments, f"seeds={_seeds(bar)}"]), "```", "")
+    yield "and evaluates the final policies and the best checkpoints afterwards."
 
 
 def _seeds(bar: Bar) -> str:
-    counted = list(bar.seeds) == list(range(len(bar.seeds)))
-    return str(len(bar.seeds)) if counted else "[" + ",".join(map(str, bar.seeds)) + "]"
-
-
-def _quoted(word: str) -> str:
-    return f"'{word}'" if {*word} & {*"{} $*()"} else word
+    in_order = list(bar.seeds) == list(range(len(bar.seeds)))
+    return str(len(bar.seeds)) if in_order else "[" + ",".join(map(str, bar.seeds)) + "]"
 
 
 def _table(records: Records) -> Iterator[str]:
@@ -136,8 +143,10 @@ def _table(records: Records) -> Iterator[str]:
 def draw(bar: Bar, target: Path) -> None:
     """Thin lines are seeds, the thick one their mean; dashed: what must be reached; dotted: what was published."""
     curves: dict[str, list[tuple[int, float]]] = defaultdict(list)
+    seeds = {row["seed"] for row in counted(bar, read_records(bar.results))}
     for row in read_records(bar.curves):
-        curves[row["seed"]].append((int(row["step"]), float(row["episode_return"])))
+        if row["seed"] in seeds:
+            curves[row["seed"]].append((int(row["step"]), float(row["episode_return"])))
     figure, axes = plt.subplots(figsize=(7, 3.4), layout="constrained")
     for points in curves.values():
         axes.plot(*np.array(points).T, color="C0", alpha=0.4, linewidth=1)
@@ -164,7 +173,7 @@ def draw(bar: Bar, target: Path) -> None:
 def main() -> None:
     bars = load_bars()
     for bar in bars:
-        if read_records(bar.curves):
+        if counted(bar, read_records(bar.results)):
             draw(bar, ROOT / "docs" / "images" / "results" / f"{bar.name}.svg")
     (ROOT / "docs" / "results.md").write_text(page(bars, "images/results"), encoding="utf-8")
 

@@ -8,7 +8,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from bars import Bar
+from bars import EVALUATION_SEED, PROTOCOL, Bar
 from curves import command_of, commit_of, machine_of
 
 from rlrun.files import write_atomically
@@ -102,15 +102,16 @@ def _replace(path: Path, columns: Sequence[str], seed: int, rows: Iterable[Mappi
 
 
 def evaluation_of(directory: Path, checkpoint: str, step: int) -> Row | None:
-    """The first evaluation under the run's own rules of its final policy or its best, once it has ended at `step`.
+    """The first evaluation, under the bars' protocol and with their seed, of its final policy or its best.
 
-    Of the standard seed: choosing among several would favour luck.
+    That of the final policy is one of step `step`, at which the run ended. Another evaluation of the same policy with
+    the same seed, whoever makes it and when, changes nothing; the newest of the best policies counts.
     """
-    standard: tuple[str, list[str], int] = ("own", [], 0)
-    rows = [row for row in read_evaluations(directory) if (row["protocol"], row["changed"], row["seed"]) == standard]
-    of_checkpoint = [row for row in rows if row["checkpoint"] == checkpoint and row["step"] <= step]
-    found = [row for row in of_checkpoint if checkpoint == BEST or row["step"] == step]
-    return found[0] if found else None
+    wanted = (PROTOCOL, [], EVALUATION_SEED, checkpoint)
+    rows = [row for row in read_evaluations(directory) if row["step"] <= step]
+    rows = [row for row in rows if tuple(row[key] for key in ("protocol", "changed", "seed", "checkpoint")) == wanted]
+    at = max((row["step"] for row in rows), default=step) if checkpoint == BEST else step
+    return next((row for row in rows if row["step"] == at), None)
 
 
 def _short(value: float | None) -> str:

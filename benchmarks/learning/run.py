@@ -20,7 +20,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bars import Bar, load_bars
+from bars import EVALUATION_SEED, PROTOCOL, Bar, load_bars
 from records import evaluation_of, record
 
 from rlrun.api.jobs import jobs_of
@@ -66,9 +66,19 @@ class EvaluationJob:
     @property
     def command(self) -> list[str]:
         """Torch's threads are given by the environment: `rlrun eval` has no key for them."""
-        which = ["--checkpoint", LAST if self.checkpoint == FINAL else BEST]
+        which = ["--checkpoint", LAST if self.checkpoint == FINAL else BEST, "--seed", str(EVALUATION_SEED)]
         threads = ["env", f"OMP_NUM_THREADS={self.num_threads}"]
-        return [*threads, sys.executable, "-P", "-m", "rlrun", "eval", str(self.directory), *which]
+        return [
+            *threads,
+            sys.executable,
+            "-P",
+            "-m",
+            "rlrun",
+            "eval",
+            str(self.directory),
+            f"protocol={PROTOCOL}",
+            *which,
+        ]
 
     @property
     def directory(self) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from rlrun.errors import UserError
 from rlrun.reports.cells import number
 from rlrun.reports.contents import comparison, final_table
 from rlrun.reports.figures import Look
-from rlrun.reports.groups import Task
+from rlrun.reports.groups import Group, Task
 from rlrun.reports.layout import Heading, Paragraph, Part, Table
 from rlrun.reports.summaries import summarise
 from rlrun.types import Float64Array
@@ -59,19 +60,41 @@ def scores_by_label(tasks: Sequence[Task]) -> dict[str, list[GameScore]]:
     """The games that each group has finished runs in.
 
     Raises:
-        UserError: if there are none.
+        UserError: if there are none; if a game is there twice, with different environments; if groups of the same
+            label have other settings in one game than in another one.
     """
     known = references()
+    task_of: dict[str, Task] = {}
+    settings: dict[str, tuple[str, str]] = {}
     found: dict[str, list[GameScore]] = {}
     for task in tasks:
         game = str(task.env.get("game"))
         for group in task.groups:
             if game in known and group.runs:
+                other = task_of.setdefault(game, task)
+                if other is not task:
+                    raise UserError(
+                        f"--suite atari49: {game} counts once, and is both {other.name!r} and {task.name!r}; "
+                        "report them separately"
+                    )
+                first, same = settings.setdefault(group.label, (game, _settings(group)))
+                if same != _settings(group):
+                    raise UserError(
+                        f"--suite atari49: runs of {group.label!r} have other settings in {game} than in {first}; "
+                        "report them separately"
+                    )
                 finals = np.array([run.scores.final for run in group.runs])
                 found.setdefault(group.label, []).append(GameScore(game, known[game], finals))
     if not found:
         raise UserError(f"--suite atari49: no finished run is in one of its {NUM_GAMES} games")
     return found
+
+
+def _settings(group: Group) -> str:
+    """What makes runs in different games those of one agent: their experiment without the game, and their length."""
+    manifest = group.runs[0].manifest
+    env = {key: value for key, value in group.runs[0].env.items() if key != "game"}
+    return json.dumps([manifest["experiment"] | {"env": env}, manifest["total_steps"]], sort_keys=True)
 
 
 def suite_parts(tasks: Sequence[Task], looks: Mapping[str, Look]) -> Iterator[Part]:

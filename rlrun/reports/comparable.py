@@ -65,10 +65,12 @@ def protocol_of(run: ReportedRun) -> Mapping[str, Any]:
 
 
 def _actions(run: ReportedRun) -> str:
-    """How actions are chosen in an evaluation."""
+    """How actions are chosen in an evaluation: epsilon plays unless they are sampled."""
     policy = run.manifest["experiment"]["algo"].get("evaluation_policy")
     epsilon = run.manifest.get("settings", {}).get("evaluation.epsilon")
-    return str(policy) if policy is not None else f"evaluation.epsilon={shown(epsilon)}"
+    if policy is None:
+        return f"evaluation.epsilon={shown(epsilon)}"
+    return f"{policy}, evaluation.epsilon={shown(epsilon)}" if epsilon and policy != "sampled" else str(policy)
 
 
 def code_of(run: ReportedRun) -> str:

@@ -182,3 +182,17 @@ def test_the_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "| pong | 2 | -20.70 | 9.30 | 9.30 | 100% | yes | 18.90 | 132% |" in text
     assert "| dqn | 2 | 0.50 [0.50, 0.50] |" in text
     assert Path("runs/report/atari49-profiles.png").is_file()
+
+
+@pytest.mark.parametrize("task", [{"repeat_action_probability": 0.25}, {}], ids=["environment", "settings"])
+def test_a_suite_pools_only_equal_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], task: dict[str, float]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    made_run(Path("runs"), [9.3], env=ATARI, keys={"n_step": 1})
+    if task:
+        made_run(Path("runs"), [5.0], env={**ATARI, **task}, name="other", keys={"n_step": 1})
+        refused(["runs", "--suite", "atari49"], capsys, "pong counts once")
+    else:
+        made_run(Path("runs"), [1.7], env={**ATARI, "game": "breakout"}, keys={"n_step": 3})
+        refused(["runs", "--suite", "atari49"], capsys, "'dqn' have other settings", "breakout", "pong")

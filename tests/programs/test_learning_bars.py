@@ -13,14 +13,15 @@ import bars as bars_module
 import pytest
 import yaml
 from bars import Anchor, Bar, load_bar, load_bars
-from page import draw, page, verdict
-from records import CURVE_COLUMNS, read_records
+from page import counted, draw, page, verdict
+from records import CURVE_COLUMNS, evaluation_of, read_records
 from run import EvaluationJob
 
 from rlrun.config.compose import load_config
 from rlrun.config.files import config_directories
+from rlrun.runs.evaluation_log import append_evaluation
 from rlrun.runs.manifest import manifest_of_run
-from rlrun.runs.policies import FINAL
+from rlrun.runs.policies import BEST, FINAL
 from rlrun.sweeps.jobs import RunJob
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -126,6 +127,7 @@ def test_a_bar_that_is_killed_ends_as_if_it_had_not_been(tmp_path: Path, monkeyp
     assert {row["episodes"] for row in records} == {"100"}  # fresh ones, of the final policy
     assert all(row["best_mean"] and int(row["best_step"]) <= 4000 for row in records)
     text = page([longer, replace(longer, name="other")], "pictures")
+    assert len(counted(longer, records)) == 2
     assert verdict(longer, records) in text
     assert "not run yet" in text
     draw(longer, tmp_path / "tiny.svg")
@@ -164,17 +166,70 @@ def test_a_damaged_file_fails_its_own_run_and_no_other(tmp_path: Path) -> None:
     assert EvaluationJob(of_run, FINAL).result() is None
 
 
-def row(seed: int, mean: float, minutes: float = 1.0) -> dict[str, str]:
-    return {"seed": str(seed), "final_mean": str(mean), "wall_seconds": str(60 * minutes)}
+def row(bar: Bar, seed: int, mean: float, minutes: float = 1.0, **other: str) -> dict[str, str]:
+    command = " ".join(["rlrun", *bar.arguments, f"seed={seed}"])
+    numbers = {"seed": str(seed), "final_mean": str(mean), "wall_seconds": str(60 * minutes)}
+    rules = {"step": str(bar.budget_steps), "protocol": "own", "episodes": "100", "command": command}
+    return numbers | rules | other
 
 
 def test_a_verdict_counts_seeds() -> None:
     bar = replace(TINY, seeds=[0, 1, 2], threshold=10.0, needed=2, most_minutes=5.0)
     assert verdict(bar, []) == "not run yet"
-    assert "missed" not in verdict(bar, [row(0, 9.9)])
-    assert verdict(bar, [row(0, 10.0), row(1, 11.0)]) == "reached by 2 of 2"
-    assert "missed" in verdict(bar, [row(0, 10.0), row(1, 9.9), row(2, 9.0)])
-    assert "missed" in verdict(bar, [row(0, 10.0), row(1, 12.0, minutes=6.0), row(2, 9.0)])
+    assert "missed" not in verdict(bar, [row(bar, 0, 9.9)])
+    assert verdict(bar, [row(bar, 0, 10.0), row(bar, 1, 11.0)]) == "reached by 2 of 2"
+    assert "missed" in verdict(bar, [row(bar, 0, 10.0), row(bar, 1, 9.9), row(bar, 2, 9.0)])
+    assert "missed" in verdict(bar, [row(bar, 0, 10.0), row(bar, 1, 12.0, minutes=6.0), row(bar, 2, 9.0)])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"protocol": "in training"},
+        {"episodes": "4"},
+        {"step": "1000"},
+        {"seed": "7"},
+        {"command": "rlrun algo=q_learning env=gridworld seed=1"},
+    ],
+    ids=lambda other: next(iter(other)),
+)
+def test_only_rows_of_the_bar_as_it_is_today_count(other: dict[str, str]) -> None:
+    bar = replace(TINY, threshold=10.0, needed=2)
+    rows = [row(bar, 0, 11.0), row(bar, 1, 11.0)]
+    assert verdict(bar, rows) == "reached by 2 of 2"
+    assert verdict(bar, [rows[0], row(bar, 1, 11.0) | other]) == "reached by 1 of 1, not all seeds run yet"
+    assert verdict(bar, [row(bar, 1, 11.0) | other]) == "not run yet"
+    threads = row(bar, 1, 11.0, command=f"{rows[1]['command']} device.num_threads=1")
+    assert verdict(bar, [rows[0], threads]) == "reached by 2 of 2"
+
+
+def test_the_evaluation_of_a_bar_is_the_first_with_its_seed(tmp_path: Path) -> None:
+    def evaluated(number: int, **other: object) -> None:
+        of_bar = {"protocol": "own", "changed": [], "seed": 0, "checkpoint": FINAL, "step": 20, "number": number}
+        append_evaluation(tmp_path, {**of_bar, **other})
+
+    evaluated(0, seed=1)
+    evaluated(1, protocol="other")
+    evaluated(2, step=10)
+    evaluated(3, changed=["evaluation.episodes=3"])
+    assert evaluation_of(tmp_path, FINAL, 20) is None
+    evaluated(4)
+    evaluated(5)
+    evaluated(6, seed=3)
+    for number, step in ((7, 5), (8, 15), (9, 15)):
+        evaluated(number, checkpoint=BEST, step=step)
+    final, best = (evaluation_of(tmp_path, checkpoint, 20) for checkpoint in (FINAL, BEST))
+    assert final is not None
+    assert best is not None
+    assert (final["number"], best["number"]) == (4, 8)
+
+
+def test_commands_of_the_page_are_words_of_any_shell() -> None:
+    bar = replace(TINY, overrides=["algo.x={a: [1, 2]}", "b=*?"], seeds=[3, 5])
+    lines = page([bar], "pictures").splitlines()
+    assert ".venv/bin/python benchmarks/learning/run.py tiny" in lines
+    command = next(line for line in lines if line.startswith("rlrun "))
+    assert command == "rlrun 'algo.x={a: [1, 2]}' 'b=*?' total_steps=2000 'seeds=[3,5]'"
 
 
 def test_a_curve_is_kept_short_with_both_its_ends(tmp_path: Path) -> None:

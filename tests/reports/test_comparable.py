@@ -58,6 +58,16 @@ def test_actions_are_compared_between_runs_of_an_agent_only(tmp_path: Path) -> N
     assert "actions in evaluation" in refusal(sampled, greedy)
 
 
+def test_epsilon_counts_for_agents_that_are_evaluated_greedily(tmp_path: Path) -> None:
+    def run(policy: str, epsilon: float) -> Path:
+        keys = {"evaluation_policy": policy}
+        return made_run(tmp_path, [1], algo="a2c", keys=keys, epsilon=epsilon, name=f"{policy}{epsilon}")
+
+    assert "greedy, evaluation.epsilon=0.5 in" in refusal(run("greedy", 0.0), run("greedy", 0.5))
+    sampled = [read(run("sampled", epsilon)) for epsilon in (0.0, 0.5)]  # has no effect here
+    assert check_comparable(sampled, mixed_code=False) is None
+
+
 def test_different_frame_limits(tmp_path: Path) -> None:
     long = made_run(tmp_path, [1], env=ATARI)
     short = made_run(tmp_path, [1], seed=1, env={**ATARI, "max_episode_frames": 18000})
