@@ -32,6 +32,7 @@ def made_run(
     every_steps: int = 100,
     finished: bool = True,
     greedy: float | None = None,
+    discounted: float | None = None,
     episodes: int = 20,
     epsilon: float = 0.0,
     code: str = "c0de" * 8,
@@ -68,15 +69,14 @@ def made_run(
         {"step": step, "env_steps": 2 * step, "eval/episode_return": float(value)}
         for step, value in zip(steps, returns, strict=True)
     ]
-    if greedy is not None:
-        rows[-1]["eval/greedy_return"] = greedy
+    optional = {"eval/greedy_return": greedy, "eval/discounted_return": discounted}
+    more = {key: value for key, value in optional.items() if value is not None}
+    rows[-1] |= more
     timings = [{"step": step, "time/eval_seconds": 0.1, "unix_time": STARTED + step / 100} for step in steps]
     for file, lines in (("metrics.jsonl", rows), ("timings.jsonl", timings)):
         (directory / file).write_text("".join(json.dumps(line) + "\n" for line in lines))
     if finished:
         result: dict[str, float] = {"step": total_steps, "total_steps": total_steps, "eval/episodes": episodes}
         result |= {"eval/episode_return": float(returns[-1]), "eval/standard_error": 0.0}
-        if greedy is not None:
-            result["eval/greedy_return"] = greedy
-        write_result(directory, result)
+        write_result(directory, result | more)
     return directory

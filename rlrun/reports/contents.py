@@ -209,16 +209,22 @@ def _protocol(task: Task) -> str:
 
 
 def _every_run(task: Task) -> Table:
-    head = ["run", "group", "seed", "agent steps", "final", "best", "area", "wall time", "code"]
+    runs = [run for group in task.groups for run in [*group.runs, *group.unfinished]]
+    discounts = any(run.scores.discounted is not None for run in runs)
+    head = ["run", "group", "seed", "agent steps", "final", *["discounted"] * discounts]
+    head += ["best", "area", "wall time", "code"]
+    below = "discounted: the final policy's mean return with its agent's gamma." if discounts else ""
     rows = []
     for group in task.groups:
         for run in [*group.runs, *group.unfinished]:
             scores, curve = run.scores, run.curve
             steps = count(float(curve.steps[-1]))
             final = number(scores.final) if run.finished else f"unfinished: {number(scores.final)}"
-            row = [str(run.directory), group.label, str(run.seed), steps, final, number(scores.best)]
-            rows.append([*row, number(scores.area), duration(_last(curve)), code_of(run)])
-    return Table(head, rows, left=2)
+            row = [str(run.directory), group.label, str(run.seed), steps, final]
+            if discounts:
+                row.append("" if scores.discounted is None else number(scores.discounted))
+            rows.append([*row, number(scores.best), number(scores.area), duration(_last(curve)), code_of(run)])
+    return Table(head, rows, below, left=2)
 
 
 def _last(curve: Curve) -> float:

@@ -19,7 +19,7 @@ from rlrun.runs.manifest import manifest_of_run, result_of_run
 from rlrun.runs.rows import newest_rows
 from rlrun.types import Float64Array
 
-RETURN, GREEDY = "eval/episode_return", "eval/greedy_return"
+RETURN, GREEDY, DISCOUNTED = "eval/episode_return", "eval/greedy_return", "eval/discounted_return"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,7 @@ class Scores:
     greedy: float | None  # of its greedy episodes, if the agent samples its actions
     best: float  # mean raw return of the best evaluation
     area: float  # under the curve over agent steps, divided by their number; NaN of a single evaluation
+    discounted: float | None = None  # mean of the last evaluation with the agent's gamma, if it has one; raw rewards
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,24 +82,23 @@ def read_run(directory: Path) -> ReportedRun | None:
     """
     manifest = manifest_of_run(directory)
     result = result_of_run(directory, manifest)
-    curve, greedy = _evaluations(directory, manifest)
+    curve, last = _evaluations(directory, manifest)
     if not len(curve.steps):
         return None
-    return ReportedRun(directory, manifest, result is not None, curve, scores_of(curve, greedy, result))
+    return ReportedRun(
+        directory, manifest, result is not None, curve, scores_of(curve, last if result is None else result)
+    )
 
 
-def scores_of(curve: Curve, greedy: float | None, result: Mapping[str, Any] | None) -> Scores:
+def scores_of(curve: Curve, last: Mapping[str, Any]) -> Scores:
     """The scores of a run: the one place that decides which evaluation they come from.
 
     Args:
         curve: its evaluations.
-        greedy: the greedy return of the last one.
-        result: `result.json`, if it is finished.
+        last: `result.json`; of an unfinished run the row of its last evaluation.
     """
-    final = float(curve.returns[-1])
-    if result is not None:
-        final, greedy = float(result[RETURN]), result.get(GREEDY)
-    return Scores(final, greedy, float(curve.returns.max()), area_under(curve))
+    final = float(last[RETURN])
+    return Scores(final, last.get(GREEDY), float(curve.returns.max()), area_under(curve), last.get(DISCOUNTED))
 
 
 def area_under(curve: Curve) -> float:
@@ -107,8 +107,8 @@ def area_under(curve: Curve) -> float:
     return float(np.trapezoid(curve.returns, curve.steps) / length) if length > 0 else nan
 
 
-def _evaluations(directory: Path, manifest: Mapping[str, Any]) -> tuple[Curve, float | None]:
-    """All evaluations, and the greedy return of the last one."""
+def _evaluations(directory: Path, manifest: Mapping[str, Any]) -> tuple[Curve, Mapping[str, Any]]:
+    """All evaluations, and the row of the last one."""
     path = directory / "metrics.jsonl"
     rows = _rows(path)
     last = {row["step"]: row for row in rows if RETURN in row}  # of two at a step, the later one
@@ -116,8 +116,7 @@ def _evaluations(directory: Path, manifest: Mapping[str, Any]) -> tuple[Curve, f
     clock = {row["step"]: row[CLOCK] for row in _rows(directory / "timings.jsonl") if "time/eval_seconds" in row}
     clock = {step: time for step, time in clock.items() if isinstance(time, int | float)}
     seconds = elapsed([clock.get(step, np.nan) for step in last], manifest.get("sessions", []))
-    greedy = next(reversed(last.values()), {}).get(GREEDY)
-    return Curve(columns[0], columns[1], seconds, columns[2]), greedy
+    return Curve(columns[0], columns[1], seconds, columns[2]), next(reversed(last.values()), {})
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

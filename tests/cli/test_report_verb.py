@@ -196,3 +196,17 @@ def test_a_suite_pools_only_equal_settings(
     else:
         made_run(Path("runs"), [1.7], env={**ATARI, "game": "breakout"}, keys={"n_step": 3})
         refused(["runs", "--suite", "atari49"], capsys, "'dqn' have other settings", "breakout", "pong")
+
+
+def test_discounted_returns_have_a_column_where_there_are_any(runs: Path) -> None:
+    def table(out: str) -> list[list[str]]:
+        assert run_command(["rlrun", "report", str(runs), "--unfinished", "--out", out]) == 0
+        lines = Path(out, "report.md").read_text().partition("### Every run")[2].strip().splitlines()
+        return [[cell.strip() for cell in line.split("|")] for line in lines if line.startswith("|")]
+
+    assert "discounted" not in table("without")[0]
+    made_run(runs, [9, 10], seed=2, keys={"n_step": 1}, discounted=7.25)
+    made_run(runs, [9, 10], seed=3, keys={"n_step": 1}, discounted=6.5, finished=False)
+    head, _, *rows = table("with")
+    column, seed = head.index("discounted"), head.index("seed")
+    assert {row[seed]: row[column] for row in rows} == {"0": "", "1": "", "2": "7.25", "3": "6.50"}
