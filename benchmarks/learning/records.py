@@ -107,7 +107,7 @@ def evaluation_of(directory: Path, checkpoint: str, step: int) -> Row | None:
     That of the final policy is one of step `step`, at which the run ended. Another evaluation of the same policy with
     the same seed, whoever makes it and when, changes nothing; the newest of the best policies counts.
     """
-    wanted = (PROTOCOL, [], EVALUATION_SEED, checkpoint)
+    wanted: tuple[object, ...] = (PROTOCOL, [], EVALUATION_SEED, checkpoint)
     rows = [row for row in read_evaluations(directory) if row["step"] <= step]
     rows = [row for row in rows if tuple(row[key] for key in ("protocol", "changed", "seed", "checkpoint")) == wanted]
     at = max((row["step"] for row in rows), default=step) if checkpoint == BEST else step
