@@ -68,7 +68,7 @@ def valid_keys(raw: Mapping[str, Any], *, imports: bool = True) -> dict[str, Key
     loggers = raw.get(LOGGERS)
     for name, value in loggers.items() if isinstance(loggers, Mapping) else ():
         if isinstance(value, Mapping):
-            found |= _object(f"{LOGGERS}.{name}", value, "Logger", "", imports=imports)
+            found |= _object(f"{LOGGERS}.{name}", value, "Logger", "one of the loggers of the run", imports=imports)
     return found
 
 
