@@ -38,7 +38,9 @@ STATE_BEFORE = {  # place in an agent's state today -> place in the older checko
 }
 # The one class of Q-learning and Sarsa keeps a step whose next action is not known yet; value iteration keeps Q.
 ONE_SIDED_STATE = frozenset({"waits", "pair", "reward", "discount", "q"})
-ADDED_METRICS = frozenset({"env_steps", "eval/greedy_return", "grad/norm"})  # that the older checkout does not know
+ADDED_METRICS = frozenset(
+    {"env_steps", "eval/greedy_return", "eval/discounted_return", "grad/norm"}
+)  # that the older checkout does not know
 
 COMMON = (
     "device=cpu",

@@ -107,6 +107,7 @@ class DQN:
             )
         self.collection = Steps(rollout_steps)
         self.finished = False
+        self.gamma = gamma
         self._num_actions = spec.num_actions
         self._q = build_q_network(network, spec, torch_generator(seed, "agent/init"), dueling=dueling).to(device)
         self._target = self._q if target.period_steps is None else copy.deepcopy(self._q)
