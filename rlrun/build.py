@@ -283,7 +283,7 @@ def _hyperparameters(config: Config) -> dict[str, Hyperparameter]:
 
 def _refuse_unused_settings(config: Config, execution: Execution, why: str) -> None:
     """Raises UserError for settings of `device` that no function of the agent uses."""
-    for key, value in execution.unheeded.items():
+    for key, value in execution.unused.items():
         raise UserError(
             f"device.{key}={value} has no effect: algo={config.labels['algo']} {why}; use device.{key}={PLAIN[key]}"
         )

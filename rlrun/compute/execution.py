@@ -48,18 +48,18 @@ class Execution:
         self._precision = precision
         self._recorder = recorder
         asked = {"compile": compile, "precision": precision}
-        self._unheeded = {key: value for key, value in asked.items() if value != PLAIN[key]}
+        self._unused = {key: value for key, value in asked.items() if value != PLAIN[key]}
 
     @property
-    def unheeded(self) -> Mapping[str, str]:
+    def unused(self) -> Mapping[str, str]:
         """Arguments that were set but that no function of the agent has used yet."""
-        return self._unheeded
+        return self._unused
 
     def passing(self, forward: _Wrapped) -> _Wrapped:
         """A forward pass of a network without gradient; outputs (a tree) are float32 in any precision."""
         if self._precision == "float32":
             return forward
-        self._unheeded.pop("precision", None)
+        self._unused.pop("precision", None)
         return partial(_in_bfloat16, self._device.type, forward)  # type: ignore[return-value]
 
     def acting(self, forward: Callable[[Tensor], Tensor], network: nn.Module) -> Callable[[Tensor], Tensor]:
@@ -107,7 +107,7 @@ class Execution:
         loss = self.passing(loss)
         backward = backward_through(loss)
         if self._compile == "inductor" and not many_shapes:
-            self._unheeded.pop("compile", None)
+            self._unused.pop("compile", None)
             backward = compiled_backward_through(loss, network, compiled)
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
@@ -134,7 +134,7 @@ class Execution:
         reads: Callable[[], Sequence[Tensor]],
         changes: Callable[[], Sequence[Tensor]],
     ) -> Callable[..., TensorMetrics]:
-        self._unheeded.pop("compile", None)
+        self._unused.pop("compile", None)
         return Captured(function, reads, changes, recorder, self._device)
 
 

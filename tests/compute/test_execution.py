@@ -38,23 +38,23 @@ def test_plainly_changes_nothing() -> None:
     assert plain.acting(layer.forward, layer) == layer.forward
 
 
-def test_what_was_asked_for_is_unheeded_until_a_function_meets_it() -> None:
-    assert plainly(CPU).unheeded == {}
+def test_what_was_asked_for_is_unused_until_a_function_meets_it() -> None:
+    assert plainly(CPU).unused == {}
     layer = nn.Linear(1, 1)
     narrow = execution("inductor", "bfloat16")
-    assert narrow.unheeded == {"compile": "inductor", "precision": "bfloat16"}
+    assert narrow.unused == {"compile": "inductor", "precision": "bfloat16"}
     narrow.acting(layer.forward, layer)
-    assert narrow.unheeded == {"compile": "inductor"}
+    assert narrow.unused == {"compile": "inductor"}
     optimizer = RMSProp(learning_rate=0.1, decay=0.9, eps=1e-3, initial_square=1.0)(layer.parameters())
     narrow.descent(partial(halved, layer), layer, optimizer, None, many_shapes=True)
-    assert narrow.unheeded == {"compile": "inductor"}
+    assert narrow.unused == {"compile": "inductor"}
     descent(narrow, layer)
-    assert narrow.unheeded == {}
+    assert narrow.unused == {}
     graphs = execution("graphs", records=True)
     graphs.passing(layer.forward)
-    assert graphs.unheeded == {"compile": "graphs"}
+    assert graphs.unused == {"compile": "graphs"}
     graphs.acting(layer.forward, layer)
-    assert graphs.unheeded == {}
+    assert graphs.unused == {}
 
 
 @pytest.mark.parametrize("how", ["none", "inductor", "graphs"])
